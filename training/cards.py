@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Model cards: what a shipped network was trained on, what it reached and where it fails."""
+
+SEGMENTS = {
+    "polyp-compact": "polyps in single colonoscopy frames (RGB)",
+    "left-atrium-compact": "the left atrial cavity in 3D late gadolinium enhanced MRI",
+}
+
+DATA = {
+    "polyp-compact": """\
+| set | frames | used for | terms |
+|---|---|---|---|
+| Kvasir-SEG (Jha 2020), usual 800/100/100 split | 799 | training | research and education |
+| PolypGen (Ali 2023), single frames of six hospitals, 99 without a polyp | 1237 | training | CC BY 4.0 |
+| drawn by `training/scenes.py`, a third without a polyp | {scenes} | training | this project's |
+| Kvasir-SEG validation | 100 | held out: the scores below | research and education |
+
+No frame of the Kvasir-SEG test hundred was used. PolypGen is used whole, so nothing here measures a hospital that was not
+seen; Kvasir-SEG itself may hold several frames of one polyp, and the usual split does not keep them apart.""",
+    "left-atrium-compact": """\
+| set | volumes | used for | terms |
+|---|---|---|---|
+| 2018 Left Atrium Segmentation Challenge, training half of the usual 80/20 split | 64 | training | research; the publisher states no licence |
+| drawn by `training/scenes.py` | {scenes} | training | this project's |
+| 2018 Left Atrium Segmentation Challenge, same half | 16 | held out: the scores below | as above |
+
+Held out are every fifth of the sorted names, without the two scans that share one mask (both in training):
+{held_out}.
+The volumes were cropped around the truth by the publisher of this copy: a whole chest is a harder case than was measured.""",
+}
+
+FAILURES = {
+    "polyp-compact": """\
+- Flat and very small polyps are missed most often; folds, stool and the rim of the lumen are taken for polyps.
+- Frames without a polyp are rare in the data: false alarms on normal mucosa are more frequent than a score on
+  polyp frames shows.
+- Narrow-band and dye images are hardly in the data. Burned-in text and a second picture in the frame can mislead it.
+- The frame is stretched to a square of {size} pixels: polyps below about a twentieth of the frame are few pixels.""",
+    "left-atrium-compact": """\
+- The ends of the pulmonary veins and the mitral plane are conventions of the annotators: most of the error is there.
+- Scans with much noise or a badly nulled myocardium lose the roof and the appendage.
+- Only volumes of about 90 to 150 mm a side were seen; a field of view of the whole chest needs cropping to the heart.
+- One hospital's scanners, 1.5 T and 3 T. Other contrasts (cine, angiography) were never seen and give arbitrary masks.""",
+}
+
+
+def row(name, score):
+    return (f"| {name} | {score['mean']:.4f} | {score['low']:.4f} ... {score['high']:.4f} | {score['median']:.4f} "
+            f"| {score['min']:.4f} |")
+
+
+def write(path, task, weights, digest, scores, rows, training):
+    names = ", ".join(f"`{entry['case']}`" for entry in rows) if task.NAME.startswith("left") else ""
+    sure = sorted(rows, key=lambda entry: -entry["confidence"])
+    half = len(sure) // 2
+    means = [sum(entry["augmented"] for entry in part) / len(part) for part in (sure[:half], sure[half:])]
+    low = sorted(entry["confidence"] for entry in rows)[len(rows) // 5]
+    doubtful = [entry["augmented"] for entry in rows if entry["confidence"] <= low]
+    size = getattr(task, "SIZE", "")
+    text = f"""# {task.NAME}
+
+Segments {SEGMENTS[task.NAME]}. **Research use only: not a medical device, not for diagnosis or treatment.**
+
+File `{weights.name}`, SHA-256 `{digest}`, fp16, {weights.stat().st_size / 1e6:.1f} MB. A residual U-Net
+(`training/networks.py`) trained from random weights by `training/train.py {task.NAME}`: {training['samples']} augmented
+samples, seed {training['seed']}, {training['core_seconds'] / 3600:.1f} h on one processor core. The recipe before and after the network
+is the opening comment of `training/{task.__name__}.py`.
+
+## Data
+
+{DATA[task.NAME].format(scenes=task.SCENES, held_out=names)}
+
+## Scores
+
+Dice per case on the {len(rows)} held-out cases with the shipped fp16 weights; the interval is the 95% bootstrap of the mean. The held-out
+cases were looked at while training (to watch the curve), not to choose a checkpoint: the last average is shipped.
+
+| prediction | mean | 95% | median | worst |
+|---|---|---|---|---|
+{row("one view", scores["plain"])}
+{row("mean of " + task.VIEWS, scores["augmented"])}
+
+## Confidence
+
+Confidence = agreement x foreground: the mean Dice of the mask with the masks of the single views, times the mean
+probability inside the mask (an empty mask: 1 - the largest probability). Rank correlation (Spearman) with the true Dice on the held-out
+cases: agreement {scores["agreement_spearman"]:.2f}, foreground {scores["foreground_spearman"]:.2f}, product {scores["confidence_spearman"]:.2f}. The half with the higher confidence has a mean Dice of {means[0]:.3f},
+the other {means[1]:.3f}; the fifth with a confidence of at most {low:.2f} has {sum(doubtful) / len(doubtful):.3f}. A rule to start with: ask a person below {low:.2f}.
+
+## Known failures
+
+{FAILURES[task.NAME].format(size=size)}
+"""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compact residual U-Nets that ship inside Kontur: one class, two or three spatial axes.
+
+After Ronneberger 2015 (U-Net), He 2016 (residual blocks) and Isensee 2021 (instance norm and leaky ReLU in 3D). Left
+out: transposed convolutions, concatenation (skips are added) and attention. Level l works on the input grid divided
+by 2^(l+1).
+
+    x                                       [batch, channels, (depth,) height, width]; each axis a multiple of 2^levels
+    encoder.0   conv k=stem_kernel stride 2 -> norm -> act -> blocks        level 0
+    encoder.l   conv k=down_kernel stride 2 -> norm -> act -> blocks        level l, kept as skip[l]
+    decoder.j   conv 1x1 -> norm -> upsample x2 linear -> + skip[l] -> blocks       l = levels - 2 - j
+    head        conv 1x1 with bias to one channel -> linear upsampling to the input grid: logits
+    block(x)    act(x + norm(conv3(act(norm(conv3(x))))))
+
+Padding is (k - 1) // 2 zeros on every side: 0 for k = 2, 1 for k = 3 and 4. Upsampling has half-pixel centres
+(align_corners=False). `act` is ReLU when negative_slope is 0, otherwise LeakyReLU with that slope.
+
+norm = "batch": convolutions have no bias while training; `folded()` gives the same network with the statistics folded
+into weight and bias, so that a file holds only `….conv.weight` and `….conv.bias`.
+norm = "instance": convolutions have no bias; mean and biased variance per channel of one image over all its voxels,
+eps 1e-5, then `….norm.weight` and `….norm.bias`.
+"""
+import copy
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Architecture:
+    axes: int  # 2 or 3 spatial axes
+    channels: int  # of the input
+    widths: tuple  # channels of each level, level 0 first
+    encoder_blocks: tuple  # residual blocks of each level
+    decoder_blocks: tuple  # of the decoder's levels, deepest first; the last one is the level of the head
+    stem_kernel: int = 4
+    down_kernel: int = 3
+    norm: str = "batch"  # "batch" (folded in files: "none") or "instance"
+    negative_slope: float = 0.0
+
+    @property
+    def total_stride(self):
+        return 2 ** len(self.widths)
+
+    def as_dict(self):
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+POLYP_COMPACT = Architecture(
+    axes=2, channels=3, widths=(16, 32, 64, 128, 192), encoder_blocks=(0, 1, 2, 2, 2), decoder_blocks=(1, 1, 1))
+
+LEFT_ATRIUM_COMPACT = Architecture(
+    axes=3, channels=1, widths=(24, 48, 96, 128), encoder_blocks=(0, 1, 2, 1), decoder_blocks=(1, 1, 1),
+    down_kernel=2, norm="instance", negative_slope=0.01)
+
+
+class ConvNorm(nn.Module):
+    """A convolution and its norm; after folding (norm "none") only the convolution, with a bias."""
+
+    def __init__(self, arch, inputs, outputs, kernel, stride=1):
+        super().__init__()
+        convolution = nn.Conv2d if arch.axes == 2 else nn.Conv3d
+        self.conv = convolution(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=arch.norm == "none")
+        if arch.norm == "batch":
+            self.norm = (nn.BatchNorm2d if arch.axes == 2 else nn.BatchNorm3d)(outputs)
+        elif arch.norm == "instance":
+            self.norm = (nn.InstanceNorm2d if arch.axes == 2 else nn.InstanceNorm3d)(outputs, eps=1e-5, affine=True)
+        else:
+            self.norm = nn.Identity()
+
+    def forward(self, x):
+        return self.norm(self.conv(x))
+
+    def folded(self):
+        scale = self.norm.weight.double() / torch.sqrt(self.norm.running_var.double() + self.norm.eps)
+        weight = self.conv.weight.double() * scale.reshape(-1, *[1] * (self.conv.weight.ndim - 1))
+        bias = self.norm.bias.double() - self.norm.running_mean.double() * scale
+        return weight.float(), bias.float()
+
+
+class Block(nn.Module):
+    def __init__(self, arch, width):
+        super().__init__()
+        self.a = ConvNorm(arch, width, width, 3)
+        self.b = ConvNorm(arch, width, width, 3)
+        self.negative_slope = arch.negative_slope
+
+    def forward(self, x):
+        inner = F.leaky_relu(self.a(x), self.negative_slope)
+        return F.leaky_relu(x + self.b(inner), self.negative_slope)
+
+
+class EncoderLevel(nn.Module):
+    def __init__(self, arch, inputs, width, kernel, blocks):
+        super().__init__()
+        self.down = ConvNorm(arch, inputs, width, kernel, stride=2)
+        self.blocks = nn.ModuleList(Block(arch, width) for _ in range(blocks))
+        self.negative_slope = arch.negative_slope
+
+    def forward(self, x):
+        x = F.leaky_relu(self.down(x), self.negative_slope)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class DecoderLevel(nn.Module):
+    def __init__(self, arch, inputs, width, blocks):
+        super().__init__()
+        self.project = ConvNorm(arch, inputs, width, 1)
+        self.blocks = nn.ModuleList(Block(arch, width) for _ in range(blocks))
+        self.mode = "bilinear" if arch.axes == 2 else "trilinear"
+
+    def forward(self, x, skip):
+        x = skip + F.interpolate(self.project(x), scale_factor=2, mode=self.mode, align_corners=False)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class UNet(nn.Module):
+    def __init__(self, arch):
+        super().__init__()
+        self.arch = arch
+        levels = len(arch.widths)
+        inputs = (arch.channels,) + tuple(arch.widths[:-1])
+        self.encoder = nn.ModuleList(
+            EncoderLevel(arch, inputs[l], arch.widths[l], arch.down_kernel if l else arch.stem_kernel,
+                         arch.encoder_blocks[l]) for l in range(levels))
+        self.decoder = nn.ModuleList(
+            DecoderLevel(arch, arch.widths[levels - 1 - j], arch.widths[levels - 2 - j], blocks)
+            for j, blocks in enumerate(arch.decoder_blocks))
+        width = arch.widths[levels - 1 - len(arch.decoder_blocks)]
+        self.head = (nn.Conv2d if arch.axes == 2 else nn.Conv3d)(width, 1, 1)
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.Conv3d)):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        if arch.norm == "batch":  # blocks start as identities
+            for module in self.modules():
+                if isinstance(module, Block):
+                    nn.init.zeros_(module.b.norm.weight)
+
+    def stages(self, x):
+        """Yields (name, output) of every level in the order of computation; "logits" comes last."""
+        size, skips = x.shape[2:], []
+        for l, level in enumerate(self.encoder):
+            x = level(x)
+            skips.append(x)
+            yield f"encoder.{l}", x
+        for j, level in enumerate(self.decoder):
+            x = level(x, skips[len(skips) - 2 - j])
+            yield f"decoder.{j}", x
+        x = self.head(x)
+        yield "head", x
+        mode = "bilinear" if self.arch.axes == 2 else "trilinear"
+        yield "logits", F.interpolate(x, size=size, mode=mode, align_corners=False)
+
+    def forward(self, x):
+        for _, output in self.stages(x):
+            pass
+        return output
+
+    def folded(self):
+        """The same function without norms, for files and for reading them. Instance norms are kept."""
+        if self.arch.norm != "batch":
+            return copy.deepcopy(self).eval()
+        plain = UNet(Architecture(**{**asdict(self.arch), "norm": "none"}))
+        ours, theirs = dict(self.named_modules()), dict(plain.named_modules())
+        with torch.no_grad():
+            for name, module in ours.items():
+                if isinstance(module, ConvNorm):
+                    weight, bias = module.folded()
+                    theirs[name].conv.weight.copy_(weight)
+                    theirs[name].conv.bias.copy_(bias)
+            plain.head.load_state_dict(self.head.state_dict())
+        return plain.eval()

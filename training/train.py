@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a network that ships inside Kontur: python training/train.py polyp-compact --data ../shared/data
+
+Continues from runs/<name>/checkpoint.pt when there is one. Seeds are fixed; every step draws from a generator seeded
+with its own number, so a resumed run sees what an uninterrupted one would. Beside the checkpoint: log.csv and curve.png.
+At the end export.py turns the checkpoint into the shipped file and its model card (cards/<name>.md).
+"""
+import argparse
+import csv
+import math
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import left_atrium
+import polyp
+from export import TASKS, export
+from networks import UNet
+from scores import dice, summary
+
+SAMPLES = {polyp.NAME: 80_000, left_atrium.NAME: 3_600}
+SEED = 20261122
+WARM_UP = 0.03  # of all samples
+HERE = Path(__file__).resolve().parent
+
+
+def options():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("name", choices=TASKS)
+    parser.add_argument("--data", default=HERE.parent / "../shared/data", type=Path)
+    parser.add_argument("--runs", default=HERE / "runs", type=Path)
+    parser.add_argument("--samples", type=int, help="length of the run; may be changed when it is resumed")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--save-minutes", type=float, default=3)
+    parser.add_argument("--score-minutes", type=float, default=10)
+    return parser.parse_args()
+
+
+def rate(progress):
+    return progress / WARM_UP if progress < WARM_UP else 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def score(task, network, data):
+    return [dice(task.predict(network, image), mask) for _, image, mask in task.held_out(data)]
+
+
+def save(path, state):
+    torch.save(state, f"{path}.new")
+    os.replace(f"{path}.new", path)
+
+
+def plot(rows, path):
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    x = [float(row["samples"]) for row in rows]
+    axes.plot(x, [float(row["loss"]) for row in rows], color="tab:grey", label="training loss")
+    scored = [(float(row["samples"]), float(row["dice"])) for row in rows if row["dice"]]
+    axes.plot(*zip(*scored) if scored else ([], []), color="tab:blue", marker="o", label="Dice, held out")
+    axes.set(xlabel="samples seen", ylim=(0, 1.5))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
+
+
+def main():
+    arguments = options()
+    torch.set_num_threads(arguments.threads)
+    task = TASKS[arguments.name]
+    folder = arguments.runs / task.NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    total = arguments.samples or SAMPLES[task.NAME]
+
+    torch.manual_seed(SEED)
+    network = UNet(task.ARCHITECTURE)
+    layout = torch.channels_last if task.ARCHITECTURE.axes == 2 else torch.channels_last_3d
+    network = network.to(memory_format=layout)
+    average = UNet(task.ARCHITECTURE).to(memory_format=layout).eval()
+    average.load_state_dict(network.state_dict())
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": task.WEIGHT_DECAY},
+                                   {"params": plain, "weight_decay": 0}], lr=task.LEARNING_RATE)
+    step, seconds, rows = 0, 0.0, []
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        kept = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(kept["network"])
+        average.load_state_dict(kept["average"])
+        optimiser.load_state_dict(kept["optimiser"])
+        step, seconds, rows = kept["step"], kept["seconds"], kept["rows"]
+    training = task.Training(arguments.data, arguments.runs)
+    print(f"{task.NAME}: {len(training)} cases, {total} samples, at step {step}", flush=True)
+
+    def keep():
+        save(checkpoint, {"network": network.state_dict(), "average": average.state_dict(), "rows": rows,
+                          "optimiser": optimiser.state_dict(), "step": step, "seconds": seconds, "seed": SEED, "total": total})
+
+    def report(with_score):
+        value = summary(score(task, average, arguments.data))["mean"] if with_score else ""
+        rows.append({"samples": step * task.BATCH, "loss": f"{np.mean(losses):.4f}", "dice": value and f"{value:.4f}",
+                     "seconds": f"{seconds:.0f}"})
+        print(time.strftime("%H:%M:%S"), rows[-1], f"lr {optimiser.param_groups[0]['lr']:.2e}", flush=True)
+        with open(folder / "log.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[-1].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+        plot(rows, folder / "curve.png")
+
+    losses, saved, scored = [], time.monotonic(), time.monotonic()
+    while step * task.BATCH < total:
+        begun = time.monotonic()
+        for group in optimiser.param_groups:
+            group["lr"] = task.LEARNING_RATE * rate(step * task.BATCH / total)
+        first, count = step * task.BATCH, len(training)
+        indices = [np.random.default_rng([SEED, k // count]).permutation(count)[k % count]
+                   for k in range(first, first + task.BATCH)]
+        images, truth = training.batch(indices, np.random.default_rng([SEED, 7, step]))
+        network.train()
+        value = task.loss(network(images.to(memory_format=layout)), truth)
+        optimiser.zero_grad()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        step += 1
+        keep_of = min(task.EMA, step / (step + 9))
+        with torch.no_grad():
+            for ours, theirs in zip(average.state_dict().values(), network.state_dict().values()):
+                if ours.is_floating_point():
+                    ours.lerp_(theirs, 1 - keep_of)
+        losses.append(float(value.detach()))
+        seconds += time.monotonic() - begun
+        if time.monotonic() - saved > arguments.save_minutes * 60:
+            with_score = time.monotonic() - scored > arguments.score_minutes * 60
+            report(with_score)
+            losses, saved = [], time.monotonic()
+            scored = saved if with_score else scored
+            keep()
+    if losses:
+        report(True)
+    keep()
+    export(task, arguments.data, arguments.runs)
+
+
+if __name__ == "__main__":
+    main()
