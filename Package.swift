@@ -1,0 +1,94 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+/// Every import is `internal` unless it says `public`, and a member is visible only where its module is imported.
+let room: [SwiftSetting] = [
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+/// DCMTK is linked by name: its pkg-config file asks for a package that Debian's forgets to require.
+let dcmtk: [LinkerSetting] = [
+    "dcmtls", "dcmnet", "dcmjpls", "dcmtkcharls", "dcmjpeg", "ijg8", "ijg12", "ijg16", "dcmimage", "dcmimgle", "dcmdata",
+    "oflog", "ofstd",
+].map { .linkedLibrary($0) }
+
+let package = Package(
+    name: "kontur",
+    products: [.executable(name: "kontur", targets: ["Kontur"])],
+    dependencies: [
+        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
+    ],
+    targets: [
+        // The C rooms.
+        .target(name: "CDCMTK", linkerSettings: dcmtk),
+        .target(name: "CKernels", linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("openblas")]),
+        .target(name: "CWeights"),
+        .systemLibrary(name: "CPNG", path: "Sources/Imaging/Raster/CPNG", providers: [.apt(["libpng-dev"])]),
+        .systemLibrary(name: "CJPEG", path: "Sources/Imaging/Raster/CJPEG", providers: [.apt(["libjpeg-dev"])]),
+
+        // The Swift rooms, each importing only rooms above it.
+        .target(
+            name: "Imaging", dependencies: ["CPNG", "CJPEG"], exclude: ["Raster/CPNG", "Raster/CJPEG"],
+            swiftSettings: room),
+        .target(name: "DICOM", dependencies: ["Imaging", "CDCMTK", crypto], swiftSettings: room),
+        .target(name: "Inference", dependencies: ["CKernels", crypto], swiftSettings: room),
+        .target(name: "Segmentation", dependencies: ["Imaging", "Inference", "CWeights"], swiftSettings: room),
+        .target(name: "Routing", dependencies: ["DICOM"], swiftSettings: room),
+        .target(name: "Persistence", dependencies: ["DICOM", grdb, crypto, logging], swiftSettings: room),
+        .target(name: "Supervision", dependencies: ["DICOM", subprocess, logging], swiftSettings: room),
+        .target(
+            name: "Worker", dependencies: ["Imaging", "DICOM", "Segmentation", "Supervision"], swiftSettings: room),
+        .target(
+            name: "Pipeline",
+            dependencies: ["DICOM", "Routing", "Persistence", "Supervision", lifecycle, logging, crypto],
+            swiftSettings: room),
+        .executableTarget(
+            name: "Kontur",
+            dependencies: [
+                "Imaging", "DICOM", "Inference", "Segmentation", "Routing", "Persistence", "Supervision", "Worker",
+                "Pipeline", argumentParser, yams, lifecycle, logging, crypto,
+            ],
+            swiftSettings: room),
+        .executableTarget(
+            name: "Benchmarks", dependencies: ["Imaging", "DICOM", "Inference", "Segmentation", "Persistence"],
+            swiftSettings: room),
+
+        // One test target a room.
+        .target(name: "TestSupport", dependencies: ["DICOM", "Imaging"], path: "Tests/TestSupport"),
+        .testTarget(name: "ImagingTests", dependencies: ["Imaging", "TestSupport"]),
+        .testTarget(name: "DICOMTests", dependencies: ["DICOM", "Imaging", "CDCMTK", "TestSupport"]),
+        .testTarget(
+            name: "InferenceTests", dependencies: ["Inference", "CKernels", "TestSupport"], exclude: ["Golden"]),
+        .testTarget(name: "SegmentationTests", dependencies: ["Segmentation", "Imaging", "TestSupport"]),
+        .testTarget(name: "RoutingTests", dependencies: ["Routing", "DICOM", "TestSupport"]),
+        .testTarget(name: "PersistenceTests", dependencies: ["Persistence", "DICOM", "TestSupport", grdb]),
+        .testTarget(name: "SupervisionTests", dependencies: ["Supervision", "TestSupport"]),
+        .testTarget(
+            name: "WorkerTests", dependencies: ["Worker", "Supervision", "DICOM", "Imaging", "TestSupport"]),
+        .testTarget(
+            name: "PipelineTests",
+            dependencies: ["Pipeline", "Persistence", "Routing", "Supervision", "DICOM", "TestSupport"]),
+        .testTarget(name: "KonturTests", dependencies: ["Kontur", "TestSupport"]),
+        .testTarget(name: "EndToEndTests", dependencies: ["Kontur", "TestSupport", subprocess]),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)

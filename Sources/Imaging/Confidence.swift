@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How far a segmenter trusts one answer, 0...1, with the measures it was made of.
+public struct Confidence: Sendable, Hashable, Codable {
+    /// The number that routes and people compare: 0 (no trust) to 1.
+    public var value: Double
+    /// The measures by name, each 0...1, such as `meanForegroundProbability` and `flipAgreement`.
+    public var measures: [String: Double]
+
+    public init(value: Double, measures: [String: Double]) {
+        self.value = value
+        self.measures = measures
+    }
+}

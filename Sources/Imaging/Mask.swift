@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A binary plane, `[rows, columns]`, row-major, one byte a pixel: 0 or 1.
+public struct Mask: Sendable, Hashable {
+    public let rows: Int
+    public let columns: Int
+    public let pixels: [UInt8]
+
+    public init(rows: Int, columns: Int, pixels: [UInt8]) {
+        precondition(pixels.count == rows * columns, "pixels are [rows, columns]")
+        self.rows = rows
+        self.columns = columns
+        self.pixels = pixels
+    }
+
+    /// A mask with nothing in it.
+    public init(rows: Int, columns: Int) {
+        self.init(rows: rows, columns: columns, pixels: [UInt8](repeating: 0, count: rows * columns))
+    }
+
+    /// Number of pixels set.
+    public var area: Int { pixels.reduce(0) { $0 + Int($1) } }
+    public var isEmpty: Bool { !pixels.contains { $0 != 0 } }
+}
