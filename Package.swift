@@ -72,7 +72,7 @@ let package = Package(
             swiftSettings: room),
 
         // One test target a room.
-        .target(name: "TestSupport", dependencies: ["DICOM", "Imaging"], path: "Tests/TestSupport"),
+        .target(name: "TestSupport", dependencies: ["DICOM", "Imaging", subprocess], path: "Tests/TestSupport"),
         .testTarget(name: "ImagingTests", dependencies: ["Imaging", "TestSupport"]),
         .testTarget(name: "DICOMTests", dependencies: ["DICOM", "Imaging", "CDCMTK", "TestSupport"]),
         .testTarget(
