@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A-ASSOCIATE-RQ, -AC and -RJ (PS3.8 9.3.2 to 9.3.4, PS3.7 annex D.3). All of it is flat: items of items, two deep.
+// Left out: asynchronous operations, extended negotiation and user identity, which an acceptor may ignore by not
+// answering them.
+
+/// Presentation context of a request.
+struct ProposedContext: Equatable, Sendable {
+    /// Odd, 1...255.
+    var id: UInt8
+    /// Nil when it is no UID.
+    var abstractSyntax: String?
+    /// In the order of the peer's preference; what is no UID is left out.
+    var transferSyntaxes: [String]
+}
+
+/// Answer to a presentation context (PS3.8 table 9-18).
+struct ContextAnswer: Equatable, Sendable {
+    enum Result: UInt8, Sendable {
+        case acceptance = 0
+        case userRejection = 1
+        case noReason = 2
+        case abstractSyntaxNotSupported = 3
+        case transferSyntaxesNotSupported = 4
+    }
+
+    var id: UInt8
+    var result: Result
+    /// Of no meaning unless accepted, but never absent.
+    var transferSyntax: String
+}
+
+/// SCP/SCU role selection for one SOP class (PS3.7 D.3.3.4), as the association requestor's roles.
+struct RoleSelection: Equatable, Sendable {
+    var sopClass: String
+    var scu: Bool
+    var scp: Bool
+}
+
+/// The user information that both sides send.
+struct UserInformation: Equatable, Sendable {
+    /// Longest variable part of a P-DATA-TF that the sender of this takes; 0 means any.
+    var maximumLength: UInt32
+    var implementationClassUID = Implementation.classUID
+    var implementationVersionName = Implementation.versionName
+    var roles: [RoleSelection] = []
+
+    fileprivate func write(to builder: inout PDUBuilder) {
+        builder.item(0x50) { user in
+            user.item(0x51) { $0.uint32(maximumLength) }
+            user.item(0x52, implementationClassUID)
+            for role in roles {
+                user.item(0x54) {
+                    $0.uint16(role.sopClass.utf8.count)
+                    $0.append(role.sopClass.utf8)
+                    $0.uint8(role.scu ? 1 : 0)
+                    $0.uint8(role.scp ? 1 : 0)
+                }
+            }
+            user.item(0x55, implementationVersionName)
+        }
+    }
+
+    fileprivate init(maximumLength: UInt32, parsing body: ArraySlice<UInt8>) throws(PDUError) {
+        self.maximumLength = maximumLength
+        implementationClassUID = ""
+        implementationVersionName = ""
+        var cursor = PDUCursor(body)
+        while !cursor.isAtEnd {
+            let (type, body) = try cursor.item()
+            var field = PDUCursor(body)
+            switch type {
+            case 0x51:
+                self.maximumLength = try field.uint32("maximum length")
+            case 0x52:
+                implementationClassUID = uid(fromPDU: body) ?? ""
+            case 0x54:
+                let length = try field.uint16("role UID length")
+                let sopClass = uid(fromPDU: try field.bytes(length, "role UID"))
+                let scu = try field.uint8("SCU role") != 0
+                let scp = try field.uint8("SCP role") != 0
+                if let sopClass { roles.append(RoleSelection(sopClass: sopClass, scu: scu, scp: scp)) }
+            case 0x55:
+                let printable = body.prefix(16).map { (0x20...0x7E).contains($0) ? $0 : 0x3F }
+                implementationVersionName = String(decoding: printable, as: UTF8.self)
+            default:
+                break
+            }
+        }
+    }
+
+    init(maximumLength: UInt32, roles: [RoleSelection] = []) {
+        self.maximumLength = maximumLength
+        self.roles = roles
+    }
+}
+
+/// A-ASSOCIATE-RQ.
+struct AssociateRequest: Equatable, Sendable {
+    /// DICOM Application Context Name (PS3.7 annex A.2.1).
+    static let applicationContext = "1.2.840.10008.3.1.1.1"
+
+    var protocolVersion = 1
+    /// Nil when the field holds no AE title.
+    var calledAETitle: AETitle?
+    var callingAETitle: AETitle?
+    var applicationContext: String = AssociateRequest.applicationContext
+    var contexts: [ProposedContext]
+    var user: UserInformation
+
+    init(called: AETitle, calling: AETitle, contexts: [ProposedContext], user: UserInformation) {
+        calledAETitle = called
+        callingAETitle = calling
+        self.contexts = contexts
+        self.user = user
+    }
+
+    /// - Parameter body: the PDU without its first six bytes.
+    init(parsing body: ArraySlice<UInt8>) throws(PDUError) {
+        var cursor = PDUCursor(body)
+        protocolVersion = try cursor.uint16("protocol version")
+        _ = try cursor.bytes(2, "reserved bytes")
+        calledAETitle = AETitle(bytes: Array(try cursor.bytes(16, "called AE title")))
+        callingAETitle = AETitle(bytes: Array(try cursor.bytes(16, "calling AE title")))
+        _ = try cursor.bytes(32, "reserved bytes")
+        applicationContext = ""
+        contexts = []
+        // PS3.7 D.3.3.1: a request without the item takes PDUs of any length.
+        user = UserInformation(maximumLength: 0)
+        while !cursor.isAtEnd {
+            let (type, body) = try cursor.item()
+            switch type {
+            case 0x10:
+                applicationContext = uid(fromPDU: body) ?? ""
+            case 0x20:
+                let context = try Self.context(body)
+                guard context.id % 2 == 1, !contexts.contains(where: { $0.id == context.id }) else {
+                    throw PDUError(description: "a presentation context ID is even or given twice")
+                }
+                contexts.append(context)
+            case 0x50:
+                user = try UserInformation(maximumLength: 0, parsing: body)
+            default:
+                break
+            }
+        }
+        guard !contexts.isEmpty else { throw PDUError(description: "no presentation context is proposed") }
+    }
+
+    private static func context(_ body: ArraySlice<UInt8>) throws(PDUError) -> ProposedContext {
+        var cursor = PDUCursor(body)
+        var context = ProposedContext(
+            id: try cursor.uint8("presentation context ID"), abstractSyntax: nil, transferSyntaxes: [])
+        _ = try cursor.bytes(3, "reserved bytes")
+        while !cursor.isAtEnd {
+            let (type, body) = try cursor.item()
+            switch type {
+            case 0x30: context.abstractSyntax = uid(fromPDU: body)
+            case 0x40: if let syntax = uid(fromPDU: body) { context.transferSyntaxes.append(syntax) }
+            default: break
+            }
+        }
+        return context
+    }
+
+    /// The whole PDU.
+    var encoded: [UInt8] {
+        PDUBuilder.pdu(.associateRequest) { pdu in
+            pdu.uint16(protocolVersion)
+            pdu.zeros(2)
+            pdu.append(calledAETitle?.paddedBytes ?? [UInt8](repeating: 0x20, count: 16))
+            pdu.append(callingAETitle?.paddedBytes ?? [UInt8](repeating: 0x20, count: 16))
+            pdu.zeros(32)
+            pdu.item(0x10, applicationContext)
+            for context in contexts {
+                pdu.item(0x20) { item in
+                    item.uint8(context.id)
+                    item.zeros(3)
+                    item.item(0x30, context.abstractSyntax ?? "")
+                    for syntax in context.transferSyntaxes { item.item(0x40, syntax) }
+                }
+            }
+            user.write(to: &pdu)
+        }
+    }
+}
+
+/// A-ASSOCIATE-AC.
+struct AssociateAccept: Equatable, Sendable {
+    var contexts: [ContextAnswer]
+    var user: UserInformation
+
+    init(contexts: [ContextAnswer], user: UserInformation) {
+        self.contexts = contexts
+        self.user = user
+    }
+
+    /// - Parameter body: the PDU without its first six bytes.
+    init(parsing body: ArraySlice<UInt8>) throws(PDUError) {
+        var cursor = PDUCursor(body)
+        _ = try cursor.bytes(68, "fixed fields")
+        contexts = []
+        user = UserInformation(maximumLength: 0)
+        while !cursor.isAtEnd {
+            let (type, body) = try cursor.item()
+            switch type {
+            case 0x21: contexts.append(try Self.context(body))
+            case 0x50: user = try UserInformation(maximumLength: 0, parsing: body)
+            default: break
+            }
+        }
+    }
+
+    private static func context(_ body: ArraySlice<UInt8>) throws(PDUError) -> ContextAnswer {
+        var cursor = PDUCursor(body)
+        let id = try cursor.uint8("presentation context ID")
+        _ = try cursor.uint8("reserved byte")
+        let result = ContextAnswer.Result(rawValue: try cursor.uint8("result")) ?? .noReason
+        _ = try cursor.uint8("reserved byte")
+        var syntax = ""
+        while !cursor.isAtEnd {
+            let (type, body) = try cursor.item()
+            if type == 0x40 { syntax = uid(fromPDU: body) ?? "" }
+        }
+        return ContextAnswer(id: id, result: result, transferSyntax: syntax)
+    }
+
+    /// The whole PDU. The title fields repeat the request's, which the peer does not test (PS3.8 9.3.3).
+    func encoded(answering request: AssociateRequest) -> [UInt8] {
+        PDUBuilder.pdu(.associateAccept) { pdu in
+            pdu.uint16(1)
+            pdu.zeros(2)
+            pdu.append(request.calledAETitle?.paddedBytes ?? [UInt8](repeating: 0x20, count: 16))
+            pdu.append(request.callingAETitle?.paddedBytes ?? [UInt8](repeating: 0x20, count: 16))
+            pdu.zeros(32)
+            pdu.item(0x10, AssociateRequest.applicationContext)
+            for context in contexts {
+                pdu.item(0x21) { item in
+                    item.uint8(context.id)
+                    item.uint8(0)
+                    item.uint8(context.result.rawValue)
+                    item.uint8(0)
+                    item.item(0x40, context.transferSyntax)
+                }
+            }
+            user.write(to: &pdu)
+        }
+    }
+}
+
+extension AssociationRejection {
+    /// The whole A-ASSOCIATE-RJ.
+    var encoded: [UInt8] {
+        PDUBuilder.pdu(.associateReject) { pdu in
+            pdu.uint8(0)
+            pdu.uint8(result)
+            pdu.uint8(source)
+            pdu.uint8(reason)
+        }
+    }
+}
+
+extension AssociationAbort {
+    /// The whole A-ABORT.
+    var encoded: [UInt8] {
+        PDUBuilder.pdu(.abort) { pdu in
+            pdu.zeros(2)
+            pdu.uint8(source)
+            pdu.uint8(reason)
+        }
+    }
+}
+
+/// What we call ourselves to peers, and in the files we store (PS3.7 D.3.3.2).
+public enum Implementation {
+    /// Made from a UUID (PS3.5 B.2), once, for Kontur.
+    public static let classUID = "2.25.113113869798546695159296333199751311506"
+    /// At most 16 characters.
+    public static let versionName = "KONTUR_0_1"
+}
