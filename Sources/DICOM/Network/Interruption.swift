@@ -25,6 +25,11 @@ public final class Interruption: Sendable {
         socket?.shutDown(.stopped)
     }
 
+    /// Ends the association as soon as nothing is under way: a message that has begun is finished and answered.
+    public func stopWhenIdle() {
+        state.withLock { $0.socket }?.stopWhenIdle()
+    }
+
     func attach(_ socket: StreamSocket) {
         let stopped = state.withLock { state in
             state.socket = socket

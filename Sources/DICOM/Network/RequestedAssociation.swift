@@ -90,8 +90,7 @@ final class RequestedAssociation {
         case .associateReject where body.count >= 4:
             throw .rejected(AssociationRejection(result: body[1], source: body[2], reason: body[3]))
         case .abort:
-            throw .aborted(
-                AssociationAbort(by: .peer, source: body.dropFirst(2).first ?? 0, reason: body.dropFirst(3).first ?? 0))
+            throw .aborted(AssociationAbort(peerSent: body))
         default:
             throw .aborted(.unexpected("the answer to A-ASSOCIATE-RQ is neither acceptance nor rejection"))
         }
@@ -168,9 +167,7 @@ final class RequestedAssociation {
                     return DIMSEStatus(rawValue: status)
                 }
             case .abort:
-                throw .aborted(
-                    AssociationAbort(
-                        by: .peer, source: body.dropFirst(2).first ?? 0, reason: body.dropFirst(3).first ?? 0))
+                throw .aborted(AssociationAbort(peerSent: body))
             default:
                 throw .aborted(.unexpected("a PDU of another kind came instead of a response"))
             }

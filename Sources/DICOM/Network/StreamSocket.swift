@@ -19,7 +19,7 @@ final class StreamSocket: Sendable {
         case moving(what: String)
     }
 
-    /// Why `shutDown` was called.
+    /// Why the socket was ended from outside.
     enum Verdict: Sendable, Equatable {
         case timeout(waitingFor: String)
         case stopped
@@ -30,7 +30,11 @@ final class StreamSocket: Sendable {
         var since: SuspendingClock.Instant
         /// Bytes moved since `since`.
         var moved = 0
+        /// Set while we are at work on what has come; the peer's time stands still.
+        var pausedAt: SuspendingClock.Instant?
         var verdict: Verdict?
+        /// End as soon as the peer has nothing under way.
+        var stopsWhenIdle = false
     }
 
     let descriptor: Int32
@@ -60,11 +64,28 @@ final class StreamSocket: Sendable {
 
     func begin(_ activity: Activity) {
         let now = SuspendingClock.now
-        state.withLock {
-            $0.activity = activity
-            $0.since = now
-            $0.moved = 0
+        let stops = state.withLock { state in
+            state.activity = activity
+            state.since = now
+            state.moved = 0
+            guard state.stopsWhenIdle, state.verdict == nil, case .waiting = activity else { return false }
+            state.verdict = .stopped
+            return true
         }
+        if stops { shutdown(descriptor, Int32(SHUT_RD)) }
+    }
+
+    /// Runs `body` without counting its time against the peer.
+    func pausing<Result>(_ body: () -> Result) -> Result {
+        let start = SuspendingClock.now
+        state.withLock { $0.pausedAt = start }
+        let result = body()
+        let end = SuspendingClock.now
+        state.withLock {
+            $0.pausedAt = nil
+            $0.since += end - start
+        }
+        return result
     }
 
     /// Reads at least one byte.
@@ -79,9 +100,10 @@ final class StreamSocket: Sendable {
                 state.withLock { $0.moved += count }
                 return count
             }
+            let code = errno
             if let verdict = state.withLock({ $0.verdict }) { throw error(for: verdict) }
             if count == 0 { return 0 }
-            if errno != EINTR { throw .connectionLost(reason: errorText(errno)) }
+            if code != EINTR { throw .connectionLost(reason: errorText(code)) }
         }
     }
 
@@ -94,11 +116,11 @@ final class StreamSocket: Sendable {
             if count > 0 {
                 state.withLock { $0.moved += count }
                 rest = rest.dropFirst(count)
-            } else if let verdict = state.withLock({ $0.verdict }) {
-                throw error(for: verdict)
-            } else if errno != EINTR {
-                throw .connectionLost(reason: errorText(errno))
+                continue
             }
+            let code = errno
+            if let verdict = state.withLock({ $0.verdict }) { throw error(for: verdict) }
+            if code != EINTR { throw .connectionLost(reason: errorText(code)) }
         }
     }
 
@@ -115,6 +137,21 @@ final class StreamSocket: Sendable {
         shutdown(descriptor, Int32(SHUT_RDWR))
     }
 
+    /// Ends reading as soon as nothing is under way: now, when the peer is being waited for. What is under way is
+    /// finished, and there can still be written.
+    func stopWhenIdle() {
+        let idle = state.withLock { state in
+            state.stopsWhenIdle = true
+            guard state.verdict == nil, case .waiting = state.activity else { return false }
+            state.verdict = .stopped
+            return true
+        }
+        if idle { shutdown(descriptor, Int32(SHUT_RD)) }
+    }
+
+    /// Whether it was ended because the node stops.
+    var isStopping: Bool { state.withLock { $0.verdict == .stopped } }
+
     /// Says no more, but still hears what the peer says until it closes.
     func finishSending() {
         shutdown(descriptor, Int32(SHUT_WR))
@@ -123,7 +160,7 @@ final class StreamSocket: Sendable {
     /// The verdict on a socket that has broken its limit, and a new window for one that keeps up. Watchdog only.
     func judge(at now: SuspendingClock.Instant) -> Verdict? {
         state.withLock { state in
-            guard state.verdict == nil else { return nil }
+            guard state.verdict == nil, state.pausedAt == nil else { return nil }
             switch state.activity {
             case .working:
                 return nil

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a storage SCP answers to A-ASSOCIATE-RQ (PS3.8 9.3.3, PS3.7 annex D.3).
+///
+/// Everything a peer that may store proposes is accepted, standard, private or unknown, because one refused class fails
+/// a whole study at many senders. A pure function of the request.
+enum Negotiation {
+    /// JPIP: the pixels are not in the data set but behind a URL that we will not follow.
+    private static let withoutPixels: Set<String> = [
+        "1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205",
+    ]
+
+    /// - Parameters:
+    ///   - aeTitle: ours.
+    ///   - peer: who calls, as far as we know.
+    static func answer(
+        to request: AssociateRequest, aeTitle: AETitle, peer: Peer?
+    ) -> Result<AssociateAccept, AssociationRejection> {
+        guard request.protocolVersion & 1 == 1 else { return .failure(.protocolVersionNotSupported) }
+        guard request.applicationContext == AssociateRequest.applicationContext else {
+            return .failure(.applicationContextNameNotSupported)
+        }
+        guard let peer, !peer.may.isEmpty else { return .failure(.callingAETitleNotRecognized) }
+        guard request.calledAETitle == aeTitle else { return .failure(.calledAETitleNotRecognized) }
+        let roles = Dictionary(request.user.roles.map { ($0.sopClass, $0) }, uniquingKeysWith: { first, _ in first })
+        let contexts = request.contexts.map { answer(to: $0, roles: roles, may: peer.may) }
+        let accepted = Set(
+            zip(request.contexts, contexts).compactMap { $1.result == .acceptance ? $0.abstractSyntax : nil })
+        let answeredRoles = request.user.roles.filter { accepted.contains($0.sopClass) }.map {
+            RoleSelection(sopClass: $0.sopClass, scu: true, scp: false)
+        }
+        return .success(
+            AssociateAccept(
+                contexts: contexts,
+                user: UserInformation(maximumLength: UInt32(PDULimits.ours), roles: answeredRoles)))
+    }
+
+    private static func answer(
+        to context: ProposedContext, roles: [String: RoleSelection], may: Set<Peer.Permission>
+    ) -> ContextAnswer {
+        let result: ContextAnswer.Result
+        if let abstractSyntax = context.abstractSyntax {
+            let role = roles[abstractSyntax]
+            if abstractSyntax == ServiceClass.verification {
+                result = may.contains(.echo) ? .acceptance : .userRejection
+            } else if ServiceClass.isNotStorage(abstractSyntax) {
+                result = .abstractSyntaxNotSupported
+            } else if !may.contains(.store) {
+                result = .userRejection
+            } else if let role, !role.scu {
+                // They would be the SCP: they want to be sent to over this association (PS3.4 C.4.3, C-GET).
+                result = .userRejection
+            } else {
+                result = .acceptance
+            }
+        } else {
+            result = .abstractSyntaxNotSupported
+        }
+        let syntax =
+            context.transferSyntaxes.first {
+                TransferSyntax(rawValue: $0).map(TransferSyntax.decodable.contains) == true
+            }
+            ?? context.transferSyntaxes.first { !withoutPixels.contains($0) }
+        guard result == .acceptance, let syntax else {
+            return ContextAnswer(
+                id: context.id, result: result == .acceptance ? .transferSyntaxesNotSupported : result,
+                transferSyntax: TransferSyntax.implicitVRLittleEndian.rawValue)
+        }
+        return ContextAnswer(id: context.id, result: .acceptance, transferSyntax: syntax)
+    }
+}
