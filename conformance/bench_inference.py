@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Seconds and peak resident memory of `kontur segment`, workers included: left atrium of 88 slices, polyp frames.
+
+The studies are drawn ones: the sample volume resampled to 88 slices, and the sample frames repeated. Each is run
+`--rounds` times; the median is reported, and for the frames the rate without the time that one frame takes.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "peers"), os.path.join(HERE, "checks")]
+
+import pydicom
+
+import make_studies
+from bench_ingest import processor
+from kills import drawn_volume
+from node import ROOT, executable
+from send import files
+
+
+def resident(pid):
+    """Resident bytes of a process and all that descend from it."""
+    total = 0
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            total += int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as file:
+                total += sum(resident(int(child)) for child in file.read().split())
+    except OSError:
+        pass
+    return total
+
+
+def segment(folder):
+    """(seconds, peak resident bytes, how the command ended) of one `kontur segment`."""
+    output = tempfile.mkdtemp(prefix="kontur-bench-out-")
+    begin = time.monotonic()
+    try:
+        with subprocess.Popen([executable(), "segment", folder, "--output", output, "--json"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            peak = 0
+            while process.poll() is None:
+                peak = max(peak, resident(process.pid))
+                time.sleep(0.02)
+            seconds = time.monotonic() - begin
+            if process.returncode != 0:
+                raise SystemExit(f"kontur segment ended with status {process.returncode}")
+        return seconds, peak
+    finally:
+        shutil.rmtree(output)
+
+
+def write_frames(folder, count):
+    """`count` of the sample's JPEG frames of one size, each with a UID of its own."""
+    os.makedirs(folder)
+    sources = [path for path in files([f"{ROOT}/samples-dicom/colonoscopy"]) if "frame-1" in path]
+    for index in range(count):
+        data = pydicom.dcmread(sources[index % len(sources)])
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid(None)
+        data.InstanceNumber = index + 1
+        data.save_as(f"{folder}/{index:04}.dcm")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--frames", type=int, default=100)
+    options = parser.parse_args()
+    scratch = tempfile.mkdtemp(prefix="kontur-bench-")
+    try:
+        volume, spacing = drawn_volume(88)
+        make_studies.left_atrium(f"{scratch}/volume", "BENCH", volume, spacing=spacing)
+        write_frames(f"{scratch}/frames", options.frames)
+        write_frames(f"{scratch}/frame", 1)
+        found = {}
+        for name in ("volume", "frames", "frame"):
+            runs = [segment(f"{scratch}/{name}") for _ in range(options.rounds)]
+            found[name] = (statistics.median(run[0] for run in runs), max(run[1] for run in runs))
+            print(f"{name}: {found[name][0]:.2f} s, {found[name][1] / 2**20:.0f} MiB", file=sys.stderr, flush=True)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    more = found["frames"][0] - found["frame"][0]
+    print(json.dumps({
+        "processor": processor(), "date": time.strftime("%Y-%m-%d"), "rounds": options.rounds,
+        "left atrium, 88 slices": {"seconds": round(found["volume"][0], 2), "MiB": found["volume"][1] >> 20},
+        "polyp frames": {"frames a second": round((options.frames - 1) / more, 1), "MiB": found["frames"][1] >> 20},
+    }, indent=1))
+
+
+if __name__ == "__main__":
+    main()

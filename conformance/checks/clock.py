@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The wall clock jumps by a year in both directions while a series is open: nothing closes early, nothing hangs.
+
+Needs libfaketime (Debian: libfaketime); skipped (status 77) without it.
+"""
+
+import glob
+import os
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "peers"))
+
+from node import ROOT, Node
+from orthanc import Orthanc
+from processes import wait_until
+from report import Report
+from send import Sender, files, read_anything
+
+QUIET = 6
+
+
+def set_offset(path, text):
+    with open(path + ".new", "w") as file:
+        file.write(text + "\n")
+    os.replace(path + ".new", path)
+
+
+def main():
+    report = Report("clock")
+    found = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+    if not found:
+        report.skip("libfaketime is not installed")
+    with tempfile.TemporaryDirectory() as scratch, Orthanc() as archive:
+        offset = f"{scratch}/offset"
+        set_offset(offset, "+0")
+        environment = {"LD_PRELOAD": found[0], "FAKETIME_TIMESTAMP_FILE": offset, "FAKETIME_NO_CACHE": "1",
+                       "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
+        with Node(archive.dicom_port, quiet=QUIET, environment=environment) as node:
+            for jump, sample in (("+365d", "lge"), ("-365d", "colonoscopy")):
+                instances = [read_anything(path) for path in files([f"{ROOT}/samples-dicom/{sample}"])]
+                half = len(instances) // 2
+                Sender(node.port).send(instances[:half], keep_trying=20)
+                set_offset(offset, jump)
+                sent = time.monotonic()
+                while time.monotonic() - sent < QUIET - 2:
+                    states = node.states()
+                    if not report.expect(states["series"].get("open"), f"{jump}: the series closed early: {states}"):
+                        break
+                    time.sleep(0.5)
+                Sender(node.port).send(instances[half:], keep_trying=20)
+                wait_until(lambda: not node.states()["series"].get("open"), QUIET + 20, f"{sample} to close after {jump}")
+                states = node.settle(180)
+                report.line(f"{jump}: {states}")
+                report.expect(node.echo() is not None, f"{jump}: no answer to C-ECHO")
+            report.expect(len(archive.series(Modality="SEG")) == 4, f"{len(archive.series(Modality='SEG'))} SEG instead of 4")
+            report.expect(not states["jobs"].get("dead") and not states["deliveries"].get("dead"), f"dead: {states}")
+            status, output, errors = node.run("audit", "verify")
+            report.expect(status == 0, f"audit verify: {output} {errors}")
+            status, seconds = node.stop()
+            report.expect(status == 0 and seconds < 10, f"the node ended with status {status} after {seconds:.1f} s")
+    report.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Acknowledged means durable: the order of the node's system calls, watched by strace.
+
+Before each C-STORE response with status 0000 is written to the socket, the instance's file, the folder that it lies in
+and the journal's write-ahead log (with the row that names the instance) must have been synced. Run as it comes, with
+delayed syncs, with failing syncs (EIO) and with a full disk (ENOSPC); after each faulty run the node starts again
+without faults, and everything that was acknowledged must be there, unchanged.
+
+Skipped (status 77) where ptrace is not permitted.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "peers"))
+
+import make_studies
+from node import Node
+from processes import free_port
+from report import Report
+from send import Sender, files, read_anything
+
+CALLS = "openat,write,writev,pwrite64,pwritev,fsync,fdatasync,sync_file_range,rename,renameat,renameat2,linkat,sendto,sendmsg"
+RESPONSE = bytes.fromhex("00000001" "02000000" "0180")
+SUCCESS = bytes.fromhex("00000009" "02000000" "0000")
+LINE = re.compile(r"^(\d+)\s+(?:(\w+)\((.*)|<\.\.\. (\w+) resumed>(.*))$")
+
+VARIANTS = {
+    "as it comes": [],
+    "delayed": ["fsync,fdatasync:delay_exit=60000"],
+    "delayed before": ["fsync,fdatasync:delay_enter=60000"],
+    "sync fails": ["fsync,fdatasync:error=EIO:when=8+9"],
+    "every sync fails": ["fsync,fdatasync:error=EIO:when=30+1"],
+    "disk full": ["pwrite64:error=ENOSPC:when=60+13", "write:error=ENOSPC:when=200+17"],
+    "disk stays full": ["pwrite64,write:error=ENOSPC:when=150+1"],
+}
+
+
+class Call:
+    """One system call: when it began and ended (line numbers), on which paths, with which bytes and result."""
+
+    def __init__(self, name, begin, text):
+        self.name, self.begin, self.end, self.text = name, begin, None, text
+        self.result = ""
+
+    def finish(self, end, rest):
+        self.end = end
+        self.text += rest
+        self.result = self.text.rsplit(" = ", 1)[-1] if " = " in self.text else ""
+
+    @property
+    def failed(self):
+        return self.result.startswith("-1")
+
+    @property
+    def path(self):
+        found = re.match(r"\d+<(.*?)>", self.text)
+        return found.group(1) if found else ""
+
+    @property
+    def data(self):
+        return b"".join(bytes.fromhex(part.replace("\\x", "")) for part in re.findall(r'"((?:\\x[0-9a-f]{2})*)"', self.text))
+
+
+def read_trace(path):
+    """The calls of a trace in the order in which they began."""
+    calls, open_calls = [], {}
+    with open(path, errors="replace") as file:
+        for number, line in enumerate(file):
+            found = LINE.match(line)
+            if not found:
+                continue
+            thread, name, rest, resumed, more = found.groups()
+            if name:
+                call = Call(name, number, rest.replace(" <unfinished ...>", "").rstrip("\n"))
+                calls.append(call)
+                if "<unfinished ...>" in rest:
+                    open_calls[thread] = call
+                else:
+                    call.finish(number, "")
+            elif thread in open_calls:
+                open_calls.pop(thread).finish(number, more.rstrip("\n"))
+    return [call for call in calls if call.end is not None]
+
+
+def check_order(report, calls, uids, variant):
+    """For each acknowledged instance: file, folder and log synced between its bytes and its response."""
+    syncs = [call for call in calls if call.name in ("fsync", "fdatasync") and not call.failed]
+    responses = 0
+    written = {}
+    log_writes = []
+    named = {}
+    for call in calls:
+        if call.name in ("write", "writev", "pwrite64", "pwritev"):
+            if "/instances/" in call.path:
+                written.setdefault(call.path, []).append(call)
+            elif call.path.endswith("-wal"):
+                log_writes.append((call, call.data))
+        elif call.name.startswith(("rename", "link")):
+            texts = [bytes.fromhex(part.replace("\\x", "")).decode() for part in
+                     re.findall(r'"((?:\\x[0-9a-f]{2})*)"', call.text)]
+            named[texts[-1]] = call
+    contents = {path: b"".join(call.data for call in parts) for path, parts in written.items()}
+    for call in calls:
+        if call.name not in ("write", "writev", "sendto", "sendmsg") or "TCP" not in call.text[:80]:
+            continue
+        data = call.data
+        if RESPONSE not in data or SUCCESS not in data:
+            continue
+        uid = next((uid for uid in uids if uid.encode() in data), None)
+        if uid is None:
+            continue
+        responses += 1
+        text = uid.encode()
+        synced = lambda path, after: any(one.path == path and one.begin > after and one.end < call.begin for one in syncs)
+        paths = [path for path, content in contents.items() if text in content]
+        if not report.expect(paths, f"{variant}: no file holds the acknowledged {uid}"):
+            continue
+        in_place = False
+        for path in paths:
+            last = max(part.end for part in written[path] if part.begin < call.begin)
+            file_synced = synced(path, last)
+            folder_synced = synced(os.path.dirname(path), min(part.begin for part in written[path]) - 1)
+            in_place |= file_synced and folder_synced
+        report.expect(in_place, f"{variant}: file or folder of {uid} not synced before its response")
+        rows = [write for write, bytes_written in log_writes if text in bytes_written and write.begin < call.begin]
+        wal_synced = any(synced(write.path, write.end) for write in rows[:1])
+        report.expect(rows and wal_synced, f"{variant}: journal row of {uid} not synced before its response")
+    return responses
+
+
+def run_variant(report, name, instances, scratch):
+    trace = f"{scratch}/trace"
+    before = ["strace", "-f", "-yy", "-xx", "-s", "70000", "--seccomp-bpf", "-e", f"trace={CALLS}", "-e", "signal=none",
+              "-o", trace]
+    for fault in VARIANTS[name]:
+        before += ["-e", f"inject={fault}"]
+    folder = tempfile.mkdtemp(prefix="kontur-durability-")
+    node = Node(free_port(), folder=folder, before=before, quiet=60)
+    faulty = "error" in str(VARIANTS[name])
+    sender = Sender(node.port, answer_within=20)
+    try:
+        started = True
+        try:
+            node.start(60)
+        except Exception as error:
+            started = False
+            report.expect(faulty, f"{name}: the node did not start: {error}")
+        if started:
+            sender.send(instances, keep_trying=10 if faulty else 60)
+            node.kill()
+            uids = [one.instance_uid for one in instances]
+            responses = check_order(report, read_trace(trace), uids, name)
+            statuses = {}
+            for status in sender.statuses.values():
+                statuses[status] = statuses.get(status, 0) + 1
+            report.line(f"{name}: {responses} responses checked, statuses "
+                        f"{ {f'{status:04X}': count for status, count in statuses.items() if status is not None} }")
+            report.expect(responses >= len(sender.acknowledged) > 0 or faulty,
+                          f"{name}: {responses} responses seen for {len(sender.acknowledged)} acknowledged")
+            report.expect(responses >= len(sender.acknowledged), f"{name}: responses were missed in the trace")
+        node.before = []
+        node.start()
+        missing = sender.acknowledged - node.stored_uids()
+        report.expect(not missing, f"{name}: {len(missing)} acknowledged instances are missing after the restart")
+        damaged = node.damaged_files()
+        report.expect(not damaged, f"{name}: files missing or different after the restart: {damaged[:3]}")
+        again = Sender(node.port)
+        report.expect(again.send(instances, keep_trying=20), f"{name}: not everything is taken after the restart")
+        node.stop()
+    finally:
+        node.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--count", type=int, default=15)
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    options = parser.parse_args()
+    report = Report("durability")
+    if not shutil.which("strace"):
+        report.skip("strace is not installed")
+    if subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], capture_output=True).returncode != 0:
+        report.skip("ptrace is not permitted here")
+    scratch = tempfile.mkdtemp(prefix="kontur-durability-")
+    try:
+        make_studies.slices(f"{scratch}/slices", options.count, 100, 100)
+        instances = [read_anything(path) for path in files([f"{scratch}/slices"])]
+        for name in options.variants.split(","):
+            run_variant(report, name, instances, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    report.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 at random moments while a sender brings instances, resending what is not acknowledged within 2 seconds.
+
+Afterwards no acknowledged instance may be missing, no healthy job may be dead, and the archive must hold one SEG for
+each series that refers to all of its instances (with --revisions, older ones may remain: the newest refers to all).
+
+    kills.py --victim node --kills 30 --series 5 --slices 100 --quiet 20 --seed 1
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "peers"))
+
+import numpy as np
+import pydicom
+
+import make_studies
+from node import ROOT, Node
+from orthanc import Orthanc
+from processes import PeerError
+from report import Report
+from send import Sender, files, read_anything
+
+
+def drawn_volume(slices):
+    """The sample's drawn atrium [slice, row, column], resampled to a number of slices."""
+    data = [pydicom.dcmread(path) for path in files([f"{ROOT}/samples-dicom/lge"])]
+    normal = np.cross(data[0].ImageOrientationPatient[:3], data[0].ImageOrientationPatient[3:])
+    data.sort(key=lambda one: float(np.dot(normal, one.ImagePositionPatient)))
+    volume = np.stack([one.pixel_array for one in data])
+    chosen = np.linspace(0, len(volume) - 1, slices).round().astype(int)
+    return np.minimum(volume[chosen], 4095), float(data[0].PixelSpacing[0])
+
+
+def write_series(folder, count, slices):
+    """Writes `count` LGE series that all find their atrium; returns series UID -> instance UIDs."""
+    volume, spacing = drawn_volume(slices)
+    made = {}
+    for index in range(count):
+        shifted = np.roll(volume, index, axis=2)
+        one = make_studies.left_atrium(f"{folder}/{index}", f"KILL{index}", shifted, spacing=spacing)
+        made[one["series"]] = set(one["instances"])
+    return made
+
+
+class Killer:
+    """Kills the node, or one of its workers, at random moments until it has done so often enough."""
+
+    def __init__(self, node, victim, kills, source, longest_pause):
+        self.node, self.victim, self.kills, self.source = node, victim, kills, source
+        self.longest_pause = longest_pause
+        self.done = 0
+        self.error = None
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        try:
+            while self.done < self.kills:
+                time.sleep(self.source.uniform(0.05, self.longest_pause))
+                if self.victim == "node":
+                    self.node.process.kill()
+                    self.done += 1
+                    self.node.start()
+                else:
+                    children = self.node.process.children()
+                    if children:
+                        os.kill(self.source.choice(children), signal.SIGKILL)
+                        self.done += 1
+        except (PeerError, OSError) as error:
+            self.error = error
+
+
+def check_archive(report, archive, made, revisions):
+    """One SEG a series, referring to all its instances; with revisions the newest of them."""
+    folder = tempfile.mkdtemp(prefix="kontur-kills-seg-")
+    found = {}
+    try:
+        for series in archive.series(Modality="SEG"):
+            for path in archive.save_series(series["ID"], folder):
+                data = pydicom.dcmread(path, stop_before_pixels=True)
+                named = {item.ReferencedSOPInstanceUID for one in data.ReferencedSeriesSequence
+                         for item in one.ReferencedInstanceSequence}
+                found.setdefault(data.ReferencedSeriesSequence[0].SeriesInstanceUID, []).append(named)
+    finally:
+        shutil.rmtree(folder)
+    for series, instances in made.items():
+        segs = found.get(series, [])
+        complete = sum(named == instances for named in segs)
+        report.expect(complete == 1, f"series ...{series[-6:]}: {complete} complete SEG among {len(segs)}")
+        report.expect(revisions or len(segs) == 1, f"series ...{series[-6:]}: {len(segs)} SEG instead of one")
+    report.line(f"archive: {[sorted(map(len, segs)) for segs in found.values()]} instances referred to, by series")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--victim", choices=["node", "worker"], default="node")
+    parser.add_argument("--kills", type=int, default=6)
+    parser.add_argument("--series", type=int, default=2)
+    parser.add_argument("--slices", type=int, default=60)
+    parser.add_argument("--quiet", type=int, default=6)
+    parser.add_argument("--pause", type=float, default=1.5, help="longest time between two kills")
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("KONTUR_SEED", "1")))
+    parser.add_argument("--revisions", action="store_true", help="older revisions may remain in the archive")
+    options = parser.parse_args()
+    report = Report(f"kills of the {options.victim}, seed {options.seed}")
+    scratch = tempfile.mkdtemp(prefix="kontur-kills-")
+    try:
+        made = write_series(scratch, options.series, options.slices)
+        instances = [read_anything(path) for path in files([scratch])]
+        with Orthanc() as archive, Node(archive.dicom_port, quiet=options.quiet) as node:
+            killer = Killer(node, options.victim, options.kills, random.Random(options.seed), options.pause)
+            sender = Sender(node.port, answer_within=2)
+            killer.thread.start()
+            slowly = lambda *_: time.sleep(options.kills * options.pause / 2 / len(instances))
+            complete = sender.send(instances, keep_trying=300, on_answer=slowly)
+            killer.thread.join(600)
+            report.expect(killer.error is None, f"the node did not start again: {killer.error}")
+            report.expect(complete, f"{len(sender.acknowledged)} of {len(instances)} acknowledged")
+            report.line(f"{len(sender.acknowledged)} acknowledged, {sender.resent} times resent, {killer.done} kills")
+            states = node.settle(options.quiet + 420)
+            report.line(f"states: {states}")
+            lost = sender.acknowledged - node.stored_uids()
+            report.expect(not lost, f"{len(lost)} acknowledged instances are missing")
+            report.expect(not node.damaged_files(), f"files missing or different: {node.damaged_files()[:3]}")
+            report.expect(not states["jobs"].get("dead"), f"dead jobs: {states['jobs']}")
+            check_archive(report, archive, made, options.revisions)
+            status, output, errors = node.run("audit", "verify")
+            report.expect(status == 0, f"audit verify: {output} {errors}")
+            if report.failures:
+                report.line(node.process.tail(40))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    report.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hospital in a nutshell: an Orthanc as the archive, the forwarder, and a Kontur node, all on loopback."""
+
+import os
+import shutil
+import sys
+import tempfile
+
+from node import ROUTES, Node
+from orthanc import Orthanc
+from processes import Process, free_port
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Hospital:
+    """Starts and stops the three together; use it as a context."""
+
+    def __init__(self, routes=ROUTES, quiet=1, skip="SEG,SR", orthanc=None, **node):
+        """`skip`: modalities that are not forwarded; `orthanc`: more keys of its configuration; `node`: see `Node`."""
+        self.folder = tempfile.mkdtemp(prefix="kontur-site-")
+        port = free_port()
+        self.archive = Orthanc(port, folder=f"{self.folder}/archive", overrides=orthanc)
+        os.makedirs(f"{self.folder}/node")
+        self.node = Node(self.archive.dicom_port, routes=routes, quiet=quiet, port=port, folder=f"{self.folder}/node", **node)
+        self.skip = skip
+        self.forwarder = None
+
+    def start(self):
+        try:
+            self.archive.start()
+            self.node.start()
+            self.start_forwarder()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start_forwarder(self):
+        self.forwarder = Process(
+            [sys.executable, f"{HERE}/forward.py", "--url", self.archive.url, "--skip", self.skip, "--everything",
+             "--interval", "0.3", "--first-delay", "1", "--longest-delay", "5", "--state", f"{self.folder}/forward.json"],
+            f"{self.folder}/forward.log", name="forward.py")
+
+    def forwarded(self):
+        """How many series the forwarder has handed over completely."""
+        with open(f"{self.folder}/forward.log") as file:
+            return sum(" sent " in line for line in file)
+
+    def check(self):
+        """Raises `PeerError` if one of the three has ended."""
+        for one in (self.archive.process, self.forwarder, self.node.process):
+            if one:
+                one.check()
+
+    def stop(self):
+        """Stops all three, waits for them and removes their folder; returns the node's exit status and seconds."""
+        ended = self.node.stop()
+        if self.forwarder:
+            self.forwarder.stop()
+        if self.archive.process:
+            self.archive.process.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return ended
+
+    def segmentations(self):
+        """The SEG series in the archive."""
+        return self.archive.series(Modality="SEG")
+
+    def save_segmentations(self, folder):
+        """Copies every SEG of the archive into a folder; returns their paths."""
+        paths = []
+        for series in self.segmentations():
+            paths += self.archive.save_series(series["ID"], folder)
+        return sorted(paths)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()

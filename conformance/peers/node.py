@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A `kontur serve` with a configuration, a spool and a port of its own, for the demo, the tests and the benchmarks."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from journal import Journal
+from processes import PeerError, Process, free_port, wait_until
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+
+# The routes of the configuration that the README shows.
+ROUTES = """
+  - name: colonoscopy
+    when: {modality: [ES], studyDescription: {matches: "(?i)colo"}}
+    segmenter: polyp-compact
+    sendTo: [archive]
+  - name: left-atrium
+    when:
+      modality: [MR]
+      mrAcquisitionType: [3D]
+      numberOfInstances: {min: 20}
+      seriesDescription: {matches: "(?i)LGE|PSIR|late.?gad|delayed.?enh"}
+    segmenter: left-atrium-compact
+    sendTo: [archive]
+"""
+
+
+def executable():
+    """The built `kontur`: KONTUR_EXECUTABLE, else the release build of this checkout."""
+    path = os.environ.get("KONTUR_EXECUTABLE") or os.path.join(ROOT, ".build", "release", "kontur")
+    if not os.access(path, os.X_OK):
+        raise PeerError(f"there is no executable at {path}: build it with `make build`")
+    return path
+
+
+class Node(Journal):
+    """A node that lives as long as the context it is used as; its folder is removed with it."""
+
+    def __init__(self, archive_port, archive_title="ORTHANC", routes=ROUTES, quiet=1, workers=1, folder=None, keep=None,
+                 port=None, peers="", minimum_free="64MiB", max_instance="256MiB", profile="strict", before=(),
+                 environment=None, waits_at_most=900):
+        """`archive_port`: where the archive listens; `peers`: more YAML list items; `before`: e.g. `strace ...`."""
+        self.owns_folder = folder is None
+        self.folder = folder or tempfile.mkdtemp(prefix="kontur-node-")
+        super().__init__(f"{self.folder}/spool")
+        self.port = port or free_port()
+        self.title = "KONTUR"
+        self.before = list(before)
+        self.environment = environment or {}
+        self.process = None
+        self.configuration = f"{self.folder}/kontur.yaml"
+        with open(self.configuration, "w") as file:
+            file.write(f"""\
+node: {{aeTitle: KONTUR, port: {self.port}, bind: 127.0.0.1, workers: {workers}}}
+peers:
+  - {{name: archive, aeTitle: {archive_title}, host: 127.0.0.1, port: {archive_port}, viewerProfile: {profile}}}
+  - {{name: test, aeTitle: TEST, from: [127.0.0.0/8], may: [store, echo]}}
+{peers}spool:
+  path: {self.spool}
+  minimumFree: {minimum_free}
+  maxInstance: {max_instance}
+  keep: {keep or "{done: 7d, unmatched: 1h, quarantined: 30d}"}
+series: {{quietSeconds: {quiet}, waitAtMostSeconds: {waits_at_most}}}
+routes:{routes}""")
+
+    def start(self, timeout=20):
+        command = self.before + [executable(), "serve", "--config", self.configuration]
+        self.process = Process(command, f"{self.folder}/node.log", environment=self.environment, name="kontur serve",
+                               stop_within=15)
+
+        def listens():
+            self.process.check()
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait_until(listens, timeout, "kontur serve to listen")
+        return self
+
+    def stop(self):
+        """Stops the node as an operator would; returns its exit status and the seconds that it took."""
+        if not self.process:
+            return None, 0
+        if self.before and self.process.running():
+            # What it runs under (strace) ends with it.
+            for child in self.process.children():
+                os.kill(child, signal.SIGTERM)
+            begin = time.monotonic()
+            try:
+                self.process.process.wait(self.process.stop_within)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            return self.process.process.returncode, time.monotonic() - begin
+        return self.process.stop()
+
+    def kill(self):
+        """kill -9."""
+        if self.before and self.process.running():
+            for child in self.process.children():
+                os.kill(child, signal.SIGKILL)
+            self.process.process.wait(30)
+        else:
+            self.process.kill()
+
+    def remove(self):
+        self.stop()
+        if self.owns_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.remove()
+
+    def run(self, *arguments, timeout=60):
+        """`kontur <arguments> --config ...`: (exit status, standard output, standard error)."""
+        command = [executable(), *arguments, "--config", self.configuration]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **self.environment})
+        return done.returncode, done.stdout, done.stderr
+
+    def json(self, *arguments, timeout=60):
+        """What `kontur <arguments> --json --config ...` says."""
+        status, output, errors = self.run(*arguments, "--json", timeout=timeout)
+        if status != 0:
+            raise PeerError(f"kontur {' '.join(arguments)} ended with status {status}: {errors.strip()}")
+        return json.loads(output)
+
+    def echo(self, timeout=5, calling="TEST"):
+        """Seconds that a C-ECHO by DCMTK's echoscu took, association included; None when it was not answered."""
+        begin = time.monotonic()
+        done = subprocess.run(
+            ["/usr/bin/echoscu", "-to", str(timeout), "-ta", str(timeout), "-td", str(timeout), "-aet", calling,
+             "-aec", self.title, "127.0.0.1", str(self.port)], capture_output=True, timeout=timeout + 5)
+        return time.monotonic() - begin if done.returncode == 0 else None
