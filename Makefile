@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` explains. CI runs `make test` and nothing else.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-demo setup-tests build build-tests test demo arrows lint format sanitize bench clean
+
+# One build configuration for demo, tests and benchmarks. An undeclared import of a sibling room is an error.
+SWIFT_FLAGS := -c release --explicit-target-dependency-import-check error
+VENV := .build/venv
+# What a command may take at most, in seconds: nothing here hangs for ever.
+BUILD_LIMIT := 2700
+TEST_LIMIT := 2400
+
+# What the build links with, and what the demo runs.
+BUILD_PACKAGES := g++ git libdcmtk-dev libopenblas-dev libdnnl-dev libpng-dev libjpeg-dev libsqlite3-dev
+DEMO_PACKAGES := dcmtk orthanc python3
+TEST_PACKAGES := $(DEMO_PACKAGES) dicom3tools strace python3-venv
+
+help: ## Explain every target
+	@echo 'make TARGET, where TARGET is one of'
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@echo 'Debian packages that are missing are installed with apt, as root or with sudo.'
+
+setup: ## Install what the build needs (Debian packages)
+	@command -v swift >/dev/null || { echo 'swift is not in PATH: install Swift 6.2 or newer from swift.org/install' >&2; exit 1; }
+	@scripts/packages.sh $(BUILD_PACKAGES)
+
+setup-demo: setup
+	@scripts/packages.sh $(DEMO_PACKAGES)
+
+setup-tests: setup ## Install what the tests need: Orthanc, DICOM checkers, a Python environment in .build/venv
+	@scripts/packages.sh $(TEST_PACKAGES)
+	@scripts/venv.sh $(VENV)
+
+build: setup ## Build the executable: .build/release/kontur
+	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product kontur
+
+build-tests: setup-tests
+	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --build-tests
+
+demo: setup-demo build ## Run the main job with a real archive; STUDY=folder takes your own files
+	timeout 1800 /usr/bin/python3 conformance/demo.py $(if $(STUDY),--study '$(STUDY)')
+
+test: build-tests arrows lint ## Run all tests, end to end ones included; what CI runs
+	timeout $(TEST_LIMIT) swift test $(SWIFT_FLAGS) --skip-build --disable-xctest
+
+arrows: ## Check that every room imports only what arrows.txt allows
+	@scripts/arrows.sh --self-test
+	@scripts/arrows.sh
+
+# Formatters of other toolchains disagree in details; the one of CI decides.
+lint: ## Check the format of all Swift files (with Swift 6.3, as CI has it)
+	@if swift --version 2>&1 | grep -q 'Swift version 6\.3'; then \
+		timeout 300 swift format lint --strict --parallel --recursive Package.swift Sources Tests && echo 'format: as .swift-format says'; \
+	else echo 'format: not checked, that takes Swift 6.3'; fi
+
+format: ## Format all Swift files
+	timeout 300 swift format --in-place --parallel --recursive Package.swift Sources Tests
+
+# Rooms with C, threads or parsers; a build of its own in .build-address and .build-thread.
+SANITIZED ?= DICOMTests|ImagingTests|PersistenceTests|RoutingTests|SupervisionTests|PipelineTests
+sanitize: setup-tests ## Run the suites under the address and thread sanitizers (long)
+	for kind in address thread; do \
+		timeout 7200 swift test --sanitize=$$kind --scratch-path .build-$$kind --disable-xctest --filter '$(SANITIZED)' || exit 1; \
+	done
+
+bench: setup-tests ## Measure the rooms' hot paths against their thresholds
+	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks
+	timeout 1800 .build/release/Benchmarks
+
+clean: ## Remove everything that was built
+	rm -rf .build .build-address .build-thread demo-output

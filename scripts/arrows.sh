@@ -1,0 +1,138 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Compares the imports of every room with arrows.txt, and finds escapes from the compiler's checks that give no reason.
+#
+#   arrows.sh [FOLDER]     checks the checkout at FOLDER (this one when left out); exit 1 when something is wrong
+#   arrows.sh --self-test  proves that each rule can fail
+set -eu
+
+check() {
+    root=$1
+    find "$root/Sources" -type f \( -name '*.swift' -o -name '*.c' -o -name '*.cpp' -o -name '*.h' -o -name '*.hpp' \) |
+        LC_ALL=C sort |
+        LC_ALL=C awk -v root="$root" '
+        function complain(text) { print text; failures++ }
+        function trim(text) { gsub(/^[ \t]+|[ \t]+$/, "", text); return text }
+        # Does the path, counted from Sources, lie below one of these folders?
+        function below(path, folders,    list, count, i) {
+            count = split(folders, list, " ")
+            for (i = 1; i <= count; i++) if (index(path, list[i] "/") == 1) return 1
+            return 0
+        }
+        function read_table(    line, head, rest, list, count, i, kind, name) {
+            while ((getline line < (root "/arrows.txt")) > 0) {
+                if (line ~ /^[ \t]*(#|$)/) continue
+                if (!match(line, /:/)) { complain("arrows.txt: no colon in: " line); continue }
+                head = trim(substr(line, 1, RSTART - 1)); rest = trim(substr(line, RSTART + 1))
+                if (head == "everybody") {
+                    count = split(rest, list, " ")
+                    for (i = 1; i <= count; i++) everybody[list[i]] = 1
+                    continue
+                }
+                kind = head; sub(/ .*/, "", kind); name = trim(substr(head, length(kind) + 1))
+                if (kind == "room") {
+                    rooms[name] = 1
+                    count = split(rest, list, " ")
+                    for (i = 1; i <= count; i++) may[name, list[i]] = 1
+                } else if (kind == "only") only[name] = rest
+                else if (kind == "header") header[name] = rest
+                else complain("arrows.txt: unknown rule: " line)
+            }
+        }
+        function swift_import(line,    module) {
+            sub(/^[ \t]*(@[A-Za-z_]+(\([^)]*\))?[ \t]+)*((public|package|internal|private|fileprivate)[ \t]+)?import[ \t]+/, "", line)
+            sub(/^(struct|class|enum|protocol|func|var|let|typealias|actor)[ \t]+/, "", line)
+            module = line
+            sub(/[^A-Za-z0-9_].*/, "", module)
+            imports++
+            if (only[module] != "" && !below(path, only[module]))
+                complain(place() "imports " module ", which only " only[module] " may")
+            else if (!(module in everybody) && !((room SUBSEP module) in may))
+                complain(place() room " may not import " module)
+        }
+        function place() { return "Sources/" path ":" number ": " }
+        function scan(file,    line, above, prefix, quoted) {
+            number = 0; above = ""
+            path = substr(file, length(root "/Sources/") + 1)
+            room = path; sub(/\/.*/, "", room)
+            if (!(room in rooms)) { complain("Sources/" path ": " room " is no room of arrows.txt"); return }
+            while ((getline line < file) > 0) {
+                number++
+                if (file ~ /\.swift$/ && line ~ /^[ \t]*(@[A-Za-z_]+(\([^)]*\))?[ \t]+)*((public|package|internal|private|fileprivate)[ \t]+)?import[ \t]+[A-Za-z_]/) {
+                    swift_import(line)
+                    if (line ~ /public[ \t]+import[ \t]+(CDCMTK|CKernels|CWeights|CPNG|CJPEG|GRDB|Subprocess|Yams)/)
+                        complain(place() "a public import would carry the dependency out of the room")
+                }
+                if (line ~ /^[ \t]*#[ \t]*include/) {
+                    quoted = line; gsub(/^[^<"]*[<"]|[>"].*$/, "", quoted)
+                    for (prefix in header)
+                        if (index(quoted, prefix) == 1 && room != header[prefix])
+                            complain(place() "includes " quoted ", which only " header[prefix] " may")
+                }
+                escape(line, above)
+                above = line
+            }
+            close(file)
+        }
+        function escape(line, above) {
+            if (line ~ /^[ \t]*\/\//) return
+            if (line !~ /@unchecked[ \t]+Sendable|nonisolated\(unsafe\)|unsafeFlags/) return
+            if (above !~ /^[ \t]*\/\//) complain(place() "gives no reason on the line above: " trim(line))
+        }
+        BEGIN { read_table() }
+        { scan($0); files++ }
+        END {
+            path = "../Package.swift"; number = 0; above = ""
+            while ((getline line < (root "/Package.swift")) > 0) { number++; escape(line, above); above = line }
+            if (failures > 0) { print failures " arrows are wrong"; exit 1 }
+            if (files == 0 || imports == 0) { print "no source was found"; exit 1 }
+            print "arrows: " files " files, " imports " imports, all as arrows.txt says"
+        }'
+}
+
+# Runs the check on a small checkout with one line added to one file, and expects the complaint.
+self_test() {
+    table=$(cd "$(dirname "$0")/.." && pwd)/arrows.txt
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    failed=0
+    expect() { # file, line, expected words or "nothing"
+        rm -rf "$folder/Sources"
+        mkdir -p "$folder/Sources/Imaging" "$folder/$(dirname "$1")"
+        cp "$table" "$folder/arrows.txt"
+        : >"$folder/Package.swift"
+        echo 'import Foundation' >"$folder/Sources/Imaging/Value.swift"
+        printf '%b\n' "$2" >>"$folder/$1"
+        output=$(check "$folder" 2>&1) && status=0 || status=$?
+        if [ "$3" = nothing ]; then
+            [ "$status" = 0 ] || { echo "arrows.sh complains without reason: $1: $2: $output"; failed=1; }
+        else
+            case "$status $output" in
+            1*"$3"*) ;;
+            *) echo "arrows.sh does not find: $1: $2: $output"; failed=1 ;;
+            esac
+        fi
+    }
+    expect Sources/Segmentation/A.swift 'import DICOM' 'Segmentation may not import DICOM'
+    expect Sources/Segmentation/A.swift '@preconcurrency public import struct DICOM.Peer' 'may not import DICOM'
+    expect Sources/Pipeline/A.swift 'import Segmentation' 'Pipeline may not import Segmentation'
+    expect Sources/Routing/A.swift 'import CDCMTK' 'imports CDCMTK, which only DICOM may'
+    expect Sources/Imaging/A.swift 'import CPNG' 'imports CPNG, which only Imaging/Raster may'
+    expect Sources/Pipeline/A.swift 'import GRDB' 'imports GRDB, which only Persistence may'
+    expect Sources/DICOM/A.swift 'public import CDCMTK' 'would carry the dependency out'
+    expect Sources/Attic/A.swift 'import Foundation' 'Attic is no room'
+    expect Sources/CKernels/A.cpp '#include "dcmtk/dcmdata/dctk.h"' 'which only CDCMTK may'
+    expect Sources/DICOM/A.swift 'final class A: @unchecked Sendable {}' 'gives no reason'
+    expect Sources/DICOM/A.swift 'nonisolated(unsafe) var a = 1' 'gives no reason'
+    expect Package.swift '.unsafeFlags(["-Ofast"])' 'gives no reason'
+    expect Sources/DICOM/A.swift '// A lock guards it.\nfinal class A: @unchecked Sendable {}' nothing
+    expect Sources/Imaging/Raster/A.swift 'import CPNG' nothing
+    expect Sources/Pipeline/A.swift 'public import DICOM\nimport Logging\n// import Segmentation' nothing
+    [ "$failed" = 0 ] && echo "arrows.sh: every rule can fail"
+    return "$failed"
+}
+
+case ${1:-} in
+--self-test) self_test ;;
+*) check "$(cd "${1:-$(dirname "$0")/..}" && pwd)" ;;
+esac
