@@ -2,7 +2,7 @@
 """Turns a checkpoint into the file that ships and its model card: python training/export.py polyp-compact
 
 Takes the averaged weights, folds batch norms, rounds to fp16, scores the rounded network on the held-out cases, and
-writes Sources/CWeights/<name>-<first 8 hex digits of the file's SHA-256>.safetensors (an older file of that name is
+writes Sources/CWeights/files/<name>-<first 8 hex digits of the file's SHA-256>.safetensors (an older file of that name is
 removed) and cards/<name>.md. The file's metadata has one key, `kontur`: a JSON with everything a runtime needs besides
 the tensors. `--early` marks weights of an unfinished run; `--no-scores` leaves the scoring out.
 """
@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 import cards
+import embed
 import left_atrium
 import polyp
 from networks import Architecture, UNet
@@ -25,7 +26,7 @@ from scores import confidence, dice, spearman, summary
 TASKS = {polyp.NAME: polyp, left_atrium.NAME: left_atrium}
 VERSION = "1.0.0"
 HERE = Path(__file__).resolve().parent
-WEIGHTS = HERE.parent / "Sources/CWeights"
+WEIGHTS = HERE.parent / "Sources/CWeights/files"
 
 
 def load(path):
@@ -72,6 +73,7 @@ def write(task, network, scores, version, training):
         old.unlink()
     path = WEIGHTS / f"{task.NAME}-{digest[:8]}.safetensors"
     path.write_bytes(body)
+    embed.write()
     return path, digest
 
 

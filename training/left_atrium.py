@@ -111,7 +111,7 @@ class Training:
         (index,) = indices
         image, mask = warp(self.cases[index], rng)
         image = normalise(np.maximum(change_intensities(image, rng), 0))
-        front = rng.integers(0, 11) if rng.random() < 0.3 else 0
+        front = rng.integers(0, 11) if rng.random() < 0.2 else 0
         pad = [(front, -(n + front) % STRIDE) for n in image.shape]  # as in the recipe
         return tuple(torch.from_numpy(np.pad(array, pad))[None, None] for array in (image, mask))
 
@@ -119,11 +119,11 @@ class Training:
 def warp(case, rng):
     """Rotation, scale, shift and another field of view, in one interpolation."""
     shape = np.array(case.shape[1:])
-    wide = rng.random() < 0.15
-    field = shape * np.r_[rng.uniform(0.85, 1.1), rng.uniform(0.8, 1.5 if wide else 1.15, 2)]
+    wide = rng.random() < 0.1
+    field = shape * np.r_[rng.uniform(0.9, 1.05), rng.uniform(0.85, 1.5 if wide else 1.1, 2)]
     size = np.maximum(2 * STRIDE, np.round(field).astype(int))
-    angles = np.deg2rad(rng.uniform(-20, 20, 3) * (rng.random(3) < 0.6))
-    scale = np.exp(rng.uniform(np.log(0.8), np.log(1.25))) * np.exp(rng.uniform(-0.06, 0.06, 3))
+    angles = np.deg2rad(rng.uniform(-20, 20, 3) * (rng.random(3) < 0.5))
+    scale = np.exp(rng.uniform(np.log(0.85), np.log(1.18))) * np.exp(rng.uniform(-0.06, 0.06, 3))
     (a, b, c), (sa, sb, sc) = np.cos(angles), np.sin(angles)
     turn = (np.array([[1, 0, 0], [0, a, -sa], [0, sa, a]]) @ np.array([[b, 0, -sb], [0, 1, 0], [sb, 0, b]])
             @ np.array([[c, -sc, 0], [sc, c, 0], [0, 0, 1]]))
@@ -141,9 +141,9 @@ def warp(case, rng):
 def change_intensities(image, rng):
     top = max(float(image.max()), 1e-3)
     image = image / top
-    image = image ** np.exp(rng.uniform(-0.4, 0.4))
+    image = image ** np.exp(rng.uniform(-0.3, 0.3))
     if rng.random() < 0.5:
-        coarse = np.exp(rng.normal(0, rng.uniform(0.05, 0.35), (3, 3, 3))).astype(np.float32)
+        coarse = np.exp(rng.normal(0, rng.uniform(0.05, 0.3), (3, 3, 3))).astype(np.float32)
         image = image * F.interpolate(torch.from_numpy(coarse)[None, None], size=image.shape, mode="trilinear",
                                       align_corners=True)[0, 0].numpy()
     if rng.random() < 0.25:

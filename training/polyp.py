@@ -88,41 +88,42 @@ class Training:
 
 
 def random_affine(rng):
-    angle = rng.uniform(-np.pi, np.pi) if rng.random() < 0.75 else 0.0
-    scale = np.exp(rng.uniform(np.log(0.6), np.log(1.6)))
-    aspect = np.exp(rng.uniform(np.log(0.75), np.log(1.33)) / 2)
+    angle = rng.uniform(-np.pi, np.pi) if rng.random() < 0.5 else 0.0
+    reach = np.log(1.6) if rng.random() < 0.4 else np.log(1.15)
+    scale = np.exp(rng.uniform(-reach, reach))
+    aspect = np.exp(rng.uniform(np.log(0.75), np.log(1.33)) / 2) if rng.random() < 0.5 else 1.0
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     stretch = np.diag([rng.choice([-1, 1]) * aspect, rng.choice([-1, 1]) / aspect]) / scale
-    shift = rng.uniform(-0.2, 0.2, 2)
+    shift = rng.uniform(-0.15, 0.15, 2)
     return torch.tensor(np.c_[turn @ stretch, shift], dtype=torch.float32)[None]
 
 
 def recolour(image, rng):
     """Light, colour, focus, compression and reflections of another endoscope; [rows, columns, 3] in 0..255."""
-    if rng.random() < 0.2:
+    if rng.random() < 0.15:
         rows, columns = np.mgrid[:SIZE, :SIZE]
         for _ in range(rng.integers(1, 9)):
             y, x, a, b = *rng.uniform(0, SIZE, 2), *rng.uniform(1, 7, 2)
             spot = np.exp(-(((rows - y) / a) ** 2 + ((columns - x) / b) ** 2) ** 2)[..., None]
             image = image + spot * (250 - image)
     image = np.clip(image, 0, 255) / 255
-    image = image ** np.exp(rng.uniform(-0.35, 0.35))
+    image = image ** np.exp(rng.uniform(-0.25, 0.25))
     grey = image.mean(axis=2, keepdims=True)
-    image = grey + (image - grey) * rng.uniform(0.6, 1.4)
+    image = grey + (image - grey) * rng.uniform(0.7, 1.3)
     mean = image.mean()
-    image = (image - mean) * rng.uniform(0.7, 1.3) + mean
-    image = image * rng.uniform(0.75, 1.25) * rng.uniform(0.88, 1.12, 3)
-    image = image @ (np.eye(3) + rng.uniform(-0.06, 0.06, (3, 3)))
+    image = (image - mean) * rng.uniform(0.8, 1.2) + mean
+    image = image * rng.uniform(0.8, 1.2) * rng.uniform(0.92, 1.08, 3)
+    image = image @ (np.eye(3) + rng.uniform(-0.04, 0.04, (3, 3)))
     if rng.random() < 0.1:
         image = image + rng.normal(0, rng.uniform(0.01, 0.05), image.shape)
     image = np.clip(image * 255, 0, 255).astype(np.float32)
-    if rng.random() < 0.2:
+    if rng.random() < 0.1:
         small = int(SIZE / rng.uniform(1.2, 3))
         kept = torch.from_numpy(image).permute(2, 0, 1)[None]
         kept = F.interpolate(kept, size=(small, small), mode="bilinear", align_corners=False)
         kept = F.interpolate(kept, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
         image = kept[0].permute(1, 2, 0).numpy()
-    if rng.random() < 0.2:
+    if rng.random() < 0.15:
         file = io.BytesIO()
         Image.fromarray(image.astype(np.uint8)).save(file, "JPEG", quality=int(rng.integers(15, 75)))
         image = np.asarray(Image.open(file), np.float32)

@@ -9,6 +9,7 @@ import argparse
 import csv
 import math
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from export import TASKS, export
 from networks import UNet
 from scores import dice, summary
 
-SAMPLES = {polyp.NAME: 80_000, left_atrium.NAME: 3_600}
+SAMPLES = {polyp.NAME: 34_000, left_atrium.NAME: 2_200}
 SEED = 20261122
 WARM_UP = 0.03  # of all samples
 HERE = Path(__file__).resolve().parent
@@ -68,8 +69,16 @@ def plot(rows, path):
     pyplot.close(figure)
 
 
+def reuse_memory():
+    """Restarts Python with a malloc that keeps freed blocks: a sixth of a step would go to page faults."""
+    if "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+        os.environ |= {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
 def main():
     arguments = options()
+    reuse_memory()
     torch.set_num_threads(arguments.threads)
     task = TASKS[arguments.name]
     folder = arguments.runs / task.NAME

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a shipped network on DICOM files in Python, as an oracle for the runtime:
+
+    python training/predict.py polyp-compact samples-dicom/colonoscopy --truth samples-dicom/truth --out /tmp/masks
+    python training/predict.py left-atrium-compact samples-dicom/lge --truth samples-dicom/truth/lge.npz
+
+Frames: one mask per file, PNG. A volume: one npz with `mask` (packed bits) and `shape`, slices ordered by position along
+the normal, rows and columns as stored. With --truth the Dice is printed: for frames a folder of PNGs of the same names,
+for a volume such an npz whose slice 0 is the most inferior.
+"""
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import torch
+from PIL import Image
+
+import left_atrium
+import polyp
+from export import WEIGHTS, load
+from scores import confidence, dice
+
+
+def read_volume(paths):
+    """Values [slices, rows, columns] as float32 by position, spacing in mm, and unit vectors of those axes in LPS."""
+    slices = [pydicom.dcmread(path) for path in paths]
+    column, row = np.reshape(slices[0].ImageOrientationPatient, (2, 3)).astype(float)
+    normal = np.cross(column, row)
+    slices.sort(key=lambda ds: np.dot(normal, np.array(ds.ImagePositionPatient, float)))
+    heights = [np.dot(normal, np.array(ds.ImagePositionPatient, float)) for ds in slices]
+    gap = (heights[-1] - heights[0]) / (len(slices) - 1)
+    values = np.stack([ds.pixel_array * np.float32(getattr(ds, "RescaleSlope", 1))
+                       + np.float32(getattr(ds, "RescaleIntercept", 0)) for ds in slices]).astype(np.float32)
+    spacing = (gap, *(float(s) for s in slices[0].PixelSpacing))
+    return values, spacing, np.stack([normal, row, column])
+
+
+def canonical(axes):
+    """(permutation, flips) that bring array axes with these LPS directions to head, posterior, left."""
+    wanted = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]])
+    alignment = wanted @ axes.T  # [wanted, have]
+    order = max(((a, b, c) for a in range(3) for b in range(3) for c in range(3) if len({a, b, c}) == 3),
+                key=lambda p: sum(abs(alignment[k, p[k]]) for k in range(3)))
+    return order, [k for k in range(3) if alignment[k, order[k]] < 0]
+
+
+def volume(network, folder, truth, out):
+    values, spacing, axes = read_volume(sorted(folder.glob("*.dcm")))
+    order, flips = canonical(axes)
+    turned = np.ascontiguousarray(np.flip(values.transpose(order), flips))
+    _, mask, masks, probability = left_atrium.views(network, turned, tuple(spacing[k] for k in order))
+    sure = confidence(mask, masks, probability)
+    mask = np.flip(mask, flips).transpose(np.argsort(order))
+    print(folder.name, mask.shape, f"{mask.sum() * np.prod(spacing) / 1000:.1f} ml", {k: round(v, 4) for k, v in sure.items()})
+    if truth:
+        with np.load(truth) as file:
+            expected = np.unpackbits(file["mask"], count=int(np.prod(file["shape"]))).reshape(file["shape"])
+        print("Dice", round(dice(mask, expected if axes[0][2] > 0 else expected[::-1]), 4))
+    if out:
+        np.savez_compressed(out / f"{folder.name}.npz", mask=np.packbits(mask), shape=mask.shape)
+
+
+def frames(network, folder, truth, out):
+    scores = []
+    for path in sorted(folder.glob("*.dcm")):
+        image = pydicom.dcmread(path).pixel_array
+        _, mask, masks, probability = polyp.views(network, image)
+        sure = {k: round(v, 3) for k, v in confidence(mask, masks, probability).items()}
+        print(path.name, mask.shape, f"{mask.mean():.4f} of the frame", sure, end="")
+        expected = truth and truth / f"{path.stem}.png"
+        if expected and expected.exists():
+            scores.append(dice(mask, np.asarray(Image.open(expected).convert("L")) > 127))
+            print(f" Dice {scores[-1]:.4f}", end="")
+        print()
+        if out:
+            Image.fromarray(mask).save(out / f"{path.stem}.png")
+    if scores:
+        print(f"mean Dice {np.mean(scores):.4f} of {len(scores)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("name", choices=[polyp.NAME, left_atrium.NAME])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--truth", type=Path)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    network, _ = load(next(WEIGHTS.glob(f"{arguments.name}-*.safetensors")))
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    run = volume if arguments.name == left_atrium.NAME else frames
+    run(network, arguments.folder, arguments.truth, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
