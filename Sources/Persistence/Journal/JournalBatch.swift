@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import GRDB
+
+/// An instance on its way into a row.
+final class ReceptionWork {
+    enum Placement {
+        case new(Int64, isVariant: Bool)
+        case existing(Int64, stored: String, size: Int64)
+    }
+
+    let instance: IncomingInstance
+    let folder: String
+    let file: String
+    let size: Int64
+    let headerSize: Int64
+    let sha256: Data
+    var placement: Placement?
+
+    init(file: IncomingFile, instance: IncomingInstance) {
+        self.instance = instance
+        folder = file.folder
+        self.file = file.name
+        size = file.size
+        headerSize = file.headerSize
+        sha256 = file.digest()
+    }
+}
+
+/// One transaction of a leader, for everybody who waited.
+struct JournalBatch {
+    let transaction: WriteTransaction
+    let unsettled: UnsettledInstances
+
+    private var db: Database { transaction.db }
+
+    func run(_ batch: [GroupCommit<Journal.Work>.Entry]) throws {
+        let confirmed = unsettled.takeConfirmed()
+        var placed: [Int64] = []
+        do {
+            try db.beginTransaction(.immediate)
+            for id in confirmed { try transaction.execute("UPDATE instance SET confirmed = 1 WHERE id = ?", [id]) }
+            var receptions: [ReceptionWork] = []
+            for entry in batch {
+                switch entry.work {
+                case .reception(let work):
+                    if let id = try place(work) { placed.append(id) }
+                    receptions.append(work)
+                case .transaction(let body): try perform(body, entry, alone: batch.count == 1)
+                }
+            }
+            try record(receptions)
+            try transaction.spool.calls.commit { try db.commit() }
+        } catch {
+            if db.isInsideTransaction { try? db.rollback() }
+            unsettled.giveBack(confirmed)
+            for id in placed { unsettled.end(id, confirmed: false) }
+            throw error
+        }
+        for stored in transaction.discardAfterCommit { transaction.spool.discard(stored) }
+    }
+
+    /// Inserts the row, unless the same instance is there.
+    private func place(_ work: ReceptionWork) throws -> Int64? {
+        let instance = work.instance
+        let association = try association(instance.association)
+        let inserted = try transaction.changes(
+            """
+            INSERT INTO instance (associationId, sopClassUID, sopInstanceUID, transferSyntaxUID, sha256, size,
+                headerSize, folder, file, receivedAt, changedAt, state)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'received')
+            ON CONFLICT (sopInstanceUID, transferSyntaxUID, sha256) DO NOTHING
+            """,
+            [
+                association, instance.sopClassUID, instance.sopInstanceUID, instance.transferSyntaxUID, work.sha256,
+                work.size, work.headerSize, work.folder, work.file, transaction.now, transaction.now,
+            ])
+        if inserted == 1 {
+            let id = db.lastInsertedRowID
+            let isVariant =
+                try transaction.row(
+                    "SELECT 1 FROM instance WHERE sopInstanceUID = ? AND id <> ?", [instance.sopInstanceUID, id]) != nil
+            work.placement = .new(id, isVariant: isVariant)
+            unsettled.begin(id)
+            return id
+        }
+        guard
+            let row = try transaction.row(
+                """
+                SELECT id, folder, file, size FROM instance
+                WHERE sopInstanceUID = ? AND transferSyntaxUID = ? AND sha256 = ?
+                """, [instance.sopInstanceUID, instance.transferSyntaxUID, work.sha256])
+        else { preconditionFailure("a row that conflicts is not there") }
+        let (folder, file): (String, String) = (row["folder"], row["file"])
+        work.placement = .existing(row["id"], stored: folder + "/" + file, size: row["size"])
+        return nil
+    }
+
+    private func association(_ facts: AssociationFacts) throws -> Int64 {
+        let uuid = facts.id.uuidString
+        if let row = try transaction.row("SELECT id FROM association WHERE uuid = ?", [uuid]) { return row["id"] }
+        try transaction.execute(
+            """
+            INSERT INTO association (uuid, callingAETitle, calledAETitle, address, peer, openedAt)
+            VALUES (?, ?, ?, ?, ?, ?)
+            """,
+            [uuid, facts.callingAETitle, facts.calledAETitle, facts.address, facts.peer, transaction.now])
+        return db.lastInsertedRowID
+    }
+
+    /// One record an association: which instances this commit acknowledges.
+    private func record(_ receptions: [ReceptionWork]) throws {
+        var order: [UUID] = []
+        var groups: [UUID: [ReceptionWork]] = [:]
+        for work in receptions {
+            let id = work.instance.association.id
+            if groups[id] == nil { order.append(id) }
+            groups[id, default: []].append(work)
+        }
+        for id in order {
+            guard let group = groups[id], let first = group.first else { continue }
+            var known = 0
+            for work in group { if case .existing = work.placement { known += 1 } }
+            try transaction.record(
+                .instancesReceived,
+                AuditEvent(
+                    by: first.instance.association.actor,
+                    reason: known == 0 ? nil : "\(known) of them were stored before"),
+                AuditSubject(instancesIn: group.map(\.instance.sopInstanceUID), count: Int64(group.count)))
+        }
+    }
+
+    /// Runs one thread's changes so that they fail alone.
+    private func perform(
+        _ body: (WriteTransaction) throws -> Void, _ entry: GroupCommit<Journal.Work>.Entry, alone: Bool
+    ) throws {
+        if alone { return try body(transaction) }
+        let discards = transaction.discardAfterCommit.count
+        do {
+            try db.inSavepoint {
+                try body(transaction)
+                return .commit
+            }
+        } catch {
+            // A full or failing disk ends the whole transaction; then everybody has to know.
+            guard db.isInsideTransaction else { throw error }
+            transaction.discardAfterCommit.removeSubrange(discards...)
+            entry.fail(error)
+        }
+    }
+}
+
+extension AssociationFacts {
+    var actor: AuditActor { AuditActor(aeTitle: callingAETitle, address: address) }
+}
+
+extension WriteTransaction {
+    /// Removes a row whose file is not there: its instance was never acknowledged.
+    func neverAcknowledged(_ id: Int64, _ event: AuditEvent) throws {
+        guard let row = try row("SELECT sopInstanceUID FROM instance WHERE id = ?", [id]) else { return }
+        let uid: String = row["sopInstanceUID"]
+        try execute("DELETE FROM instance WHERE id = ?", [id])
+        try record(.instancesNeverAcknowledged, event, AuditSubject(instancesIn: [uid], count: 1))
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import GRDB
+
+/// One consistent view of the journal. Lives only inside ``Journal/read(_:)`` or ``Journal/write(_:)``.
+///
+/// Lists come in pages: no transaction stays open between two.
+public class ReadTransaction {
+    let db: Database
+    let spool: Spool
+    private let unsettled: UnsettledInstances
+
+    init(db: Database, spool: Spool, unsettled: UnsettledInstances) {
+        self.db = db
+        self.spool = spool
+        self.unsettled = unsettled
+    }
+
+    func rows(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws -> [Row] {
+        try Row.fetchAll(db.cachedStatement(sql: sql), arguments: arguments)
+    }
+
+    func row(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws -> Row? {
+        try Row.fetchOne(db.cachedStatement(sql: sql), arguments: arguments)
+    }
+
+    // MARK: - Instances
+
+    /// Durable instances that wait to be indexed, in the order of receipt.
+    ///
+    /// A page may be shorter than `limit` although more follow: ask until one is empty.
+    public func received(after: InstanceID? = nil, limit: Int = 500) throws -> [ReceivedInstance] {
+        try rows(
+            """
+            SELECT i.id, i.folder, i.file, i.sopClassUID, i.sopInstanceUID, i.transferSyntaxUID, i.receivedAt,
+                a.uuid, a.callingAETitle
+            FROM instance i JOIN association a ON a.id = i.associationId
+            WHERE i.state = 'received' AND i.id > ? ORDER BY i.id LIMIT ?
+            """, [after?.rawValue ?? 0, limit]
+        ).filter { !unsettled.contains($0["id"]) }.map { row in
+            ReceivedInstance(
+                id: InstanceID(rawValue: row["id"]), path: path(row), sopClassUID: row["sopClassUID"],
+                sopInstanceUID: row["sopInstanceUID"], transferSyntaxUID: row["transferSyntaxUID"],
+                association: uuid(row["uuid"]), callingAETitle: row["callingAETitle"],
+                receivedAt: Date(microseconds: row["receivedAt"]))
+        }
+    }
+
+    /// The first instance that waits to be indexed: a series whose last instance is later stays open.
+    public func oldestReceived() throws -> InstanceID? {
+        let first: Int64? = try row("SELECT min(id) AS id FROM instance WHERE state = 'received'")?["id"]
+        return first.map { InstanceID(rawValue: $0) }
+    }
+
+    /// Whether we made the instance with this UID.
+    public func isOurs(_ sopInstanceUID: String) throws -> Bool {
+        try row("SELECT 1 FROM derivedInstance WHERE sopInstanceUID = ?", [sopInstanceUID]) != nil
+    }
+
+    func path(_ row: Row) -> String {
+        let folder: String = row["folder"]
+        let file: String = row["file"]
+        return spool.absolute(folder + "/" + file)
+    }
+
+    func uuid(_ text: String) -> UUID {
+        guard let uuid = UUID(uuidString: text) else { preconditionFailure("an association without a UUID") }
+        return uuid
+    }
+
+    // MARK: - Series and stacks
+
+    private static let openSeries = """
+        SELECT s.*, (SELECT group_concat(DISTINCT a.uuid) FROM instance i JOIN association a ON a.id = i.associationId
+            WHERE i.seriesId = s.id AND i.joinedRevision = s.revision) AS associations
+        FROM series s
+        """
+
+    /// Series that take instances, in the order of their rows.
+    public func openSeries(after: SeriesID? = nil, limit: Int = 500) throws -> [OpenSeries] {
+        try rows(
+            Self.openSeries + " WHERE s.state = 'open' AND s.id > ? ORDER BY s.id LIMIT ?",
+            [after?.rawValue ?? 0, limit]
+        ).map(openSeries)
+    }
+
+    /// The series, if it is open.
+    public func openSeries(_ id: SeriesID) throws -> OpenSeries? {
+        try row(Self.openSeries + " WHERE s.state = 'open' AND s.id = ?", [id.rawValue]).map(openSeries)
+    }
+
+    private func openSeries(_ row: Row) -> OpenSeries {
+        let associations: String? = row["associations"]
+        return OpenSeries(
+            id: SeriesID(rawValue: row["id"]), studyInstanceUID: row["studyInstanceUID"],
+            seriesInstanceUID: row["seriesInstanceUID"], modality: row["modality"], revision: row["revision"],
+            received: row["received"], lastInstance: InstanceID(rawValue: row["lastInstanceId"]),
+            associations: (associations ?? "").split(separator: ",").map { uuid(String($0)) })
+    }
+
+    private static let seriesInstance = """
+        SELECT i.id, i.folder, i.file, i.sopClassUID, i.sopInstanceUID, i.transferSyntaxUID, i.imageDigest,
+            a.callingAETitle, h.header
+        FROM instance i JOIN association a ON a.id = i.associationId JOIN instanceHeader h ON h.instanceId = i.id
+        """
+
+    /// The current instances of a series, all that it has so far, in the order of receipt.
+    public func instances(of series: SeriesID) throws -> [SeriesInstance] {
+        try rows(
+            Self.seriesInstance + " WHERE i.seriesId = ? AND i.isCurrent AND i.state = 'indexed' ORDER BY i.id",
+            [series.rawValue]
+        ).map(seriesInstance)
+    }
+
+    /// The instances of a stack, in stack order.
+    public func instances(of stack: StackID) throws -> [SeriesInstance] {
+        try rows(
+            Self.seriesInstance
+                + " JOIN stackInstance s ON s.instanceId = i.id WHERE s.stackId = ? ORDER BY s.position",
+            [stack.rawValue]
+        ).map(seriesInstance)
+    }
+
+    private func seriesInstance(_ row: Row) -> SeriesInstance {
+        SeriesInstance(
+            id: InstanceID(rawValue: row["id"]), path: path(row), sopClassUID: row["sopClassUID"],
+            sopInstanceUID: row["sopInstanceUID"], transferSyntaxUID: row["transferSyntaxUID"],
+            imageDigest: row["imageDigest"] ?? "", callingAETitle: row["callingAETitle"], header: row["header"])
+    }
+
+    // MARK: - Jobs
+
+    private static let job = """
+        SELECT j.*, k.seriesId, k.revision, k.key, k.route, k.segmenter, k.configurationHash, s.studyInstanceUID,
+            s.seriesInstanceUID
+        FROM job j JOIN stack k ON k.id = j.stackId JOIN series s ON s.id = k.seriesId
+        """
+
+    /// Jobs that wait for a worker, oldest first.
+    public func queuedJobs(after: JobID? = nil, limit: Int = 100) throws -> [Job] {
+        try rows(
+            Self.job + " WHERE j.state = 'queued' AND j.id > ? ORDER BY j.id LIMIT ?", [after?.rawValue ?? 0, limit]
+        ).map(job)
+    }
+
+    public func job(_ id: JobID) throws -> Job? {
+        try row(Self.job + " WHERE j.id = ?", [id.rawValue]).map(job)
+    }
+
+    private func job(_ row: Row) throws -> Job {
+        Job(
+            id: JobID(rawValue: row["id"]), kind: row["kind"], state: try state(row), payload: row["payload"],
+            stack: StackID(rawValue: row["stackId"]), stackKey: row["key"], series: SeriesID(rawValue: row["seriesId"]),
+            revision: row["revision"], studyInstanceUID: row["studyInstanceUID"],
+            seriesInstanceUID: row["seriesInstanceUID"], route: row["route"], segmenter: row["segmenter"],
+            configurationHash: row["configurationHash"], attempts: row["attempts"], why: row["why"])
+    }
+
+    func state<State: RawRepresentable<String>>(_ row: Row) throws -> State {
+        let text: String = row["state"]
+        guard let state = State(rawValue: text) else { throw StateError.wrongState("row", row["id"], found: text) }
+        return state
+    }
+
+    // MARK: - Derived instances and deliveries
+
+    private static let derived = """
+        SELECT d.sopClassUID, d.sopInstanceUID, d.transferSyntaxUID, d.studyInstanceUID, d.seriesInstanceUID,
+            d.viewerProfile, d.path, d.sha256, d.size, d.revision
+        """
+
+    /// The object of ours with this UID, sent or not.
+    public func derivedInstance(_ sopInstanceUID: String) throws -> DerivedInstance? {
+        try row(Self.derived + " FROM derivedInstance d WHERE d.sopInstanceUID = ?", [sopInstanceUID]).map(derived)
+    }
+
+    /// The objects that the job's own will replace: what was sent for the same stack and segmenter in earlier revisions,
+    /// newest revision first.
+    public func predecessors(of job: JobID) throws -> [DerivedInstance] {
+        try rows(
+            Self.derived + """
+                 FROM job new JOIN stack ns ON ns.id = new.stackId
+                JOIN stack os ON os.seriesId = ns.seriesId AND os.key = ns.key AND os.segmenter IS ns.segmenter
+                    AND os.revision < ns.revision
+                JOIN job old ON old.stackId = os.id
+                JOIN derivedInstance d ON d.jobId = old.id
+                WHERE new.id = ? AND EXISTS (
+                    SELECT 1 FROM delivery v WHERE v.derivedInstanceId = d.id AND v.sentAt IS NOT NULL)
+                ORDER BY d.revision DESC, d.id
+                """, [job.rawValue]
+        ).map(derived)
+    }
+
+    private func derived(_ row: Row) -> DerivedInstance {
+        let path: String? = row["path"]
+        return DerivedInstance(
+            sopClassUID: row["sopClassUID"], sopInstanceUID: row["sopInstanceUID"],
+            transferSyntaxUID: row["transferSyntaxUID"], studyInstanceUID: row["studyInstanceUID"],
+            seriesInstanceUID: row["seriesInstanceUID"], viewerProfile: row["viewerProfile"],
+            path: path.map(spool.absolute), sha256: row["sha256"], size: row["size"], revision: row["revision"])
+    }
+
+    private static let delivery =
+        derived + """
+            , v.id, v.jobId, v.peer, v.state, v.attempts, v.tried, v.memory, v.why
+            FROM delivery v JOIN derivedInstance d ON d.id = v.derivedInstanceId
+            """
+
+    /// What waits to be sent, oldest first. Read again from time to time: `kontur jobs retry` may revive one.
+    public func pendingDeliveries(after: DeliveryID? = nil, limit: Int = 200) throws -> [Delivery] {
+        try rows(
+            Self.delivery + " WHERE v.state = 'pending' AND v.id > ? ORDER BY v.id LIMIT ?",
+            [after?.rawValue ?? 0, limit]
+        ).map(delivery)
+    }
+
+    public func delivery(_ id: DeliveryID) throws -> Delivery? {
+        try row(Self.delivery + " WHERE v.id = ?", [id.rawValue]).map(delivery)
+    }
+
+    /// The deliveries of a job, in the order of their rows.
+    public func deliveries(of job: JobID) throws -> [Delivery] {
+        try rows(Self.delivery + " WHERE v.jobId = ? ORDER BY v.id", [job.rawValue]).map(delivery)
+    }
+
+    private func delivery(_ row: Row) throws -> Delivery {
+        let tried: Double = row["tried"]
+        return Delivery(
+            id: DeliveryID(rawValue: row["id"]), job: JobID(rawValue: row["jobId"]), peer: row["peer"],
+            state: try state(row), object: derived(row), attempts: row["attempts"], tried: .seconds(tried),
+            memory: row["memory"], why: row["why"])
+    }
+}
+
+extension Date {
+    init(microseconds: Int64) { self.init(timeIntervalSince1970: Double(microseconds) / 1e6) }
+    var microseconds: Int64 { Int64((timeIntervalSince1970 * 1e6).rounded()) }
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Foundation
+import GRDB
+
+extension WriteTransaction {
+    /// A new job for a routed stack.
+    ///
+    /// - Parameters:
+    ///   - kind: stable name of the sort of work.
+    ///   - payload: the encoded work.
+    public func queued(_ stack: StackID, kind: String, payload: Data, _ event: AuditEvent) throws -> JobID {
+        try execute(
+            """
+            INSERT INTO job (stackId, kind, state, payload, attempts, queuedAt, changedAt)
+            VALUES (?, ?, 'queued', ?, 0, ?, ?)
+            """, [stack.rawValue, kind, payload, now, now])
+        let id = JobID(rawValue: db.lastInsertedRowID)
+        try record(.jobQueued, event, try subject(of: id))
+        return id
+    }
+
+    /// queued -> running: a worker has it.
+    ///
+    /// - Parameter run: names the attempt, as the worker's files do.
+    public func running(_ id: JobID, run: String, _ event: AuditEvent) throws {
+        try move("job", id.rawValue, from: [JobState.queued.rawValue], to: JobState.running.rawValue)
+        try execute("UPDATE job SET run = ? WHERE id = ?", [run, id.rawValue])
+        try record(.jobRunning, event, try subject(of: id))
+    }
+
+    /// running -> done, with its objects and their deliveries.
+    ///
+    /// An object whose UID is stored already stays as it was made first, and the new file is removed: archives keep the
+    /// first of two. A delivery of it that was superseded is pending again.
+    ///
+    /// - Throws: ``StateError/wrongState(_:_:found:)`` when the job was superseded meanwhile: drop the result.
+    @discardableResult
+    public func done(_ id: JobID, _ result: JobResult, _ event: AuditEvent) throws -> [DeliveryID] {
+        try move("job", id.rawValue, from: [JobState.running.rawValue], to: JobState.done.rawValue, why: event.reason)
+        try execute(
+            "UPDATE job SET outcome = ?, confidence = ?, run = NULL WHERE id = ?",
+            [result.outcome, result.confidence, id.rawValue])
+        var deliveries: [DeliveryID] = []
+        for output in result.outputs {
+            let object = try store(output, job: id)
+            for peer in output.peers { deliveries.append(try pending(object, peer: peer, job: id)) }
+        }
+        var subject = try subject(of: id)
+        subject.instancesIn = try rows(
+            """
+            SELECT i.sopInstanceUID FROM job j JOIN stackInstance s ON s.stackId = j.stackId
+            JOIN instance i ON i.id = s.instanceId WHERE j.id = ? ORDER BY s.position
+            """, [id.rawValue]
+        ).map { $0["sopInstanceUID"] }
+        subject.instancesOut = result.outputs.map(\.sopInstanceUID)
+        subject.predecessors = Set(result.outputs.flatMap(\.predecessors)).sorted()
+        var event = event
+        event.how.confidence = event.how.confidence ?? result.confidence
+        if event.reason == nil { event.reason = AuditEvent.clean(result.outcome) }
+        try record(.jobDone, event, subject)
+        return deliveries
+    }
+
+    /// The row of the object, made unless its UID is stored with a file.
+    private func store(_ output: NewDerivedInstance, job: JobID) throws -> Int64 {
+        if let stored = try row(
+            "SELECT id, path FROM derivedInstance WHERE sopInstanceUID = ?", [output.sopInstanceUID])
+        {
+            let id: Int64 = stored["id"]
+            let path: String? = stored["path"]
+            if path == nil {
+                try execute(
+                    "UPDATE derivedInstance SET path = ?, sha256 = ?, size = ?, jobId = ? WHERE id = ?",
+                    [output.path, output.sha256, output.size, job.rawValue, id])
+            } else if path != output.path {
+                discardAfterCommit.append(output.path)
+            }
+            return id
+        }
+        try execute(
+            """
+            INSERT INTO derivedInstance (jobId, revision, sopClassUID, sopInstanceUID, transferSyntaxUID,
+                studyInstanceUID, seriesInstanceUID, viewerProfile, path, sha256, size, createdAt)
+            SELECT ?, k.revision, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM job j JOIN stack k ON k.id = j.stackId WHERE j.id = ?
+            """,
+            [
+                job.rawValue, output.sopClassUID, output.sopInstanceUID, output.transferSyntaxUID,
+                output.studyInstanceUID, output.seriesInstanceUID, output.viewerProfile, output.path, output.sha256,
+                output.size, now, job.rawValue,
+            ])
+        return db.lastInsertedRowID
+    }
+
+    /// running -> queued again.
+    ///
+    /// - Parameter charged: whether the worker died or overran while the node lived.
+    public func queuedAgain(_ id: JobID, charged: Bool, _ event: AuditEvent) throws {
+        try move("job", id.rawValue, from: [JobState.running.rawValue], to: JobState.queued.rawValue, why: event.reason)
+        try execute("UPDATE job SET run = NULL, attempts = attempts + ? WHERE id = ?", [charged ? 1 : 0, id.rawValue])
+        try record(.jobQueuedAgain, event, try subject(of: id))
+    }
+
+    /// running -> queued again, free of charge, for every job that the node was running when it ended. At start.
+    public func rescued(_ event: AuditEvent) throws -> [JobID] {
+        let jobs = try rows("SELECT id FROM job WHERE state = 'running' ORDER BY id").map { JobID(rawValue: $0["id"]) }
+        for id in jobs {
+            try move("job", id.rawValue, from: [JobState.running.rawValue], to: JobState.queued.rawValue)
+            try execute("UPDATE job SET run = NULL WHERE id = ?", [id.rawValue])
+            try record(.jobRescued, event, try subject(of: id))
+        }
+        return jobs
+    }
+
+    /// queued or running -> dead: given up.
+    public func dead(_ id: JobID, charged: Bool = false, _ event: AuditEvent) throws {
+        try move(
+            "job", id.rawValue, from: [JobState.queued.rawValue, JobState.running.rawValue],
+            to: JobState.dead.rawValue, why: event.reason)
+        try execute("UPDATE job SET run = NULL, attempts = attempts + ? WHERE id = ?", [charged ? 1 : 0, id.rawValue])
+        try record(.jobDead, event, try subject(of: id))
+    }
+
+    /// queued or running -> superseded: a newer revision of its series exists.
+    func superseded(_ id: JobID, _ event: AuditEvent) throws {
+        try move(
+            "job", id.rawValue, from: [JobState.queued.rawValue, JobState.running.rawValue],
+            to: JobState.superseded.rawValue, why: event.reason)
+        try record(.jobSuperseded, event, try subject(of: id))
+    }
+
+    /// dead -> queued, its attempts forgotten: an operator's wish.
+    public func revived(_ id: JobID, _ event: AuditEvent) throws {
+        guard let found = try job(id) else { throw StateError.unknown("job", id.rawValue) }
+        guard try revision(of: found.series) == found.revision else { throw StateError.outdated(id) }
+        try move("job", id.rawValue, from: [JobState.dead.rawValue], to: JobState.queued.rawValue)
+        try execute("UPDATE job SET attempts = 0 WHERE id = ?", [id.rawValue])
+        try record(.jobRevived, event, try subject(of: id))
+    }
+
+    /// What an audit record says about a job: its series, revision and sources, and how it was routed.
+    func subject(of id: JobID) throws -> AuditSubject {
+        guard let found = try job(id) else { throw StateError.unknown("job", id.rawValue) }
+        return AuditSubject(
+            study: found.studyInstanceUID, series: found.seriesInstanceUID, revision: Int64(found.revision),
+            job: id.rawValue, route: found.route, segmenter: found.segmenter,
+            configurationHash: found.configurationHash)
+    }
+
+    // MARK: - Deliveries
+
+    /// A new delivery, or the one that exists of this object to this peer: pending again if it was superseded.
+    private func pending(_ object: Int64, peer: String, job: JobID) throws -> DeliveryID {
+        if let row = try row(
+            "SELECT id, state FROM delivery WHERE derivedInstanceId = ? AND peer = ?", [object, peer])
+        {
+            let id: Int64 = row["id"]
+            let found: DeliveryState = try state(row)
+            if found == .superseded {
+                try execute(
+                    """
+                    UPDATE delivery SET state = iif(sentAt IS NULL, 'pending', 'sent'), jobId = ?, why = NULL,
+                        changedAt = ? WHERE id = ?
+                    """, [job.rawValue, now, id])
+            } else {
+                try execute("UPDATE delivery SET jobId = ? WHERE id = ?", [job.rawValue, id])
+            }
+            return DeliveryID(rawValue: id)
+        }
+        try execute(
+            """
+            INSERT INTO delivery (jobId, derivedInstanceId, peer, state, attempts, tried, queuedAt, changedAt)
+            VALUES (?, ?, ?, 'pending', 0, 0, ?, ?)
+            """, [job.rawValue, object, peer, now, now])
+        return DeliveryID(rawValue: db.lastInsertedRowID)
+    }
+
+    /// pending -> sent: the peer answered that it has the object.
+    ///
+    /// One that was superseded while it was under way is sent too, for that is what happened.
+    ///
+    /// - Parameter status: the status of the C-STORE response.
+    public func sent(_ id: DeliveryID, status: UInt16, _ event: AuditEvent) throws {
+        try move(
+            "delivery", id.rawValue, from: [DeliveryState.pending.rawValue, DeliveryState.superseded.rawValue],
+            to: DeliveryState.sent.rawValue)
+        try execute(
+            "UPDATE delivery SET status = ?, sentAt = ?, attempts = attempts + 1, memory = NULL WHERE id = ?",
+            [Int64(status), now, id.rawValue])
+        try record(.deliverySent, event, try subject(of: id))
+    }
+
+    /// pending -> pending again: to be tried later.
+    ///
+    /// - Parameters:
+    ///   - spent: monotonic time since it was tried before, or since the node started; added to ``Delivery/tried``.
+    ///   - memory: what the sender wants to remember.
+    public func pendingAgain(
+        _ id: DeliveryID, spent: Duration, memory: Data? = nil, _ event: AuditEvent
+    ) throws {
+        try move(
+            "delivery", id.rawValue, from: [DeliveryState.pending.rawValue], to: DeliveryState.pending.rawValue,
+            why: event.reason)
+        try execute(
+            "UPDATE delivery SET attempts = attempts + 1, tried = tried + ?, memory = ? WHERE id = ?",
+            [spent / .seconds(1), memory, id.rawValue])
+        try record(.deliveryPendingAgain, event, try subject(of: id))
+    }
+
+    /// pending -> dead: given up; the file stays.
+    public func dead(_ id: DeliveryID, status: UInt16? = nil, _ event: AuditEvent) throws {
+        try move(
+            "delivery", id.rawValue, from: [DeliveryState.pending.rawValue], to: DeliveryState.dead.rawValue,
+            why: event.reason)
+        try execute(
+            "UPDATE delivery SET status = ?, attempts = attempts + 1 WHERE id = ?",
+            [status.map { Int64($0) }, id.rawValue])
+        try record(.deliveryDead, event, try subject(of: id))
+    }
+
+    /// pending -> superseded: a newer revision of the series exists.
+    func superseded(_ id: DeliveryID, _ event: AuditEvent) throws {
+        try move(
+            "delivery", id.rawValue, from: [DeliveryState.pending.rawValue], to: DeliveryState.superseded.rawValue,
+            why: event.reason)
+        try record(.deliverySuperseded, event, try subject(of: id))
+    }
+
+    /// dead -> pending, its attempts forgotten: an operator's wish.
+    public func revived(_ id: DeliveryID, _ event: AuditEvent) throws {
+        try move("delivery", id.rawValue, from: [DeliveryState.dead.rawValue], to: DeliveryState.pending.rawValue)
+        try execute("UPDATE delivery SET attempts = 0, tried = 0, memory = NULL WHERE id = ?", [id.rawValue])
+        try record(.deliveryRevived, event, try subject(of: id))
+    }
+
+    private func subject(of id: DeliveryID) throws -> AuditSubject {
+        guard let found = try delivery(id) else { throw StateError.unknown("delivery", id.rawValue) }
+        var subject = try subject(of: found.job)
+        subject.instancesOut = [found.object.sopInstanceUID]
+        return subject
+    }
+}

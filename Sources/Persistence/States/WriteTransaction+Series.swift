@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import GRDB
+
+extension WriteTransaction {
+    /// The row of the instance's series, made open when there is none.
+    func series(of instance: IndexedInstance) throws -> SeriesID {
+        if let row = try row(
+            "SELECT id FROM series WHERE studyInstanceUID = ? AND seriesInstanceUID = ?",
+            [instance.studyInstanceUID, instance.seriesInstanceUID])
+        {
+            return SeriesID(rawValue: row["id"])
+        }
+        try execute(
+            """
+            INSERT INTO series (studyInstanceUID, seriesInstanceUID, modality, revision, state, received,
+                lastInstanceId, openedAt, changedAt)
+            VALUES (?, ?, ?, 1, 'open', 0, 0, ?, ?)
+            """, [instance.studyInstanceUID, instance.seriesInstanceUID, instance.modality, now, now])
+        return SeriesID(rawValue: db.lastInsertedRowID)
+    }
+
+    func revision(of series: SeriesID) throws -> Int {
+        guard let row = try row("SELECT revision FROM series WHERE id = ?", [series.rawValue]) else {
+            throw StateError.unknown("series", series.rawValue)
+        }
+        return row["revision"]
+    }
+
+    /// open -> closed: its instances are decided. The stacks follow in the same transaction.
+    ///
+    /// - Parameter expecting: the series as it was read; nothing may have joined since.
+    /// - Throws: ``StateError/seriesChanged(_:)`` when something has.
+    public func closed(_ series: OpenSeries, _ event: AuditEvent) throws {
+        let count = try changes(
+            """
+            UPDATE series SET state = 'closed', changedAt = ?
+            WHERE id = ? AND state = 'open' AND revision = ? AND received = ?
+            """, [now, series.id.rawValue, series.revision, series.received])
+        guard count == 1 else { throw StateError.seriesChanged(series.id) }
+        let instances = try rows(
+            """
+            SELECT sopInstanceUID FROM instance WHERE seriesId = ? AND isCurrent AND state = 'indexed' ORDER BY id
+            """, [series.id.rawValue])
+        try record(
+            .seriesClosed, event,
+            AuditSubject(
+                study: series.studyInstanceUID, series: series.seriesInstanceUID, revision: Int64(series.revision),
+                instancesIn: instances.map { $0["sopInstanceUID"] }, count: Int64(instances.count)))
+    }
+
+    /// closed -> open, as the next revision: an instance came late. What the one before has not finished is superseded.
+    func reopened(_ series: SeriesID, _ event: AuditEvent) throws -> [JobID] {
+        var event = event
+        event.reason = "an instance arrived after the series was closed"
+        try execute(
+            "UPDATE series SET state = 'open', revision = revision + 1, openedAt = ?, changedAt = ? WHERE id = ?",
+            [now, now, series.rawValue])
+        guard let row = try row("SELECT * FROM series WHERE id = ?", [series.rawValue]) else {
+            throw StateError.unknown("series", series.rawValue)
+        }
+        try record(
+            .seriesReopened, event,
+            AuditSubject(
+                study: row["studyInstanceUID"], series: row["seriesInstanceUID"], revision: row["revision"] as Int64))
+        let deliveries = try rows(
+            """
+            SELECT v.id FROM delivery v JOIN job j ON j.id = v.jobId JOIN stack k ON k.id = j.stackId
+            WHERE k.seriesId = ? AND v.state = 'pending' ORDER BY v.id
+            """, [series.rawValue])
+        for delivery in deliveries { try superseded(DeliveryID(rawValue: delivery["id"]), event) }
+        let jobs = try rows(
+            """
+            SELECT j.id FROM job j JOIN stack k ON k.id = j.stackId
+            WHERE k.seriesId = ? AND j.state IN ('queued', 'running') ORDER BY j.id
+            """, [series.rawValue]
+        ).map { JobID(rawValue: $0["id"]) }
+        for job in jobs { try superseded(job, event) }
+        return jobs
+    }
+
+    // MARK: - Stacks
+
+    /// A route took the stack. Its job follows in the same transaction.
+    public func routed(_ stack: NewStack, _ event: AuditEvent) throws -> StackID {
+        try decided(stack, .routed, event, .stackRouted)
+    }
+
+    /// No route took the stack.
+    @discardableResult
+    public func unmatched(_ stack: NewStack, _ event: AuditEvent) throws -> StackID {
+        try decided(stack, .unmatched, event, .stackUnmatched)
+    }
+
+    /// Only routes with an undetermined condition could have taken the stack.
+    @discardableResult
+    public func undetermined(_ stack: NewStack, _ event: AuditEvent) throws -> StackID {
+        try decided(stack, .undetermined, event, .stackUndetermined)
+    }
+
+    /// The segmenter of the stack's route cannot take it.
+    @discardableResult
+    public func unfit(_ stack: NewStack, _ event: AuditEvent) throws -> StackID {
+        try decided(stack, .unfit, event, .stackUnfit)
+    }
+
+    /// routed -> unfit, and its job running -> done: the worker found out what the headers did not show.
+    public func unfit(_ job: JobID, _ event: AuditEvent) throws {
+        let subject = try subject(of: job)
+        try move("job", job.rawValue, from: [JobState.running.rawValue], to: JobState.done.rawValue, why: event.reason)
+        try execute("UPDATE job SET outcome = 'unfit' WHERE id = ?", [job.rawValue])
+        try execute(
+            """
+            UPDATE stack SET state = 'unfit', why = ?, changedAt = ?
+            WHERE id = (SELECT stackId FROM job WHERE id = ?)
+            """, [event.reason, now, job.rawValue])
+        try record(.stackUnfit, event, subject)
+    }
+
+    private func decided(
+        _ stack: NewStack, _ state: StackState, _ event: AuditEvent, _ name: AuditEvent.Name
+    ) throws -> StackID {
+        try execute(
+            """
+            INSERT INTO stack (seriesId, revision, key, state, why, route, segmenter, configurationHash, decision,
+                changedAt)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            [
+                stack.series.rawValue, stack.revision, stack.key, state.rawValue, event.reason, stack.route,
+                stack.segmenter, stack.configurationHash, stack.decision, now,
+            ])
+        let id = StackID(rawValue: db.lastInsertedRowID)
+        var uids: [String] = []
+        for (position, instance) in stack.instances.enumerated() {
+            try execute(
+                "INSERT INTO stackInstance (stackId, position, instanceId) VALUES (?, ?, ?)",
+                [id.rawValue, position, instance.rawValue])
+            guard let row = try row("SELECT sopInstanceUID FROM instance WHERE id = ?", [instance.rawValue]) else {
+                throw StateError.unknown("instance", instance.rawValue)
+            }
+            uids.append(row["sopInstanceUID"])
+        }
+        guard
+            let series = try row(
+                "SELECT studyInstanceUID, seriesInstanceUID FROM series WHERE id = ?", [stack.series.rawValue])
+        else { throw StateError.unknown("series", stack.series.rawValue) }
+        var event = event
+        event.how.route = event.how.route ?? stack.route
+        event.how.segmenter = event.how.segmenter ?? stack.segmenter
+        event.how.configurationHash = event.how.configurationHash ?? stack.configurationHash
+        try record(
+            name, event,
+            AuditSubject(
+                study: series["studyInstanceUID"], series: series["seriesInstanceUID"],
+                revision: Int64(stack.revision), instancesIn: uids, count: Int64(uids.count)))
+        return id
+    }
+}
