@@ -84,12 +84,3 @@ public struct InstanceHeader: Sendable, Hashable, Codable {
         self.seriesInstanceUID = seriesInstanceUID
     }
 }
-
-extension InstanceHeader {
-    /// Reads the header of a file without decoding its pixels.
-    ///
-    /// - Throws: `DataSetError` for anything that is not one well-formed instance with its UIDs.
-    public static func read(path: String) throws(DataSetError) -> InstanceHeader {
-        throw .cannotOpen(reason: path)
-    }
-}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The markers of a JPEG or JPEG-LS frame, walked before a library sees it: ISO/IEC 10918-1 Annex B, ISO/IEC 14495-1
+// Annex C. DCMTK 3.6.7 can loop for ever on markers that make no sense, and believes the size that a frame promises.
+
+struct JPEGStream: Hashable {
+    struct Failure: Error, Hashable {
+        var reason: String
+    }
+
+    /// Start of frame: how the frame is coded.
+    enum Process: Hashable {
+        case baseline, extended, progressive, lossless, jpegLS
+    }
+
+    var process: Process
+    /// Bits a sample.
+    var precision: Int
+    var rows: Int
+    var columns: Int
+    var componentIdentifiers: [UInt8]
+    var hasJFIF: Bool
+    /// Colour transform of Adobe's APP14: 0 none, 1 YCbCr.
+    var adobeTransform: Int?
+
+    /// Whether three components are YCbCr, by what the stream says of itself, then by Photometric Interpretation.
+    func isYBR(declared: PixelLayout.Photometric) -> Bool {
+        guard componentIdentifiers.count == 3 else { return false }
+        guard process != .lossless, process != .jpegLS else { return declared != .rgb }
+        if let adobeTransform { return adobeTransform != 0 }
+        if componentIdentifiers.elementsEqual("RGB".utf8) { return false }
+        return hasJFIF || declared != .rgb
+    }
+
+    /// Walks all markers up to the end of image.
+    static func read(_ bytes: [UInt8]) throws(Failure) -> JPEGStream {
+        var walker = Walker(bytes: bytes)
+        return try walker.run()
+    }
+
+    private struct Walker {
+        let bytes: [UInt8]
+        var next = 2
+        var stream: JPEGStream?
+        var hasJFIF = false
+        var adobeTransform: Int?
+        var scans = 0
+
+        init(bytes: [UInt8]) { self.bytes = bytes }
+
+        mutating func run() throws(Failure) -> JPEGStream {
+            guard bytes.count >= 4, bytes[0] == 0xFF, bytes[1] == 0xD8 else {
+                throw Failure(reason: "it does not begin as a JPEG stream")
+            }
+            while true {
+                let marker = try readMarker()
+                if marker == 0xD9 { break }
+                try readSegment(marker)
+            }
+            guard var stream, scans > 0 else { throw Failure(reason: "the JPEG stream has no frame and scan") }
+            stream.hasJFIF = hasJFIF
+            stream.adobeTransform = adobeTransform
+            return stream
+        }
+
+        private mutating func readMarker() throws(Failure) -> UInt8 {
+            guard next + 1 < bytes.count, bytes[next] == 0xFF else {
+                throw Failure(reason: next + 1 < bytes.count ? "a JPEG marker is missing" : "the JPEG stream is truncated")
+            }
+            // Any number of fill bytes may come before a marker.
+            while next + 1 < bytes.count, bytes[next + 1] == 0xFF { next += 1 }
+            guard next + 1 < bytes.count else { throw Failure(reason: "the JPEG stream is truncated") }
+            let marker = bytes[next + 1]
+            next += 2
+            guard marker >= 0xC0 else { throw Failure(reason: "a JPEG marker is not known") }
+            return marker
+        }
+
+        private mutating func readSegment(_ marker: UInt8) throws(Failure) {
+            guard marker != 0xD8, !(0xD0...0xD7).contains(marker) else {
+                throw Failure(reason: "a JPEG marker is out of place")
+            }
+            guard next + 2 <= bytes.count else { throw Failure(reason: "the JPEG stream is truncated") }
+            let length = Int(bytes[next]) << 8 | Int(bytes[next + 1])
+            guard length >= 2, length <= bytes.count - next else {
+                throw Failure(reason: "a JPEG segment passes the end of the stream")
+            }
+            let content = bytes[next + 2..<next + length]
+            next += length
+            switch marker {
+            case 0xC0, 0xC1, 0xC2, 0xC3, 0xF7: try readFrame(marker, content)
+            case 0xC5...0xC7, 0xC9...0xCB, 0xCD...0xCF: throw Failure(reason: "its JPEG process is not supported")
+            case 0xDA:
+                guard stream != nil else { throw Failure(reason: "a JPEG scan comes before its frame") }
+                scans += 1
+                skipScan()
+            case 0xE0: hasJFIF = hasJFIF || content.starts(with: Array("JFIF\0".utf8))
+            case 0xEE:
+                if content.count >= 12, content.starts(with: Array("Adobe".utf8)) {
+                    adobeTransform = Int(content[content.startIndex + 11])
+                }
+            default: break
+            }
+        }
+
+        private mutating func readFrame(_ marker: UInt8, _ content: ArraySlice<UInt8>) throws(Failure) {
+            guard stream == nil else { throw Failure(reason: "the JPEG stream has more than one frame") }
+            let c = Array(content)
+            guard c.count >= 6, c.count == 6 + 3 * Int(c[5]) else {
+                throw Failure(reason: "the JPEG frame header has a wrong length")
+            }
+            stream = JPEGStream(
+                process: process(marker), precision: Int(c[0]), rows: Int(c[1]) << 8 | Int(c[2]),
+                columns: Int(c[3]) << 8 | Int(c[4]),
+                componentIdentifiers: (0..<Int(c[5])).map { c[6 + 3 * $0] }, hasJFIF: false, adobeTransform: nil)
+        }
+
+        private func process(_ marker: UInt8) -> Process {
+            switch marker {
+            case 0xC0: .baseline
+            case 0xC1: .extended
+            case 0xC2: .progressive
+            case 0xC3: .lossless
+            default: .jpegLS
+            }
+        }
+
+        /// To the next marker that ends entropy-coded data: in JPEG, FF 00 and restarts are data; in JPEG-LS, FF and a
+        /// byte below 80.
+        private mutating func skipScan() {
+            let isLS = stream?.process == .jpegLS
+            while next + 1 < bytes.count {
+                if bytes[next] == 0xFF {
+                    let follower = bytes[next + 1]
+                    let isData = follower == 0 || (0xD0...0xD7).contains(follower) || isLS && follower < 0x80
+                    if !isData && follower != 0xFF { return }
+                }
+                next += 1
+            }
+            next = bytes.count
+        }
+    }
+}

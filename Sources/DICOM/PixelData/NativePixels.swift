@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Uncompressed pixel data: PS3.5 section 8.1 and 8.2, PS3.3 C.7.6.3.1.
+
+struct NativePixels {
+    let layout: PixelLayout
+    /// The value of Pixel Data.
+    let bytes: UnsafeRawBufferPointer
+    let isBigEndian: Bool
+    /// OW in big endian: bytes of 8-bit samples are swapped in pairs.
+    let swapsBytePairs: Bool
+    /// Two pixels share their chrominance: Y Y Cb Cr.
+    let isSubsampled: Bool
+
+    init(_ layout: PixelLayout, element: ScannedElement, in data: DataSet) throws(PixelDataError) {
+        self.layout = layout
+        bytes = data.bytes[element.range]
+        isBigEndian = element.encoding.isBigEndian
+        swapsBytePairs = isBigEndian && layout.bitsAllocated == 8 && element.vr == .otherWord
+        let (whole, overflow) = (layout.pixels * layout.samples * layout.bytesPerSample)
+            .multipliedReportingOverflow(by: layout.frames)
+        guard !overflow else { throw .tooLarge(bytes: .max, limit: PixelLayout.decodedLimit) }
+        // Some writers say YBR_FULL_422 and do not subsample.
+        isSubsampled = layout.photometric == .ybrFull422 && bytes.count < whole
+        if isSubsampled, layout.columns % 2 != 0 || layout.bitsAllocated != 8 {
+            throw .unsupportedEncoding(reason: "YBR_FULL_422 needs an even number of columns and 8 bits")
+        }
+        let expected = isSubsampled ? whole / 3 * 2 : whole
+        guard bytes.count >= expected else {
+            throw .inconsistent(reason: "Pixel Data has \(bytes.count) bytes and should have \(expected)")
+        }
+        guard bytes.count < expected + expected / layout.frames + 2 else {
+            throw .inconsistent(reason: "Pixel Data has \(bytes.count) bytes, more than the \(expected) of its frames")
+        }
+    }
+
+    /// - Parameter index: counted from 0.
+    func frame(_ index: Int) -> StoredFrame {
+        if isSubsampled { return subsampledFrame(index) }
+        let count = layout.pixels * layout.samples
+        let start = index * count * layout.bytesPerSample
+        var samples = [UInt16](repeating: 0, count: count)
+        if layout.bytesPerSample == 1 {
+            for i in 0..<count { samples[i] = UInt16(byte(at: start + i)) }
+        } else {
+            for i in 0..<count {
+                let value = bytes.loadUnaligned(fromByteOffset: start + 2 * i, as: UInt16.self)
+                samples[i] = isBigEndian ? UInt16(bigEndian: value) : UInt16(littleEndian: value)
+            }
+        }
+        if layout.isPlanar { samples = Self.interleaved(samples, planes: layout.samples) }
+        return StoredFrame(
+            samples: samples, photometric: layout.photometric == .ybrFull422 ? .ybrFull : layout.photometric,
+            bitsStored: layout.bitsStored, highBit: layout.highBit)
+    }
+
+    private func subsampledFrame(_ index: Int) -> StoredFrame {
+        let start = index * layout.pixels * 2
+        var samples = [UInt16](repeating: 0, count: layout.pixels * 3)
+        for pair in 0..<layout.pixels / 2 {
+            let from = start + 4 * pair
+            let blue = UInt16(byte(at: from + 2))
+            let red = UInt16(byte(at: from + 3))
+            for pixel in 0..<2 {
+                let to = (2 * pair + pixel) * 3
+                samples[to] = UInt16(byte(at: from + pixel))
+                samples[to + 1] = blue
+                samples[to + 2] = red
+            }
+        }
+        return StoredFrame(samples: samples, photometric: .ybrFull, bitsStored: 8, highBit: 7)
+    }
+
+    private func byte(at offset: Int) -> UInt8 {
+        guard swapsBytePairs else { return bytes[offset] }
+        // The last byte of an odd number has no partner.
+        return bytes[min(offset ^ 1, bytes.count - 1)]
+    }
+
+    /// `[planes, pixels]` to `[pixels, planes]`.
+    static func interleaved(_ planar: [UInt16], planes: Int) -> [UInt16] {
+        let pixels = planar.count / planes
+        var out = [UInt16](repeating: 0, count: planar.count)
+        for plane in 0..<planes {
+            for pixel in 0..<pixels { out[pixel * planes + plane] = planar[plane * pixels + pixel] }
+        }
+        return out
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The Image Pixel Module, PS3.3 C.7.6.3, checked: numbers that fit each other and what the decoders take.
+struct PixelLayout {
+    enum Photometric: String {
+        case monochrome1 = "MONOCHROME1"
+        case monochrome2 = "MONOCHROME2"
+        case rgb = "RGB"
+        case ybrFull = "YBR_FULL"
+        case ybrFull422 = "YBR_FULL_422"
+        case paletteColor = "PALETTE COLOR"
+
+        var samples: Int {
+            switch self {
+            case .monochrome1, .monochrome2, .paletteColor: 1
+            case .rgb, .ybrFull, .ybrFull422: 3
+            }
+        }
+    }
+
+    /// Decoded frames of one request may take this many bytes, at four a sample.
+    static let decodedLimit = 1 << 30
+
+    let rows: Int
+    let columns: Int
+    let frames: Int
+    let photometric: Photometric
+    let bitsAllocated: Int
+    let bitsStored: Int
+    let highBit: Int
+    let isSigned: Bool
+    /// Planar Configuration 1: all samples of one colour, then those of the next.
+    let isPlanar: Bool
+
+    var samples: Int { photometric.samples }
+    var bytesPerSample: Int { bitsAllocated / 8 }
+    var pixels: Int { rows * columns }
+    /// Channels of the decoded frame: 1 or 3.
+    var channels: Int { photometric == .monochrome1 || photometric == .monochrome2 ? 1 : 3 }
+
+    init(_ header: InstanceHeader) throws(PixelDataError) {
+        guard (1...65_535).contains(header.rows), (1...65_535).contains(header.columns) else {
+            throw .inconsistent(reason: "it has \(header.rows) rows and \(header.columns) columns")
+        }
+        guard let photometric = Photometric(rawValue: header.photometricInterpretation) else {
+            throw .unsupportedEncoding(reason: Self.unknownPhotometric(header.photometricInterpretation))
+        }
+        guard header.samplesPerPixel == photometric.samples else {
+            throw .inconsistent(
+                reason: "\(photometric.rawValue) has \(photometric.samples) samples per pixel, not \(header.samplesPerPixel)")
+        }
+        guard header.bitsAllocated == 8 || header.bitsAllocated == 16 else {
+            throw .unsupportedEncoding(reason: "Bits Allocated is \(header.bitsAllocated), neither 8 nor 16")
+        }
+        guard (1...header.bitsAllocated).contains(header.bitsStored),
+            (header.bitsStored - 1..<header.bitsAllocated).contains(header.highBit)
+        else {
+            throw .inconsistent(
+                reason: "Bits Stored \(header.bitsStored) and High Bit \(header.highBit) do not fit into "
+                    + "\(header.bitsAllocated) bits")
+        }
+        rows = header.rows
+        columns = header.columns
+        frames = header.numberOfFrames
+        self.photometric = photometric
+        bitsAllocated = header.bitsAllocated
+        bitsStored = header.bitsStored
+        highBit = header.highBit
+        isSigned = header.isSigned
+        isPlanar = header.planarConfiguration == 1 && photometric.samples > 1
+    }
+
+    /// - Throws: `tooLarge` when so many frames would not fit.
+    func checkSize(frames count: Int) throws(PixelDataError) {
+        let (bytes, overflow) = (pixels * channels * 4).multipliedReportingOverflow(by: count)
+        guard !overflow, bytes <= Self.decodedLimit else {
+            throw .tooLarge(bytes: overflow ? .max : bytes, limit: Self.decodedLimit)
+        }
+    }
+
+    private static func unknownPhotometric(_ value: String) -> String {
+        // Only words of the standard are repeated: anything else may be anybody's text.
+        let known = ["YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB", "HSV", "ARGB", "CMYK"]
+        if known.contains(value) { return "Photometric Interpretation is \(value)" }
+        return value.isEmpty ? "Photometric Interpretation is missing" : "Photometric Interpretation is not known"
+    }
+}
+
+/// One frame of stored values before their bits are interpreted: colour by pixel.
+struct StoredFrame {
+    /// `[rows, columns, samples]`, as allocated: unused bits may be anything.
+    var samples: [UInt16]
+    /// What the samples mean now: a codec may have turned YBR into RGB.
+    var photometric: PixelLayout.Photometric
+    /// Bits that carry the value, and the highest of them.
+    var bitsStored: Int
+    var highBit: Int
+}

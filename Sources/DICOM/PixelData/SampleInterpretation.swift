@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Stored values to what a segmenter takes: PS3.3 C.7.6.3.1.2 (Photometric Interpretation), C.7.6.3.1.5 and .6 (palettes),
+// C.11.1 (Modality LUT).
+
+import Imaging
+
+/// Turns stored frames of one instance into `Frame`s.
+struct SampleInterpretation {
+    private let layout: PixelLayout
+    private let modality: ModalityTransform
+    private let palette: ColorPalette?
+
+    init(_ layout: PixelLayout, in data: DataSet) throws(PixelDataError) {
+        self.layout = layout
+        modality = try ModalityTransform(data, isSigned: layout.isSigned)
+        palette = layout.photometric == .paletteColor ? try ColorPalette(data, isSigned: layout.isSigned) : nil
+    }
+
+    func frame(_ stored: StoredFrame) -> Frame {
+        let values = integers(stored)
+        let samples: [Float]
+        switch stored.photometric {
+        case .monochrome2: samples = values.map(modality.apply)
+        case .monochrome1:
+            // Inverted within the range of stored values, so that more is brighter.
+            let sum = layout.isSigned ? -1 : Int32(1) << Int32(stored.bitsStored) - 1
+            samples = values.map { modality.apply(sum - $0) }
+        case .paletteColor: samples = palette?.apply(values) ?? []
+        case .rgb: samples = scaled(values, bits: stored.bitsStored)
+        case .ybrFull, .ybrFull422: samples = Self.rgb(fromYBR: scaled(values, bits: stored.bitsStored))
+        }
+        return Frame(rows: layout.rows, columns: layout.columns, channels: layout.channels, samples: samples)
+    }
+
+    /// Masks and sign-extends the bits that count.
+    private func integers(_ stored: StoredFrame) -> [Int32] {
+        let shift = stored.highBit - stored.bitsStored + 1
+        let mask = Int32(1) << Int32(stored.bitsStored) - 1
+        let sign = layout.isSigned ? Int32(1) << Int32(stored.bitsStored - 1) : 0
+        return stored.samples.map { sample in
+            let value = Int32(sample) >> Int32(shift) & mask
+            return (value ^ sign) - sign
+        }
+    }
+
+    /// Colours to 0...255.
+    private func scaled(_ values: [Int32], bits: Int) -> [Float] {
+        guard bits != 8 else { return values.map(Float.init) }
+        let factor = 255 / Float(Int32(1) << Int32(bits) - 1)
+        return values.map { Float($0) * factor }
+    }
+
+    /// PS3.3 C.7.6.3.1.2, YBR_FULL, rounded to whole numbers as decoders do.
+    private static func rgb(fromYBR ybr: [Float]) -> [Float] {
+        var out = ybr
+        for i in stride(from: 0, to: ybr.count, by: 3) {
+            let (y, blue, red) = (ybr[i], ybr[i + 1] - 128, ybr[i + 2] - 128)
+            out[i] = limited(y + 1.402 * red)
+            out[i + 1] = limited(y - 0.344136 * blue - 0.714136 * red)
+            out[i + 2] = limited(y + 1.772 * blue)
+        }
+        return out
+    }
+
+    private static func limited(_ value: Float) -> Float { min(max(value.rounded(), 0), 255) }
+}
+
+/// Stored values to modality units: a line, or a table.
+struct ModalityTransform {
+    private let slope: Float
+    private let intercept: Float
+    private let table: LookupTable?
+
+    init(_ data: DataSet, isSigned: Bool) throws(PixelDataError) {
+        if let item = data.items(.modalityLUTSequence).first {
+            table = try LookupTable(
+                descriptor: data.integers(.lutDescriptor, in: item), data: data.element(.lutData, in: item), of: data,
+                isSigned: isSigned, name: "the Modality LUT")
+            (slope, intercept) = (1, 0)
+            return
+        }
+        table = nil
+        let slope = data.contains(.rescaleSlope) ? data.double(.rescaleSlope) ?? .nan : 1
+        let intercept = data.contains(.rescaleIntercept) ? data.double(.rescaleIntercept) ?? .nan : 0
+        guard slope.isFinite, slope != 0, intercept.isFinite, abs(slope) < 1e9, abs(intercept) < 1e9 else {
+            throw .inconsistent(reason: "Rescale Slope or Rescale Intercept is not a usable number")
+        }
+        (self.slope, self.intercept) = (Float(slope), Float(intercept))
+    }
+
+    func apply(_ value: Int32) -> Float {
+        if let table { return Float(table[value]) }
+        return Float(value) * slope + intercept
+    }
+}
+
+/// A lookup table with its descriptor: number of entries, first value mapped, bits.
+struct LookupTable {
+    private let entries: [UInt16]
+    private let first: Int32
+    let bits: Int
+
+    init(
+        descriptor: [Int], data element: ScannedElement?, of data: DataSet, isSigned: Bool, name: String
+    ) throws(PixelDataError) {
+        guard descriptor.count == 3, descriptor[2] == 8 || (10...16).contains(descriptor[2]) else {
+            throw .inconsistent(reason: "the descriptor of \(name) is not usable")
+        }
+        // US values above 32767 of a signed image are negative ones, and a count of 0 means 65,536.
+        let count = descriptor[0] & 0xFFFF == 0 ? 65_536 : descriptor[0] & 0xFFFF
+        let unsigned = descriptor[1] & 0xFFFF
+        first = isSigned ? Int32(Int16(truncatingIfNeeded: unsigned)) : Int32(unsigned)
+        bits = descriptor[2]
+        guard let element else { throw .inconsistent(reason: "\(name) has no data") }
+        // Entries of 8 bits may lie in bytes or, of some writers, in words.
+        let isBytes = bits == 8 && element.length < 2 * count
+        entries =
+            isBytes
+            ? Self.bytes(element, of: data).prefix(count).map(UInt16.init)
+            : Array(data.numbers(element, UInt16.self).prefix(count))
+        guard entries.count == count else {
+            throw .inconsistent(reason: "\(name) has \(entries.count) entries and should have \(count)")
+        }
+    }
+
+    /// Bytes that lie in words: low byte first whatever the byte order.
+    private static func bytes(_ element: ScannedElement, of data: DataSet) -> [UInt8] {
+        guard element.encoding.isBigEndian, element.vr != .otherByte else { return Array(data.bytes[element.range]) }
+        return data.numbers(element, UInt16.self).flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }
+    }
+
+    /// Values below the first get the first entry, those above the last the last one.
+    subscript(value: Int32) -> UInt16 {
+        entries[Int(min(max(value - first, 0), Int32(entries.count - 1)))]
+    }
+}
+
+/// Red, green and blue Palette Color Lookup Tables.
+struct ColorPalette {
+    private let tables: [LookupTable]
+
+    init(_ data: DataSet, isSigned: Bool) throws(PixelDataError) {
+        guard !data.contains(.segmentedRedPaletteColorLookupTableData) else {
+            throw .unsupportedEncoding(reason: "its palette is segmented")
+        }
+        let attributes: [(Attribute, Attribute)] = [
+            (.redPaletteColorLookupTableDescriptor, .redPaletteColorLookupTableData),
+            (.greenPaletteColorLookupTableDescriptor, .greenPaletteColorLookupTableData),
+            (.bluePaletteColorLookupTableDescriptor, .bluePaletteColorLookupTableData),
+        ]
+        var tables: [LookupTable] = []
+        for (descriptor, entries) in attributes {
+            tables.append(
+                try LookupTable(
+                    descriptor: data.integers(descriptor), data: data.element(entries), of: data, isSigned: isSigned,
+                    name: "the palette"))
+        }
+        self.tables = tables
+    }
+
+    /// `[pixels]` to `[pixels, 3]`, 0...255.
+    func apply(_ values: [Int32]) -> [Float] {
+        var out = [Float](repeating: 0, count: values.count * 3)
+        for (channel, table) in tables.enumerated() {
+            let factor = 255 / Float(Int32(1) << Int32(table.bits) - 1)
+            for (pixel, value) in values.enumerated() { out[3 * pixel + channel] = Float(table[value]) * factor }
+        }
+        return out
+    }
+}
