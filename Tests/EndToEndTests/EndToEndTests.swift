@@ -34,77 +34,89 @@ private func passes(
     #expect(result.status == 0, "\(check): \(result.tail)", sourceLocation: location)
 }
 
+/// Everything here runs one after the other: the checks measure time, on machines with two cores.
 @Suite(.serialized)
-struct EndToEndTests {
-    @Test func `studies that the archive forwards by itself come back as segmentations that every reader places`()
-        async throws
-    {
-        try await passes("forwarding", within: 240)
-    }
+enum EndToEndTests {}
 
-    @Test func `an archive that forwards back what it receives makes no second generation`() async throws {
-        try await passes("loop", within: 240)
-    }
+extension EndToEndTests {
+    @Suite(.serialized) struct Peers {
+        @Test func `studies that the archive forwards by itself come back as segmentations that every reader places`()
+            async throws
+        {
+            try await passes("forwarding", within: 240)
+        }
 
-    @Test func `a second node is refused, and a stop takes less than ten seconds whatever is going on`() async throws {
-        try await passes("lifecycle", within: 240)
-    }
+        @Test func `an archive that forwards back what it receives makes no second generation`() async throws {
+            try await passes("loop", within: 240)
+        }
 
-    @Test func `hostile clients do not keep others from a C-ECHO within a second`() async throws {
-        try await passes("attacks", long ? ["--long"] : [], within: 240)
-    }
+        @Test func `a second node is refused, and a stop takes less than ten seconds whatever is going on`()
+            async throws
+        {
+            try await passes("lifecycle", within: 240)
+        }
 
-    @Test func `broken files end indexed or quarantined with a reason`() async throws {
-        try await passes("broken_files", long ? ["--mutations", "600", "--segment", "2000"] : [], within: long ? 3000 : 300)
-    }
+        @Test func `hostile clients do not keep others from a C-ECHO within a second`() async throws {
+            try await passes("attacks", long ? ["--long"] : [], within: 240)
+        }
 
-    @Test func `the audit trail names the first record that was tampered with`() async throws {
-        try await passes("audit_trail", within: 240)
+        @Test func `broken files end indexed or quarantined with a reason`() async throws {
+            try await passes(
+                "broken_files", long ? ["--mutations", "600", "--segment", "2000"] : [], within: long ? 3000 : 300)
+        }
+
+        @Test func `the audit trail names the first record that was tampered with`() async throws {
+            try await passes("audit_trail", within: 240)
+        }
     }
 }
 
 /// Invariants 1 to 3 of docs/design.md, from outside.
-@Suite(.serialized)
-struct DurabilityTests {
-    @Test(.enabled("needs strace and the permission to trace") { await canTrace() })
-    func `file, folder and journal are synced before each success, also when calls are late or fail`() async throws {
-        try await passes("durability", within: 300)
-    }
+extension EndToEndTests {
+    @Suite(.serialized) struct Durability {
+        @Test(.enabled("needs strace and the permission to trace") { await canTrace() })
+        func `file, folder and journal are synced before each success, also when calls are late or fail`() async throws
+        {
+            try await passes("durability", within: 300)
+        }
 
-    @Test func `killing the node loses nothing that was acknowledged, and doubles nothing`() async throws {
-        let short = ["--kills", "6", "--series", "2", "--slices", "60", "--quiet", "6"]
-        let whole = ["--kills", "30", "--series", "5", "--slices", "100", "--quiet", "20"]
-        try await passes("kills", long ? whole : short, within: long ? 1200 : 300)
-    }
+        @Test func `killing the node loses nothing that was acknowledged, and doubles nothing`() async throws {
+            let short = ["--kills", "6", "--series", "2", "--slices", "60", "--quiet", "6"]
+            let whole = ["--kills", "30", "--series", "5", "--slices", "100", "--quiet", "20"]
+            try await passes("kills", long ? whole : short, within: long ? 1200 : 300)
+        }
 
-    @Test func `killing workers loses no job`() async throws {
-        let short = ["--victim", "worker", "--kills", "8", "--series", "2", "--slices", "60", "--quiet", "4"]
-        let whole = ["--victim", "worker", "--kills", "30", "--series", "5", "--slices", "100", "--quiet", "20"]
-        try await passes("kills", long ? whole : short, within: long ? 1200 : 300)
-    }
+        @Test func `killing workers loses no job`() async throws {
+            let short = ["--victim", "worker", "--kills", "8", "--series", "2", "--slices", "60", "--quiet", "4"]
+            let whole = ["--victim", "worker", "--kills", "30", "--series", "5", "--slices", "100", "--quiet", "20"]
+            try await passes("kills", long ? whole : short, within: long ? 1200 : 300)
+        }
 
-    @Test(.enabled(if: long, onlyLong))
-    func `with a short quiet time the newest revision refers to all instances`() async throws {
-        try await passes(
-            "kills", ["--kills", "30", "--series", "5", "--slices", "100", "--quiet", "1", "--revisions"], within: 1200)
-    }
+        @Test(.enabled(if: long, onlyLong))
+        func `with a short quiet time the newest revision refers to all instances`() async throws {
+            try await passes(
+                "kills", ["--kills", "30", "--series", "5", "--slices", "100", "--quiet", "1", "--revisions"],
+                within: 1200)
+        }
 
-    @Test(.enabled(if: canFakeTheClock(), "needs libfaketime"))
-    func `nothing closes early or hangs when the clock jumps by a year`() async throws {
-        try await passes("clock", within: 240)
+        @Test(.enabled(if: canFakeTheClock(), "needs libfaketime"))
+        func `nothing closes early or hangs when the clock jumps by a year`() async throws {
+            try await passes("clock", within: 240)
+        }
     }
 }
 
 /// What takes minutes or data that is not in the package.
-@Suite(.serialized)
-struct LongTests {
-    @Test(.enabled(if: long, onlyLong))
-    func `the status of a spool with 100,000 instances takes less than 200 ms`() async throws {
-        try await passes("many", within: 2400)
-    }
+extension EndToEndTests {
+    @Suite(.serialized) struct Long {
+        @Test(.enabled(if: long, onlyLong))
+        func `the status of a spool with 100,000 instances takes less than 200 ms`() async throws {
+            try await passes("many", within: 2400)
+        }
 
-    @Test(.enabled(if: long && Checkout.data != nil, "needs labelled cases in KONTUR_DATA, and KONTUR_LONG=1"))
-    func `segmentations that come back reach the floors of Dice`() async throws {
-        try await passes("accuracy", within: 3000)
+        @Test(.enabled(if: long && Checkout.data != nil, "needs labelled cases in KONTUR_DATA, and KONTUR_LONG=1"))
+        func `segmentations that come back reach the floors of Dice`() async throws {
+            try await passes("accuracy", within: 3000)
+        }
     }
 }
