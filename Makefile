@@ -15,7 +15,7 @@ TEST_LIMIT := 2400
 # What the build links with, and what the demo runs.
 BUILD_PACKAGES := g++ git libdcmtk-dev libopenblas-dev libdnnl-dev libpng-dev libjpeg-dev libsqlite3-dev
 DEMO_PACKAGES := dcmtk orthanc python3
-TEST_PACKAGES := $(DEMO_PACKAGES) dicom3tools strace python3-venv
+TEST_PACKAGES := $(DEMO_PACKAGES) dicom3tools libfaketime strace python3-venv
 
 help: ## Explain every target
 	@echo 'make TARGET, where TARGET is one of'
@@ -40,10 +40,11 @@ build-tests: setup-tests
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --build-tests
 
 demo: setup-demo build ## Run the main job with a real archive; STUDY=folder takes your own files
-	timeout 1800 /usr/bin/python3 conformance/demo.py $(if $(STUDY),--study '$(STUDY)')
+	timeout --foreground 1800 /usr/bin/python3 conformance/demo.py $(if $(STUDY),--study '$(STUDY)')
 
 test: build-tests arrows lint ## Run all tests, end to end ones included; what CI runs
-	timeout $(TEST_LIMIT) swift test $(SWIFT_FLAGS) --skip-build --disable-xctest
+	timeout --foreground $(TEST_LIMIT) swift test $(SWIFT_FLAGS) --skip-build --disable-xctest --skip EndToEndTests
+	timeout --foreground $(TEST_LIMIT) swift test $(SWIFT_FLAGS) --skip-build --disable-xctest --filter EndToEndTests
 
 arrows: ## Check that every room imports only what arrows.txt allows
 	@scripts/arrows.sh --self-test
@@ -65,9 +66,11 @@ sanitize: setup-tests ## Run the suites under the address and thread sanitizers 
 		timeout 7200 swift test --sanitize=$$kind --scratch-path .build-$$kind --disable-xctest --filter '$(SANITIZED)' || exit 1; \
 	done
 
-bench: setup-tests ## Measure the rooms' hot paths against their thresholds
+bench: setup-tests build ## Measure hot paths against their thresholds, then ingest and inference (long)
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks
-	timeout 1800 .build/release/Benchmarks
+	timeout --foreground 1800 .build/release/Benchmarks
+	timeout --foreground 3600 $(VENV)/bin/python conformance/bench_inference.py
+	timeout --foreground 7200 $(VENV)/bin/python conformance/bench_ingest.py
 
 clean: ## Remove everything that was built
 	rm -rf .build .build-address .build-thread demo-output
