@@ -39,10 +39,14 @@ let package = Package(
     targets: [
         // The C rooms.
         .target(name: "CDCMTK", linkerSettings: dcmtk),
-        .target(name: "CKernels", linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("openblas")]),
-        .target(name: "CWeights"),
+        .target(
+            name: "CKernels",
+            // OpenMP's runtime by its full name: Debian's oneDNN brings the library, not the development link.
+            linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("openblas"), .linkedLibrary(":libgomp.so.1")]),
+        .target(name: "CWeights", exclude: ["files"], cSettings: [.headerSearchPath("files")]),
         .systemLibrary(name: "CPNG", path: "Sources/Imaging/Raster/CPNG", providers: [.apt(["libpng-dev"])]),
-        .systemLibrary(name: "CJPEG", path: "Sources/Imaging/Raster/CJPEG", providers: [.apt(["libjpeg-dev"])]),
+        .target(
+            name: "CJPEG", path: "Sources/Imaging/Raster/CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
 
         // The Swift rooms, each importing only rooms above it.
         .target(
@@ -53,12 +57,15 @@ let package = Package(
         .target(name: "Segmentation", dependencies: ["Imaging", "Inference", "CWeights"], swiftSettings: room),
         .target(name: "Routing", dependencies: ["DICOM"], swiftSettings: room),
         .target(name: "Persistence", dependencies: ["DICOM", grdb, crypto, logging], swiftSettings: room),
-        .target(name: "Supervision", dependencies: ["DICOM", subprocess, logging], swiftSettings: room),
+        .target(name: "Supervision", dependencies: ["Imaging", "DICOM", logging], swiftSettings: room),
         .target(
-            name: "Worker", dependencies: ["Imaging", "DICOM", "Segmentation", "Supervision"], swiftSettings: room),
+            name: "Worker", dependencies: ["Imaging", "DICOM", "Segmentation", "Supervision", crypto],
+            swiftSettings: room),
         .target(
             name: "Pipeline",
-            dependencies: ["DICOM", "Routing", "Persistence", "Supervision", lifecycle, logging, crypto],
+            dependencies: [
+                "Imaging", "DICOM", "Routing", "Persistence", "Supervision", lifecycle, logging, crypto,
+            ],
             swiftSettings: room),
         .executableTarget(
             name: "Kontur",
@@ -80,13 +87,19 @@ let package = Package(
         .testTarget(name: "SegmentationTests", dependencies: ["Segmentation", "Imaging", "TestSupport"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "DICOM", "TestSupport"]),
         .testTarget(name: "PersistenceTests", dependencies: ["Persistence", "DICOM", "TestSupport", grdb]),
-        .testTarget(name: "SupervisionTests", dependencies: ["Supervision", "TestSupport"]),
         .testTarget(
-            name: "WorkerTests", dependencies: ["Worker", "Supervision", "DICOM", "Imaging", "TestSupport"]),
+            name: "SupervisionTests", dependencies: ["Supervision", "DICOM", "Imaging", "TestSupport", logging]),
+        .testTarget(
+            name: "WorkerTests", dependencies: ["Worker", "Supervision", "Segmentation", "DICOM", "Imaging", "TestSupport"]),
         .testTarget(
             name: "PipelineTests",
-            dependencies: ["Pipeline", "Persistence", "Routing", "Supervision", "DICOM", "TestSupport"]),
-        .testTarget(name: "KonturTests", dependencies: ["Kontur", "TestSupport"]),
+            dependencies: [
+                "Pipeline", "Persistence", "Routing", "Supervision", "DICOM", "Imaging", "TestSupport", lifecycle,
+                logging,
+            ]),
+        .testTarget(
+            name: "KonturTests",
+            dependencies: ["Kontur", "DICOM", "Persistence", "Pipeline", "Routing", "TestSupport"]),
         .testTarget(name: "EndToEndTests", dependencies: ["Kontur", "TestSupport", subprocess]),
     ],
     swiftLanguageModes: [.v6],
