@@ -34,8 +34,8 @@ def dcmsend(folders, port, called):
     """Seconds that dcmsend took for all folders, one process and so one association for each."""
     begin = time.monotonic()
     senders = [subprocess.Popen(
-        ["/usr/bin/dcmsend", "-q", "-aet", "TEST", "-aec", called, "--scan-directories", "127.0.0.1", str(port), folder],
-        stdout=subprocess.DEVNULL) for folder in folders]
+        ["/usr/bin/dcmsend", "-q", "-aet", "TEST", "-aec", called, "--scan-directories", "127.0.0.1", str(port),
+         folder], stdout=subprocess.DEVNULL) for folder in folders]
     statuses = [sender.wait(600) for sender in senders]
     if any(statuses):
         raise SystemExit(f"dcmsend ended with status {statuses}")
@@ -87,7 +87,7 @@ def processor():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--count", type=int, default=1000, help="slices for Kontur and storescp")
-    parser.add_argument("--orthanc-count", type=int, default=150, help="slices for Orthanc, which is slow; 0 leaves it out")
+    parser.add_argument("--orthanc-count", type=int, default=150, help="slices for Orthanc; 0 leaves it out")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--associations", type=int, default=4, help="also this many at once; 1 leaves it out")
     parser.add_argument("--sizes", default=",".join(SIDES))

@@ -119,8 +119,9 @@ def draw(archive, segmentation, folder):
 def explain(folder, configuration):
     """Why nothing of the user's files took a route, in the words of `kontur route explain`."""
     print("\nWhy, for each stack of these files (kontur route explain):\n")
-    subprocess.run([executable(), "route", "explain", folder, "--config", configuration, "--calling-ae-title", "ORTHANC"],
-                   timeout=300)
+    subprocess.run(
+        [executable(), "route", "explain", folder, "--config", configuration, "--calling-ae-title", "ORTHANC"],
+        timeout=300)
 
 
 def show_results(hospital, output):
@@ -130,7 +131,8 @@ def show_results(hospital, output):
         for instance in series["Instances"]:
             one = PlainSegmentation(hospital.archive.file(instance))
             segmentations[one.uid] = one
-    rows = [("series", "modality", "images", "route", "segmenter", "frames", "time", "confidence", "SEG in the archive")]
+    rows = [(
+        "series", "modality", "images", "route", "segmenter", "frames", "time", "confidence", "SEG in the archive")]
     for one in hospital.node.results():
         segs = [uid for uid in one["segs"] if uid in segmentations]
         frames = sum(segmentations[uid].frames for uid in segs)
@@ -168,14 +170,14 @@ def main():
     progress = Progress()
     with Hospital(quiet=1) as hospital:
         print(f"Orthanc (the archive): DICOM port {hospital.archive.dicom_port}, REST {hospital.archive.url}")
-        print(f"Kontur: DICOM port {hospital.node.port}; Orthanc forwards to it by itself (conformance/peers/forward.py)")
+        print(f"Kontur: DICOM port {hospital.node.port}; Orthanc forwards by itself (conformance/peers/forward.py)")
         print(f"Giving {study} to Orthanc:")
         stored, refused = hospital.archive.upload_tree(study, lambda done, of: progress.show(f"{done} of {of} files"))
         progress.done()
         print(f"  {stored} DICOM files stored" + (f", {refused} refused by Orthanc" if refused else ""))
         if not stored:
             sys.exit(f"demo: Orthanc found no new DICOM file in {study}")
-        imaging = [one for one in hospital.archive.series() if one["MainDicomTags"].get("Modality") not in ("SEG", "SR")]
+        imaging = hospital.images()
         before = {uid for one in hospital.segmentations() for uid in one["Instances"]}
         print("Waiting until the SEGs are back in Orthanc:")
         wait_for_answers(hospital, len(imaging), options.timeout, progress)

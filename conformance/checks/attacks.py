@@ -30,8 +30,8 @@ def main():
             with hostile.EchoWatch(node.port) as watch:
                 outcome = attack(node.port)
             node.process.check()
-            report.line(f"{attack.__name__}: {outcome} ({time.monotonic() - begin:.1f} s; {watch.count} C-ECHO, slowest "
-                        f"{watch.slowest * 1000:.0f} ms)")
+            report.line(f"{attack.__name__}: {outcome} ({time.monotonic() - begin:.1f} s; "
+                        f"{watch.count} C-ECHO, slowest {watch.slowest * 1000:.0f} ms)")
             report.expect(not watch.failures, f"{attack.__name__}: C-ECHO failed: {watch.failures[:3]}")
             report.expect(watch.slowest < ECHO_WITHIN, f"{attack.__name__}: a C-ECHO took {watch.slowest:.2f} s")
             report.expect("left open" not in outcome, f"{attack.__name__}: a connection was left open")

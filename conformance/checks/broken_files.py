@@ -9,6 +9,7 @@ reason, and `kontur segment` neither crashes nor hangs.
 """
 
 import argparse
+import collections
 import concurrent.futures
 import os
 import random
@@ -76,7 +77,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--folder", help="malformed files")
     parser.add_argument("--mutations", type=int, default=60)
-    parser.add_argument("--segment", type=int, default=40, help="how many of all files are also given to kontur segment")
+    parser.add_argument("--segment", type=int, default=40, help="how many of the files kontur segment gets too")
     options = parser.parse_args()
     folder = options.folder
     if not folder and os.environ.get("KONTUR_DATA"):
@@ -102,12 +103,10 @@ def main():
                 answers[one.instance_uid] = sender.statuses.get(one.instance_uid)
             states = node.settle(300)
         node.process.check()
-        kinds = {}
-        for status in answers.values():
-            kinds[f"{status:04X}" if status is not None else "none"] = kinds.get(
-                f"{status:04X}" if status is not None else "none", 0) + 1
-        report.line(f"answers: {kinds}; instances: {states['instances']}")
-        report.expect(not watch.failures and watch.slowest < 1, f"C-ECHO: slowest {watch.slowest:.2f} s, {watch.failures[:2]}")
+        kinds = collections.Counter("none" if status is None else f"{status:04X}" for status in answers.values())
+        report.line(f"answers: {dict(kinds)}; instances: {states['instances']}")
+        report.expect(not watch.failures and watch.slowest < 1,
+                      f"C-ECHO: slowest {watch.slowest:.2f} s, {watch.failures[:2]}")
         report.expect(not states["instances"].get("received"), "a file is still waiting to be indexed")
         for uid, reason in node.quarantined():
             report.expect(reason, f"{uid} is quarantined without a reason")

@@ -27,7 +27,7 @@ from processes import free_port
 from report import Report
 from send import Sender, files, read_anything
 
-CALLS = "openat,write,writev,pwrite64,pwritev,fsync,fdatasync,sync_file_range,rename,renameat,renameat2,linkat,sendto,sendmsg"
+CALLS = "write,writev,pwrite64,pwritev,fsync,fdatasync,sendto,sendmsg"
 RESPONSE = bytes.fromhex("00000001" "02000000" "0180")
 SUCCESS = bytes.fromhex("00000009" "02000000" "0000")
 LINE = re.compile(r"^(\d+)\s+(?:(\w+)\((.*)|<\.\.\. (\w+) resumed>(.*))$")
@@ -66,7 +66,8 @@ class Call:
 
     @property
     def data(self):
-        return b"".join(bytes.fromhex(part.replace("\\x", "")) for part in re.findall(r'"((?:\\x[0-9a-f]{2})*)"', self.text))
+        parts = re.findall(r'"((?:\\x[0-9a-f]{2})*)"', self.text)
+        return b"".join(bytes.fromhex(part.replace("\\x", "")) for part in parts)
 
 
 def read_trace(path):
@@ -96,17 +97,12 @@ def check_order(report, calls, uids, variant):
     responses = 0
     written = {}
     log_writes = []
-    named = {}
     for call in calls:
         if call.name in ("write", "writev", "pwrite64", "pwritev"):
             if "/instances/" in call.path:
                 written.setdefault(call.path, []).append(call)
             elif call.path.endswith("-wal"):
                 log_writes.append((call, call.data))
-        elif call.name.startswith(("rename", "link")):
-            texts = [bytes.fromhex(part.replace("\\x", "")).decode() for part in
-                     re.findall(r'"((?:\\x[0-9a-f]{2})*)"', call.text)]
-            named[texts[-1]] = call
     contents = {path: b"".join(call.data for call in parts) for path, parts in written.items()}
     for call in calls:
         if call.name not in ("write", "writev", "sendto", "sendmsg") or "TCP" not in call.text[:80]:

@@ -30,8 +30,8 @@ def main():
         for folder in folders:
             stored, refused = hospital.archive.upload_tree(folder)
             report.line(f"{folder}: {stored} stored by the archive, {refused} refused")
-        imaging = [one for one in hospital.archive.series() if one["MainDicomTags"].get("Modality") not in ("SEG", "SR")]
-        wait_until(lambda: (hospital.check() or True) and hospital.forwarded() >= len(imaging), 120, "the forwarder", 0.2)
+        imaging = hospital.images()
+        wait_until(lambda: (hospital.check() or True) and hospital.forwarded() >= len(imaging), 120, "the forwarder")
         states = hospital.node.settle(300)
         report.line(f"states: {states}")
         paths = hospital.save_segmentations(f"{scratch}/seg")

@@ -34,7 +34,8 @@ def main():
         wait_until(hospital.segmentations, 120, "a SEG in the archive", 0.3)
         hospital.node.settle(180)
         first = len(hospital.segmentations())
-        wait_until(lambda: hospital.node.settle(60)["instances"].get("own", 0) >= first, 60, "the SEGs to come back", 0.5)
+        came_back = lambda: hospital.node.settle(60)["instances"].get("own", 0) >= first
+        wait_until(came_back, 60, "the SEGs to come back", 0.5)
         jobs = hospital.node.settle(60)["jobs"]
         time.sleep(8)
         states = hospital.node.settle(60)

@@ -22,7 +22,8 @@ class Hospital:
         port = free_port()
         self.archive = Orthanc(port, folder=f"{self.folder}/archive", overrides=orthanc)
         os.makedirs(f"{self.folder}/node")
-        self.node = Node(self.archive.dicom_port, routes=routes, quiet=quiet, port=port, folder=f"{self.folder}/node", **node)
+        self.node = Node(
+            self.archive.dicom_port, routes=routes, quiet=quiet, port=port, folder=f"{self.folder}/node", **node)
         self.skip = skip
         self.forwarder = None
 
@@ -39,7 +40,8 @@ class Hospital:
     def start_forwarder(self):
         self.forwarder = Process(
             [sys.executable, f"{HERE}/forward.py", "--url", self.archive.url, "--skip", self.skip, "--everything",
-             "--interval", "0.3", "--first-delay", "1", "--longest-delay", "5", "--state", f"{self.folder}/forward.json"],
+             "--interval", "0.3", "--first-delay", "1", "--longest-delay", "5",
+             "--state", f"{self.folder}/forward.json"],
             f"{self.folder}/forward.log", name="forward.py")
 
     def forwarded(self):
@@ -62,6 +64,11 @@ class Hospital:
             self.archive.process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
         return ended
+
+    def images(self):
+        """The series in the archive that are forwarded."""
+        skipped = self.skip.split(",")
+        return [one for one in self.archive.series() if one["MainDicomTags"].get("Modality") not in skipped]
 
     def segmentations(self):
         """The SEG series in the archive."""

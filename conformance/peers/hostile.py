@@ -7,11 +7,12 @@ import threading
 import time
 
 import wire
-from wire import (EXPLICIT_LITTLE, IMPLICIT_LITTLE, MR_IMAGE, SECONDARY_CAPTURE, VERIFICATION, Aborted, Association, Closed,
-                  Rejected, command_set, connect, new_uid, pdv, store_command)
+from wire import (EXPLICIT_LITTLE, IMPLICIT_LITTLE, MR_IMAGE, SECONDARY_CAPTURE, VERIFICATION, Aborted, Association,
+                  Closed, Rejected, command_set, connect, new_uid, pdv, store_command)
 
 NESTING = 20_000
-STORAGE = [(SECONDARY_CAPTURE, [EXPLICIT_LITTLE]), (SECONDARY_CAPTURE, [IMPLICIT_LITTLE]), (MR_IMAGE, [EXPLICIT_LITTLE])]
+STORAGE = [
+    (SECONDARY_CAPTURE, [EXPLICIT_LITTLE]), (SECONDARY_CAPTURE, [IMPLICIT_LITTLE]), (MR_IMAGE, [EXPLICIT_LITTLE])]
 
 
 def element(tag, vr, value):
@@ -331,6 +332,6 @@ class EchoWatch:
         self.thread.join(20)
 
 
-ATTACKS = [strangers, nested_data_sets, nested_command, endless_command, false_lengths, truncated, text, odd_associations,
-           odd_commands, silent, drip]
+ATTACKS = [strangers, nested_data_sets, nested_command, endless_command, false_lengths, truncated, text,
+           odd_associations, odd_commands, silent, drip]
 SLOW_ATTACKS = [drip_data]

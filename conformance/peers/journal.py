@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks into a node's spool from outside, read-only and without asking Kontur: a check must not trust what it checks."""
+"""Looks into a node's spool from outside, read-only and without asking Kontur: no check trusts what it checks."""
 
 import hashlib
 import os
@@ -27,7 +27,8 @@ class Journal:
 
     def states(self):
         """How many instances, series, stacks, jobs and deliveries there are in each state."""
-        tables = {"instances": "instance", "series": "series", "stacks": "stack", "jobs": "job", "deliveries": "delivery"}
+        tables = {
+            "instances": "instance", "series": "series", "stacks": "stack", "jobs": "job", "deliveries": "delivery"}
         connection = sqlite3.connect(f"file:{self.spool}/kontur.sqlite?mode=ro", uri=True, timeout=10)
         try:
             connection.execute("BEGIN")
@@ -94,11 +95,12 @@ class Journal:
         found = []
         for series, modality, state, route, segmenter, why, job, job_state, confidence, outcome, job_why, images in rows:
             times = dict(self.query(
-                "SELECT event, max(time) FROM audit WHERE job = ? AND event IN ('jobRunning', 'jobDone') GROUP BY event", job))
+                """SELECT event, max(time) FROM audit
+                WHERE job = ? AND event IN ('jobRunning', 'jobDone') GROUP BY event""", job))
             seconds = (times["jobDone"] - times["jobRunning"]) / 1e6 if len(times) == 2 else None
-            segs = [row[0] for row in self.query("SELECT sopInstanceUID FROM derivedInstance WHERE jobId = ?", job)]
+            made = self.query("SELECT sopInstanceUID FROM derivedInstance WHERE jobId = ?", job)
             found.append({
                 "series": series, "modality": modality, "state": state, "route": route, "segmenter": segmenter,
-                "instances": images, "confidence": confidence, "seconds": seconds, "segs": segs,
+                "instances": images, "confidence": confidence, "seconds": seconds, "segs": [row[0] for row in made],
                 "outcome": outcome or job_why or why or job_state or state})
         return found

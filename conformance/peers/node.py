@@ -123,7 +123,8 @@ routes:{routes}""")
     def run(self, *arguments, timeout=60):
         """`kontur <arguments> --config ...`: (exit status, standard output, standard error)."""
         command = [executable(), *arguments, "--config", self.configuration]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **self.environment})
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **self.environment})
         return done.returncode, done.stdout, done.stderr
 
     def json(self, *arguments, timeout=60):

@@ -20,8 +20,9 @@ from processes import PeerError, Process, free_port, wait_until
 class Orthanc:
     """An Orthanc that lives as long as the context it is used as; its folder is removed with it."""
 
-    def __init__(self, kontur_port=None, kontur_title="KONTUR", title="ORTHANC", folder=None, stable_age=1, overrides=None):
-        """`kontur_port`: where the modality named `kontur` listens; `overrides`: more keys of Orthanc's configuration."""
+    def __init__(self, kontur_port=None, kontur_title="KONTUR", title="ORTHANC", folder=None, stable_age=1,
+                 overrides=None):
+        """`kontur_port`: where the modality `kontur` listens; `overrides`: more keys of Orthanc's configuration."""
         self.title = title
         self.owns_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="kontur-archive-")
