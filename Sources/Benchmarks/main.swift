@@ -1,2 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-print("bench")
+//
+// Hot paths of single rooms against thresholds that are checked in here. What needs peers or several processes is
+// measured by `conformance/bench_ingest.py` and `conformance/bench_inference.py`.
+
+import Foundation
+
+let filter = CommandLine.arguments.dropFirst().first ?? ""
+var failed = false
+
+for benchmark in [InferenceBenchmark.all, JournalBenchmark.all].joined() where benchmark.name.contains(filter) {
+    let result = try benchmark.run()
+    let verdict = result.value >= benchmark.atLeast ? "" : "  UNDER THE THRESHOLD"
+    print(
+        "\(benchmark.name): \(String(format: "%.1f", result.value)) \(benchmark.unit) "
+            + "(at least \(String(format: "%.1f", benchmark.atLeast)))\(verdict)")
+    failed = failed || result.value < benchmark.atLeast
+}
+exit(failed ? 1 : 0)
