@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Foundation
+import Imaging
+
+/// The work of one job, as it is stored with it: everything that decides the objects it makes, their dates included, so
+/// that running it again after a crash makes the same ones.
+public struct SegmentationJob: Sendable, Hashable, Codable {
+    /// The stable name of this sort of work.
+    public static let kind = "segment"
+
+    /// One source instance, in stack order.
+    struct Source: Sendable, Hashable, Codable {
+        /// Relative to the spool.
+        var path: String
+        var sopInstanceUID: String
+        /// Of the variant that was current when the series closed.
+        var imageDigest: String
+    }
+
+    /// One object to make, and who gets it.
+    struct Output: Sendable, Hashable, Codable {
+        var viewerProfile: ViewerProfile.Name
+        /// Names of peers.
+        var peers: [String]
+    }
+
+    var segmenter: SegmenterDescriptor
+    var type: SegmentationType
+    var gaps: VolumeAssembly.Gaps
+    var sources: [Source]
+    /// Index of the source received last.
+    var newestSource: Int
+    var outputs: [Output]
+    /// Seconds since 1970 UTC.
+    var created: Int64
+    /// Seconds east of UTC where the node ran then.
+    var localOffsetFromUTC: Int
+    /// What is put up with, such as a gap that the route says to mark.
+    var notes: [String]
+
+    init(
+        segmenter: SegmenterDescriptor, type: SegmentationType, gaps: VolumeAssembly.Gaps, sources: [Source],
+        newestSource: Int, outputs: [Output], created: Int64, localOffsetFromUTC: Int, notes: [String]
+    ) {
+        self.segmenter = segmenter
+        self.type = type
+        self.gaps = gaps
+        self.sources = sources
+        self.newestSource = newestSource
+        self.outputs = outputs
+        self.created = created
+        self.localOffsetFromUTC = localOffsetFromUTC
+        self.notes = notes
+    }
+
+    /// What one of the derived UIDs names.
+    enum Purpose: String {
+        case instance
+        case series
+    }
+
+    /// The UID of an object or its series: made of everything that decides the bytes of the object, and of nothing else:
+    /// no revision, no clock.
+    func uid(_ purpose: Purpose, for profile: ViewerProfile.Name) -> String {
+        let images = sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()
+        return DerivedUID.make(
+            [
+                "kontur segmentation", segmenter.name, segmenter.version, segmenter.weightsHash, type.rawValue,
+                gaps.rawValue, profile.rawValue, purpose.rawValue,
+            ] + images)
+    }
+
+    /// Outputs grouped by viewer profile: two profiles are two objects, two peers of one profile get the same one.
+    static func outputs(for peers: [Peer]) -> [Output] {
+        ViewerProfile.Name.allCases.compactMap { profile in
+            let names = peers.filter { $0.viewerProfile == profile }.map(\.name)
+            return names.isEmpty ? nil : Output(viewerProfile: profile, peers: names)
+        }
+    }
+
+    func encoded() throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return try encoder.encode(self)
+    }
+
+    static func decoded(_ payload: Data) throws -> SegmentationJob {
+        try JSONDecoder().decode(SegmentationJob.self, from: payload)
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What one worker may use before it is killed, and when it is replaced without blame.
+///
+/// Memory is resident memory, watched from outside: under an address-space limit OpenBLAS retries `mmap` for ever.
+public struct WorkerLimits: Sendable, Hashable {
+    /// Bytes of resident memory above which the worker is killed.
+    public var memory: Int
+    /// Seconds without an answer or a progress line after which the worker is killed.
+    public var silence: Duration
+    /// Seconds of processor time, all threads together, that one request may take.
+    public var processorTime: Duration
+    /// Requests after which a worker is replaced.
+    public var requests: Int
+    /// Bytes of resident memory at the end of a request above which the worker is replaced.
+    public var memoryMark: Int
+
+    public init(memory: Int, silence: Duration, processorTime: Duration, requests: Int = 1000, memoryMark: Int) {
+        self.memory = memory
+        self.silence = silence
+        self.processorTime = processorTime
+        self.requests = requests
+        self.memoryMark = memoryMark
+    }
+
+    /// Reading a header: a second is already long, and a file of 1 GiB is hashed once.
+    public static let index = WorkerLimits(
+        memory: 3 << 30, silence: .seconds(60), processorTime: .seconds(60), memoryMark: 256 << 20)
+    /// Segmenting a stack: a progress line is due with every frame or slice.
+    public static let segment = WorkerLimits(
+        memory: 6 << 30, silence: .seconds(300), processorTime: .seconds(4 * 3600), memoryMark: 1536 << 20)
+}
+
+/// What a request used more of than it may.
+public enum Overrun: String, Sendable, Hashable, Codable {
+    case memory
+    case silence
+    case processorTime
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Crypto
+import DICOM
+import Foundation
+import Imaging
+import Segmentation
+import Supervision
+
+/// Decodes a stack, runs its segmenter, writes the objects asked for and reads them back.
+struct SegmentHandler: RequestHandler {
+    private let threads: Int
+    /// The segmenter of the last request, its weights packed: jobs of one kind tend to follow each other.
+    private var loaded: (any Segmenter)?
+
+    init(threads: Int) { self.threads = threads }
+
+    mutating func answer(_ request: WorkRequest, progress: (WorkProgress) -> Void) -> WorkResponse {
+        guard case .segment(let request) = request else { return .failed(reason: "this worker only segments") }
+        do {
+            let segmenter = try segmenter(for: request.segmenter)
+            let stack =
+                request.segmenter.accepts == .volume
+                ? try VolumeStack.segment(request, with: segmenter, progress: progress)
+                : try FrameStack.segment(request, with: segmenter, progress: progress)
+            return .segmented(outcome: try write(stack, for: request, progress: progress))
+        } catch let refusal as Refusal {
+            return refusal.response
+        } catch Segmentation.SegmentationError.unsuitable(_, let reason) {
+            return .unfit(reason: reason)
+        } catch {
+            return .failed(reason: "\(error)")
+        }
+    }
+
+    /// The segmenter that the request names, provided that this executable holds the same recipe and weights.
+    private mutating func segmenter(for wanted: SegmenterDescriptor) throws -> any Segmenter {
+        guard let here = Segmenters.all.first(where: { $0.name == wanted.name }),
+            here.version == wanted.version, here.weightsHash == wanted.weightsHash
+        else {
+            throw Refusal.failed("\(wanted.name) \(wanted.version) with the weights asked for is not in this executable")
+        }
+        if let loaded, loaded.descriptor.name == wanted.name { return loaded }
+        let segmenter = try Segmenters.make(wanted.name, threads: threads)
+        loaded = segmenter
+        return segmenter
+    }
+
+    private func write(
+        _ stack: SegmentedStack, for request: SegmentRequest, progress: (WorkProgress) -> Void
+    ) throws -> SegmentOutcome {
+        let found = stack.masks.indices.filter { !stack.masks[$0].isEmpty }
+        var outputs: [SegmentOutcome.Output] = []
+        if !found.isEmpty {
+            let sources = request.sources.map {
+                SegmentationSource(path: "\(request.folder)/\($0.path)", frameNumbers: $0.frameNumbers)
+            }
+            for (index, output) in request.outputs.enumerated() {
+                progress(WorkProgress(phase: .writing, done: index, total: request.outputs.count))
+                outputs.append(try write(output, stack: stack, sources: sources))
+            }
+        }
+        return SegmentOutcome(
+            frames: stack.masks.count, foundFrames: found, confidence: stack.confidence,
+            frameConfidence: stack.frameConfidence.map { ($0.value * 10_000).rounded() / 10_000 }, outputs: outputs,
+            overlays: stack.overlays, notes: stack.notes)
+    }
+
+    /// Writes one SEG, reads it back with the other reader, and hashes the file that was compared.
+    private func write(
+        _ output: SegmentRequest.Output, stack: SegmentedStack, sources: [SegmentationSource]
+    ) throws -> SegmentOutcome.Output {
+        var description = output.description
+        description.confidence = stack.confidence
+        description.frameConfidences = stack.frameConfidence
+        do {
+            let frames = try SegmentationInstance.write(
+                description, sources: sources, masks: stack.masks, probabilities: stack.probabilities, to: output.path)
+            try SegmentationReader.verify(
+                path: output.path, type: description.type, sources: sources, masks: stack.masks,
+                probabilities: stack.probabilities)
+            let (sha256, bytes) = try hash(output.path)
+            return SegmentOutcome.Output(
+                path: output.path, sha256: sha256, bytes: bytes, sopInstanceUID: description.sopInstanceUID,
+                seriesInstanceUID: description.seriesInstanceUID, frames: frames)
+        } catch let error as DICOM.SegmentationError {
+            unlink(output.path)
+            switch error {
+            case .cannotWrite, .cannotRead, .source(_, .cannotOpen): throw Refusal.hindered("\(error)")
+            default: throw error
+            }
+        }
+    }
+
+    private func hash(_ path: String) throws -> (String, Int) {
+        guard let data = try? Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe) else {
+            throw Refusal.hindered("could not read the segmentation back")
+        }
+        return (SHA256.hash(data: data).map { String(format: "%02x", $0) }.joined(), data.count)
+    }
+}
+
+/// An answer that is not an outcome, on its way up.
+enum Refusal: Error {
+    case unfit(String)
+    case failed(String)
+    case hindered(String)
+
+    var response: WorkResponse {
+        switch self {
+        case .unfit(let reason): .unfit(reason: reason)
+        case .failed(let reason): .failed(reason: reason)
+        case .hindered(let reason): .hindered(reason: reason)
+        }
+    }
+}

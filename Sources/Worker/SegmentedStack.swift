@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Foundation
+import Imaging
+import Segmentation
+import Supervision
+
+/// The answer of a segmenter for a whole stack, in the order of the request's sources and their frames.
+struct SegmentedStack {
+    var masks: [Mask] = []
+    /// Kept only when an output is fractional.
+    var probabilities: [[Float]] = []
+    var frameConfidence: [Confidence] = []
+    var confidence = Confidence(value: 0, measures: [:])
+    var overlays: [String] = []
+    var notes: [String] = []
+}
+
+extension SegmentRequest {
+    var needsProbabilities: Bool { outputs.contains { $0.description.type == .fractional } }
+
+    /// Decodes one source.
+    func decode(_ source: Source) throws -> DecodedInstance {
+        do {
+            return try DecodedInstance.read(path: "\(folder)/\(source.path)", frameNumbers: source.frameNumbers)
+        } catch {
+            switch error {
+            case .dataSet(.cannotOpen): throw Refusal.hindered("\(error)")
+            case .unsupportedTransferSyntax, .unsupportedClass, .unsupportedEncoding, .notAnImage:
+                throw Refusal.unfit("\(error)")
+            default: throw Refusal.failed("could not decode instance \(source.sopInstanceUID): \(error)")
+            }
+        }
+    }
+}
+
+/// Stacks of frames that are answered one by one: any number of them passes through a bounded amount of memory.
+enum FrameStack {
+    /// Samples decoded at once, 4 bytes each.
+    private static let batchSamples = 48 << 20
+
+    static func segment(
+        _ request: SegmentRequest, with segmenter: any Segmenter, progress: (WorkProgress) -> Void
+    ) throws -> SegmentedStack {
+        var stack = SegmentedStack()
+        var batches: [(Confidence, weight: Double)] = []
+        var batch: [Frame] = []
+        // The total is known for certain only at the end: multi-frame sources without a list of frames say so when read.
+        var total = request.sources.reduce(0) { $0 + ($1.frameNumbers?.count ?? 1) }
+
+        func flush() throws {
+            guard !batch.isEmpty else { return }
+            let before = stack.masks.count
+            let result = try segmenter.segment(.frames(batch)) { done, _ in
+                progress(WorkProgress(phase: .segmenting, done: min(before + done, total), total: total))
+            }
+            stack.masks += result.masks
+            if request.needsProbabilities { stack.probabilities += result.probabilities }
+            stack.frameConfidence += result.frameConfidence
+            stack.notes += result.notes.filter { !stack.notes.contains($0) }
+            let found = result.masks.count { !$0.isEmpty }
+            batches.append((result.confidence, weight: Double(found) + 1e-3 * Double(batch.count)))
+            batch = []
+        }
+
+        for source in request.sources {
+            let instance = try request.decode(source)
+            total += instance.frames.count - (source.frameNumbers?.count ?? 1)
+            for frame in instance.frames {
+                let samples = batch.reduce(frame.samples.count) { $0 + $1.samples.count }
+                if samples > batchSamples { try flush() }
+                batch.append(frame)
+            }
+            progress(WorkProgress(phase: .reading, done: min(stack.masks.count + batch.count, total), total: total))
+        }
+        try flush()
+        stack.confidence = merged(batches)
+        return stack
+    }
+
+    /// The mean over batches, each counting by the frames in which something was found.
+    private static func merged(_ batches: [(Confidence, weight: Double)]) -> Confidence {
+        guard batches.count != 1 else { return batches[0].0 }
+        let whole = batches.reduce(0) { $0 + $1.weight }
+        var sum = Confidence(value: 0, measures: [:])
+        for (confidence, weight) in batches {
+            sum.value += confidence.value * weight / whole
+            for (name, value) in confidence.measures { sum.measures[name, default: 0] += value * weight / whole }
+        }
+        return sum
+    }
+}
+
+/// Stacks that make one volume.
+enum VolumeStack {
+    static func segment(
+        _ request: SegmentRequest, with segmenter: any Segmenter, progress: (WorkProgress) -> Void
+    ) throws -> SegmentedStack {
+        var frames: [Frame] = []
+        var planes: [PlaneGeometry] = []
+        for (index, source) in request.sources.enumerated() {
+            let instance = try request.decode(source)
+            guard instance.frames.count == 1, let frame = instance.frames.first else {
+                throw Refusal.unfit("a volume is made of single-frame instances, one has \(instance.frames.count) frames")
+            }
+            guard frame.channels == 1 else { throw Refusal.unfit("a volume is made of grey images, one has colour") }
+            guard let plane = instance.header.plane else {
+                let problem = instance.header.planeProblem ?? "it has none"
+                throw Refusal.unfit("\(GeometryError.noPlane(index: index, reason: problem))")
+            }
+            frames.append(frame)
+            planes.append(plane)
+            progress(WorkProgress(phase: .reading, done: index + 1, total: request.sources.count))
+        }
+        let assembly: VolumeAssembly
+        do {
+            assembly = try VolumeAssembly(frames: frames, planes: planes, gaps: request.gaps)
+        } catch {
+            throw Refusal.unfit("\(error)")
+        }
+        let result = try segmenter.segment(.volume(assembly.volume)) { done, total in
+            progress(WorkProgress(phase: .segmenting, done: done, total: total))
+        }
+        // Back from the order of the volume to that of the sources.
+        var slice = [Int](repeating: 0, count: frames.count)
+        for (k, source) in assembly.order.indices.enumerated() { slice[source] = k }
+        var stack = SegmentedStack()
+        stack.masks = slice.map { result.masks[$0] }
+        if request.needsProbabilities { stack.probabilities = slice.map { result.probabilities[$0] } }
+        stack.frameConfidence = slice.map { result.frameConfidence[$0] }
+        stack.confidence = result.confidence
+        stack.notes = result.notes
+        if let problem = assembly.order.problem { stack.notes.append("taken as evenly spaced although \(problem)") }
+        return stack
+    }
+}

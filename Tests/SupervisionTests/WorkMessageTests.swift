@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Foundation
+import Imaging
+import Supervision
+import Testing
+
+@Suite struct WorkMessageTests {
+    @Test func `a request survives the line`() throws {
+        let request = WorkRequest.segment(request: .example(sources: 3))
+        let line = try WorkMessage.line(request)
+        #expect(line.last == UInt8(ascii: "\n"))
+        #expect(!line.dropLast().contains(UInt8(ascii: "\n")))
+        #expect(try WorkRequest(line: line.dropLast()) == request)
+        #expect(request.role == .segment)
+    }
+
+    @Test func `every answer survives the line`() throws {
+        var header = InstanceHeader(
+            sopClassUID: "1.2", sopInstanceUID: "1.3", transferSyntaxUID: "1.4", studyInstanceUID: "1.5",
+            seriesInstanceUID: "1.6")
+        header.studyDescription = "a\nb \u{2028} Jürgen"
+        header.echoTime = .infinity
+        let outcome = SegmentOutcome(
+            frames: 2, foundFrames: [1], confidence: Confidence(value: 0.5, measures: ["a": 1]),
+            frameConfidence: [0, 0.5], outputs: [], overlays: [], notes: ["x"])
+        let messages: [WorkMessage] = [
+            .progress(WorkProgress(phase: .reading, done: 0, total: 4)), .response(.indexed(header: header)),
+            .response(.quarantine(reason: "r")), .response(.segmented(outcome: outcome)),
+            .response(.unfit(reason: "r")), .response(.failed(reason: "r")), .response(.hindered(reason: "r")),
+        ]
+        for message in messages {
+            let line = try WorkMessage.line(message)
+            #expect(line.count { $0 == UInt8(ascii: "\n") } == 1)
+            #expect(try WorkMessage(line: line.dropLast()) == message)
+        }
+    }
+
+    @Test(arguments: ["", "{", "[]", "{\"progress\":{}}", "hello", "{\"response\":{\"_0\":{\"indexed\":{}}}}"])
+    func `what is no message is refused without being quoted`(text: String) {
+        #expect { try WorkMessage(line: Array(text.utf8)) } throws: { error in
+            guard case .malformed = error as? WorkMessageError else { return false }
+            return !"\(error)".contains("hello")
+        }
+    }
+
+    @Test func `a line over the limit is refused`() throws {
+        let long = [UInt8](repeating: UInt8(ascii: " "), count: WorkMessage.limit + 1)
+        #expect(throws: WorkMessageError.tooLong(bytes: long.count)) { try WorkMessage(line: long) }
+        #expect(throws: WorkMessageError.self) {
+            try WorkMessage.line(.segment(request: .example(sources: WorkMessage.sourceLimit + 1)))
+        }
+    }
+
+    @Test func `a stack of the most sources allowed fits its line`() throws {
+        _ = try WorkMessage.line(.segment(request: .example(sources: WorkMessage.sourceLimit)))
+    }
+
+    @Test func `paths that leave their folder are refused`() {
+        for path in ["../x", "a/../../x", "/etc/passwd", ""] {
+            var request = SegmentRequest.example(sources: 1)
+            request.sources[0].path = path
+            #expect(throws: WorkMessageError.self) { try WorkMessage.line(.segment(request: request)) }
+        }
+        #expect(throws: WorkMessageError.self) { try WorkMessage.line(.index(request: IndexRequest(path: "x"))) }
+    }
+
+    @Test func `an outcome that contradicts itself is refused`() throws {
+        let outcome = SegmentOutcome(
+            frames: 2, foundFrames: [2], confidence: Confidence(value: 0.5, measures: [:]), frameConfidence: [0, 0.5],
+            outputs: [], overlays: [], notes: [])
+        let line = try WorkMessage.line(.response(.segmented(outcome: outcome)))
+        #expect(throws: WorkMessageError.self) { try WorkMessage(line: line.dropLast()) }
+    }
+}
+
+extension SegmentRequest {
+    static func example(sources: Int) -> SegmentRequest {
+        SegmentRequest(
+            run: "r1", folder: "/spool/instances",
+            sources: (0..<sources).map { index in
+                let digits = String(repeating: "1", count: 36 - String(index).count) + String(index)
+                return Source(
+                    path: "2026-11-22/07/\(digits).dcm", sopInstanceUID: "1.2.840.113619.2.\(digits).22.333.4444",
+                    frameNumbers: nil)
+            },
+            segmenter: .example, outputs: [])
+    }
+}
+
+extension SegmenterDescriptor {
+    static let example = SegmenterDescriptor(
+        name: "example", version: "1", accepts: .frames, weightsHash: String(repeating: "0", count: 64),
+        segmentLabel: "polyp", category: CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure"),
+        type: CodedConcept("41329004", "SCT", "Polyp"), anatomicRegion: nil,
+        recommendedDisplayColor: DisplayColor(red: 0, green: 255, blue: 0), title: "", paper: "", licence: "")
+}
