@@ -79,9 +79,13 @@ def write_slices(folder, count, side, parts):
 
 
 def processor():
+    """Model, cores and the widest vector instructions, as Linux names them."""
     with open("/proc/cpuinfo") as file:
-        lines = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    return f"{lines[0] if lines else platform.processor()}, {len(lines)} cores"
+        facts = [line.split(":", 1) for line in file if ":" in line]
+    models = [value.strip() for key, value in facts if key.startswith("model name")]
+    flags = next((value.split() for key, value in facts if key.startswith("flags")), [])
+    widest = next((flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if flag in flags), "")
+    return f"{models[0] if models else platform.processor()}, {len(models)} cores, {widest}"
 
 
 def main():
