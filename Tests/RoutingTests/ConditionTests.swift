@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Routing
+import Testing
+
+/// One condition's exercise: a value, and facts for each outcome. A condition whose attribute is always there has no
+/// undetermined ones.
+struct ConditionExercise: Sendable {
+    let value: ConditionValue
+    let matched: StackFacts
+    let notMatched: StackFacts
+    let undetermined: StackFacts?
+    /// The reason given when it holds, and when not.
+    let reasons: (matched: String, notMatched: String)
+}
+
+/// Every condition passes the same tests, from one table.
+@Suite struct ConditionTests {
+    static func facts(_ change: (inout StackFacts) -> Void) -> StackFacts {
+        var facts = StackFacts(numberOfInstances: 1)
+        change(&facts)
+        return facts
+    }
+
+    static func texts(_ texts: String...) -> ConditionValue { .list(texts.map { .text($0) }) }
+    static func matches(_ pattern: String) -> ConditionValue { .map([.init("matches", .text(pattern))]) }
+    static let nothing = StackFacts(numberOfInstances: 1)
+
+    static let exercises: [String: ConditionExercise] = [
+        "modality": ConditionExercise(
+            value: texts("ES", "XC"), matched: facts { $0.modality = "ES" }, notMatched: facts { $0.modality = "MR" },
+            undetermined: nothing,
+            reasons: ("Modality is \"ES\", one of ES, XC", "Modality is \"MR\", none of ES, XC")),
+        "sopClass": ConditionExercise(
+            value: texts("MRImageStorage", "1.2.3"), matched: facts { $0.sopClassUID = "1.2.3" },
+            notMatched: facts { $0.sopClassUID = "1.2.840.10008.5.1.4.1.1.2" }, undetermined: nothing,
+            reasons: ("SOP class is 1.2.3", "SOP class is CTImageStorage, not MRImageStorage or 1.2.3")),
+        "bodyPart": ConditionExercise(
+            value: .text("HEART"), matched: facts { $0.bodyPart = " heart " },
+            notMatched: facts { $0.bodyPart = "COLON" },
+            undetermined: facts { $0.bodyPart = "  " },
+            reasons: ("Body Part Examined is \"heart\"", "Body Part Examined is \"COLON\", not HEART")),
+        "studyDescription": ConditionExercise(
+            value: matches("(?i)colo"), matched: facts { $0.studyDescription = "Colonoscopy" },
+            notMatched: facts { $0.studyDescription = "Gastroscopy" }, undetermined: nothing,
+            reasons: (
+                "Study Description is \"Colonoscopy\", which matches (?i)colo",
+                "Study Description is \"Gastroscopy\", which does not match (?i)colo"
+            )),
+        "seriesDescription": ConditionExercise(
+            value: matches("LGE|PSIR"), matched: facts { $0.seriesDescription = "3D LGE" },
+            notMatched: facts { $0.seriesDescription = "CINE" }, undetermined: nothing,
+            reasons: (
+                "Series Description is \"3D LGE\", which matches LGE|PSIR",
+                "Series Description is \"CINE\", which does not match LGE|PSIR"
+            )),
+        "imageType": ConditionExercise(
+            value: texts("LOCALIZER"), matched: facts { $0.imageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"] },
+            notMatched: facts { $0.imageType = ["ORIGINAL", "PRIMARY"] }, undetermined: nothing,
+            reasons: (
+                "Image Type is \"ORIGINAL\\PRIMARY\\LOCALIZER\"", "Image Type is \"ORIGINAL\\PRIMARY\", not LOCALIZER"
+            )),
+        "manufacturer": ConditionExercise(
+            value: matches("(?i)^siemens"), matched: facts { $0.manufacturer = "SIEMENS Healthineers" },
+            notMatched: facts { $0.manufacturer = "GE MEDICAL SYSTEMS" }, undetermined: nothing,
+            reasons: (
+                "Manufacturer is \"SIEMENS Healthineers\", which matches (?i)^siemens",
+                "Manufacturer is \"GE MEDICAL SYSTEMS\", which does not match (?i)^siemens"
+            )),
+        "callingAeTitle": ConditionExercise(
+            value: texts("ENDO1"), matched: facts { $0.callingAETitles = ["ARCHIVE", "ENDO1"] },
+            notMatched: facts { $0.callingAETitles = ["ARCHIVE"] }, undetermined: nothing,
+            reasons: ("calling AE title is \"ARCHIVE\\ENDO1\"", "calling AE title is \"ARCHIVE\", not ENDO1")),
+        "mrAcquisitionType": ConditionExercise(
+            value: texts("3D"), matched: facts { $0.mrAcquisitionType = "3D" },
+            notMatched: facts { $0.mrAcquisitionType = "2D" }, undetermined: nothing,
+            reasons: ("MR Acquisition Type is \"3D\"", "MR Acquisition Type is \"2D\", not 3D")),
+        "sliceSpacing": ConditionExercise(
+            value: .map([.init("min", .text("0.5")), .init("max", .text("3"))]),
+            matched: facts { $0.sliceSpacing = 3 }, notMatched: facts { $0.sliceSpacing = 3.0125 },
+            undetermined: nothing,
+            reasons: (
+                "slice spacing is 3 mm, at least 0.5 and at most 3 mm", "slice spacing is 3.013 mm, more than 3 mm"
+            )),
+        "numberOfInstances": ConditionExercise(
+            value: .map([.init("min", .text("20"))]), matched: StackFacts(numberOfInstances: 20),
+            notMatched: StackFacts(numberOfInstances: 19), undetermined: nil,
+            reasons: ("number of instances is 20, at least 20", "number of instances is 19, less than 20")),
+        "not": ConditionExercise(
+            value: .map([.init("modality", .text("MR"))]), matched: facts { $0.modality = "CT" },
+            notMatched: facts { $0.modality = "MR" }, undetermined: nothing,
+            reasons: ("Modality is \"CT\", not MR", "Modality is \"MR\"")),
+    ]
+
+    @Test func `the table has an exercise for every condition and for nothing else`() {
+        #expect(Set(Self.exercises.keys) == Set(RouteConditions.all.map { $0.key }))
+        #expect(Set(RouteConditions.all.map { $0.key }).count == RouteConditions.all.count)
+    }
+
+    @Test(arguments: RouteConditions.all.map { $0.key })
+    func `a condition matches, does not match, or cannot tell, and says why`(_ key: String) throws {
+        let exercise = try #require(Self.exercises[key])
+        let condition = try #require(RouteConditions.named(key)).init(exercise.value)
+        #expect(condition.evaluate(exercise.matched) == ConditionResult(.matched, exercise.reasons.matched))
+        #expect(condition.evaluate(exercise.notMatched) == ConditionResult(.notMatched, exercise.reasons.notMatched))
+        if let facts = exercise.undetermined {
+            let result = condition.evaluate(facts)
+            #expect(result.outcome == .undetermined)
+            #expect(result.reason.hasSuffix("is missing") || result.reason.hasSuffix("is not known"))
+        }
+    }
+
+    @Test(arguments: RouteConditions.all.map { $0.key })
+    func `not turns every outcome round, and cannot tell what its condition cannot`(_ key: String) throws {
+        let exercise = try #require(Self.exercises[key])
+        let not = try #require(RouteConditions.named("not")).init(.map([.init(key, exercise.value)]))
+        #expect(not.evaluate(exercise.matched).outcome == .notMatched)
+        #expect(not.evaluate(exercise.notMatched).outcome == .matched)
+        if let facts = exercise.undetermined { #expect(not.evaluate(facts).outcome == .undetermined) }
+    }
+
+    @Test(
+        arguments: RouteConditions.all.map { $0.key }, [ConditionValue.empty, .list([]), .map([]), .list([.list([])])])
+    func `a condition refuses a value that is none`(_ key: String, _ value: ConditionValue) throws {
+        let type = try #require(RouteConditions.named(key))
+        #expect(throws: ConditionProblems.self) { _ = try type.init(value) }
+        #expect(!type.form.isEmpty)
+    }
+
+    @Test func `several errors in one set are all reported, each with its path`() throws {
+        let value = ConditionValue.map([
+            .init("modalty", .text("ES")),
+            .init("studyDescription", Self.matches("(colo")),
+            .init("numberOfInstances", .map([.init("min", .text("many")), .init("mx", .text("3"))])),
+            .init("modality", .list([.text("ES"), .text(" ")])),
+            .init("sopClass", .list([.text("MRImageStorag")])),
+            .init("not", .list([.map([.init("shoeSize", .text("43"))])])),
+        ])
+        let error = #expect(throws: ConditionProblems.self) { try ConditionSet(value) }
+        #expect(
+            error?.problems == [
+                ConditionProblem(
+                    path: [.key("modalty")], isAboutKey: true, "unknown condition 'modalty'; did you mean 'modality'?"),
+                ConditionProblem(
+                    path: [.key("studyDescription"), .key("matches")],
+                    "at character 1 of the pattern: this group is never closed"),
+                ConditionProblem(path: [.key("numberOfInstances"), .key("min")], "expected a number, 0 or more"),
+                ConditionProblem(
+                    path: [.key("numberOfInstances"), .key("mx")], isAboutKey: true,
+                    "unknown key 'mx'; did you mean 'max'?"),
+                ConditionProblem(
+                    path: [.key("modality"), .index(1)], "an empty text is never equal to an attribute"),
+                ConditionProblem(
+                    path: [.key("sopClass"), .index(0)],
+                    "unknown SOP class 'MRImageStorag'; did you mean 'MRImageStorage'?"),
+                ConditionProblem(
+                    path: [.key("not"), .index(0), .key("shoeSize")], isAboutKey: true,
+                    "unknown condition 'shoeSize'; known are modality, sopClass, bodyPart, studyDescription, "
+                        + "seriesDescription, imageType, manufacturer, callingAeTitle, mrAcquisitionType, sliceSpacing, "
+                        + "numberOfInstances, not"),
+            ])
+    }
+
+    @Test func `a set that says the same condition twice is refused`() {
+        let value = ConditionValue.map([.init("modality", .text("ES")), .init("modality", .text("XC"))])
+        let error = #expect(throws: ConditionProblems.self) { try ConditionSet(value) }
+        #expect(error?.description == "'modality' stands here twice")
+    }
+
+    @Test func `a range with the larger number first is refused`() throws {
+        let value = ConditionValue.map([.init("min", .text("5")), .init("max", .text("2"))])
+        let error = #expect(throws: ConditionProblems.self) {
+            _ = try #require(RouteConditions.named("sliceSpacing")).init(value)
+        }
+        #expect(error?.description == "min is larger than max, so nothing can match")
+    }
+}
