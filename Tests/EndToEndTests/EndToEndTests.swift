@@ -46,6 +46,11 @@ extension EndToEndTests {
             try await passes("forwarding", within: 240)
         }
 
+        @Test func `each viewer profile and type passes every reader at sizes that are no multiples of 8`() async throws
+        {
+            try await passes("profiles", within: 240)
+        }
+
         @Test func `an archive that forwards back what it receives makes no second generation`() async throws {
             try await passes("loop", within: 240)
         }

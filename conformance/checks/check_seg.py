@@ -77,8 +77,8 @@ def read_nrrd(path):
     return np.frombuffer(body, kinds[fields["type"]]).reshape(sizes[::-1]), vector(fields["space origin"]), steps
 
 
-def check_placement(path, masks, sources, scratch):
-    """Loads the SEG as 3D Slicer does and compares every voxel of every source image; returns how many were set."""
+def load_as_slicer(path, scratch):
+    """What dcmqi's segimage2itkimage, 3D Slicer's reader, makes of a SEG: voxels, origin, steps."""
     program = os.path.join(os.path.dirname(sys.executable), "segimage2itkimage")
     program = program if os.path.exists(program) else shutil.which("segimage2itkimage")
     require(program, "segimage2itkimage is not installed")
@@ -86,7 +86,12 @@ def check_placement(path, masks, sources, scratch):
         [program, "--inputDICOM", path, "--outputDirectory", scratch, "--outputType", "nrrd", "--prefix", "dcmqi"],
         capture_output=True, text=True, timeout=120)
     require(done.returncode == 0, f"segimage2itkimage: {(done.stdout + done.stderr).strip()[-300:]}")
-    volume, origin, steps = read_nrrd(os.path.join(scratch, "dcmqi-1.nrrd"))
+    return read_nrrd(os.path.join(scratch, "dcmqi-1.nrrd"))
+
+
+def check_placement(loaded, masks, sources):
+    """Compares every voxel of every source image with what was loaded; returns how many were set."""
+    volume, origin, steps = loaded
     inverse = np.linalg.inv(np.stack(steps, axis=1))
     compared = 0
     for uid, source in sources.items():
@@ -117,8 +122,10 @@ def check_references(data_set, plain, sources):
     one = sources[next(iter(listed))]
     require({sources[uid].SeriesInstanceUID for uid in listed} ==
             {series.SeriesInstanceUID for series in data_set.ReferencedSeriesSequence}, "referenced series")
-    for keyword in ("StudyInstanceUID", "PatientID", "PatientName", "FrameOfReferenceUID", "Rows", "Columns"):
+    for keyword in ("StudyInstanceUID", "PatientID", "PatientName", "Rows", "Columns"):
         require(data_set.get(keyword) == one.get(keyword), f"{keyword} is not that of the source")
+    if "FrameOfReferenceUID" in one:
+        require(data_set.get("FrameOfReferenceUID") == one.FrameOfReferenceUID, "FrameOfReferenceUID")
     require(data_set.SeriesInstanceUID not in {source.SeriesInstanceUID for source in sources.values()},
             "the SEG is in a series of the source")
     same_kind = {uid for uid, source in sources.items() if source.SeriesInstanceUID == one.SeriesInstanceUID and
@@ -172,7 +179,12 @@ def check(path, all_sources):
     placed = None
     if "FrameOfReferenceUID" in data_set and plain.type == "BINARY":
         with tempfile.TemporaryDirectory() as scratch:
-            placed = check_placement(path, masks, sources, scratch)
+            loaded = load_as_slicer(path, scratch)
+        if all("FrameOfReferenceUID" in source for source in sources.values()):
+            placed = check_placement(loaded, masks, sources)
+        else:
+            # A made-up frame of reference: there is nothing to compare places with, but every pixel must be there.
+            require(int((loaded[0] != 0).sum()) == sum(int(mask.sum()) for mask in masks.values()), "pixels lost in dcmqi")
     return {"file": os.path.basename(path), "uid": plain.uid, "type": plain.type, "frames": plain.frames,
             "rows": plain.rows, "columns": plain.columns, "sources": len(sources), "voxels": placed,
             "description": plain.description}

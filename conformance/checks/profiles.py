@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Each viewer profile and each type of SEG, at sizes that are not multiples of 8, checked by every reader.
+
+Frames of 101 x 99 pixels and the sample MRI go to three peers with the profiles strict, ohif and slicer, the MRI also as
+FRACTIONAL. Passes when each SEG passes `check_seg` and carries what its profile promises.
+"""
+
+import os
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "peers"))
+
+import numpy as np
+import pydicom
+from PIL import Image
+
+from check_seg import check_folder
+from node import ROOT, Node
+from orthanc import Orthanc
+from report import Report
+from send import Sender, files, read_anything
+
+PEERS = """\
+  - {{name: {0}, aeTitle: {1}, host: 127.0.0.1, port: {2}, viewerProfile: {0}}}
+"""
+ROUTES = """
+  - name: colonoscopy
+    when: {modality: [ES]}
+    segmenter: polyp-compact
+    sendTo: [archive, ohif, slicer]
+  - name: left-atrium
+    when: {modality: [MR]}
+    segmenter: left-atrium-compact
+    type: TYPE
+    sendTo: [archive]
+"""
+
+
+def write_small_frames(folder):
+    """The sample's RGB frames at 101 rows and 99 columns."""
+    for index, path in enumerate(path for path in files([f"{ROOT}/samples-dicom/colonoscopy"]) if "rgb" in path):
+        for copy in range(3):
+            data = pydicom.dcmread(path)
+            picture = Image.fromarray(data.pixel_array).resize((99, 101))
+            data.PixelData = np.ascontiguousarray(np.asarray(picture)[:, ::-1 if copy == 1 else 1]).tobytes() + b"\0"
+            data.Rows, data.Columns, data.InstanceNumber = 101, 99, 10 * index + copy
+            data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid(None)
+            data.save_as(f"{folder}/{index}-{copy}.dcm")
+
+
+def main():
+    report = Report("profiles")
+    for kind in ("binary", "fractional"):
+        with Orthanc(overrides={"DicomCheckCalledAet": False}) as archive, tempfile.TemporaryDirectory() as scratch:
+            os.makedirs(f"{scratch}/sources")
+            write_small_frames(f"{scratch}/sources")
+            folders = [f"{scratch}/sources", f"{ROOT}/samples-dicom/lge"]
+            peers = "".join(PEERS.format(name, name.upper(), archive.dicom_port) for name in ("ohif", "slicer"))
+            with Node(archive.dicom_port, routes=ROUTES.replace("TYPE", kind), peers=peers) as node:
+                Sender(node.port).send([read_anything(path) for path in files(folders)], keep_trying=20)
+                states = node.settle(180)
+                report.expect(not states["jobs"].get("dead") and not states["deliveries"].get("dead"), f"dead: {states}")
+            paths = []
+            for series in archive.series(Modality="SEG"):
+                paths += archive.save_series(series["ID"], f"{scratch}/seg")
+            found, wrong = check_folder(paths, folders)
+            for failure in wrong:
+                report.expect(False, failure)
+            seen = set()
+            for path in paths:
+                data = pydicom.dcmread(path, stop_before_pixels=True)
+                shared = data.SharedFunctionalGroupsSequence[0] if "SharedFunctionalGroupsSequence" in data else {}
+                seen.add((data.Rows, data.SegmentationType, "FrameOfReferenceUID" in data,
+                          "PlaneOrientationSequence" in shared))
+            rows = pydicom.dcmread(files([folders[1]])[0]).Rows
+            expected = {(rows, kind.upper(), True, True), (101, "BINARY", False, False), (101, "BINARY", False, True),
+                        (101, "BINARY", True, True)}
+            report.expect(seen == expected, f"(rows, type, frame of reference, plane orientation): {sorted(seen)}")
+            report.line(f"{kind}: {len(found)} SEG passed, frames {[one['frames'] for one in found]}")
+    report.end()
+
+
+if __name__ == "__main__":
+    main()
