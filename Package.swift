@@ -56,7 +56,7 @@ let package = Package(
         .target(name: "Inference", dependencies: ["CKernels", crypto], swiftSettings: room),
         .target(name: "Segmentation", dependencies: ["Imaging", "Inference", "CWeights"], swiftSettings: room),
         .target(name: "Routing", dependencies: ["DICOM"], swiftSettings: room),
-        .target(name: "Persistence", dependencies: ["DICOM", grdb, crypto, logging], swiftSettings: room),
+        .target(name: "Persistence", dependencies: [grdb, crypto], swiftSettings: room),
         .target(name: "Supervision", dependencies: ["Imaging", "DICOM", logging], swiftSettings: room),
         .target(
             name: "Worker", dependencies: ["Imaging", "DICOM", "Segmentation", "Supervision", crypto],
@@ -86,7 +86,7 @@ let package = Package(
             name: "InferenceTests", dependencies: ["Inference", "CKernels", "TestSupport"], exclude: ["Golden"]),
         .testTarget(name: "SegmentationTests", dependencies: ["Segmentation", "Imaging", "TestSupport"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "DICOM", "TestSupport"]),
-        .testTarget(name: "PersistenceTests", dependencies: ["Persistence", "DICOM", "TestSupport", grdb]),
+        .testTarget(name: "PersistenceTests", dependencies: ["Persistence", grdb]),
         .testTarget(
             name: "SupervisionTests", dependencies: ["Supervision", "DICOM", "Imaging", "TestSupport", logging]),
         .testTarget(

@@ -100,16 +100,20 @@ public final class Spool: Sendable {
     /// - Parameter now: decides the folder, which retention deletes as a whole.
     /// - Throws: ``SpoolError/full(cause:)`` already when less than `minimumFree` is left.
     public func incomingFile(now: Date) throws(SpoolError) -> IncomingFile {
-        let folder = try folder(.instances, now: now, hours: true)
-        return try IncomingFile(spool: self, folder: folder, name: UUID().uuidString.lowercased() + ".dcm")
+        let name = UUID().uuidString.lowercased() + ".dcm"
+        do {
+            return try IncomingFile(spool: self, folder: folder(.instances, now: now, hours: true), name: name)
+        } catch .failing(let cause) where cause.code == ENOENT {
+            // Retention removed the empty folder at this very moment.
+            return try IncomingFile(spool: self, folder: folder(.instances, now: now, hours: true), name: name)
+        }
     }
 
     /// Makes `<kind>/<yyyy-mm-dd>[/<hh>]` durably, unless it is there; returns the relative path.
     func folder(_ kind: Folder, now: Date, hours: Bool) throws(SpoolError) -> String {
-        let parts = Self.utc.dateComponents([.year, .month, .day, .hour], from: now)
-        let day = String(format: "%04d-%02d-%02d", parts.year ?? 0, parts.month ?? 0, parts.day ?? 0)
+        let hour = CalendarHour(now)
         var path = kind.rawValue
-        for part in hours ? [day, String(format: "%02d", parts.hour ?? 0)] : [day] {
+        for part in hours ? [hour.day, hour.hour] : [hour.day] {
             let parent = path
             path += "/" + part
             if access(absolute(path), F_OK) == 0 { continue }
@@ -122,12 +126,6 @@ public final class Spool: Sendable {
         }
         return path
     }
-
-    private static let utc: Calendar = {
-        var calendar = Calendar(identifier: .gregorian)
-        calendar.timeZone = TimeZone(identifier: "UTC") ?? .gmt
-        return calendar
-    }()
 
     /// Moves what a worker wrote into `derived/`, durably, under a new name.
     ///

@@ -70,11 +70,7 @@ enum AuditWriter {
 
     /// yyyy-mm of a time in microseconds, in UTC.
     static func month(_ time: Int64) -> String {
-        var seconds = time_t(time / 1_000_000)
-        var parts = tm()
-        gmtime_r(&seconds, &parts)
-        let month = parts.tm_mon + 1
-        return "\(parts.tm_year + 1900)-\(month < 10 ? "0" : "")\(month)"
+        CalendarHour(Date(timeIntervalSince1970: Double(time / 1_000_000))).month
     }
 }
 
@@ -90,14 +86,17 @@ extension AuditRecord {
 
     init(row: Row) {
         self.init(
-            number: row["number"], format: row["format"], time: row["time"], event: row["event"],
-            aeTitle: row["aeTitle"], address: row["address"], certificate: row["certificate"], user: row["user"],
-            study: row["study"], series: row["series"], revision: row["revision"], job: row["job"],
-            instancesIn: row["instancesIn"], instancesOut: row["instancesOut"], predecessors: row["predecessors"],
-            count: row["count"], route: row["route"], configurationHash: row["configurationHash"],
-            segmenter: row["segmenter"], segmenterVersion: row["segmenterVersion"], weightsHash: row["weightsHash"],
-            confidence: row["confidence"], outcome: row["outcome"], reason: row["reason"],
-            previousHash: row["previousHash"], hash: row["hash"])
+            number: row.number("number") ?? 0, format: Int(row.number("format") ?? 0), time: row.number("time") ?? 0,
+            event: row.text("event") ?? "", aeTitle: row.text("aeTitle"), address: row.text("address"),
+            certificate: row.text("certificate"), user: row.text("user"), study: row.text("study"),
+            series: row.text("series"), revision: row.number("revision"), job: row.number("job"),
+            instancesIn: row.text("instancesIn"), instancesOut: row.text("instancesOut"),
+            predecessors: row.text("predecessors"), count: row.number("count"), route: row.text("route"),
+            configurationHash: row.text("configurationHash"), segmenter: row.text("segmenter"),
+            segmenterVersion: row.text("segmenterVersion"), weightsHash: row.text("weightsHash"),
+            confidence: Double.fromDatabaseValue(row["confidence"] as DatabaseValue),
+            outcome: row.text("outcome") ?? "", reason: row.text("reason"),
+            previousHash: row.text("previousHash") ?? "", hash: row.text("hash") ?? "")
     }
 }
 

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import GRDB
+
+/// Deletes what nothing needs any more.
+///
+/// An instance is needed while it waits, while its series is open, while a job or a delivery of its series is open, and
+/// for the time that the configuration keeps it after that. Folders of received files go as a whole, once nothing in
+/// them is needed. A dead letter keeps its file.
+///
+/// Ages are counted on a clock that starts with the wall clock and runs monotonically from there: a wall clock that
+/// jumps deletes nothing early.
+public struct Retention: Sendable {
+    /// What a run deleted.
+    public struct Report: Sendable, Equatable {
+        public var folders = 0
+        public var instances = 0
+        public var derived = 0
+        public var series = 0
+    }
+
+    private let journal: Journal
+    private let started: Date
+    private let elapsed: @Sendable () -> Duration
+    private static let page = 200
+
+    /// - Parameter elapsed: monotonic time since the retention was made.
+    public init(journal: Journal, elapsed: @escaping @Sendable () -> Duration) {
+        self.journal = journal
+        self.elapsed = elapsed
+        started = journal.date
+    }
+
+    /// One pass. Each step is a short transaction with its record; a pass that is cut off is taken up by the next.
+    @discardableResult
+    public func run() throws -> Report {
+        var report = Report()
+        let now = started.addingTimeInterval(elapsed() / .seconds(1))
+        let limits = Limits(keep: journal.spool.configuration.keep, now: now.microseconds)
+        for folder in try journal.spool.fileFolders() where !folder.hasPrefix(Spool.Folder.derived.rawValue + "/") {
+            try clear(folder, limits, &report)
+        }
+        try deleteSeries(&report)
+        try deleteDerived(limits, &report)
+        try deleteAssociations(limits)
+        try removeEmptyFolders(now)
+        try journal.vacuum()
+        return report
+    }
+
+    /// Rows that changed before these may go; microseconds.
+    private struct Limits {
+        let done: Int64
+        let unmatched: Int64
+        let quarantined: Int64
+
+        init(keep: SpoolConfiguration.Keep, now: Int64) {
+            func limit(_ age: Duration) -> Int64 { now - age.components.seconds * 1_000_000 }
+            done = limit(keep.done)
+            unmatched = limit(keep.unmatched)
+            quarantined = limit(keep.quarantined)
+        }
+
+        var arguments: StatementArguments {
+            ["done": done, "unmatched": unmatched, "quarantined": quarantined]
+        }
+    }
+
+    /// Whether a row of `instance i` is needed.
+    private static let needed = """
+        (i.state = 'received'
+        OR i.state IN ('own', 'notAnImage') AND i.changedAt > :unmatched
+        OR i.state = 'quarantined' AND i.changedAt > :quarantined
+        OR i.state = 'indexed' AND (
+            i.changedAt > :unmatched
+            OR EXISTS (SELECT 1 FROM series s WHERE s.id = i.seriesId AND (s.state = 'open' OR s.changedAt > :unmatched))
+            OR EXISTS (
+                SELECT 1 FROM stack k JOIN job j ON j.stackId = k.id WHERE k.seriesId = i.seriesId AND (
+                    j.state IN ('queued', 'running')
+                    OR j.state = 'dead' AND j.changedAt > :quarantined
+                    OR j.state IN ('done', 'superseded') AND j.changedAt > :done
+                    OR EXISTS (
+                        SELECT 1 FROM delivery v WHERE v.jobId = j.id
+                        AND (v.state = 'pending' OR v.changedAt > :done))))))
+        """
+
+    // MARK: - Received files
+
+    private func clear(_ folder: String, _ limits: Limits, _ report: inout Report) throws {
+        let arguments = limits.arguments + ["folder": folder]
+        let isNeeded = try journal.read { view in
+            try view.row("SELECT 1 FROM instance i WHERE i.folder = :folder AND \(Self.needed) LIMIT 1", arguments)
+                != nil
+        }
+        if isNeeded { return }
+        var emptied = false
+        while true {
+            // Looked at again in the same transaction: a late instance may just have opened the series.
+            let files: [String] = try journal.write { transaction in
+                let rows = try transaction.rows(
+                    """
+                    SELECT i.id, i.file, i.sopInstanceUID, i.seriesId FROM instance i
+                    WHERE i.folder = :folder AND NOT \(Self.needed) ORDER BY i.id LIMIT \(Self.page)
+                    """, arguments)
+                guard !rows.isEmpty else { return [] }
+                for series in Set(rows.compactMap { $0["seriesId"] as Int64? }) {
+                    // Part of a series must never be taken for the whole of it.
+                    try transaction.execute(
+                        "UPDATE instance SET isCurrent = 0 WHERE seriesId = ? AND isCurrent", [series])
+                }
+                for row in rows { try transaction.execute("DELETE FROM instance WHERE id = ?", [row["id"] as Int64]) }
+                try transaction.record(
+                    .filesDeleted, AuditEvent(reason: folder),
+                    AuditSubject(instancesIn: rows.map { $0["sopInstanceUID"] }, count: Int64(rows.count)))
+                return rows.map { $0["file"] }
+            }
+            if files.isEmpty { break }
+            emptied = true
+            report.instances += files.count
+            for file in files { journal.spool.discard(folder + "/" + file) }
+        }
+        if emptied { report.folders += 1 }
+    }
+
+    // MARK: - Rows and objects
+
+    /// Series of which no instance is left, with their stacks, jobs and deliveries; a dead letter keeps them.
+    private func deleteSeries(_ report: inout Report) throws {
+        while true {
+            let count: Int = try journal.write { transaction in
+                let rows = try transaction.rows(
+                    """
+                    SELECT s.id, s.studyInstanceUID, s.seriesInstanceUID FROM series s
+                    WHERE s.state = 'closed' AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.seriesId = s.id)
+                    AND NOT EXISTS (
+                        SELECT 1 FROM stack k JOIN job j ON j.stackId = k.id JOIN delivery v ON v.jobId = j.id
+                        WHERE k.seriesId = s.id AND v.state IN ('pending', 'dead'))
+                    ORDER BY s.id LIMIT \(Self.page)
+                    """)
+                for row in rows {
+                    try transaction.execute("DELETE FROM series WHERE id = ?", [row["id"] as Int64])
+                    try transaction.record(
+                        .filesDeleted, AuditEvent(reason: "the series is finished and its files are gone"),
+                        AuditSubject(study: row["studyInstanceUID"], series: row["seriesInstanceUID"]))
+                }
+                return rows.count
+            }
+            report.series += count
+            if count < Self.page { return }
+        }
+    }
+
+    /// Files of objects that every peer has, or that nobody is to get. Their rows stay, so that they are known as ours.
+    private func deleteDerived(_ limits: Limits, _ report: inout Report) throws {
+        while true {
+            let paths: [String] = try journal.write { transaction in
+                let rows = try transaction.rows(
+                    """
+                    SELECT d.id, d.path, d.sopInstanceUID FROM derivedInstance d
+                    WHERE d.path IS NOT NULL AND d.createdAt <= :done AND NOT EXISTS (
+                        SELECT 1 FROM delivery v WHERE v.derivedInstanceId = d.id
+                        AND (v.state IN ('pending', 'dead') OR v.changedAt > :done))
+                    ORDER BY d.id LIMIT \(Self.page)
+                    """, ["done": limits.done])
+                guard !rows.isEmpty else { return [] }
+                for row in rows {
+                    try transaction.execute("UPDATE derivedInstance SET path = NULL WHERE id = ?", [row["id"] as Int64])
+                }
+                try transaction.record(
+                    .filesDeleted, AuditEvent(reason: "objects that were delivered"),
+                    AuditSubject(instancesOut: rows.map { $0["sopInstanceUID"] }, count: Int64(rows.count)))
+                return rows.map { $0["path"] }
+            }
+            if paths.isEmpty { return }
+            report.derived += paths.count
+            for path in paths { journal.spool.discard(path) }
+        }
+    }
+
+    private func deleteAssociations(_ limits: Limits) throws {
+        while true {
+            let count = try journal.write { transaction in
+                try transaction.changes(
+                    """
+                    DELETE FROM association WHERE id IN (
+                        SELECT a.id FROM association a WHERE a.openedAt <= ?
+                        AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.associationId = a.id) LIMIT \(Self.page))
+                    """, [limits.done])
+            }
+            if count < Self.page { return }
+        }
+    }
+
+    /// Empty folders of hours and days gone by. One that fills again at this moment is not empty, or is made again.
+    private func removeEmptyFolders(_ now: Date) throws {
+        let spool = journal.spool
+        let newest = CalendarHour(now.addingTimeInterval(-7200))
+        for folder in try spool.fileFolders() {
+            let parts = folder.split(separator: "/").map(String.init)
+            guard parts[1] < newest.day || parts.count > 2 && parts[1] == newest.day && parts[2] < newest.hour else {
+                continue
+            }
+            rmdir(spool.absolute(folder))
+            if parts.count > 2 && parts[1] < newest.day { rmdir(spool.absolute(parts[0] + "/" + parts[1])) }
+        }
+    }
+}
