@@ -16,14 +16,24 @@ public struct ViewerProfile: Sendable, Hashable {
 
     /// Image Orientation (Patient) to share among frames that have none of their own.
     public var orientationWithoutGeometry: [Double]?
-    /// Makes up a frame of reference, Plane Position and Pixel Measures: frames 1 mm apart, pixels of 1 mm.
-    public var makesUpFrameOfReference: Bool
+    /// Makes up a frame of reference, Plane Position and Pixel Measures: frames this far apart, pixels this large, mm.
+    public var madeUpSpacing: Double?
 
     public static func named(_ name: Name) -> ViewerProfile {
         switch name {
-        case .strict: ViewerProfile(orientationWithoutGeometry: nil, makesUpFrameOfReference: false)
-        case .ohif: ViewerProfile(orientationWithoutGeometry: [1, 0, 0, 0, 1, 0], makesUpFrameOfReference: false)
-        case .slicer: ViewerProfile(orientationWithoutGeometry: [1, 0, 0, 0, 1, 0], makesUpFrameOfReference: true)
+        case .strict: ViewerProfile(orientationWithoutGeometry: nil, madeUpSpacing: nil)
+        case .ohif: ViewerProfile(orientationWithoutGeometry: [1, 0, 0, 0, 1, 0], madeUpSpacing: nil)
+        case .slicer: ViewerProfile(orientationWithoutGeometry: [1, 0, 0, 0, 1, 0], madeUpSpacing: 1)
         }
+    }
+
+    /// Frames one behind the other, where the profile makes up a geometry.
+    func madeUpGeometry(frameOfReferenceUID: String, frames: Int) -> SegmentationGeometry? {
+        guard let spacing = madeUpSpacing, let orientation = orientationWithoutGeometry else { return nil }
+        return SegmentationGeometry(
+            frameOfReferenceUID: frameOfReferenceUID,
+            pixelSpacing: [WrittenText.decimal(spacing), WrittenText.decimal(spacing)], sliceThickness: spacing,
+            spacingBetweenSlices: spacing, orientation: orientation.map(WrittenText.decimal),
+            positions: (0..<frames).map { ["0", "0", WrittenText.decimal(Double($0) * spacing)] })
     }
 }

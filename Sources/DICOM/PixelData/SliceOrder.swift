@@ -5,6 +5,7 @@ public import Imaging
 /// Why planes do not make a volume.
 public enum GeometryError: Error, Sendable, Hashable, CustomStringConvertible {
     case tooFewSlices(Int)
+    case noPlane(index: Int, reason: String)
     case differentOrientation
     case differentSize
     case notGrey
@@ -22,6 +23,7 @@ public enum GeometryError: Error, Sendable, Hashable, CustomStringConvertible {
         func mm(_ value: Double) -> String { "\((value * 1000).rounded() / 1000) mm" }
         return switch self {
         case .tooFewSlices(let count): "a volume needs at least two slices, there are \(count)"
+        case .noPlane(let index, let reason): "slice \(index + 1) has no usable position: \(reason)"
         case .differentOrientation: "slices have different orientations"
         case .differentSize: "slices have different sizes"
         case .notGrey: "slices are in colour"

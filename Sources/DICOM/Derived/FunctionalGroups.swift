@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Functional groups of a SEG: PS3.3 A.51.5.1 and C.7.6.16.2; its dimensions: C.7.6.17.
+
+import Imaging
+
+enum FunctionalGroups {
+    /// What all frames have in common.
+    static func shared(_ context: SegmentationContext) -> EncodedItem {
+        var item = EncodedItem()
+        if let geometry = context.geometry {
+            // C.7.6.16.2.1.
+            item[.pixelMeasuresSequence] = .items([
+                EncodedItem([
+                    (.sliceThickness, .text(WrittenText.decimal(geometry.sliceThickness))),
+                    (.spacingBetweenSlices, .text(WrittenText.decimal(geometry.spacingBetweenSlices))),
+                    (.pixelSpacing, WrittenText.decimals(geometry.pixelSpacing)),
+                ])
+            ])
+        }
+        // C.7.6.16.2.4.
+        if let orientation = context.geometry?.orientation ?? context.orientationWithoutGeometry {
+            item[.planeOrientationSequence] = .items([
+                EncodedItem([(.imageOrientationPatient, WrittenText.decimals(orientation))])
+            ])
+        }
+        return item
+    }
+
+    static func perFrame(_ frame: SegmentationFrame, of context: SegmentationContext) -> EncodedItem {
+        var item = EncodedItem([
+            (.derivationImageSequence, .items([derivation(frame, of: context)])),
+            (.frameContentSequence, .items([content(frame, of: context)])),
+            // C.8.20.3.1. Never shared: Weasis looks for it in each frame.
+            (.segmentIdentificationSequence, .items([EncodedItem([(.referencedSegmentNumber, .short(1))])])),
+        ])
+        if let geometry = context.geometry {
+            // C.7.6.16.2.3.
+            item[.planePositionSequence] = .items([
+                EncodedItem([(.imagePositionPatient, WrittenText.decimals(geometry.positions[frame.placeInStack - 1]))])
+            ])
+        }
+        return item
+    }
+
+    /// C.7.6.16.2.6: the one source frame.
+    private static func derivation(_ frame: SegmentationFrame, of context: SegmentationContext) -> EncodedItem {
+        let header = context.sources[frame.source].header
+        let source = EncodedItem([
+            (.referencedSOPClassUID, .text(header.sopClassUID)),
+            (.referencedSOPInstanceUID, .text(header.sopInstanceUID)),
+            (.referencedFrameNumber, header.numberOfFrames > 1 ? .text("\(frame.frameNumber)") : nil),
+            (.spatialLocationsPreserved, .text("YES")),
+            (.purposeOfReferenceCodeSequence, Code.item(Code.sourceImage)),
+        ])
+        return EncodedItem([
+            (.sourceImageSequence, .items([source])),
+            (.derivationCodeSequence, Code.item(Code.segmentation)),
+        ])
+    }
+
+    /// C.7.6.16.2.2.
+    private static func content(_ frame: SegmentationFrame, of context: SegmentationContext) -> EncodedItem {
+        var item = EncodedItem([(.dimensionIndexValues, .long(1, frame.rank))])
+        let confidences = context.description.frameConfidences
+        if frame.mask < confidences.count {
+            item[.frameComments] = .text("confidence \(SegmentItem.rounded(confidences[frame.mask].value))")
+        }
+        if context.geometry == nil {
+            item[.stackID] = .text("1")
+            item[.inStackPositionNumber] = .long(frame.placeInStack)
+        }
+        return item
+    }
+
+    /// Segment, then position; where there is no position, the place in the stack.
+    static func dimensions(_ context: SegmentationContext) -> [EncodedItem] {
+        let place: (Attribute, Attribute, String) =
+            context.geometry == nil
+            ? (.inStackPositionNumber, .frameContentSequence, "Frame")
+            : (.imagePositionPatient, .planePositionSequence, "Position")
+        let indices: [(Attribute, Attribute, String)] = [
+            (.referencedSegmentNumber, .segmentIdentificationSequence, "Segment"), place,
+        ]
+        return indices.map { pointer, group, label in
+            EncodedItem([
+                (.dimensionOrganizationUID, .text(context.partUID("dimension organization"))),
+                (.dimensionIndexPointer, .tag(of: pointer)),
+                (.functionalGroupPointer, .tag(of: group)),
+                (.dimensionDescriptionLabel, .text(label)),
+            ])
+        }
+    }
+}
+
+/// Who is referred to, by study and series: PS3.3 C.12.2 (Common Instance Reference), C.17.2.1.
+enum InstanceReferences {
+    /// All source instances first, as OHIF reads the first item only, then predecessors of the same study.
+    static func ofStudy(_ context: SegmentationContext) -> [EncodedItem] {
+        let sources = EncodedItem([
+            (.referencedInstanceSequence, .items(context.sources.map { instance($0.header.sopClassUID, $0.header.sopInstanceUID) })),
+            (.seriesInstanceUID, .text(context.first.seriesInstanceUID)),
+        ])
+        let predecessors = context.description.predecessors
+            .filter { $0.studyInstanceUID == context.first.studyInstanceUID }
+        return [sources] + bySeries(predecessors, instances: .referencedInstanceSequence)
+    }
+
+    static func ofOtherStudies(_ context: SegmentationContext) -> [EncodedItem] {
+        let others = context.description.predecessors
+            .filter { $0.studyInstanceUID != context.first.studyInstanceUID }
+        return byStudy(others, instances: .referencedInstanceSequence)
+    }
+
+    static func predecessors(_ context: SegmentationContext) -> [EncodedItem] {
+        byStudy(context.description.predecessors, instances: .referencedSOPSequence)
+    }
+
+    private static func byStudy(_ references: [InstanceReference], instances: Attribute) -> [EncodedItem] {
+        grouped(references, by: \.studyInstanceUID).map { study, members in
+            EncodedItem([
+                (.referencedSeriesSequence, .items(bySeries(members, instances: instances))),
+                (.studyInstanceUID, .text(study)),
+            ])
+        }
+    }
+
+    private static func bySeries(_ references: [InstanceReference], instances: Attribute) -> [EncodedItem] {
+        grouped(references, by: \.seriesInstanceUID).map { series, members in
+            EncodedItem([
+                (instances, .items(members.map { instance($0.sopClassUID, $0.sopInstanceUID) })),
+                (.seriesInstanceUID, .text(series)),
+            ])
+        }
+    }
+
+    /// In the order of their first members, so that the same references give the same bytes.
+    private static func grouped(
+        _ references: [InstanceReference], by key: (InstanceReference) -> String
+    ) -> [(String, [InstanceReference])] {
+        var groups: [(String, [InstanceReference])] = []
+        for reference in references {
+            if let index = groups.firstIndex(where: { $0.0 == key(reference) }) {
+                groups[index].1.append(reference)
+            } else {
+                groups.append((key(reference), [reference]))
+            }
+        }
+        return groups
+    }
+
+    private static func instance(_ sopClass: String, _ sopInstance: String) -> EncodedItem {
+        EncodedItem([(.referencedSOPClassUID, .text(sopClass)), (.referencedSOPInstanceUID, .text(sopInstance))])
+    }
+}

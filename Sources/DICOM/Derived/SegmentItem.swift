@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The item of Segment Sequence: PS3.3 C.8.20.4 (Segment Description Macro), 10.16 (Algorithm Identification Macro).
+
+import Foundation
+import Imaging
+
+enum SegmentItem {
+    static func make(_ context: SegmentationContext) -> EncodedItem {
+        let segmenter = context.description.segmenter
+        let color = segmenter.recommendedDisplayColor
+        return EncodedItem([
+            (.segmentNumber, .short(1)),
+            (.segmentLabel, WrittenText.ascii(segmenter.segmentLabel, limit: 64)),
+            (.segmentDescription, WrittenText.ascii(text(context.description), limit: 1024)),
+            (.segmentAlgorithmType, .text("AUTOMATIC")),
+            (.segmentAlgorithmName, WrittenText.ascii("\(segmenter.name) \(segmenter.version)", limit: 64)),
+            (.segmentationAlgorithmIdentificationSequence, .items([algorithm(segmenter)])),
+            (.segmentedPropertyCategoryCodeSequence, Code.item(segmenter.category)),
+            (.segmentedPropertyTypeCodeSequence, Code.item(segmenter.type)),
+            (.anatomicRegionSequence, segmenter.anatomicRegion.map(Code.item)),
+            (.recommendedDisplayCIELabValue, .bytes(CIELab.encoded(color).flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] })),
+        ])
+    }
+
+    private static func algorithm(_ segmenter: SegmenterDescriptor) -> EncodedItem {
+        EncodedItem([
+            (.algorithmFamilyCodeSequence, Code.item(Code.artificialIntelligence)),
+            (.algorithmName, WrittenText.ascii(segmenter.name, limit: 64)),
+            (.algorithmVersion, WrittenText.ascii(segmenter.version, limit: 64)),
+            (.algorithmParameters, WrittenText.ascii("weights SHA-256 \(segmenter.weightsHash)", limit: 1024)),
+            (.algorithmSource, .text(Maker.manufacturer)),
+        ])
+    }
+
+    /// What people read beside the segment: who made it, and how far it trusts itself.
+    private static func text(_ description: SegmentationDescription) -> String {
+        let segmenter = description.segmenter
+        var text = "\(segmenter.segmentLabel) by \(segmenter.name) \(segmenter.version) (AI, not reviewed)"
+        if let confidence = description.confidence {
+            text += "; confidence \(rounded(confidence.value))"
+            let measures = confidence.measures.sorted { $0.key < $1.key }.map { "\($0.key) \(rounded($0.value))" }
+            if !measures.isEmpty { text += " (\(measures.joined(separator: ", ")))" }
+        }
+        return text
+    }
+
+    /// Three digits after the point.
+    static func rounded(_ value: Double) -> String { String(format: "%.3f", value) }
+}
+
+/// Colours as PS3.3 C.10.7.1.1 stores them.
+enum CIELab {
+    /// L*, a* and b* of an sRGB colour under D50: 0...65535 for 0...100 and for -128...127.
+    static func encoded(_ color: DisplayColor) -> [UInt16] {
+        let linear = [color.red, color.green, color.blue].map { channel in
+            let value = Double(channel) / 255
+            return value <= 0.04045 ? value / 12.92 : pow((value + 0.055) / 1.055, 2.4)
+        }
+        // sRGB to XYZ, adapted to D50 (Bradford), by the white point: IEC 61966-2-1 and ICC.1 Annex E.
+        let matrix = [
+            [0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733],
+        ]
+        let white = [0.96422, 1.0, 0.82521]
+        let f = zip(matrix, white).map { row, white in
+            let ratio = zip(row, linear).reduce(0) { $0 + $1.0 * $1.1 } / white
+            return ratio > 216.0 / 24_389 ? cbrt(ratio) : (24_389.0 / 27 * ratio + 16) / 116
+        }
+        let lab = [116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])]
+        let scaled = [lab[0] * 65_535 / 100, (lab[1] + 128) * 65_535 / 255, (lab[2] + 128) * 65_535 / 255]
+        return scaled.map { UInt16(min(max($0.rounded(), 0), 65_535)) }
+    }
+}
