@@ -5,18 +5,24 @@
 // answering them.
 
 /// Presentation context of a request.
-struct ProposedContext: Equatable, Sendable {
+package struct ProposedContext: Equatable, Sendable {
     /// Odd, 1...255.
-    var id: UInt8
+    package var id: UInt8
     /// Nil when it is no UID.
-    var abstractSyntax: String?
+    package var abstractSyntax: String?
     /// In the order of the peer's preference; what is no UID is left out.
-    var transferSyntaxes: [String]
+    package var transferSyntaxes: [String]
+
+    package init(id: UInt8, abstractSyntax: String?, transferSyntaxes: [String]) {
+        self.id = id
+        self.abstractSyntax = abstractSyntax
+        self.transferSyntaxes = transferSyntaxes
+    }
 }
 
 /// Answer to a presentation context (PS3.8 table 9-18).
-struct ContextAnswer: Equatable, Sendable {
-    enum Result: UInt8, Sendable {
+package struct ContextAnswer: Equatable, Sendable {
+    package enum Result: UInt8, Sendable {
         case acceptance = 0
         case userRejection = 1
         case noReason = 2
@@ -24,26 +30,38 @@ struct ContextAnswer: Equatable, Sendable {
         case transferSyntaxesNotSupported = 4
     }
 
-    var id: UInt8
-    var result: Result
+    package var id: UInt8
+    package var result: Result
     /// Of no meaning unless accepted, but never absent.
-    var transferSyntax: String
+    package var transferSyntax: String
+
+    package init(id: UInt8, result: Result, transferSyntax: String) {
+        self.id = id
+        self.result = result
+        self.transferSyntax = transferSyntax
+    }
 }
 
 /// SCP/SCU role selection for one SOP class (PS3.7 D.3.3.4), as the association requestor's roles.
-struct RoleSelection: Equatable, Sendable {
-    var sopClass: String
-    var scu: Bool
-    var scp: Bool
+package struct RoleSelection: Equatable, Sendable {
+    package var sopClass: String
+    package var scu: Bool
+    package var scp: Bool
+
+    package init(sopClass: String, scu: Bool, scp: Bool) {
+        self.sopClass = sopClass
+        self.scu = scu
+        self.scp = scp
+    }
 }
 
 /// The user information that both sides send.
-struct UserInformation: Equatable, Sendable {
+package struct UserInformation: Equatable, Sendable {
     /// Longest variable part of a P-DATA-TF that the sender of this takes; 0 means any.
-    var maximumLength: UInt32
-    var implementationClassUID = Implementation.classUID
-    var implementationVersionName = Implementation.versionName
-    var roles: [RoleSelection] = []
+    package var maximumLength: UInt32
+    package var implementationClassUID = Implementation.classUID
+    package var implementationVersionName = Implementation.versionName
+    package var roles: [RoleSelection] = []
 
     fileprivate func write(to builder: inout PDUBuilder) {
         builder.item(0x50) { user in
@@ -89,26 +107,26 @@ struct UserInformation: Equatable, Sendable {
         }
     }
 
-    init(maximumLength: UInt32, roles: [RoleSelection] = []) {
+    package init(maximumLength: UInt32, roles: [RoleSelection] = []) {
         self.maximumLength = maximumLength
         self.roles = roles
     }
 }
 
 /// A-ASSOCIATE-RQ.
-struct AssociateRequest: Equatable, Sendable {
+package struct AssociateRequest: Equatable, Sendable {
     /// DICOM Application Context Name (PS3.7 annex A.2.1).
-    static let applicationContext = "1.2.840.10008.3.1.1.1"
+    package static let applicationContext = "1.2.840.10008.3.1.1.1"
 
-    var protocolVersion = 1
+    package var protocolVersion = 1
     /// Nil when the field holds no AE title.
-    var calledAETitle: AETitle?
-    var callingAETitle: AETitle?
-    var applicationContext: String = AssociateRequest.applicationContext
-    var contexts: [ProposedContext]
-    var user: UserInformation
+    package var calledAETitle: AETitle?
+    package var callingAETitle: AETitle?
+    package var applicationContext: String = AssociateRequest.applicationContext
+    package var contexts: [ProposedContext]
+    package var user: UserInformation
 
-    init(called: AETitle, calling: AETitle, contexts: [ProposedContext], user: UserInformation) {
+    package init(called: AETitle, calling: AETitle, contexts: [ProposedContext], user: UserInformation) {
         calledAETitle = called
         callingAETitle = calling
         self.contexts = contexts
@@ -116,7 +134,7 @@ struct AssociateRequest: Equatable, Sendable {
     }
 
     /// - Parameter body: the PDU without its first six bytes.
-    init(parsing body: ArraySlice<UInt8>) throws(PDUError) {
+    package init(parsing body: ArraySlice<UInt8>) throws(PDUError) {
         var cursor = PDUCursor(body)
         protocolVersion = try cursor.uint16("protocol version")
         _ = try cursor.bytes(2, "reserved bytes")
@@ -164,7 +182,7 @@ struct AssociateRequest: Equatable, Sendable {
     }
 
     /// The whole PDU.
-    var encoded: [UInt8] {
+    package var encoded: [UInt8] {
         PDUBuilder.pdu(.associateRequest) { pdu in
             pdu.uint16(protocolVersion)
             pdu.zeros(2)
@@ -186,17 +204,17 @@ struct AssociateRequest: Equatable, Sendable {
 }
 
 /// A-ASSOCIATE-AC.
-struct AssociateAccept: Equatable, Sendable {
-    var contexts: [ContextAnswer]
-    var user: UserInformation
+package struct AssociateAccept: Equatable, Sendable {
+    package var contexts: [ContextAnswer]
+    package var user: UserInformation
 
-    init(contexts: [ContextAnswer], user: UserInformation) {
+    package init(contexts: [ContextAnswer], user: UserInformation) {
         self.contexts = contexts
         self.user = user
     }
 
     /// - Parameter body: the PDU without its first six bytes.
-    init(parsing body: ArraySlice<UInt8>) throws(PDUError) {
+    package init(parsing body: ArraySlice<UInt8>) throws(PDUError) {
         var cursor = PDUCursor(body)
         _ = try cursor.bytes(68, "fixed fields")
         contexts = []
@@ -226,7 +244,7 @@ struct AssociateAccept: Equatable, Sendable {
     }
 
     /// The whole PDU. The title fields repeat the request's, which the peer does not test (PS3.8 9.3.3).
-    func encoded(answering request: AssociateRequest) -> [UInt8] {
+    package func encoded(answering request: AssociateRequest) -> [UInt8] {
         PDUBuilder.pdu(.associateAccept) { pdu in
             pdu.uint16(1)
             pdu.zeros(2)
@@ -250,7 +268,7 @@ struct AssociateAccept: Equatable, Sendable {
 
 extension AssociationRejection {
     /// The whole A-ASSOCIATE-RJ.
-    var encoded: [UInt8] {
+    package var encoded: [UInt8] {
         PDUBuilder.pdu(.associateReject) { pdu in
             pdu.uint8(0)
             pdu.uint8(result)
@@ -262,7 +280,7 @@ extension AssociationRejection {
 
 extension AssociationAbort {
     /// The whole A-ABORT.
-    var encoded: [UInt8] {
+    package var encoded: [UInt8] {
         PDUBuilder.pdu(.abort) { pdu in
             pdu.zeros(2)
             pdu.uint8(source)

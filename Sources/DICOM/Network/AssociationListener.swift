@@ -20,17 +20,20 @@ public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
 /// Until then a connection is an entry in one poll set: 200 silent ones cost nothing and delay nobody. It has five
 /// seconds and 64 KiB for its request; when too many wait, the oldest goes.
 public final class AssociationListener: Sendable {
-    /// Connections that may wait at once.
-    static let maximumWaiting = 512
+    /// Connections that may wait at once, unless told otherwise.
+    public static let maximumWaiting = 512
     static let requestLimit: Duration = .seconds(5)
 
     private let descriptor: Int32
+    private let maximumWaiting: Int
     private let farewell: Farewell
     /// What the kernel chose, when 0 was asked for.
     public let port: UInt16
 
     /// Listens from now on; connections wait in the kernel's queue until `run`.
-    public init(bind address: IPAddress, port: UInt16) throws(ListenError) {
+    public init(
+        bind address: IPAddress, port: UInt16, maximumWaiting: Int = AssociationListener.maximumWaiting
+    ) throws(ListenError) {
         let isIPv6 = address.bytes.count == 16
         let descriptor = socket(
             isIPv6 ? AF_INET6 : AF_INET,
@@ -54,7 +57,8 @@ public final class AssociationListener: Sendable {
         }
         self.descriptor = descriptor
         self.port = Self.boundPort(descriptor)
-        farewell = Farewell()
+        self.maximumWaiting = maximumWaiting
+        farewell = Farewell(capacity: maximumWaiting)
     }
 
     deinit { close(descriptor) }
@@ -133,7 +137,7 @@ public final class AssociationListener: Sendable {
                 close(connection)
                 continue
             }
-            if waiting.count >= Self.maximumWaiting { waiting.removeFirst().close() }
+            if waiting.count >= maximumWaiting { waiting.removeFirst().close() }
             waiting.append(
                 WaitingConnection(
                     descriptor: connection, address: address, deadline: SuspendingClock.now + Self.requestLimit))
@@ -227,9 +231,11 @@ final class Farewell: Sendable {
     /// Readable when there is something to look at.
     let descriptor: Int32
     private let bell: Int32
+    private let capacity: Int
     private let state = Mutex(State())
 
-    init() {
+    init(capacity: Int) {
+        self.capacity = capacity
         var pair: [Int32] = [-1, -1]
         let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         precondition(socketpair(AF_UNIX, type, 0, &pair) == 0, "could not make a pair of sockets: \(errorText(errno))")
@@ -249,7 +255,7 @@ final class Farewell: Sendable {
         socket.finishSending()
         let goes = state.withLock { state in
             // More than can be polled: the oldest have had the longest.
-            if state.leavers.count >= AssociationListener.maximumWaiting { state.leavers.removeFirst() }
+            if state.leavers.count >= capacity { state.leavers.removeFirst() }
             if !state.isStopped { state.leavers.append(socket) }
             return !state.isStopped
         }

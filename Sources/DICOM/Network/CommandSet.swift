@@ -4,7 +4,7 @@
 // recursive data set parser, which 20,000 nested sequences overflow, so they are read here, in one loop.
 
 /// The command elements that are used (PS3.7 annex E.1).
-enum CommandElement: UInt16, Sendable {
+package enum CommandElement: UInt16, Sendable {
     case commandGroupLength = 0x0000
     case affectedSOPClassUID = 0x0002
     case requestedSOPClassUID = 0x0003
@@ -21,11 +21,11 @@ enum CommandElement: UInt16, Sendable {
 }
 
 /// The values of Command Field that are told apart (PS3.7 annex E.1); a response has bit 15 set.
-enum CommandField {
-    static let storeRequest: UInt16 = 0x0001
-    static let echoRequest: UInt16 = 0x0030
-    static let cancelRequest: UInt16 = 0x0FFF
-    static let response: UInt16 = 0x8000
+package enum CommandField {
+    package static let storeRequest: UInt16 = 0x0001
+    package static let echoRequest: UInt16 = 0x0030
+    package static let cancelRequest: UInt16 = 0x0FFF
+    package static let response: UInt16 = 0x8000
 }
 
 /// Why bytes are no command set. Never holds what the peer sent.
@@ -36,19 +36,19 @@ public struct CommandSetError: Error, Equatable, CustomStringConvertible {
 /// A command set, by element.
 public struct CommandSet: Equatable, Sendable {
     /// No command comes near: the longest standard one is under 400 bytes.
-    static let maximumLength = 16 << 10
+    package static let maximumLength = 16 << 10
     /// Command Data Set Type of a message without a data set.
-    static let noDataSet: UInt16 = 0x0101
+    package static let noDataSet: UInt16 = 0x0101
 
     private var values: [UInt16: [UInt8]] = [:]
 
-    init() {}
+    package init() {}
 
     /// Reads a whole command set.
     ///
     /// - Throws: when an element is outside group 0000, out of order, of undefined length or longer than what is left,
     ///   or when Command Field, the message's ID or Command Data Set Type is missing.
-    init(parsing bytes: UnsafeRawBufferPointer) throws(CommandSetError) {
+    package init(parsing bytes: UnsafeRawBufferPointer) throws(CommandSetError) {
         guard bytes.count <= Self.maximumLength else { throw CommandSetError(description: "the command is too long") }
         var offset = 0
         var last = -1
@@ -79,7 +79,7 @@ public struct CommandSet: Equatable, Sendable {
     }
 
     /// The whole command set, with its group length.
-    var encoded: [UInt8] {
+    package var encoded: [UInt8] {
         var body: [UInt8] = []
         for (element, value) in values.sorted(by: { $0.key < $1.key })
         where element != CommandElement.commandGroupLength.rawValue {
@@ -100,13 +100,13 @@ public struct CommandSet: Equatable, Sendable {
     }
 
     /// A value of VR US; nil when it is absent or not of two bytes.
-    func uint16(_ element: CommandElement) -> UInt16? {
+    package func uint16(_ element: CommandElement) -> UInt16? {
         guard let value = values[element.rawValue], value.count == 2 else { return nil }
         return UInt16(value[0]) | UInt16(value[1]) << 8
     }
 
     /// A value of VR UI or AE, without padding; nil when it is absent, empty, longer than 64 bytes or not graphic ASCII.
-    func text(_ element: CommandElement) -> String? {
+    package func text(_ element: CommandElement) -> String? {
         guard var value = values[element.rawValue]?[...] else { return nil }
         while let last = value.last, last == 0 || last == 0x20 { value.removeLast() }
         while value.first == 0x20 { value.removeFirst() }
@@ -114,23 +114,21 @@ public struct CommandSet: Equatable, Sendable {
         return String(decoding: value, as: UTF8.self)
     }
 
-    func contains(_ element: CommandElement) -> Bool { values[element.rawValue] != nil }
-
-    mutating func set(_ element: CommandElement, _ value: UInt16) {
+    package mutating func set(_ element: CommandElement, _ value: UInt16) {
         values[element.rawValue] = [UInt8(value & 0xFF), UInt8(value >> 8)]
     }
 
     /// Sets a value of VR UI, padded with a NUL to even length.
-    mutating func set(_ element: CommandElement, uid: String) {
+    package mutating func set(_ element: CommandElement, uid: String) {
         let bytes = Array(uid.utf8)
         values[element.rawValue] = bytes.count % 2 == 0 ? bytes : bytes + [0]
     }
 
-    var field: UInt16 { uint16(.commandField) ?? 0 }
-    var hasDataSet: Bool { uint16(.commandDataSetType) != Self.noDataSet }
+    package var field: UInt16 { uint16(.commandField) ?? 0 }
+    package var hasDataSet: Bool { uint16(.commandDataSetType) != Self.noDataSet }
 
     /// The response to this request, without a data set.
-    func response(_ status: DIMSEStatus) -> CommandSet {
+    package func response(_ status: DIMSEStatus) -> CommandSet {
         var response = CommandSet()
         if let sopClass = text(.affectedSOPClassUID) ?? text(.requestedSOPClassUID) {
             response.set(.affectedSOPClassUID, uid: sopClass)

@@ -57,7 +57,9 @@ public struct FileMeta: Sendable, Equatable {
     }
 
     /// - Parameter head: the first 16 KiB of a file, or all of it.
-    static func parse(_ head: ArraySlice<UInt8>) throws(AssociationError) -> (meta: FileMeta, dataSetOffset: Int) {
+    package static func parse(_ head: ArraySlice<UInt8>) throws(AssociationError) -> (
+        meta: FileMeta, dataSetOffset: Int
+    ) {
         guard head.count >= 144, Array(head[128..<132]) == Array("DICM".utf8) else {
             throw .unreadableFile(reason: "it has no File Meta Information")
         }

@@ -4,14 +4,14 @@
 ///
 /// A value that is given one fragment at a time and returns what to do with it. Messages do not interleave: neither
 /// fragments of two contexts, nor a command before the data set of the one before.
-struct MessageMachine {
-    enum State: Equatable {
+package struct MessageMachine {
+    package enum State: Equatable {
         case awaitingCommand
         case inCommand(contextID: UInt8, [UInt8])
         case inDataSet(contextID: UInt8)
     }
 
-    enum Action {
+    package enum Action {
         /// Wait for the next fragment.
         case none
         /// The command is whole. Its data set, if it has one, follows.
@@ -20,16 +20,16 @@ struct MessageMachine {
         case dataSet(UnsafeRawBufferPointer, isLast: Bool)
     }
 
-    private(set) var state = State.awaitingCommand
+    package private(set) var state = State.awaitingCommand
     /// The presentation contexts that were accepted.
-    let contextIDs: Set<UInt8>
+    package let contextIDs: Set<UInt8>
 
-    init(contextIDs: Set<UInt8>) {
+    package init(contextIDs: Set<UInt8>) {
         self.contextIDs = contextIDs
     }
 
     /// - Throws: our abort, when the fragment has no place here.
-    mutating func receive(_ value: PresentationDataValue) throws(AssociationError) -> Action {
+    package mutating func receive(_ value: PresentationDataValue) throws(AssociationError) -> Action {
         guard contextIDs.contains(value.contextID) else {
             throw .aborted(.invalid("a fragment names a presentation context that was not accepted"))
         }

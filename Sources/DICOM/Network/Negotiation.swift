@@ -4,7 +4,7 @@
 ///
 /// Everything a peer that may store proposes is accepted, standard, private or unknown, because one refused class fails
 /// a whole study at many senders. A pure function of the request.
-enum Negotiation {
+package enum Negotiation {
     /// JPIP: the pixels are not in the data set but behind a URL that we will not follow.
     private static let withoutPixels: Set<String> = [
         "1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205",
@@ -13,7 +13,7 @@ enum Negotiation {
     /// - Parameters:
     ///   - aeTitle: ours.
     ///   - peer: who calls, as far as we know.
-    static func answer(
+    package static func answer(
         to request: AssociateRequest, aeTitle: AETitle, peer: Peer?
     ) -> Result<AssociateAccept, AssociationRejection> {
         guard request.protocolVersion & 1 == 1 else { return .failure(.protocolVersionNotSupported) }

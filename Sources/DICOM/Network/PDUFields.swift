@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Why bytes are no PDU. Never holds what the peer sent.
-struct PDUError: Error, Equatable, CustomStringConvertible {
-    let description: String
+package struct PDUError: Error, Equatable, CustomStringConvertible {
+    package let description: String
 }
 
 /// Reads the big-endian fields of a PDU's body, in order, never past its end.

@@ -4,12 +4,19 @@
 // limits on what is accepted are on PDUs; the values in it are handed on in place.
 
 /// One fragment of a message (PS3.8 9.3.5.1, annex E.2).
-struct PresentationDataValue {
-    let contextID: UInt8
-    let isCommand: Bool
-    let isLast: Bool
+package struct PresentationDataValue {
+    package let contextID: UInt8
+    package let isCommand: Bool
+    package let isLast: Bool
     /// Valid until the next read.
-    let bytes: UnsafeRawBufferPointer
+    package let bytes: UnsafeRawBufferPointer
+
+    package init(contextID: UInt8, isCommand: Bool, isLast: Bool, bytes: UnsafeRawBufferPointer) {
+        self.contextID = contextID
+        self.isCommand = isCommand
+        self.isLast = isLast
+        self.bytes = bytes
+    }
 }
 
 /// Reads PDUs from a socket.

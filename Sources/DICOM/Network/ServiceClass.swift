@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What a SOP class is to a storage SCP (PS3.4, PS3.6 table A-1).
-enum ServiceClass {
-    static let verification = "1.2.840.10008.1.1"
+package enum ServiceClass {
+    package static let verification = "1.2.840.10008.1.1"
 
     /// Whether objects of this abstract syntax are not stored: query, retrieve, print, worklist, procedure steps,
     /// commitment, notification. Everything else, private and unknown classes included, is something to store.
-    static func isNotStorage(_ uid: String) -> Bool {
+    package static func isNotStorage(_ uid: String) -> Bool {
         let parts = uid.split(separator: ".", omittingEmptySubsequences: false)
         let standard = "1.2.840.10008."
         guard uid.hasPrefix(standard) else { return false }

@@ -8,9 +8,9 @@ import Synchronization
 /// Calls block without timeouts of their own: the watchdog shuts the socket down when its deadline passes, and any
 /// thread may `shutDown` it; the blocked call then fails with the reason. The descriptor is closed with the object, so
 /// nobody can shut down a number that has passed to somebody else.
-final class StreamSocket: Sendable {
+package final class StreamSocket: Sendable {
     /// What the thread that owns the socket is doing, which decides what counts as too slow.
-    enum Activity: Sendable, Equatable {
+    package enum Activity: Sendable, Equatable {
         /// We are at work ourselves: no limit.
         case working
         /// The peer owes us something before this passes; `what` names it in the error.
@@ -20,7 +20,7 @@ final class StreamSocket: Sendable {
     }
 
     /// Why the socket was ended from outside.
-    enum Verdict: Sendable, Equatable {
+    package enum Verdict: Sendable, Equatable {
         case timeout(waitingFor: String)
         case stopped
     }
@@ -43,7 +43,7 @@ final class StreamSocket: Sendable {
     private let state: Mutex<State>
 
     /// Takes a connected socket over: its options are set, the watchdog starts to watch it.
-    init(adopting descriptor: Int32, address: IPAddress) {
+    package init(adopting descriptor: Int32, address: IPAddress) {
         self.descriptor = descriptor
         self.address = address
         state = Mutex(State(since: SuspendingClock.now))
@@ -62,7 +62,7 @@ final class StreamSocket: Sendable {
         setsockopt(descriptor, level, option, &on, socklen_t(MemoryLayout<Int32>.size))
     }
 
-    func begin(_ activity: Activity) {
+    package func begin(_ activity: Activity) {
         let now = SuspendingClock.now
         let stops = state.withLock { state in
             state.activity = activity
@@ -76,7 +76,7 @@ final class StreamSocket: Sendable {
     }
 
     /// Runs `body` without counting its time against the peer.
-    func pausing<Result>(_ body: () -> Result) -> Result {
+    package func pausing<Result>(_ body: () -> Result) -> Result {
         let start = SuspendingClock.now
         state.withLock { $0.pausedAt = start }
         let result = body()
@@ -91,7 +91,7 @@ final class StreamSocket: Sendable {
     /// Reads at least one byte.
     ///
     /// - Returns: 0 when the peer has closed its side.
-    func read(into buffer: UnsafeMutableRawBufferPointer) throws(AssociationError) -> Int {
+    package func read(into buffer: UnsafeMutableRawBufferPointer) throws(AssociationError) -> Int {
         while true {
             let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
             if count > 0 {
@@ -132,14 +132,14 @@ final class StreamSocket: Sendable {
     }
 
     /// Ends every call on the socket, now and later, on whatever thread.
-    func shutDown(_ verdict: Verdict) {
+    package func shutDown(_ verdict: Verdict) {
         state.withLock { if $0.verdict == nil { $0.verdict = verdict } }
         shutdown(descriptor, Int32(SHUT_RDWR))
     }
 
     /// Ends reading as soon as nothing is under way: now, when the peer is being waited for. What is under way is
     /// finished, and there can still be written.
-    func stopWhenIdle() {
+    package func stopWhenIdle() {
         let idle = state.withLock { state in
             state.stopsWhenIdle = true
             guard state.verdict == nil, case .waiting = state.activity else { return false }
@@ -158,7 +158,7 @@ final class StreamSocket: Sendable {
     }
 
     /// The verdict on a socket that has broken its limit, and a new window for one that keeps up. Watchdog only.
-    func judge(at now: SuspendingClock.Instant) -> Verdict? {
+    package func judge(at now: SuspendingClock.Instant) -> Verdict? {
         state.withLock { state in
             guard state.verdict == nil, state.pausedAt == nil else { return nil }
             switch state.activity {
@@ -194,12 +194,12 @@ func errorText(_ number: Int32) -> String {
 /// One thread that holds a deadline for every socket.
 ///
 /// A peer that sends a byte a second passes every timeout of a single call; here it has to keep up a rate.
-final class SocketWatchdog: Sendable {
+package final class SocketWatchdog: Sendable {
     static let shared = SocketWatchdog()
 
     /// Bytes a second that a peer has to move over a `window` in the middle of something.
-    static let minimumRate = 1024
-    static let window: Duration = .seconds(30)
+    package static let minimumRate = 1024
+    package static let window: Duration = .seconds(30)
 
     private struct Entry: Sendable {
         weak var socket: StreamSocket?

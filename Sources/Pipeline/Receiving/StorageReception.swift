@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Foundation
+import Logging
+import Persistence
+
+/// Serves one association: stores what is sent, answers the rest. Of the association's thread.
+///
+/// Success is answered only when the journal says that the instance is durable. A data set that cannot be kept is read
+/// to its end all the same, because a peer only listens for the answer then.
+final class StorageReception {
+    private let association: AcceptedAssociation
+    private let facts: AssociationFacts
+    private let spool: Spool
+    private let journal: Journal
+    private let clock: NodeClock
+    private let logger: Logger
+    private let onReceived: () -> Void
+    /// Instances acknowledged with Success.
+    private(set) var stored = 0
+
+    init(
+        association: AcceptedAssociation, id: UUID, spool: Spool, journal: Journal, clock: NodeClock, logger: Logger,
+        onReceived: @escaping () -> Void
+    ) {
+        self.association = association
+        self.spool = spool
+        self.journal = journal
+        self.clock = clock
+        self.logger = logger
+        self.onReceived = onReceived
+        facts = AssociationFacts(
+            id: id, callingAETitle: association.peer.aeTitle.text, calledAETitle: association.calledAETitle.text,
+            address: "\(association.address)", peer: association.peer.name)
+    }
+
+    /// Returns when the peer has released the association.
+    func run() throws(AssociationError) {
+        while let request = try association.nextRequest() {
+            switch request {
+            case .store(let request):
+                let status = try store(request)
+                try association.respond(to: request, status)
+            case .other(let request):
+                if request.hasDataSet { try association.receiveDataSet { _ in } }
+                try association.respond(to: request)
+            }
+        }
+    }
+
+    private func store(_ request: StoreRequest) throws(AssociationError) -> DIMSEStatus {
+        guard request.hasDataSet else { return .cannotUnderstand }
+        guard let sopClass = request.sopClassUID, let sopInstance = request.sopInstanceUID else {
+            try association.receiveDataSet { _ in }
+            return refused(.invalidSOPInstance, "the command has no usable SOP class or instance UID")
+        }
+        guard request.fitsContext else {
+            try association.receiveDataSet { _ in }
+            return refused(.sopClassNotSupported, "the SOP class is not the presentation context's")
+        }
+        let instance = IncomingInstance(
+            sopClassUID: sopClass, sopInstanceUID: sopInstance, transferSyntaxUID: request.transferSyntaxUID,
+            association: facts)
+        var incoming = begin(instance)
+        try association.receiveDataSet { bytes in
+            guard case .success(let file) = incoming else { return }
+            do {
+                try file.append(bytes)
+            } catch {
+                file.discard()
+                incoming = .failure(error)
+            }
+        }
+        switch incoming {
+        case .success(let file): return commit(file, instance)
+        case .failure(let error): return refused(Self.status(for: error), "\(error)")
+        }
+    }
+
+    /// Opens the instance's file and writes its Part 10 header.
+    private func begin(_ instance: IncomingInstance) -> Result<IncomingFile, SpoolError> {
+        let meta = FileMeta(
+            sopClassUID: instance.sopClassUID, sopInstanceUID: instance.sopInstanceUID,
+            transferSyntaxUID: instance.transferSyntaxUID, sourceAETitle: association.peer.aeTitle)
+        return Result { () throws(SpoolError) in
+            let file = try spool.incomingFile(now: clock.wall())
+            let written = meta.encoded.withUnsafeBytes { bytes in
+                Result { () throws(SpoolError) in try file.writeHeader(bytes) }
+            }
+            if case .failure(let error) = written {
+                file.discard()
+                throw error
+            }
+            return file
+        }
+    }
+
+    private func commit(_ file: IncomingFile, _ instance: IncomingInstance) -> DIMSEStatus {
+        do {
+            let reception = try journal.commit(file, instance)
+            stored += 1
+            logger.debug(
+                "instance received",
+                metadata: [
+                    "dicom.sop_instance_uid": "\(instance.sopInstanceUID)", "reception": "\(reception)",
+                ])
+            onReceived()
+            return .success
+        } catch {
+            return refused(Self.status(for: error), "\(error)")
+        }
+    }
+
+    private func refused(_ status: DIMSEStatus, _ reason: String) -> DIMSEStatus {
+        logger.warning("instance refused", metadata: ["dicom.status": "\(status)", "reason": "\(reason)"])
+        return status
+    }
+
+    // The storage service class's refusals (PS3.4 table B.2-1): A7xx may be tried again, the others not before
+    // somebody has looked.
+    private static func status(for error: SpoolError) -> DIMSEStatus {
+        switch error {
+        case .full, .tooLarge: .outOfResources
+        case .held, .failing, .damaged: .processingFailure
+        }
+    }
+
+    private static func status(for error: JournalError) -> DIMSEStatus {
+        switch error {
+        case .full: .outOfResources
+        case .failing, .newerSchema, .foreignDatabase: .processingFailure
+        }
+    }
+}

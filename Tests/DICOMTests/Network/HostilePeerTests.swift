@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Foundation
+import Testing
+
+/// What strangers and broken peers send over raw sockets: each gets its answer, and the node answers C-ECHO within a
+/// second throughout.
+@Suite(.serialized) struct HostilePeerTests {
+    /// Runs `attack` on a thread, and verifies the node while it stands and afterwards.
+    private func attack(
+        may: Set<Peer.Permission> = [.store, .echo], _ attack: @escaping @Sendable (UInt16) -> RawClient.Answer
+    ) async throws -> RawClient.Answer {
+        try await LoopbackNode.with(may: may) { node in
+            let port = node.port
+            let answer = try await DedicatedThread.run(name: "test-attack") { attack(port) }
+            try await echo(node)
+            return answer
+        }
+    }
+
+    private func echo(_ node: LoopbackNode) async throws {
+        let peer = node.peer
+        let start = SuspendingClock.now
+        let status = try await DedicatedThread.run(name: "test-echo") {
+            try StorageSender(aeTitle: LoopbackNode.caller).echo(peer)
+        }
+        #expect(status == .success)
+        #expect(SuspendingClock.now - start < .seconds(1))
+    }
+
+    private func abort(_ source: UInt8, _ reason: UInt8) -> RawClient.Answer {
+        .pdu(type: 7, body: [0, 0, source, reason])
+    }
+
+    @Test func `20,000 nested sequences in a command get A-ABORT`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            var command = CommandSetTests.request(CommandField.storeRequest)
+            for _ in 0..<20_000 {
+                command += CommandSetTests.element(0x0901, [], length: 0xFFFF_FFFF)
+                command += CommandSetTests.element(0xE000, [], group: 0xFFFE, length: 0xFFFF_FFFF)
+            }
+            for start in stride(from: 0, to: command.count, by: 16_000) {
+                let end = min(start + 16_000, command.count)
+                let isSent = client.send(
+                    RawClient.data(Array(command[start..<end]), command: true, last: end == command.count))
+                if !isSent { break }
+            }
+            return client.receive()
+        }
+        #expect(answer == abort(2, 6))
+    }
+
+    @Test func `an endless command gets A-ABORT`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            while client.send(RawClient.data([UInt8](repeating: 0, count: 1000), command: true, last: false)) {}
+            return client.receive()
+        }
+        #expect(answer == abort(2, 6))
+    }
+
+    @Test func `empty fragments without end get A-ABORT`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            client.send(RawClient.data([], command: true, last: false))
+            return client.receive()
+        }
+        #expect(answer == abort(2, 6))
+    }
+
+    @Test(arguments: [0xFFFF_FFFF, 131_073, 0] as [UInt32])
+    func `a PDU longer than agreed, or without room for what is in it, gets A-ABORT`(length: UInt32) async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            client.send(RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true, pduLength: length))
+            return client.receive()
+        }
+        guard case .pdu(7, let body) = answer else {
+            Issue.record("\(answer)")
+            return
+        }
+        #expect(body[2] == 2)
+    }
+
+    @Test(arguments: [0xFFFF_FFFF, 1, 0, 100_000] as [UInt32])
+    func `a PDV that is longer than its PDU or shorter than its header gets A-ABORT`(length: UInt32) async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            client.send(RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true, pdvLength: length))
+            return client.receive()
+        }
+        #expect(answer == abort(2, 6))
+    }
+
+    @Test func `a data set on another context than its command gets A-ABORT`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            client.send(RawClient.data(RawClient.store(), command: true, last: true))
+            client.send(RawClient.data([1, 2], context: 3, command: false, last: true))
+            return client.receive()
+        }
+        #expect(answer == abort(2, 2))
+    }
+
+    @Test(arguments: [1, 2, 3, 6] as [UInt8])
+    func `a PDU that has no place in data transfer gets A-ABORT`(type: UInt8) async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            client.send([type, 0, 0, 0, 0, 4, 0, 0, 0, 0])
+            return client.receive()
+        }
+        #expect(answer == abort(2, 2))
+    }
+
+    @Test func `an unknown type of PDU gets A-ABORT`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            client.send([9, 0, 0, 0, 0, 0])
+            return client.receive()
+        }
+        #expect(answer == abort(2, 1))
+    }
+
+    @Test func `a response that nobody asked for gets A-ABORT`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            client.send(RawClient.data(CommandSetTests.echoResponse, context: 3, command: true, last: true))
+            return client.receive()
+        }
+        #expect(answer == abort(2, 2))
+    }
+
+    @Test func `a malformed A-ASSOCIATE-RQ gets A-ABORT`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            client.send([1, 0, 0, 0, 0, 4, 0, 1, 0, 0])
+            return client.receive()
+        }
+        #expect(answer == abort(2, 6))
+    }
+
+    @Test func `whoever speaks first and no DICOM is hung up on`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            client.send(Array("GET / HTTP/1.1\r\n\r\n".utf8))
+            return client.receive()
+        }
+        #expect(answer == .closed)
+    }
+
+    @Test func `an A-ASSOCIATE-RQ of more than 64 KiB is hung up on`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            client.send([1, 0, 0, 1, 0, 1])
+            return client.receive()
+        }
+        #expect(answer == .closed)
+    }
+
+    @Test func `N-ACTION is answered 0211 and the association goes on`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            let action = CommandSetTests.request(0x0130, dataSetType: 0)
+            client.send(RawClient.data(action, command: true, last: true))
+            client.send(RawClient.data([1, 2, 3, 4], command: false, last: true))
+            guard case .pdu(4, let body) = client.receive(), body.suffix(2) == [0x11, 0x02] else { return .nothing }
+            client.send(RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true))
+            return client.receive()
+        }
+        guard case .pdu(4, let body) = answer else {
+            Issue.record("\(answer)")
+            return
+        }
+        #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
+    }
+
+    @Test func `C-CANCEL is not answered`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            let cancel =
+                CommandSetTests.element(0x0100, [0xFF, 0x0F]) + CommandSetTests.element(0x0120, [1, 0])
+                + CommandSetTests.element(0x0800, [1, 1])
+            client.send(RawClient.data(cancel, command: true, last: true))
+            client.send(RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true))
+            return client.receive()
+        }
+        guard case .pdu(4, let body) = answer else {
+            Issue.record("\(answer)")
+            return
+        }
+        #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
+    }
+
+    @Test func `fragments of a byte, several in a PDU, make a message`() async throws {
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate() else { return .nothing }
+            var values: [UInt8] = []
+            for (index, byte) in CommandSetTests.echo.enumerated() {
+                values += [0, 0, 0, 3, 3, index == CommandSetTests.echo.count - 1 ? 3 : 1, byte]
+            }
+            let length = UInt32(values.count)
+            client.send([4, 0] + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: length >> $0) } + values)
+            return client.receive()
+        }
+        guard case .pdu(4, let body) = answer else {
+            Issue.record("\(answer)")
+            return
+        }
+        #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
+    }
+
+    @Test func `200 silent connections delay nobody, and are closed after five seconds`() async throws {
+        try await LoopbackNode.with { node in
+            let port = node.port
+            let silent = try await DedicatedThread.run(name: "test-silent") {
+                Unchecked((0..<200).map { _ in RawClient(port: port) })
+            }
+            try await echo(node)
+            let start = SuspendingClock.now
+            let answer = try await DedicatedThread.run(name: "test-silent") { silent.value.map { $0.receive() } }
+            #expect(answer.allSatisfy { $0 == .closed })
+            #expect(SuspendingClock.now - start < .seconds(7))
+        }
+    }
+
+    @Test func `a byte a second is not fast enough to ask for an association`() async throws {
+        try await LoopbackNode.with { node in
+            let port = node.port
+            async let sent = DedicatedThread.run(name: "test-slow") {
+                let client = RawClient(port: port)
+                var count = 0
+                while count < 10, client.send([AssociatePDUTests.request[count]]) {
+                    count += 1
+                    sleep(1)
+                }
+                return count
+            }
+            for _ in 0..<5 { try await echo(node) }
+            #expect(try await sent < 10)
+        }
+    }
+
+    @Test func `when too many wait, the oldest goes`() async throws {
+        try await LoopbackNode.with(maximumWaiting: 4) { node in
+            let port = node.port
+            let answers = try await DedicatedThread.run(name: "test-many") {
+                let first = RawClient(port: port)
+                usleep(200_000)
+                let others = (0..<4).map { _ in RawClient(port: port) }
+                let start = SuspendingClock.now
+                let answer = first.receive()
+                return withExtendedLifetime(others) { (answer, SuspendingClock.now - start) }
+            }
+            #expect(answers.0 == .closed)
+            #expect(answers.1 < .seconds(2))
+        }
+    }
+
+    @Test func `an association that asks nothing is ended after its idle limit`() async throws {
+        try await LoopbackNode.with(idleLimit: .seconds(1)) { node in
+            let port = node.port
+            let answer = try await DedicatedThread.run(name: "test-idle") {
+                let client = RawClient(port: port)
+                guard client.associate() else { return RawClient.Answer.nothing }
+                return client.receive()
+            }
+            #expect(answer == .closed)
+            #expect(try await node.ending() == "the peer did not answer in time: waiting for a request")
+        }
+    }
+}
+
+/// Carries a value between threads that use it one after the other.
+// Sendable: the tests hand the value on, they do not share it.
+struct Unchecked<Value>: @unchecked Sendable {
+    let value: Value
+
+    init(_ value: Value) { self.value = value }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Testing
+
+@Suite struct NegotiationTests {
+    static let us = AETitle("KONTUR")!
+    static let them = AETitle("ENDO1")!
+    static let ctImageStorage = "1.2.840.10008.5.1.4.1.1.2"
+    static let implicit = TransferSyntax.implicitVRLittleEndian.rawValue
+    static let jpeg2000 = "1.2.840.10008.1.2.4.90"
+    static let jpip = "1.2.840.10008.1.2.4.94"
+
+    static func request(_ proposals: [(String, [String])], roles: [RoleSelection] = []) -> AssociateRequest {
+        AssociateRequest(
+            called: us, calling: them,
+            contexts: proposals.enumerated().map {
+                ProposedContext(id: UInt8(2 * $0 + 1), abstractSyntax: $1.0, transferSyntaxes: $1.1)
+            },
+            user: UserInformation(maximumLength: 16_384, roles: roles))
+    }
+
+    static func answers(
+        _ proposals: [(String, [String])], may: Set<Peer.Permission> = [.store, .echo], roles: [RoleSelection] = []
+    ) throws -> [ContextAnswer] {
+        let peer = Peer(name: "scope", aeTitle: them, may: may)
+        return try Negotiation.answer(to: request(proposals, roles: roles), aeTitle: us, peer: peer).get().contexts
+    }
+
+    static func rejection(of request: AssociateRequest, peer: Peer?) -> AssociationRejection? {
+        guard case .failure(let rejection) = Negotiation.answer(to: request, aeTitle: us, peer: peer) else {
+            return nil
+        }
+        return rejection
+    }
+
+    @Test func `whoever is not known is rejected 1/1/3`() {
+        let request = Self.request([(Self.ctImageStorage, [Self.implicit])])
+        #expect(Self.rejection(of: request, peer: nil) == .callingAETitleNotRecognized)
+        #expect(
+            Self.rejection(of: request, peer: Peer(name: "a", aeTitle: Self.them, may: []))
+                == .callingAETitleNotRecognized)
+    }
+
+    @Test func `whoever means somebody else is rejected 1/1/7`() {
+        var request = Self.request([(Self.ctImageStorage, [Self.implicit])])
+        request.calledAETitle = AETitle("OTHER")
+        #expect(Self.rejection(of: request, peer: Peer(name: "a", aeTitle: Self.them)) == .calledAETitleNotRecognized)
+    }
+
+    @Test func `another protocol or application context is rejected`() {
+        let peer = Peer(name: "a", aeTitle: Self.them)
+        var request = Self.request([(Self.ctImageStorage, [Self.implicit])])
+        request.applicationContext = "1.2.3"
+        #expect(Self.rejection(of: request, peer: peer) == .applicationContextNameNotSupported)
+        request = Self.request([(Self.ctImageStorage, [Self.implicit])])
+        request.protocolVersion = 2
+        #expect(Self.rejection(of: request, peer: peer) == .protocolVersionNotSupported)
+    }
+
+    @Test(arguments: [
+        "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.77.1.1",
+        "1.3.12.2.1107.5.9.1", "1.2.840.10008.5.1.4.1.1.999", "1.2.840.10008.5.1.4.34.7", "1.2.840.10008.5.1.4.38.1",
+        "1.2.840.10008.5.1.1.29",
+    ])
+    func `every class that stores is accepted, private and unknown ones too`(sopClass: String) throws {
+        #expect(try Self.answers([(sopClass, [Self.implicit])])[0].result == .acceptance)
+    }
+
+    @Test(arguments: [
+        "1.2.840.10008.5.1.4.1.2.1.1", "1.2.840.10008.5.1.4.1.2.2.3", "1.2.840.10008.5.1.4.31", "1.2.840.10008.5.1.1.9",
+        "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.1.20.1", "1.2.840.10008.5.1.4.38.2", "1.2.840.10008.5.1.4.34.6.1",
+    ])
+    func `query, retrieve, print, worklist and the like are not`(sopClass: String) throws {
+        #expect(try Self.answers([(sopClass, [Self.implicit])])[0].result == .abstractSyntaxNotSupported)
+    }
+
+    @Test func `a peer gets what it may`() throws {
+        let both = [(Self.ctImageStorage, [Self.implicit]), (ServiceClass.verification, [Self.implicit])]
+        #expect(try Self.answers(both, may: [.store]).map(\.result) == [.acceptance, .userRejection])
+        #expect(try Self.answers(both, may: [.echo]).map(\.result) == [.userRejection, .acceptance])
+        #expect(try Self.answers(both).map(\.result) == [.acceptance, .acceptance])
+    }
+
+    @Test func `of the transfer syntaxes the first that can be decoded is taken`() throws {
+        let jpeg = TransferSyntax.jpegBaseline.rawValue
+        #expect(
+            try Self.answers([(Self.ctImageStorage, [Self.jpeg2000, jpeg, Self.implicit])])[0].transferSyntax == jpeg)
+    }
+
+    @Test func `what cannot be decoded is stored as it is, but JPIP never`() throws {
+        #expect(
+            try Self.answers([(Self.ctImageStorage, [Self.jpip, Self.jpeg2000])])[0].transferSyntax == Self.jpeg2000)
+        #expect(try Self.answers([(Self.ctImageStorage, [Self.jpip])])[0].result == .transferSyntaxesNotSupported)
+        #expect(try Self.answers([(Self.ctImageStorage, [])])[0].result == .transferSyntaxesNotSupported)
+    }
+
+    @Test func `we are the SCP`() throws {
+        let proposal = [(Self.ctImageStorage, [Self.implicit])]
+        let scp = [RoleSelection(sopClass: Self.ctImageStorage, scu: false, scp: true)]
+        #expect(try Self.answers(proposal, roles: scp)[0].result == .userRejection)
+        let both = [RoleSelection(sopClass: Self.ctImageStorage, scu: true, scp: true)]
+        let answer = try Negotiation.answer(
+            to: Self.request(proposal, roles: both), aeTitle: Self.us, peer: Peer(name: "a", aeTitle: Self.them)
+        ).get()
+        #expect(answer.contexts[0].result == .acceptance)
+        #expect(answer.user.roles == [RoleSelection(sopClass: Self.ctImageStorage, scu: true, scp: false)])
+    }
+
+    @Test func `every context is answered, in order`() throws {
+        let proposals = (0..<128).map { ("1.2.3.\($0)", [Self.implicit]) }
+        #expect(try Self.answers(proposals).map(\.id) == (0..<128).map { UInt8(2 * $0 + 1) })
+    }
+}
