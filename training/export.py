@@ -20,6 +20,7 @@ import cards
 import embed
 import left_atrium
 import polyp
+import reference
 from networks import Architecture, UNet
 from scores import confidence, dice, spearman, summary
 
@@ -85,6 +86,7 @@ def export(task, data, runs, early=False, with_scores=True):
     scores, rows = score(task, network, data) if with_scores else ({}, [])
     training = {"samples": kept["step"] * task.BATCH, "seed": kept["seed"], "core_seconds": round(kept["seconds"])}
     path, digest = write(task, network, scores, VERSION + ("-early" if early else ""), training)
+    reference.write(task, network, digest, data)
     print(path.name, path.stat().st_size, json.dumps(scores))
     if with_scores:
         (runs / task.NAME / "scores.json").write_text(json.dumps(rows, indent=1))

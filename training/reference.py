@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes what the Swift recipes are compared with: python training/reference.py --data ../shared/data
+
+For each shipped network, Tests/SegmentationTests/Golden/<name>.safetensors: drawn inputs (`<n>.input`), and the mean
+probability and the mask that the recipe in training/ makes of them (`<n>.probability`, `<n>.mask`). The metadata key
+`kontur` holds the weights' SHA-256, each input's spacing and confidence, and the Dice of the first held-out cases where
+the data are present. export.py calls it, because the numbers belong to one set of weights.
+"""
+import argparse
+import hashlib
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+import left_atrium
+import polyp
+import scenes
+from scores import confidence, dice
+
+HERE = Path(__file__).resolve().parent
+FOLDER = HERE.parent / "Tests/SegmentationTests/Golden"
+CASES = 6
+
+
+def drawn(task):
+    """(image, keyword arguments of task.views): small, of odd sizes."""
+    if task is polyp:
+        for seed, shape in ((3, (101, 99)), (4, (150, 211))):
+            image = scenes.colonoscopy(np.random.default_rng([9, seed]), shape, polyps=1)[0]
+            yield np.asarray(image, np.uint8), {}
+    else:
+        spacing = (2.5, 2.0, 1.75)
+        yield scenes.left_atrium(np.random.default_rng([9, 5]), spacing)[0], {"spacing": spacing}
+
+
+def write(task, network, digest, data):
+    tensors, inputs = {}, []
+    for n, (image, arguments) in enumerate(drawn(task)):
+        _, mask, masks, probability = task.views(network, image, **arguments)
+        arrays = {"input": image, "probability": probability, "mask": mask}
+        for key, array in arrays.items():  # bytes and bits fit fp16 exactly
+            kind = np.float16 if array.dtype in (np.uint8, bool) else np.float32
+            tensors[f"{n}.{key}"] = torch.from_numpy(np.ascontiguousarray(array, kind))
+        inputs.append({**arguments, **confidence(mask, masks, probability)})
+    held_out = {}
+    if Path(data).is_dir() and task is polyp:
+        for name, image, truth in itertools.islice(task.held_out(data), CASES):
+            held_out[name] = dice(task.views(network, image)[1], truth)
+    facts = {"weights": digest, "inputs": inputs, "held_out": held_out}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, FOLDER / f"{task.NAME}.safetensors", {"kontur": json.dumps(facts, sort_keys=True)})
+
+
+def main():
+    from export import load
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default=HERE.parent / "../shared/data", type=Path)
+    data = parser.parse_args().data
+    torch.set_num_threads(1)
+    for task in (polyp, left_atrium):
+        (path,) = (HERE.parent / "Sources/CWeights/files").glob(f"{task.NAME}-*.safetensors")
+        write(task, load(path)[0], hashlib.sha256(path.read_bytes()).hexdigest(), data)
+
+
+if __name__ == "__main__":
+    main()

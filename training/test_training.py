@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pytest training: the definitions that the Swift runtime shares with the training, checked against PyTorch."""
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import left_atrium
+import polyp
+import scenes
+from golden import draw_norms
+from networks import UNet
+from resize import grid_shape, matrix, resize
+from scores import dice
+
+
+@pytest.mark.parametrize("size", [(352, 192), (57, 91), (331, 192), (3, 7), (7, 3), (192, 539)])
+def test_resize_is_torchs_antialiased_interpolation(size):
+    n, m = size
+    image = np.random.default_rng(0).random((n, n + 5), np.float32)
+    expected = F.interpolate(torch.from_numpy(image)[None, None], size=(m, m + 3), mode="bilinear", antialias=True,
+                             align_corners=False)[0, 0].numpy()
+    np.testing.assert_allclose(resize(image, (m, m + 3)), expected, atol=2e-5)  # torch rounds its weights to float32
+
+
+def test_resize_keeps_constants_and_identity():
+    np.testing.assert_allclose(matrix(13, 5).sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(matrix(9, 9), np.eye(9, dtype=np.float32))
+
+
+def test_grid_keeps_the_field_of_view():
+    assert grid_shape((88, 140, 183), (0.625,) * 3, 1.25) == (44, 70, 92)
+    assert grid_shape((1, 1, 1), (0.1, 0.625, 2), 1.25) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("task", [polyp, left_atrium])
+def test_folding_changes_nothing(task):
+    torch.manual_seed(0)
+    network = UNet(task.ARCHITECTURE).eval()
+    with torch.no_grad():
+        draw_norms(network)
+        x = torch.randn(1, task.ARCHITECTURE.channels, *[task.ARCHITECTURE.total_stride * 2] * task.ARCHITECTURE.axes)
+        plain, folded = network(x), network.folded()(x)
+    assert plain.shape[2:] == x.shape[2:]
+    assert (plain - folded).abs().max() < 1e-4 * plain.abs().max()
+
+
+def test_normalisation_ignores_scale_zeros_and_negative_offsets():
+    volume = np.random.default_rng(0).uniform(1, 1000, (8, 20, 20)).astype(np.float32)
+    expected = left_atrium.normalise(volume)
+    np.testing.assert_allclose(left_atrium.normalise(volume * 64), expected, atol=1e-4)
+    padded = left_atrium.normalise(np.pad(volume, 4))
+    np.testing.assert_allclose(padded[4:-4, 4:-4, 4:-4], expected, atol=1e-5)
+    assert abs(float(expected.mean())) < 1e-4 and abs(float(expected.std()) - 1) < 1e-3
+    assert np.isfinite(left_atrium.normalise(np.zeros((4, 4, 4), np.float32))).all()
+
+
+def test_scenes_are_the_same_for_the_same_seed():
+    first, second = (scenes.colonoscopy(np.random.default_rng(3), (61, 83), 1) for _ in range(2))
+    assert all((a == b).all() for a, b in zip(first, second)) and first[1].any()
+    volume, mask = scenes.left_atrium(np.random.default_rng(3), (5, 2.5, 2.5))
+    assert volume.shape == mask.shape and 0.02 < mask.mean() < 0.25
+
+
+def test_two_empty_masks_agree():
+    assert dice(np.zeros((3, 3)), np.zeros((3, 3))) == 1
