@@ -84,7 +84,9 @@ let package = Package(
         .testTarget(name: "DICOMTests", dependencies: ["DICOM", "Imaging", "CDCMTK", "TestSupport"]),
         .testTarget(
             name: "InferenceTests", dependencies: ["Inference", "CKernels", "TestSupport"], exclude: ["Golden"]),
-        .testTarget(name: "SegmentationTests", dependencies: ["Segmentation", "Imaging", "TestSupport"]),
+        .testTarget(
+            name: "SegmentationTests", dependencies: ["Segmentation", "Inference", "Imaging", "TestSupport"],
+            exclude: ["Golden"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "DICOM", "TestSupport"]),
         .testTarget(name: "PersistenceTests", dependencies: ["Persistence", grdb]),
         .testTarget(

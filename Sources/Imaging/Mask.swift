@@ -22,3 +22,10 @@ public struct Mask: Sendable, Hashable {
     public var area: Int { pixels.reduce(0) { $0 + Int($1) } }
     public var isEmpty: Bool { !pixels.contains { $0 != 0 } }
 }
+
+extension Mask {
+    /// Pixels whose probability is at least `threshold`.
+    public init(rows: Int, columns: Int, probabilities: some Sequence<Float>, threshold: Float = 0.5) {
+        self.init(rows: rows, columns: columns, pixels: probabilities.map { $0 >= threshold ? 1 : 0 })
+    }
+}

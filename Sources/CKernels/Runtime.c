@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cblas.h>
+#include <dnnl.h>
+#include <stdatomic.h>
+
+#include "CKernels.h"
+#include "Parallel.h"
+
+// libgomp's own entry points: with them the loops here share oneDNN's team of threads, and the compiler needs no OpenMP.
+extern void omp_set_num_threads(int threads);
+extern void omp_set_dynamic(int dynamic);
+extern int omp_get_thread_num(void);
+extern int omp_get_num_threads(void);
+extern void GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags);
+
+static _Atomic int fixed_threads = 0;
+
+ck_status ck_start(int threads) {
+    if (threads < 1 || threads > 256) return ck_bad_argument;
+    int none = 0;
+    if (!atomic_compare_exchange_strong(&fixed_threads, &none, threads))
+        return threads == none ? ck_ok : ck_bad_argument;
+    openblas_set_num_threads(1);
+    omp_set_dynamic(0);
+    ck_use_fixed_threads();
+    return ck_ok;
+}
+
+void ck_use_fixed_threads(void) { omp_set_num_threads(fixed_threads); }
+
+int ck_threads(void) { return fixed_threads; }
+
+int ck_has_bf16(void) {
+    int wanted = dnnl_cpu_isa_avx512_core_bf16;
+    int present = dnnl_get_effective_cpu_isa();
+    return present != dnnl_cpu_isa_all && (present & wanted) == wanted;
+}
+
+typedef struct {
+    int64_t count;
+    ck_body body;
+    void *context;
+} job;
+
+static void run_share(void *data) {
+    const job *work = data;
+    int64_t threads = omp_get_num_threads(), own = omp_get_thread_num();
+    int64_t first = work->count * own / threads, last = work->count * (own + 1) / threads;
+    if (first < last) work->body(work->context, first, last);
+}
+
+void ck_parallel(int64_t count, ck_body body, void *context) {
+    if (fixed_threads < 2 || count < 2) {
+        if (count > 0) body(context, 0, count);
+        return;
+    }
+    job work = {count, body, context};
+    GOMP_parallel(run_share, &work, (unsigned)fixed_threads, 0);
+}

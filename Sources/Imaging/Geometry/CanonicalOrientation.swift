@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How the axes of a volume are permuted and flipped, never interpolated, to the orientation that recipes for volumes
+/// work in: slices from inferior to superior, rows to posterior, columns to the patient's left.
+///
+/// Each axis of an oblique volume is taken for the patient axis it is nearest to, so that the three differ.
+public struct CanonicalOrientation: Sendable, Hashable {
+    /// Extents of the source: slices, rows, columns.
+    public let sourceShape: [Int]
+    /// The source axis that becomes canonical axis 0 (slices), 1 (rows) and 2 (columns).
+    public let axes: [Int]
+    /// Whether canonical axis `a` runs against its source axis.
+    public let flipped: [Bool]
+    /// Distance of neighbouring samples along each canonical axis, mm.
+    public let spacing: [Double]
+
+    public init(of volume: Volume) {
+        let plane = volume.plane
+        let directions = [plane.normal, plane.columnDirection, plane.rowDirection]
+        let targets = [Vector3(0, 0, 1), Vector3(0, 1, 0), Vector3(1, 0, 0)]
+        let permutations = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
+        func closeness(_ permutation: [Int]) -> Double {
+            zip(permutation, targets).reduce(0) { $0 + abs(directions[$1.0].dot($1.1)) }
+        }
+        // The first of equals wins, so that ties fall to the identity.
+        var best = permutations[0]
+        for other in permutations.dropFirst() where closeness(other) > closeness(best) + 1e-9 { best = other }
+        let spacings = [volume.sliceSpacing, plane.rowSpacing, plane.columnSpacing]
+        sourceShape = [volume.slices, volume.rows, volume.columns]
+        axes = best
+        flipped = zip(best, targets).map { directions[$0].dot($1) < 0 }
+        spacing = best.map { spacings[$0] }
+    }
+
+    /// Extents in canonical order.
+    public var shape: [Int] { axes.map { sourceShape[$0] } }
+    public var isIdentity: Bool { axes == [0, 1, 2] && !flipped.contains(true) }
+
+    /// `[slices, rows, columns]` of the source to canonical order.
+    public func canonical(_ values: [Float]) -> [Float] { gather(values) }
+
+    /// Canonical order to `[slices, rows, columns]` of the source.
+    public func source(_ values: [Float]) -> [Float] { scatter(values) }
+
+    /// Canonical order to `[slices, rows, columns]` of the source.
+    public func source(_ values: [UInt8]) -> [UInt8] { scatter(values) }
+
+    private func gather<Value>(_ values: [Value]) -> [Value] {
+        precondition(values.count == sourceShape.reduce(1, *), "the values are the source's")
+        if isIdentity { return values }
+        return [Value](unsafeUninitializedCapacity: values.count) { output, filled in
+            walk { canonical, source in output.initializeElement(at: canonical, to: values[source]) }
+            filled = values.count
+        }
+    }
+
+    private func scatter<Value>(_ values: [Value]) -> [Value] {
+        precondition(values.count == sourceShape.reduce(1, *), "the values are the source's")
+        if isIdentity { return values }
+        return [Value](unsafeUninitializedCapacity: values.count) { output, filled in
+            walk { canonical, source in output.initializeElement(at: source, to: values[canonical]) }
+            filled = values.count
+        }
+    }
+
+    /// Calls `body` with the index of every voxel in canonical order and in the source.
+    @inline(__always)
+    private func walk(_ body: (Int, Int) -> Void) {
+        let strides = [sourceShape[1] * sourceShape[2], sourceShape[2], 1]
+        let shape = shape
+        let steps = (0..<3).map { flipped[$0] ? -strides[axes[$0]] : strides[axes[$0]] }
+        let start = (0..<3).reduce(0) { $0 + (flipped[$1] ? (shape[$1] - 1) * strides[axes[$1]] : 0) }
+        var canonical = 0
+        for slice in 0..<shape[0] {
+            for row in 0..<shape[1] {
+                var source = start + slice * steps[0] + row * steps[1]
+                for _ in 0..<shape[2] {
+                    body(canonical, source)
+                    canonical += 1
+                    source += steps[2]
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Components by runs: runs of set pixels in each line are joined with those they touch in the lines before, in a forest
+// of run indices. No recursion; memory grows with the number of runs.
+
+/// Connected components of binary volumes and planes; faces, edges and corners touch (26 or 8 neighbours).
+public enum ConnectedComponents {
+    private struct Run {
+        let first: Int
+        /// One past the end.
+        let last: Int
+    }
+
+    /// Keeps the largest component, of equals the one that comes first in the array, and clears the rest.
+    ///
+    /// - Parameter values: `[slices, rows, columns]`, 0 or 1; one slice for a plane.
+    /// - Returns: the number of components there were.
+    @discardableResult
+    public static func keepLargest(_ values: inout [UInt8], slices: Int, rows: Int, columns: Int) -> Int {
+        precondition(values.count == slices * rows * columns, "values are [slices, rows, columns]")
+        let (runs, lineStarts) = findRuns(values, lines: slices * rows, columns: columns)
+        var parents = Array(runs.indices)
+        for slice in 0..<slices {
+            for row in 0..<rows {
+                let line = slice * rows + row
+                if row > 0 { join(line, line - 1, runs, lineStarts, &parents) }
+                guard slice > 0 else { continue }
+                for other in max(row - 1, 0)...min(row + 1, rows - 1) {
+                    join(line, (slice - 1) * rows + other, runs, lineStarts, &parents)
+                }
+            }
+        }
+        var sizes = [Int](repeating: 0, count: runs.count)
+        for index in runs.indices {
+            sizes[root(index, &parents)] += runs[index].last - runs[index].first
+        }
+        // Roots are the first runs of their components, so the first of equals is the first in the array.
+        guard let largest = sizes.indices.max(by: { (sizes[$0], $1) < (sizes[$1], $0) }) else { return 0 }
+        for line in 0..<slices * rows {
+            for index in lineStarts[line]..<lineStarts[line + 1] where root(index, &parents) != largest {
+                for column in runs[index].first..<runs[index].last { values[line * columns + column] = 0 }
+            }
+        }
+        return sizes.count { $0 > 0 }
+    }
+
+    /// The runs of all lines, and where each line's begin.
+    private static func findRuns(_ values: [UInt8], lines: Int, columns: Int) -> ([Run], [Int]) {
+        var runs = [Run]()
+        var starts = [Int]()
+        starts.reserveCapacity(lines + 1)
+        values.withUnsafeBufferPointer { values in
+            for line in 0..<lines {
+                starts.append(runs.count)
+                var column = 0
+                while column < columns {
+                    guard values[line * columns + column] != 0 else {
+                        column += 1
+                        continue
+                    }
+                    let first = column
+                    while column < columns, values[line * columns + column] != 0 { column += 1 }
+                    runs.append(Run(first: first, last: column))
+                }
+            }
+        }
+        starts.append(runs.count)
+        return (runs, starts)
+    }
+
+    /// Joins the runs of two lines that touch, corners included.
+    private static func join(_ line: Int, _ other: Int, _ runs: [Run], _ starts: [Int], _ parents: inout [Int]) {
+        var a = starts[line]
+        var b = starts[other]
+        while a < starts[line + 1], b < starts[other + 1] {
+            if runs[a].first <= runs[b].last, runs[b].first <= runs[a].last {
+                let (x, y) = (root(a, &parents), root(b, &parents))
+                parents[max(x, y)] = min(x, y)
+            }
+            if runs[a].last < runs[b].last { a += 1 } else { b += 1 }
+        }
+    }
+
+    private static func root(_ index: Int, _ parents: inout [Int]) -> Int {
+        var index = index
+        while parents[index] != index {
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        }
+        return index
+    }
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The safetensors file format (huggingface/safetensors, README.md, "Format"): 8 bytes little-endian header length N, N
+// bytes of JSON, then the tensors' bytes. Read here: F32, F16 and BF16, whole files only. As the reference does, files
+// with overlapping tensors or with bytes that belong to none are refused.
+
+internal import Crypto
+public import Foundation
+
+/// Why a weight file cannot be read.
+public enum WeightFileError: Error, Sendable, Hashable, CustomStringConvertible {
+    case unreadable(path: String, reason: String)
+    case tooShort(bytes: Int)
+    /// The header's length is beyond the file or `SafeTensors.largestHeader`.
+    case headerLength(UInt64, file: Int)
+    case header(reason: String)
+    case tensor(String, reason: String)
+    /// Bytes outside all tensors, or in two of them.
+    case layout(reason: String)
+    case missing(String)
+    case shape(String, expected: [Int], found: [Int])
+
+    public var description: String {
+        switch self {
+        case .unreadable(let path, let reason): "could not read \(path): \(reason)"
+        case .tooShort(let bytes): "a safetensors file has at least 8 bytes, this one has \(bytes)"
+        case .headerLength(let length, let file): "the header is said to have \(length) bytes in a file of \(file)"
+        case .header(let reason): "the header is not valid: \(reason)"
+        case .tensor(let name, let reason): "tensor \(name): \(reason)"
+        case .layout(let reason): "the tensors do not tile the file: \(reason)"
+        case .missing(let name): "there is no tensor \(name)"
+        case .shape(let name, let expected, let found): "tensor \(name) has shape \(found), expected \(expected)"
+        }
+    }
+}
+
+/// A weight file, checked when it is opened; tensors are converted when they are asked for.
+public struct SafeTensors: Sendable {
+    /// Headers longer than this are refused: 8 MiB, a hundred times that of a ViT-H.
+    public static let largestHeader: UInt64 = 8 << 20
+
+    /// Number formats that are read, by their names in the file.
+    public enum DataType: String, Sendable, Decodable {
+        case f32 = "F32"
+        case f16 = "F16"
+        case bf16 = "BF16"
+
+        var width: Int { self == .f32 ? 4 : 2 }
+    }
+
+    struct Entry: Sendable {
+        let type: DataType
+        let shape: [Int]
+        let range: Range<Int>
+    }
+
+    private let data: Data
+    private let entries: [String: Entry]
+    /// The file's `__metadata__`.
+    public let metadata: [String: String]
+
+    /// Opens a file without copying it: the bytes are mapped.
+    ///
+    /// - Throws: `WeightFileError`.
+    public init(path: String) throws(WeightFileError) {
+        let data: Data
+        do {
+            data = try Data(contentsOf: URL(filePath: path), options: .alwaysMapped)
+        } catch {
+            throw .unreadable(path: path, reason: "\(error.localizedDescription)")
+        }
+        try self.init(data)
+    }
+
+    /// Reads a file from bytes that outlive this value, such as those embedded in the executable.
+    ///
+    /// - Throws: `WeightFileError`.
+    public init(embedded bytes: UnsafeRawPointer, count: Int) throws(WeightFileError) {
+        // `Data` wants a mutable pointer for its deallocator; nothing here writes through it.
+        try self.init(Data(bytesNoCopy: UnsafeMutableRawPointer(mutating: bytes), count: count, deallocator: .none))
+    }
+
+    /// - Throws: `WeightFileError`.
+    public init(_ data: Data) throws(WeightFileError) {
+        guard data.count >= 8 else { throw .tooShort(bytes: data.count) }
+        let length = data.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        guard length <= Self.largestHeader, Int(length) <= data.count - 8 else {
+            throw .headerLength(length, file: data.count)
+        }
+        let start = 8 + Int(length)
+        let header: Header
+        do {
+            header = try JSONDecoder().decode(
+                Header.self, from: data.subdata(in: data.startIndex + 8..<data.startIndex + start))
+        } catch {
+            throw .header(reason: "its JSON does not describe tensors")
+        }
+        metadata = header.metadata
+        var entries = [String: Entry]()
+        for (name, raw) in header.entries { entries[name] = try Self.check(raw, name, bytes: data.count - start) }
+        try Self.checkTiling(entries, bytes: data.count - start)
+        self.entries = entries.mapValues {
+            Entry(type: $0.type, shape: $0.shape, range: $0.range.lowerBound + start..<$0.range.upperBound + start)
+        }
+        self.data = data
+    }
+
+    public var names: [String] { entries.keys.sorted() }
+
+    public func shape(of name: String) -> [Int]? { entries[name]?.shape }
+
+    /// SHA-256 of the whole file, 64 lower-case hexadecimal digits.
+    public var sha256: String { SHA256.hash(data: data).map { String(format: "%02x", $0) }.joined() }
+
+    /// The tensor called `name`, converted to fp32.
+    ///
+    /// - Parameter shape: what the caller expects, `nil` for any.
+    /// - Throws: `WeightFileError.missing` or `.shape`.
+    public func tensor(_ name: String, shape: [Int]? = nil) throws(WeightFileError) -> Tensor {
+        guard let entry = entries[name] else { throw .missing(name) }
+        if let shape, shape != entry.shape { throw .shape(name, expected: shape, found: entry.shape) }
+        let count = entry.shape.reduce(1, *)
+        let values = data.withUnsafeBytes { bytes in
+            let bytes = UnsafeRawBufferPointer(rebasing: bytes[entry.range])
+            return switch entry.type {
+            case .f32:
+                (0..<count).map {
+                    Float(
+                        bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 4, as: UInt32.self)))
+                }
+            case .f16:
+                (0..<count).map {
+                    float(half: UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self)))
+                }
+            case .bf16:
+                (0..<count).map {
+                    let high = UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self))
+                    return Float(bitPattern: UInt32(high) << 16)
+                }
+            }
+        }
+        return Tensor(shape: entry.shape.isEmpty ? [1] : entry.shape, values: values)
+    }
+
+    private static func check(_ raw: Header.Raw, _ name: String, bytes: Int) throws(WeightFileError) -> Entry {
+        guard let type = DataType(rawValue: raw.dtype) else {
+            throw .tensor(name, reason: "numbers of type \(raw.dtype.prefix(16).debugDescription) are not read")
+        }
+        guard raw.shape.allSatisfy({ $0 > 0 }), raw.shape.count <= 8 else {
+            throw .tensor(name, reason: "its shape is empty or has more than 8 axes")
+        }
+        var size = type.width
+        for extent in raw.shape {
+            let (product, overflow) = size.multipliedReportingOverflow(by: extent)
+            guard !overflow else { throw .tensor(name, reason: "its shape is too large") }
+            size = product
+        }
+        guard raw.offsets.count == 2, raw.offsets[0] >= 0, raw.offsets[0] <= raw.offsets[1], raw.offsets[1] <= bytes
+        else { throw .tensor(name, reason: "it lies outside the file, which may be truncated") }
+        guard raw.offsets[1] - raw.offsets[0] == size else {
+            throw .tensor(name, reason: "its shape needs \(size) bytes, it has \(raw.offsets[1] - raw.offsets[0])")
+        }
+        return Entry(type: type, shape: raw.shape, range: raw.offsets[0]..<raw.offsets[1])
+    }
+
+    private static func checkTiling(_ entries: [String: Entry], bytes: Int) throws(WeightFileError) {
+        var end = 0
+        for (name, entry) in entries.sorted(by: { $0.value.range.lowerBound < $1.value.range.lowerBound }) {
+            guard entry.range.lowerBound == end else {
+                let what = entry.range.lowerBound < end ? "overlaps the one before it" : "follows a hole"
+                throw .layout(reason: "\(name) \(what) at byte \(entry.range.lowerBound)")
+            }
+            end = entry.range.upperBound
+        }
+        guard end == bytes else { throw .layout(reason: "\(bytes - end) bytes at the end belong to none") }
+    }
+}
+
+/// The JSON header: tensors by name, and `__metadata__`.
+private struct Header: Decodable {
+    struct Raw: Decodable {
+        let dtype: String
+        let shape: [Int]
+        let offsets: [Int]
+
+        enum CodingKeys: String, CodingKey {
+            case dtype, shape
+            case offsets = "data_offsets"
+        }
+    }
+
+    struct Name: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    var metadata: [String: String] = [:]
+    var entries: [String: Raw] = [:]
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Name.self)
+        for key in container.allKeys {
+            if key.stringValue == "__metadata__" {
+                metadata = try container.decode([String: String].self, forKey: key)
+            } else {
+                entries[key.stringValue] = try container.decode(Raw.self, forKey: key)
+            }
+        }
+    }
+}
+
+/// IEEE 754 half precision to single, exactly.
+private func float(half bits: UInt16) -> Float {
+    let sign = UInt32(bits & 0x8000) << 16
+    let exponent = UInt32(bits >> 10 & 0x1f)
+    let fraction = UInt32(bits & 0x3ff)
+    switch exponent {
+    case 0: return Float(bitPattern: sign | (Float(fraction) * 0x1p-24).bitPattern)
+    case 0x1f: return Float(bitPattern: sign | 0x7f80_0000 | fraction << 13)
+    default: return Float(bitPattern: sign | (exponent + 112) << 23 | fraction << 13)
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Foundation
+internal import Imaging
+internal import Inference
+
+/// What every built-in segmenter declares beside the door's `Segmenter`.
+protocol Recipe: Segmenter {
+    static var description: SegmenterDescriptor { get }
+
+    /// Loads the weights; `Compute` has been started on this thread.
+    init(precision: Precision) throws
+}
+
+extension Recipe {
+    var descriptor: SegmenterDescriptor { Self.description }
+
+    static var name: String { description.name }
+
+    static func unsuitable(_ reason: String) -> SegmentationError { .unsuitable(segmenter: name, reason: reason) }
+
+    /// Runs `body`, and says of every error of the kernels or weights whose it is.
+    static func naming<Value>(_ name: String, _ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch let error as WeightFileError {
+            throw SegmentationError.weights(segmenter: name, reason: error.description)
+        } catch let error as ComputeError {
+            throw SegmentationError.compute(segmenter: name, reason: error.description)
+        }
+    }
+
+    /// The network in the embedded file, whose metadata must agree with the recipe.
+    ///
+    /// - Parameter expected: values of the file's `input` facts that the recipe relies on.
+    static func network(expecting expected: [String: [Double]], precision: Precision) throws -> ResidualUNet {
+        try naming(name) {
+            let file = try EmbeddedWeights(of: name).open()
+            let facts = file.metadata["kontur"].map { Data($0.utf8) }
+            let parsed = facts.flatMap { try? JSONDecoder().decode(RecipeFacts.self, from: $0) }
+            for (key, value) in expected.sorted(by: { $0.key < $1.key }) {
+                let found = parsed?.input[key]?.numbers
+                let agrees = found.map { $0.count == value.count && zip($0, value).allSatisfy { abs($0 - $1) < 1e-6 } }
+                guard agrees == true else {
+                    let reason = "they were trained with \(key) \(found ?? []), the recipe has \(value)"
+                    throw SegmentationError.weights(segmenter: name, reason: reason)
+                }
+            }
+            return try ResidualUNet(file, precision: precision)
+        }
+    }
+}
+
+/// The part of a weight file's `kontur` metadata that a recipe checks.
+private struct RecipeFacts: Decodable {
+    /// A number, a list of numbers, or text, which is passed over.
+    struct Value: Decodable {
+        let numbers: [Double]
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if let number = try? container.decode(Double.self) {
+                numbers = [number]
+            } else {
+                numbers = (try? container.decode([Double].self)) ?? []
+            }
+        }
+    }
+
+    let input: [String: Value]
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// left-atrium-compact: the left atrial cavity in late gadolinium enhanced MRI. The recipe is that of
+// training/left_atrium.py, on the volume turned to inferior-superior, posterior, left: resized to 1.25 mm -> clipped to the
+// 0.5 and 99.5 percentiles of what is positive, zero mean, unit deviation -> padded with zeros to multiples of 16 ->
+// residual U-Net (training/networks.py) at three shifts -> sigmoid -> mean -> resized to the source grid -> at least 0.5 ->
+// largest component.
+
+internal import Imaging
+internal import Inference
+
+final class LeftAtriumCompact: Recipe {
+    static let description = SegmenterDescriptor(
+        name: "left-atrium-compact",
+        version: "1.0.0",
+        accepts: .volume,
+        weightsHash: EmbeddedWeights(of: "left-atrium-compact").sha256,
+        segmentLabel: "left atrium",
+        category: CodedConcept("91723000", "SCT", "Anatomical Structure"),
+        type: CodedConcept("82471001", "SCT", "Left atrium"),
+        anatomicRegion: nil,
+        recommendedDisplayColor: DisplayColor(red: 255, green: 96, blue: 64),
+        title: "the left atrial cavity in 3D late gadolinium enhanced MRI",
+        paper: "Isensee 2021 (nnU-Net), He 2016 (residual blocks); trained by training/left_atrium.py",
+        licence: "research use only, see training/cards/left-atrium-compact.md")
+
+    /// Of the network's grid, mm.
+    static let spacing = 1.25
+    static let percentiles = [0.5, 99.5]
+    static let threshold: Float = 0.5
+    /// Zeros in front of every axis, one view each.
+    static let shifts = [0, 5, 10]
+    /// Volumes whose field of view needs more points of the network's grid are refused: they would take more than 1 GB.
+    static let mostGridPoints = 10_000_000
+    static let mostVoxels = 150_000_000
+
+    private let network: ResidualUNet
+    private let precision: Precision
+
+    init(precision: Precision) throws {
+        network = try Self.network(
+            expecting: [
+                "spacing": [Self.spacing, Self.spacing, Self.spacing], "percentiles": Self.percentiles,
+                "threshold": [Double(Self.threshold)],
+            ], precision: precision)
+        self.precision = precision
+    }
+
+    func segment(_ input: SegmenterInput, progress: (Int, Int) -> Void) throws -> SegmenterResult {
+        guard case .volume(let volume) = input else {
+            throw SegmentationError.wrongKind(segmenter: Self.name, accepts: "volumes")
+        }
+        let orientation = CanonicalOrientation(of: volume)
+        let grid = try Self.check(volume, orientation)
+        let steps = Self.shifts.count + 2
+        let normalised = Self.normalised(
+            Resampling.resize(orientation.canonical(volume.voxels), from: orientation.shape, to: grid))
+        progress(1, steps)
+        var each = [[Float]]()
+        for shift in Self.shifts {
+            each.append(try probabilities(normalised, grid, shift: shift))
+            progress(1 + each.count, steps)
+        }
+        let result = answer(each, grid, orientation)
+        progress(steps, steps)
+        return result
+    }
+
+    /// The shape of the network's grid, which keeps the field of view.
+    private static func check(_ volume: Volume, _ orientation: CanonicalOrientation) throws -> [Int] {
+        guard volume.voxels.count <= mostVoxels else {
+            throw unsuitable("it has more than \(mostVoxels / 1_000_000) million voxels")
+        }
+        guard volume.voxels.reduce(0, { $0 + abs($1) * 0x1p-64 }).isFinite else {
+            throw unsuitable("it has values that are not finite")
+        }
+        let extents = zip(orientation.shape, orientation.spacing).map { Double($0) * $1 / spacing }
+        guard extents.allSatisfy({ $0.isFinite && $0 < 4096 }) else {
+            throw unsuitable("its field of view is wider than 5 m: its spacing cannot be right")
+        }
+        let grid = extents.map { max(1, Int($0 + 0.5)) }
+        guard grid.reduce(1, *) <= mostGridPoints else {
+            let size = extents.map { "\(Int($0 * spacing))" }.joined(separator: " x ")
+            throw unsuitable("its field of view of \(size) mm is too large: crop it to the heart")
+        }
+        return grid
+    }
+
+    /// Clipped to the percentiles of what is positive, zero mean, unit deviation.
+    private static func normalised(_ values: [Float]) -> [Float] {
+        let lift = min(0, values.min() ?? 0)
+        let lifted = lift < 0 ? values.map { $0 - lift } : values
+        let inside = lifted.filter { $0 > 0 }
+        guard !inside.isEmpty else { return [Float](repeating: 0, count: values.count) }
+        let ranks = percentiles.map { Int($0 / 100 * Double(inside.count - 1) + 0.5) }
+        let limits = Intensities.ranked(ranks, of: inside)
+        let (mean, deviation) = Intensities.moments(of: inside.map { min(max($0, limits[0]), limits[1]) })
+        let scale = max(deviation, 1e-6)
+        return lifted.map { Float((Double(min(max($0, limits[0]), limits[1])) - mean) / scale) }
+    }
+
+    /// On the grid, with `shift` zeros in front of every axis while the network runs.
+    private func probabilities(_ values: [Float], _ grid: [Int], shift: Int) throws -> [Float] {
+        let stride = network.architecture.totalStride
+        let padded = grid.map { ($0 + shift + stride - 1) / stride * stride }
+        var input = [Float](repeating: 0, count: padded.reduce(1, *))
+        Self.eachRow(of: grid, in: padded, shift: shift) { row, start in
+            input.replaceSubrange(start..<start + grid[2], with: values[row * grid[2]..<(row + 1) * grid[2]])
+        }
+        var output = try Self.naming(Self.name) { try network(Tensor(shape: [1] + padded + [1], values: input)) }
+        output.applySigmoid()
+        var found = [Float]()
+        found.reserveCapacity(values.count)
+        Self.eachRow(of: grid, in: padded, shift: shift) { _, start in
+            found.append(contentsOf: output.values[start..<start + grid[2]])
+        }
+        return found
+    }
+
+    /// Calls `body` with every row of the grid and where it begins in the padded array.
+    private static func eachRow(of grid: [Int], in padded: [Int], shift: Int, _ body: (Int, Int) -> Void) {
+        for slice in 0..<grid[0] {
+            for row in 0..<grid[1] {
+                body(slice * grid[1] + row, ((slice + shift) * padded[1] + row + shift) * padded[2] + shift)
+            }
+        }
+    }
+
+    /// The mean of the views on the source grid, its largest component, and what the views say of it.
+    private func answer(_ each: [[Float]], _ grid: [Int], _ orientation: CanonicalOrientation) -> SegmenterResult {
+        var mean = each[0]
+        for view in each.dropFirst() { for index in mean.indices { mean[index] += view[index] } }
+        for index in mean.indices { mean[index] /= Float(each.count) }
+        let (pixels, components) = Self.mask(mean, grid, orientation)
+        let views = each.map { Self.mask($0, grid, orientation).pixels }
+        let probability = orientation.source(Resampling.resize(mean, from: grid, to: orientation.shape))
+
+        let (slices, rows, columns) =
+            (orientation.sourceShape[0], orientation.sourceShape[1], orientation.sourceShape[2])
+        var result = SegmenterResult(
+            masks: [], probabilities: [], frameConfidence: [],
+            confidence: Agreement.confidence(
+                mask: pixels, probability: probability,
+                agreement: views.reduce(0) { $0 + Dice.score(pixels, $1) } / Double(views.count)),
+            notes: ["computed in \(precision.rawValue)"])
+        for slice in 0..<slices {
+            let range = slice * rows * columns..<(slice + 1) * rows * columns
+            let own = Array(pixels[range])
+            let agreement = views.reduce(0) { $0 + Dice.score(own, Array($1[range])) } / Double(views.count)
+            result.masks.append(Mask(rows: rows, columns: columns, pixels: own))
+            result.probabilities.append(Array(probability[range]))
+            result.frameConfidence.append(
+                Agreement.confidence(mask: own, probability: probability[range], agreement: agreement))
+        }
+        if components > 1 { result.notes.append("the largest of \(components) components was kept") }
+        return result
+    }
+
+    /// The largest component where a probability on the grid reaches the threshold, on the source grid.
+    private static func mask(
+        _ probability: [Float], _ grid: [Int], _ orientation: CanonicalOrientation
+    ) -> (pixels: [UInt8], components: Int) {
+        let shape = orientation.shape
+        var pixels = [UInt8]()
+        pixels.reserveCapacity(shape.reduce(1, *))
+        Resampling.resizeByPlane(probability, from: grid, to: shape) { _, plane in
+            pixels.append(contentsOf: plane.lazy.map { $0 >= threshold ? 1 : 0 })
+        }
+        let components = ConnectedComponents.keepLargest(
+            &pixels, slices: shape[0], rows: shape[1], columns: shape[2])
+        return (orientation.source(pixels), components)
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// polyp-compact: polyps in single colonoscopy frames. The recipe is that of training/polyp.py: RGB 0...255 -> resized to
+// 192 x 192 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net (training/networks.py) on the four
+// flips -> sigmoid -> mean -> resized to the frame -> mask where at least 0.5. Nothing is removed from the mask.
+
+internal import Imaging
+internal import Inference
+
+final class PolypCompact: Recipe {
+    static let description = SegmenterDescriptor(
+        name: "polyp-compact",
+        version: "1.0.0",
+        accepts: .frames,
+        weightsHash: EmbeddedWeights(of: "polyp-compact").sha256,
+        segmentLabel: "polyp",
+        category: CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure"),
+        type: CodedConcept("68496003", "SCT", "Polyp of colon"),
+        anatomicRegion: CodedConcept("71854001", "SCT", "Colon"),
+        recommendedDisplayColor: DisplayColor(red: 46, green: 230, blue: 92),
+        title: "polyps in single colonoscopy frames (RGB)",
+        paper: "Ronneberger 2015 (U-Net), He 2016 (residual blocks); trained by training/polyp.py",
+        licence: "research use only, see training/cards/polyp-compact.md")
+
+    /// Extent of the network's input, pixels.
+    static let size = 192
+    static let mean: [Float] = [0.485, 0.456, 0.406]
+    static let deviation: [Float] = [0.229, 0.224, 0.225]
+    static let threshold: Float = 0.5
+    /// Frames with more pixels are refused: five resized planes of each are held at once.
+    static let mostPixels = 64_000_000
+    /// Flips along (rows, columns).
+    static let views = [(false, false), (false, true), (true, false), (true, true)]
+
+    private let network: ResidualUNet
+    private let precision: Precision
+
+    init(precision: Precision) throws {
+        let size = Double(Self.size)
+        network = try Self.network(
+            expecting: [
+                "size": [size, size], "mean": Self.mean.map(Double.init), "std": Self.deviation.map(Double.init),
+                "threshold": [Double(Self.threshold)],
+            ], precision: precision)
+        self.precision = precision
+    }
+
+    func segment(_ input: SegmenterInput, progress: (Int, Int) -> Void) throws -> SegmenterResult {
+        guard case .frames(let frames) = input else {
+            throw SegmentationError.wrongKind(segmenter: Self.name, accepts: "frames")
+        }
+        guard !frames.isEmpty else { throw Self.unsuitable("it has no frames") }
+        for (index, frame) in frames.enumerated() { try Self.check(frame, index) }
+        var result = SegmenterResult(
+            masks: [], probabilities: [], frameConfidence: [],
+            confidence: Agreement.confidence(foreground: 0, agreement: 0),
+            notes: ["computed in \(precision.rawValue)"])
+        for (index, frame) in frames.enumerated() {
+            let (mask, probability, confidence) = try segment(frame)
+            result.masks.append(mask)
+            result.probabilities.append(probability)
+            result.frameConfidence.append(confidence)
+            progress(index + 1, frames.count)
+        }
+        result.confidence = Agreement.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
+        let grey = frames.count { $0.channels == 1 }
+        if grey > 0 { result.notes.append("\(grey) of \(frames.count) frames are grey: the network knows colour only") }
+        return result
+    }
+
+    private static func check(_ frame: Frame, _ index: Int) throws {
+        guard frame.rows <= mostPixels / frame.columns else {
+            throw unsuitable("frame \(index + 1) has more than \(mostPixels / 1_000_000) million pixels")
+        }
+        // One sum finds out: infinities and NaN survive every addition.
+        guard frame.samples.reduce(0, { $0 + abs($1) * 0x1p-64 }).isFinite else {
+            throw unsuitable("frame \(index + 1) has values that are not finite")
+        }
+    }
+
+    private func segment(_ frame: Frame) throws -> (Mask, [Float], Confidence) {
+        let (rows, columns) = (frame.rows, frame.columns)
+        let each = try probabilities(of: frame)
+        var mean = each[0]
+        for view in each.dropFirst() { for index in mean.indices { mean[index] += view[index] } }
+        for index in mean.indices { mean[index] /= Float(each.count) }
+        let probability = Self.toFrame(mean, rows, columns)
+        let mask = Mask(rows: rows, columns: columns, probabilities: probability, threshold: Self.threshold)
+        let agreements = each.map { view in
+            let values = Self.toFrame(view, rows, columns)
+            return Dice.score(
+                mask, Mask(rows: rows, columns: columns, probabilities: values, threshold: Self.threshold))
+        }
+        let confidence = Agreement.confidence(
+            mask: mask.pixels, probability: probability, agreement: agreements.reduce(0, +) / Double(agreements.count))
+        return (mask, probability, confidence)
+    }
+
+    private static func toFrame(_ square: [Float], _ rows: Int, _ columns: Int) -> [Float] {
+        Resampling.resize(square, from: [size, size], to: [rows, columns])
+    }
+
+    /// `[size, size]` of each view, turned back.
+    private func probabilities(of frame: Frame) throws -> [[Float]] {
+        let pixels = Self.normalised(frame)
+        let (size, plane) = (Self.size, Self.size * Self.size)
+        var batch = [Float]()
+        batch.reserveCapacity(Self.views.count * plane * 3)
+        for (flipsRows, flipsColumns) in Self.views {
+            for row in 0..<size {
+                let line = (flipsRows ? size - 1 - row : row) * size
+                for column in 0..<size {
+                    let pixel = (line + (flipsColumns ? size - 1 - column : column)) * 3
+                    batch.append(pixels[pixel])
+                    batch.append(pixels[pixel + 1])
+                    batch.append(pixels[pixel + 2])
+                }
+            }
+        }
+        let input = Tensor(shape: [Self.views.count, size, size, 3], values: batch)
+        var output = try Self.naming(Self.name) { try network(input) }
+        output.applySigmoid()
+        return Self.views.enumerated().map { view, flips in
+            (0..<plane).map { pixel in
+                let row = flips.0 ? size - 1 - pixel / size : pixel / size
+                let column = flips.1 ? size - 1 - pixel % size : pixel % size
+                return output.values[view * plane + row * size + column]
+            }
+        }
+    }
+
+    /// `[size, size, 3]`. Grey frames are taken for grey colours; values beyond 0...255 are stretched into it.
+    private static func normalised(_ frame: Frame) -> [Float] {
+        let samples = frame.channels == 3 ? frame.samples : frame.samples.flatMap { [$0, $0, $0] }
+        var square = Resampling.resize(samples, from: [frame.rows, frame.columns], to: [size, size], kept: 3)
+        let (low, high) = (frame.samples.min() ?? 0, frame.samples.max() ?? 0)
+        if low < 0 || high > 255 {
+            let scale = high > low ? 255 / (high - low) : 0
+            for index in square.indices { square[index] = (square[index] - low) * scale }
+        }
+        for index in square.indices {
+            square[index] = (square[index] / 255 - mean[index % 3]) / deviation[index % 3]
+        }
+        return square
+    }
+}
