@@ -81,7 +81,8 @@ let package = Package(
         // One test target a room.
         .target(name: "TestSupport", dependencies: ["DICOM", "Imaging", subprocess], path: "Tests/TestSupport"),
         .testTarget(name: "ImagingTests", dependencies: ["Imaging", "TestSupport"]),
-        .testTarget(name: "DICOMTests", dependencies: ["DICOM", "Imaging", "CDCMTK", "TestSupport"]),
+        .testTarget(
+            name: "DICOMTests", dependencies: ["DICOM", "Imaging", "CDCMTK", "TestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "InferenceTests", dependencies: ["Inference", "CKernels", "TestSupport"], exclude: ["Golden"]),
         .testTarget(
