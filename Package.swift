@@ -13,6 +13,7 @@ let room: [SwiftSetting] = [
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -71,7 +72,7 @@ let package = Package(
             name: "Kontur",
             dependencies: [
                 "Imaging", "DICOM", "Inference", "Segmentation", "Routing", "Persistence", "Supervision", "Worker",
-                "Pipeline", argumentParser, yams, lifecycle, logging, crypto,
+                "Pipeline", argumentParser, yams, lifecycle, unixSignals, logging, crypto,
             ],
             swiftSettings: room),
         .executableTarget(
