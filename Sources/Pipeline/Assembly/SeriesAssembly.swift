@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
-import Persistence
+package import Foundation
+package import Persistence
 
 /// Decides when series close: a value that is told what happened and says what to do.
 ///
@@ -11,13 +11,13 @@ import Persistence
 ///
 /// All times are readings of one monotonic clock, of any origin: the wall clock is never asked. They do not outlive the
 /// process; after a start every open series waits anew.
-struct SeriesAssembly: Sendable {
+package struct SeriesAssembly: Sendable {
     /// What the caller shall do now.
-    struct Actions: Sendable, Hashable {
+    package struct Actions: Sendable, Hashable {
         /// Series to close, in the order of their rows.
-        var close: [SeriesID] = []
+        package var close: [SeriesID] = []
         /// When to ask again at the latest, unless something happens before; `nil` when only an event can change things.
-        var next: Duration?
+        package var next: Duration?
     }
 
     private struct Receipt: Sendable {
@@ -42,31 +42,29 @@ struct SeriesAssembly: Sendable {
     private var series: [SeriesID: OpenSeries] = [:]
     private var unindexed: [InstanceID: Receipt] = [:]
 
-    init(configuration: SeriesConfiguration) { self.configuration = configuration }
+    package init(configuration: SeriesConfiguration) { self.configuration = configuration }
 
     /// Doubles with each revision, up to an hour: a source that trickles shall not have a SEG made for every instance.
-    static func quietTime(_ waiting: SeriesConfiguration.Waiting, revision: Int) -> Duration {
+    package static func quietTime(_ waiting: SeriesConfiguration.Waiting, revision: Int) -> Duration {
         let base = waiting.quietSeconds
         let doubled = base << min(max(0, revision - 1), 12)
         return .seconds(max(base, min(doubled, 3600)))
     }
 
-    var isEmpty: Bool { series.isEmpty && unindexed.isEmpty }
-
     /// A series that was open when the node started: it waits anew.
-    mutating func found(_ id: SeriesID, modality: String?, revision: Int, now: Duration) {
+    package mutating func found(_ id: SeriesID, modality: String?, revision: Int, now: Duration) {
         series[id] = OpenSeries(
             waiting: configuration.waiting(modality: modality), revision: revision, first: now, last: now,
             associations: [])
     }
 
     /// An instance has been received and acknowledged, or was found not indexed when the node started.
-    mutating func received(_ instance: InstanceID, association: UUID?, now: Duration) {
+    package mutating func received(_ instance: InstanceID, association: UUID?, now: Duration) {
         unindexed[instance] = Receipt(time: now, association: association)
     }
 
     /// An instance has been indexed and belongs to this revision of a series, which is open.
-    mutating func indexed(
+    package mutating func indexed(
         _ instance: InstanceID, in id: SeriesID, modality: String?, revision: Int, now: Duration
     ) {
         let receipt = unindexed.removeValue(forKey: instance) ?? Receipt(time: now, association: nil)
@@ -83,15 +81,15 @@ struct SeriesAssembly: Sendable {
     }
 
     /// An instance has been looked at and belongs to no open series: quarantined, no image, our own, a known variant.
-    mutating func settled(_ instance: InstanceID) { unindexed[instance] = nil }
+    package mutating func settled(_ instance: InstanceID) { unindexed[instance] = nil }
 
     /// A series has been closed, or is not there any more.
-    mutating func closed(_ id: SeriesID) { series[id] = nil }
+    package mutating func closed(_ id: SeriesID) { series[id] = nil }
 
     /// What to do at `now`.
     ///
     /// - Parameter isAnyOpen: whether any of these associations may still bring instances.
-    func due(now: Duration, isAnyOpen: (Set<UUID>) -> Bool) -> Actions {
+    package func due(now: Duration, isAnyOpen: (Set<UUID>) -> Bool) -> Actions {
         var actions = Actions()
         let oldestUnindexed = unindexed.values.map(\.time).min()
         func wake(at time: Duration) { actions.next = min(actions.next ?? time, time) }

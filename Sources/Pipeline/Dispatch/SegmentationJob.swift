@@ -1,46 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DICOM
-import Foundation
-import Imaging
+package import DICOM
+package import Foundation
+package import Imaging
 
 /// The work of one job, as it is stored with it: everything that decides the objects it makes, their dates included, so
 /// that running it again after a crash makes the same ones.
-public struct SegmentationJob: Sendable, Hashable, Codable {
+package struct SegmentationJob: Sendable, Hashable, Codable {
     /// The stable name of this sort of work.
-    public static let kind = "segment"
+    package static let kind = "segment"
+    /// Segmentation Storage: PS3.4 table B.5-1.
+    package static let segmentationStorage = "1.2.840.10008.5.1.4.1.1.66.4"
 
     /// One source instance, in stack order.
-    struct Source: Sendable, Hashable, Codable {
+    package struct Source: Sendable, Hashable, Codable {
         /// Relative to the spool.
-        var path: String
-        var sopInstanceUID: String
+        package var path: String
+        package var sopInstanceUID: String
         /// Of the variant that was current when the series closed.
-        var imageDigest: String
+        package var imageDigest: String
     }
 
     /// One object to make, and who gets it.
-    struct Output: Sendable, Hashable, Codable {
-        var viewerProfile: ViewerProfile.Name
+    package struct Output: Sendable, Hashable, Codable {
+        package var viewerProfile: ViewerProfile.Name
         /// Names of peers.
-        var peers: [String]
+        package var peers: [String]
     }
 
-    var segmenter: SegmenterDescriptor
-    var type: SegmentationType
-    var gaps: VolumeAssembly.Gaps
-    var sources: [Source]
+    package var segmenter: SegmenterDescriptor
+    package var type: SegmentationType
+    package var gaps: VolumeAssembly.Gaps
+    package var sources: [Source]
     /// Index of the source received last.
-    var newestSource: Int
-    var outputs: [Output]
+    package var newestSource: Int
+    package var outputs: [Output]
     /// Seconds since 1970 UTC.
-    var created: Int64
+    package var created: Int64
     /// Seconds east of UTC where the node ran then.
-    var localOffsetFromUTC: Int
+    package var localOffsetFromUTC: Int
     /// What is put up with, such as a gap that the route says to mark.
-    var notes: [String]
+    package var notes: [String]
 
-    init(
+    package init(
         segmenter: SegmenterDescriptor, type: SegmentationType, gaps: VolumeAssembly.Gaps, sources: [Source],
         newestSource: Int, outputs: [Output], created: Int64, localOffsetFromUTC: Int, notes: [String]
     ) {
@@ -56,14 +58,14 @@ public struct SegmentationJob: Sendable, Hashable, Codable {
     }
 
     /// What one of the derived UIDs names.
-    enum Purpose: String {
+    package enum Purpose: String {
         case instance
         case series
     }
 
     /// The UID of an object or its series: made of everything that decides the bytes of the object, and of nothing else:
     /// no revision, no clock.
-    func uid(_ purpose: Purpose, for profile: ViewerProfile.Name) -> String {
+    package func uid(_ purpose: Purpose, for profile: ViewerProfile.Name) -> String {
         let images = sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()
         return DerivedUID.make(
             [
@@ -73,20 +75,20 @@ public struct SegmentationJob: Sendable, Hashable, Codable {
     }
 
     /// Outputs grouped by viewer profile: two profiles are two objects, two peers of one profile get the same one.
-    static func outputs(for peers: [Peer]) -> [Output] {
+    package static func outputs(for peers: [Peer]) -> [Output] {
         ViewerProfile.Name.allCases.compactMap { profile in
             let names = peers.filter { $0.viewerProfile == profile }.map(\.name)
             return names.isEmpty ? nil : Output(viewerProfile: profile, peers: names)
         }
     }
 
-    func encoded() throws -> Data {
+    package func encoded() throws -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return try encoder.encode(self)
     }
 
-    static func decoded(_ payload: Data) throws -> SegmentationJob {
+    package static func decoded(_ payload: Data) throws -> SegmentationJob {
         try JSONDecoder().decode(SegmentationJob.self, from: payload)
     }
 }

@@ -2,19 +2,19 @@
 
 /// How long to wait before the next try: doubling from `shortest` to `longest`, a fifth of each wait left to chance so
 /// that what failed together is not tried together.
-struct Backoff: Sendable, Hashable {
-    var shortest: Duration
-    var longest: Duration
+package struct Backoff: Sendable, Hashable {
+    package var shortest: Duration
+    package var longest: Duration
 
     /// Deliveries: 5 seconds to 10 minutes.
-    static let delivery = Backoff(shortest: .seconds(5), longest: .seconds(600))
+    package static let delivery = Backoff(shortest: .seconds(5), longest: .seconds(600))
     /// Jobs whose worker was lost: 2 seconds to 5 minutes.
-    static let job = Backoff(shortest: .seconds(2), longest: .seconds(300))
+    package static let job = Backoff(shortest: .seconds(2), longest: .seconds(300))
 
     /// - Parameters:
     ///   - failures: in a row so far, from 1.
     ///   - chance: 0..<1.
-    func delay(failures: Int, chance: Double) -> Duration {
+    package func delay(failures: Int, chance: Double) -> Duration {
         var delay = shortest
         for _ in 1..<max(2, failures) where failures > 1 && delay < longest { delay *= 2 }
         return min(delay, longest * 0.8) * (1 + 0.25 * min(max(chance, 0), 1))

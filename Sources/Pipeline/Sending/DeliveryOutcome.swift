@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DICOM
+package import DICOM
 
 /// What one try to send one object means for its delivery.
-enum DeliveryOutcome: Sendable, Hashable {
+package enum DeliveryOutcome: Sendable, Hashable {
     /// The peer has it.
     case sent(status: UInt16)
     /// Try again later, until 72 hours of trying have passed.
     case retry(reason: String)
-    /// The peer rejects us for good, so it says: somebody may mend its configuration. Tried every hour for a day.
-    case rejected(reason: String)
     /// Trying again gives the same.
     case dead(reason: String)
 
     /// What a C-STORE response status means: PS3.4 table B.2-1, PS3.7 C.5.
-    init(status: UInt16) {
-        let code = String(format16(status))
-        switch status {
+    package init(status: DIMSEStatus) {
+        let code = status
+        switch status.rawValue {
         // Success; B000 Coercion of Data Elements, B006 Elements Discarded, B007 Data Set does not match SOP Class (all
         // PS3.4 B.2.3: stored, with a warning); 0111 Duplicate SOP Instance (PS3.7 C.5.4: the peer has it already).
-        case 0x0000, 0xB000, 0xB006, 0xB007, 0x0111: self = .sent(status: status)
+        case 0x0000, 0xB000, 0xB006, 0xB007, 0x0111: self = .sent(status: status.rawValue)
         // PS3.4 B.2.3 Refused: Out of Resources.
         case 0xA700...0xA7FF: self = .retry(reason: "the peer has no room (status \(code))")
         // PS3.7 C.5.15 Processing failure.
@@ -32,13 +30,19 @@ enum DeliveryOutcome: Sendable, Hashable {
         case 0xA900...0xA9FF: self = .dead(reason: "the peer says the object does not fit its SOP class (status \(code))")
         case 0xC000...0xCFFF: self = .dead(reason: "the peer cannot understand the object (status \(code))")
         // Other warnings say that it was stored; of any other failure nothing is known, so it is tried again.
-        case 0xB000...0xBFFF: self = .sent(status: status)
+        case 0xB000...0xBFFF: self = .sent(status: status.rawValue)
         default: self = .retry(reason: "the peer answered with status \(code)")
         }
     }
 }
 
-private func format16(_ value: UInt16) -> String {
-    let digits = String(value, radix: 16, uppercase: true)
-    return String(repeating: "0", count: 4 - digits.count) + digits
+extension DeliveryOutcome {
+    /// What an error means for the object that was being sent; `nil` when it says something about the association.
+    package init?(_ error: AssociationError) {
+        switch error {
+        case .noPresentationContext: self = .dead(reason: "\(error)")
+        case .unreadableFile: self = .retry(reason: "\(error)")
+        case .notConnected, .rejected, .aborted, .connectionLost, .timeout: return nil
+        }
+    }
 }

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Foundation
+import Imaging
+import Logging
+import Persistence
+import Supervision
+
+/// Runs one job: from its payload to its objects in `derived/` and their deliveries.
+struct JobRunner: Sendable {
+    let pool: WorkerPool
+    let perseverance: Perseverance
+    let spool: Spool
+    let clock: NodeClock
+    let logger: Logger
+    let softwareVersion: String
+
+    /// Where the job is after the run.
+    enum End: Sendable {
+        /// Done, with objects to send or none.
+        case done
+        /// Queued again, with the attempts charged so far.
+        case queuedAgain(attempts: Int)
+        /// Nowhere to be run: dead, unfit, superseded, or the node stops.
+        case ended
+    }
+
+    /// - Parameter stop: raised to end the run: the job was superseded, or the node stops.
+    func run(_ job: Job, until stop: Signal) async throws -> End {
+        var logger = logger
+        logger[metadataKey: "job.id"] = "\(job.id.rawValue)"
+        logger[metadataKey: "dicom.series_uid"] = "\(job.seriesInstanceUID)"
+        let work: SegmentationJob
+        do {
+            work = try SegmentationJob.decoded(job.payload)
+        } catch {
+            return try await settle(job, .dead(reason: "its payload cannot be read", charged: false), logger)
+        }
+        let run = clock.uuid().uuidString.lowercased()
+        do {
+            let start = try await perseverance.write { transaction in
+                try transaction.running(job.id, run: run, AuditEvent(how: work.method))
+                return try Stored(transaction, job, work)
+            }
+            guard let start else { return .ended }
+            return try await perform(job, work, start, run: run, until: stop, logger)
+        } catch let error as StateError {
+            logger.debug("job left alone", metadata: ["error": "\(error)"])
+            return .ended
+        }
+    }
+
+    /// What the outbox holds already that matters for a job.
+    private struct Stored: Sendable {
+        /// Objects of the job's own that were made before and are still there, by viewer profile.
+        var objects: [ViewerProfile.Name: DerivedInstance] = [:]
+        var predecessors: [DerivedInstance] = []
+
+        init(_ view: ReadTransaction, _ job: Job, _ work: SegmentationJob) throws {
+            for output in work.outputs {
+                if let object = try view.derivedInstance(work.uid(.instance, for: output.viewerProfile)),
+                    object.path != nil
+                {
+                    objects[output.viewerProfile] = object
+                }
+            }
+            predecessors = try view.predecessors(of: job.id)
+        }
+    }
+
+    private func perform(
+        _ job: Job, _ work: SegmentationJob, _ stored: Stored, run: String, until stop: Signal, _ logger: Logger
+    ) async throws -> End {
+        let missing = work.outputs.filter { stored.objects[$0.viewerProfile] == nil }
+        // Archives keep the first of two objects with one UID: what was made once is sent as it is.
+        if missing.isEmpty, !work.outputs.isEmpty {
+            return try await finish(job, work, stored, made: [:], outcome: nil, logger)
+        }
+        logger.info("job started", metadata: ["job.kind": "\(job.kind)", "job.attempts": "\(job.attempts)"])
+        let request = request(work, missing, stored, run: run)
+        let started = clock.monotonic()
+        let result: WorkResult
+        do {
+            result = try await perform(request, until: stop)
+        } catch let error as WorkMessageError {
+            return try await settle(job, .dead(reason: "\(error)", charged: false), logger)
+        }
+        let verdict = JobVerdict(result, attempts: job.attempts)
+        guard case .done(let outcome) = verdict else {
+            for output in request.outputs { unlink(output.path) }
+            return try await settle(job, verdict, logger)
+        }
+        var logger = logger
+        logger[metadataKey: "job.seconds"] = "\(Int((clock.monotonic() - started) / .seconds(1)))"
+        var made: [ViewerProfile.Name: SegmentOutcome.Output] = [:]
+        for (output, asked) in zip(missing, request.outputs) {
+            made[output.viewerProfile] = outcome.outputs.first {
+                $0.path == asked.path && $0.sopInstanceUID == asked.description.sopInstanceUID
+            }
+        }
+        return try await finish(job, work, stored, made: made, outcome: outcome, logger)
+    }
+
+    /// Asks a worker, until it answers or the run is stopped.
+    private func perform(_ request: SegmentRequest, until stop: Signal) async throws -> WorkResult {
+        let (pool, logger) = (pool, logger)
+        return try await withThrowingTaskGroup(of: WorkResult?.self) { group in
+            group.addTask {
+                try await pool.perform(.segment(request: request)) { progress in
+                    logger.debug(
+                        "job progress",
+                        metadata: [
+                            "job.run": "\(request.run)", "job.phase": "\(progress.phase.rawValue)",
+                            "job.step": "\(progress.done)/\(progress.total)",
+                        ])
+                }
+            }
+            group.addTask {
+                await stop.wait(atMost: nil)
+                return nil
+            }
+            let first = try await group.next() ?? nil
+            group.cancelAll()
+            if let first { return first }
+            // The worker is killed; its answer says so, unless it was quicker.
+            return try await group.next().flatMap { $0 } ?? .stopped
+        }
+    }
+
+    private func request(
+        _ work: SegmentationJob, _ missing: [SegmentationJob.Output], _ stored: Stored, run: String
+    ) -> SegmentRequest {
+        let folder = spool.path
+        let outputs = missing.map { output in
+            SegmentRequest.Output(
+                path: "\(spool.workPath)/\(run)-\(output.viewerProfile.rawValue).dcm",
+                description: SegmentationDescription(
+                    sopInstanceUID: work.uid(.instance, for: output.viewerProfile),
+                    seriesInstanceUID: work.uid(.series, for: output.viewerProfile), created: work.created,
+                    localOffsetFromUTC: work.localOffsetFromUTC, type: work.type,
+                    viewerProfile: output.viewerProfile, segmenter: work.segmenter,
+                    predecessors: stored.predecessors.filter { $0.viewerProfile == output.viewerProfile.rawValue }
+                        .map {
+                            InstanceReference(
+                                studyInstanceUID: $0.studyInstanceUID, seriesInstanceUID: $0.seriesInstanceUID,
+                                sopClassUID: $0.sopClassUID, sopInstanceUID: $0.sopInstanceUID)
+                        },
+                    softwareVersion: softwareVersion, newestSource: work.newestSource))
+        }
+        return SegmentRequest(
+            run: run, folder: folder,
+            sources: work.sources.map {
+                SegmentRequest.Source(path: $0.path, sopInstanceUID: $0.sopInstanceUID, frameNumbers: nil)
+            },
+            segmenter: work.segmenter, gaps: work.gaps, outputs: outputs)
+    }
+
+    /// running -> done: moves what was made into place, and records it with its deliveries.
+    private func finish(
+        _ job: Job, _ work: SegmentationJob, _ stored: Stored, made: [ViewerProfile.Name: SegmentOutcome.Output],
+        outcome: SegmentOutcome?, _ logger: Logger
+    ) async throws -> End {
+        var outputs: [NewDerivedInstance] = []
+        for output in work.outputs {
+            if let object = stored.objects[output.viewerProfile], let path = object.path {
+                outputs.append(
+                    NewDerivedInstance(
+                        sopClassUID: object.sopClassUID, sopInstanceUID: object.sopInstanceUID,
+                        transferSyntaxUID: object.transferSyntaxUID, studyInstanceUID: object.studyInstanceUID,
+                        seriesInstanceUID: object.seriesInstanceUID, viewerProfile: object.viewerProfile,
+                        path: spool.relative(path), sha256: object.sha256, size: object.size, peers: output.peers))
+            } else if let written = made[output.viewerProfile] {
+                guard access(written.path, R_OK) == 0 else {
+                    return try await settle(
+                        job, .queuedAgain(reason: "the object that was written is not there", charged: true), logger)
+                }
+                let (spool, now) = (spool, clock.wall())
+                guard
+                    let path = try await perseverance.insist({ try spool.acceptDerived(written.path, now: now) })
+                else { return .ended }
+                outputs.append(
+                    NewDerivedInstance(
+                        sopClassUID: SegmentationJob.segmentationStorage, sopInstanceUID: written.sopInstanceUID,
+                        transferSyntaxUID: TransferSyntax.explicitVRLittleEndian.rawValue,
+                        studyInstanceUID: job.studyInstanceUID, seriesInstanceUID: written.seriesInstanceUID,
+                        viewerProfile: output.viewerProfile.rawValue, path: path, sha256: written.sha256,
+                        size: Int64(written.bytes), peers: output.peers,
+                        predecessors: stored.predecessors.filter {
+                            $0.viewerProfile == output.viewerProfile.rawValue
+                        }.map(\.sopInstanceUID)))
+            } else if outcome?.foundFrames.isEmpty == false {
+                return try await settle(
+                    job, .dead(reason: "the worker found something and wrote no object", charged: false), logger)
+            }
+        }
+        let word = outcome.map { $0.foundFrames.isEmpty ? "nothing found" : "segmented" } ?? "made before"
+        let result = JobResult(
+            outputs: outputs, outcome: word, confidence: outcome?.confidence.value)
+        let reason = Self.summary(word, outcome, notes: work.notes)
+        do {
+            let deliveries = try await perseverance.write { transaction in
+                try transaction.done(job.id, result, AuditEvent(how: work.method, reason: reason))
+            }
+            guard let deliveries else { return .ended }
+            logger.info(
+                "job done",
+                metadata: [
+                    "job.outcome": "\(reason)", "job.objects": "\(outputs.count)",
+                    "job.deliveries": "\(deliveries.count)",
+                ])
+            return .done
+        } catch let error as StateError {
+            // Superseded while the worker was at it: the result is dropped.
+            let known = Set(stored.objects.values.compactMap(\.path).map(spool.relative))
+            for output in outputs where !known.contains(output.path) { spool.discard(output.path) }
+            throw error
+        }
+    }
+
+    /// One line for the record: counts and what a reader should know.
+    private static func summary(_ word: String, _ outcome: SegmentOutcome?, notes: [String]) -> String {
+        guard let outcome else { return word }
+        let frames = "\(outcome.foundFrames.count) of \(outcome.frames) frames"
+        return (["\(word): \(frames)"] + notes + outcome.notes).joined(separator: "; ")
+    }
+
+    private func settle(_ job: Job, _ verdict: JobVerdict, _ logger: Logger) async throws -> End {
+        let isSettled = try await perseverance.write { transaction in
+            switch verdict {
+            case .done: break
+            case .unfit(let reason): try transaction.unfit(job.id, AuditEvent(reason: reason))
+            case .dead(let reason, let charged):
+                try transaction.dead(job.id, charged: charged, AuditEvent(reason: reason))
+            case .queuedAgain(let reason, let charged):
+                try transaction.queuedAgain(job.id, charged: charged, AuditEvent(reason: reason))
+            }
+            return true
+        }
+        guard isSettled != nil else { return .ended }
+        switch verdict {
+        case .done: return .done
+        case .unfit(let reason):
+            logger.info("stack unfit", metadata: ["reason": "\(reason)"])
+            return .ended
+        case .dead(let reason, _):
+            logger.error("job dead", metadata: ["reason": "\(reason)"])
+            return .ended
+        case .queuedAgain(let reason, let charged):
+            logger.warning("job queued again", metadata: ["reason": "\(reason)", "job.charged": "\(charged)"])
+            return .queuedAgain(attempts: job.attempts + (charged ? 1 : 0))
+        }
+    }
+}
+
+extension SegmentationJob {
+    /// For the audit trail.
+    var method: AuditMethod {
+        AuditMethod(
+            segmenter: segmenter.name, segmenterVersion: segmenter.version, weightsHash: segmenter.weightsHash)
+    }
+}

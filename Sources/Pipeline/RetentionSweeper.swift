@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Logging
+import Persistence
+import ServiceLifecycle
+
+/// The service that deletes what nothing needs any more, every ten minutes.
+final class RetentionSweeper: Service {
+    private static let interval: Duration = .seconds(600)
+
+    private let retention: Retention
+    private let logger: Logger
+    private let stop = StopFlag()
+    private let wake = Signal()
+
+    init(journal: Journal, clock: NodeClock, logger: Logger) {
+        let start = clock.monotonic()
+        retention = Retention(journal: journal) { clock.monotonic() - start }
+        self.logger = logger
+    }
+
+    func run() async throws {
+        await withGracefulShutdownHandler {
+            // Not at once: a node that starts has better things to do with its disk.
+            await wake.wait(atMost: .seconds(60))
+            while !stop.isSet, !Task.isCancelled {
+                await sweep()
+                await wake.wait(atMost: Self.interval)
+            }
+        } onGracefulShutdown: {
+            self.stop.set()
+            self.wake.raise()
+        }
+    }
+
+    private func sweep() async {
+        let retention = retention
+        do {
+            let report = try await DedicatedThread.run(name: "kontur-retain") { try retention.run() }
+            guard report.folders + report.instances + report.derived + report.series > 0 else { return }
+            logger.info(
+                "files deleted",
+                metadata: [
+                    "retention.folders": "\(report.folders)", "retention.instances": "\(report.instances)",
+                    "retention.derived": "\(report.derived)", "retention.series": "\(report.series)",
+                ])
+        } catch {
+            logger.warning("could not delete what is not needed any more", metadata: ["error": "\(error)"])
+        }
+    }
+}

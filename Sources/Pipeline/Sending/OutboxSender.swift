@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import DICOM
+import Foundation
+package import Logging
+package import Persistence
+import ServiceLifecycle
+import Synchronization
+
+/// The service that brings objects to the peers of their routes, one association a peer at a time.
+package final class OutboxSender: Service {
+    /// How often pending deliveries are looked for without being told: `kontur jobs retry` is another process.
+    private static let polling: Duration = .seconds(2)
+
+    private let sender: StorageSender
+    private let peers: [String: Peer]
+    private let perseverance: Perseverance
+    private let clock: NodeClock
+    private let logger: Logger
+    private let stop: StopFlag
+    private let somethingChanged = Signal()
+    private let schedule = Mutex(OutboxSchedule())
+    private let sessions = Mutex<[String: Interruption]>([:])
+
+    package init(sender: StorageSender, peers: [Peer], journal: Journal, clock: NodeClock, logger: Logger) {
+        let stop = StopFlag()
+        self.stop = stop
+        self.sender = sender
+        self.clock = clock
+        self.logger = logger
+        self.peers = Dictionary(peers.map { ($0.name, $0) }) { first, _ in first }
+        perseverance = Perseverance(journal: journal, logger: logger) { stop.isSet }
+    }
+
+    /// Tells that there may be something to send; from any thread.
+    package func pending() { somethingChanged.raise() }
+
+    package func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                while !stop.isSet, !Task.isCancelled {
+                    let (sessions, next) = try await due()
+                    for (peer, deliveries) in sessions {
+                        group.addTask { try await self.send(deliveries, to: peer) }
+                    }
+                    await somethingChanged.wait(atMost: min(next ?? Self.polling, Self.polling))
+                }
+                try await group.waitForAll()
+            }
+        } onGracefulShutdown: {
+            self.stop.set()
+            let sessions = self.sessions.withLock { Array($0.values) }
+            for session in sessions { session.stop() }
+            self.somethingChanged.raise()
+        }
+    }
+
+    /// The sessions to begin now, and after what time another one may be due.
+    private func due() async throws -> ([String: [Delivery]], Duration?) {
+        var pending: [Delivery] = []
+        while true {
+            let after = pending.last?.id
+            guard let page = try await perseverance.read({ try $0.pendingDeliveries(after: after) }) else {
+                return ([:], nil)
+            }
+            pending += page
+            if page.count < 200 { break }
+        }
+        let now = clock.monotonic()
+        let (sessions, next) = schedule.withLock { $0.begin(pending.map(OutboxSchedule.Pending.init), now: now) }
+        let byID = Dictionary(uniqueKeysWithValues: pending.map { ($0.id, $0) })
+        return (sessions.mapValues { $0.compactMap { byID[$0] } }, next.map { $0 - now })
+    }
+
+    /// One session: offers the deliveries and records what becomes of each.
+    private func send(_ deliveries: [Delivery], to name: String) async throws {
+        let end: OutboxSchedule.SessionEnd
+        var at: DeliveryID?
+        if let peer = peers[name], peer.isCallable {
+            let interruption = Interruption()
+            sessions.withLock { $0[name] = interruption }
+            if stop.isSet { interruption.stop() }
+            let session = PeerSession(sender: sender, peer: peer, interruption: interruption)
+            do {
+                (end, at) = try await DedicatedThread.run(name: "kontur-send") { [self] in
+                    try session.run(deliveries, stillPending: isPending) { try record($0, $1, peer: peer) }
+                }
+            } catch {
+                // The journal cannot be written: what was sent is sent again when it can, which is harmless.
+                logger.error("could not record a delivery", metadata: ["error": "\(error)"])
+                schedule.withLock { $0.released(name) }
+                sessions.withLock { $0[name] = nil }
+                try? await Task.sleep(for: .seconds(2))
+                return
+            }
+            sessions.withLock { $0[name] = nil }
+        } else {
+            end = .failed(reason: "the configuration has no peer of this name that can be called")
+            at = deliveries.first?.id
+        }
+        try await conclude(name, end, at: at)
+        somethingChanged.raise()
+    }
+
+    private func isPending(_ id: DeliveryID) throws -> Bool {
+        try perseverance.journal.read { try $0.delivery(id)?.state == .pending }
+    }
+
+    /// On the session's thread.
+    private func record(_ delivery: Delivery, _ outcome: DeliveryOutcome, peer: Peer) throws {
+        let (now, chance) = (clock.monotonic(), clock.chance())
+        let change = schedule.withLock {
+            $0.offered(OutboxSchedule.Pending(delivery), outcome, now: now, chance: chance)
+        }
+        do {
+            try perseverance.journal.write { try Self.apply(change, to: delivery.id, peer: peer, $0) }
+        } catch let error as StateError {
+            logger.debug("delivery left alone", metadata: ["error": "\(error)"])
+            return
+        }
+        report(change, delivery, peer: peer.name)
+    }
+
+    /// Writes what the end of a session means for the peer's deliveries.
+    private func conclude(_ name: String, _ end: OutboxSchedule.SessionEnd, at: DeliveryID?) async throws {
+        var pending: [Delivery] = []
+        switch end {
+        case .finished, .stopped: break
+        case .failed(let reason), .rejected(let reason):
+            logger.warning("peer not reached", metadata: ["peer.name": "\(name)", "reason": "\(reason)"])
+            var after: DeliveryID?
+            while true {
+                let from = after
+                guard let page = try await perseverance.read({ try $0.pendingDeliveries(after: from) }) else { break }
+                pending += page.filter { $0.peer == name }
+                guard page.count == 200 else { break }
+                after = page.last?.id
+            }
+        }
+        let rows = pending.map(OutboxSchedule.Pending.init)
+        let (now, chance) = (clock.monotonic(), clock.chance())
+        let changes = schedule.withLock {
+            $0.ended(
+                name, end, first: rows.first { $0.id == at }, rest: rows.filter { $0.id != at }, now: now,
+                chance: chance)
+        }
+        let peer = peers[name]
+        for delivery in pending {
+            guard let change = changes[delivery.id] else { continue }
+            do {
+                _ = try await perseverance.write { try Self.apply(change, to: delivery.id, peer: peer, $0) }
+                report(change, delivery, peer: name)
+            } catch let error as StateError {
+                logger.debug("delivery left alone", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    private static func apply(
+        _ change: OutboxSchedule.Change, to id: DeliveryID, peer: Peer?, _ transaction: WriteTransaction
+    ) throws {
+        let actor = AuditActor(aeTitle: peer?.aeTitle.text, address: peer?.host)
+        switch change {
+        case .sent(let status):
+            try transaction.sent(id, status: status, AuditEvent(by: actor))
+        case .pendingAgain(let spent, let rejections, let reason):
+            let memory = rejections == 0 ? nil : try JSONEncoder().encode(DeliveryNotes(rejections: rejections))
+            try transaction.pendingAgain(id, spent: spent, memory: memory, AuditEvent(by: actor, reason: reason))
+        case .dead(let reason):
+            try transaction.dead(id, AuditEvent(by: actor, reason: reason))
+        }
+    }
+
+    private func report(_ change: OutboxSchedule.Change, _ delivery: Delivery, peer: String) {
+        var metadata: Logger.Metadata = [
+            "delivery.id": "\(delivery.id.rawValue)", "peer.name": "\(peer)",
+            "dicom.sop_instance_uid": "\(delivery.object.sopInstanceUID)",
+        ]
+        switch change {
+        case .sent(let status):
+            metadata["dicom.status"] = "\(DIMSEStatus(rawValue: status))"
+            logger.info("object sent", metadata: metadata)
+        case .pendingAgain(_, _, let reason):
+            metadata["reason"] = "\(reason)"
+            logger.info("object to be sent again", metadata: metadata)
+        case .dead(let reason):
+            metadata["reason"] = "\(reason)"
+            logger.error("delivery dead", metadata: metadata)
+        }
+    }
+}
+
+/// What is remembered in a delivery's row.
+struct DeliveryNotes: Codable, Sendable {
+    /// Permanent rejections in a row.
+    var rejections: Int
+}
+
+extension OutboxSchedule.Pending {
+    init(_ delivery: Delivery) {
+        let notes = delivery.memory.flatMap { try? JSONDecoder().decode(DeliveryNotes.self, from: $0) }
+        self.init(
+            id: delivery.id, peer: delivery.peer, tried: delivery.tried, rejections: notes?.rejections ?? 0)
+    }
+}
