@@ -3,10 +3,12 @@
 
 #include "dcmtk/dcmdata/dcistrmb.h"
 #include "dcmtk/dcmdata/dcspchrs.h"
+#include "dcmtk/ofstd/ofchrenc.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 using cdcmtk::fail;
 using cdcmtk::guarded;
@@ -21,6 +23,46 @@ cdcmtk_status hand(const char *bytes, size_t length, cdcmtk_bytes *out) {
     if (length > 0) memcpy(out->data, bytes, length);
     out->length = length;
     return CDCMTK_OK;
+}
+
+// The GNU C library has no converter for the code elements of ISO 2022 alone, which DCMTK asks for, but it has ones for
+// text that switches between them. PS3.3 C.12.1.1.2.
+const char *switchingEncoding(const std::string &character_set) {
+    static const char *const encodings[][2] = {
+        {"ISO 2022 IR 87", "ISO-2022-JP-2"},
+        {"ISO 2022 IR 159", "ISO-2022-JP-2"},
+        {"ISO 2022 IR 149", "EUC-KR"},
+        {"ISO 2022 IR 58", "GB2312"},
+    };
+    for (const auto &row : encodings)
+        if (character_set.find(row[0]) != std::string::npos) return row[1];
+    return nullptr;
+}
+
+// Korean and Chinese text announces its set with ESC $ ) and a letter, which their encodings imply.
+std::string withoutAnnouncements(const std::string &text) {
+    std::string kept;
+    for (size_t i = 0; i < text.size(); ++i) {
+        if (text.compare(i, 3, "\x1b$)") == 0 && i + 3 < text.size())
+            i += 3;
+        else
+            kept += text[i];
+    }
+    return kept;
+}
+
+cdcmtk_status convertSwitching(const std::string &character_set, const std::string &text, cdcmtk_bytes *utf8) {
+    const char *encoding = switchingEncoding(character_set);
+    if (encoding == nullptr) return fail(CDCMTK_UNSUPPORTED, "the character set is not known");
+    OFCharacterEncoding converter;
+    OFString converted;
+    OFCondition done = converter.selectEncoding(encoding, "UTF-8");
+    if (done.good()) {
+        const std::string plain = withoutAnnouncements(text);
+        done = converter.convertString(plain.data(), plain.size(), converted);
+    }
+    if (done.bad()) return status(done, CDCMTK_CORRUPT);
+    return hand(converted.data(), converted.length(), utf8);
 }
 
 // A buffer that grows by doubling and never past its limit.
@@ -55,7 +97,8 @@ extern "C" cdcmtk_status cdcmtk_utf8(
     return guarded([&] {
         DcmSpecificCharacterSet converter;
         OFCondition done = converter.selectCharacterSet(OFString(character_set));
-        if (done.bad()) return status(done, CDCMTK_UNSUPPORTED);
+        if (done.bad())
+            return convertSwitching(character_set, {reinterpret_cast<const char *>(text), length}, utf8);
         OFString converted;
         done = converter.convertString(reinterpret_cast<const char *>(text), length, converted, delimiters);
         if (done.bad()) return status(done, CDCMTK_CORRUPT);

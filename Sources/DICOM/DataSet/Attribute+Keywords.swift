@@ -37,7 +37,8 @@ extension Attribute {
     package static let referencedSOPInstanceUID = Attribute(0x0008_1155, "UI", "ReferencedSOPInstanceUID")
     package static let referencedFrameNumber = Attribute(0x0008_1160, "IS", "ReferencedFrameNumber")
     package static let referencedSOPSequence = Attribute(0x0008_1199, "SQ", "ReferencedSOPSequence")
-    package static let studiesContainingOtherReferencedInstancesSequence = Attribute(0x0008_1200, "SQ", "StudiesContainingOtherReferencedInstancesSequence")
+    package static let studiesContainingOtherReferencedInstancesSequence = Attribute(
+        0x0008_1200, "SQ", "StudiesContainingOtherReferencedInstancesSequence")
     package static let derivationDescription = Attribute(0x0008_2111, "ST", "DerivationDescription")
     package static let sourceImageSequence = Attribute(0x0008_2112, "SQ", "SourceImageSequence")
     package static let anatomicRegionSequence = Attribute(0x0008_2218, "SQ", "AnatomicRegionSequence")
@@ -123,13 +124,18 @@ extension Attribute {
     package static let rescaleIntercept = Attribute(0x0028_1052, "DS", "RescaleIntercept")
     package static let rescaleSlope = Attribute(0x0028_1053, "DS", "RescaleSlope")
     package static let rescaleType = Attribute(0x0028_1054, "LO", "RescaleType")
-    package static let redPaletteColorLookupTableDescriptor = Attribute(0x0028_1101, "US", "RedPaletteColorLookupTableDescriptor")
-    package static let greenPaletteColorLookupTableDescriptor = Attribute(0x0028_1102, "US", "GreenPaletteColorLookupTableDescriptor")
-    package static let bluePaletteColorLookupTableDescriptor = Attribute(0x0028_1103, "US", "BluePaletteColorLookupTableDescriptor")
+    package static let redPaletteColorLookupTableDescriptor = Attribute(
+        0x0028_1101, "US", "RedPaletteColorLookupTableDescriptor")
+    package static let greenPaletteColorLookupTableDescriptor = Attribute(
+        0x0028_1102, "US", "GreenPaletteColorLookupTableDescriptor")
+    package static let bluePaletteColorLookupTableDescriptor = Attribute(
+        0x0028_1103, "US", "BluePaletteColorLookupTableDescriptor")
     package static let redPaletteColorLookupTableData = Attribute(0x0028_1201, "OW", "RedPaletteColorLookupTableData")
-    package static let greenPaletteColorLookupTableData = Attribute(0x0028_1202, "OW", "GreenPaletteColorLookupTableData")
+    package static let greenPaletteColorLookupTableData = Attribute(
+        0x0028_1202, "OW", "GreenPaletteColorLookupTableData")
     package static let bluePaletteColorLookupTableData = Attribute(0x0028_1203, "OW", "BluePaletteColorLookupTableData")
-    package static let segmentedRedPaletteColorLookupTableData = Attribute(0x0028_1221, "OW", "SegmentedRedPaletteColorLookupTableData")
+    package static let segmentedRedPaletteColorLookupTableData = Attribute(
+        0x0028_1221, "OW", "SegmentedRedPaletteColorLookupTableData")
     package static let spatialLocationsPreserved = Attribute(0x0028_135A, "CS", "SpatialLocationsPreserved")
     package static let lossyImageCompression = Attribute(0x0028_2110, "CS", "LossyImageCompression")
     package static let lossyImageCompressionRatio = Attribute(0x0028_2112, "DS", "LossyImageCompressionRatio")
@@ -142,18 +148,21 @@ extension Attribute {
     package static let predecessorDocumentsSequence = Attribute(0x0040_A360, "SQ", "PredecessorDocumentsSequence")
     package static let segmentationType = Attribute(0x0062_0001, "CS", "SegmentationType")
     package static let segmentSequence = Attribute(0x0062_0002, "SQ", "SegmentSequence")
-    package static let segmentedPropertyCategoryCodeSequence = Attribute(0x0062_0003, "SQ", "SegmentedPropertyCategoryCodeSequence")
+    package static let segmentedPropertyCategoryCodeSequence = Attribute(
+        0x0062_0003, "SQ", "SegmentedPropertyCategoryCodeSequence")
     package static let segmentNumber = Attribute(0x0062_0004, "US", "SegmentNumber")
     package static let segmentLabel = Attribute(0x0062_0005, "LO", "SegmentLabel")
     package static let segmentDescription = Attribute(0x0062_0006, "ST", "SegmentDescription")
-    package static let segmentationAlgorithmIdentificationSequence = Attribute(0x0062_0007, "SQ", "SegmentationAlgorithmIdentificationSequence")
+    package static let segmentationAlgorithmIdentificationSequence = Attribute(
+        0x0062_0007, "SQ", "SegmentationAlgorithmIdentificationSequence")
     package static let segmentAlgorithmType = Attribute(0x0062_0008, "CS", "SegmentAlgorithmType")
     package static let segmentAlgorithmName = Attribute(0x0062_0009, "LO", "SegmentAlgorithmName")
     package static let segmentIdentificationSequence = Attribute(0x0062_000A, "SQ", "SegmentIdentificationSequence")
     package static let referencedSegmentNumber = Attribute(0x0062_000B, "US", "ReferencedSegmentNumber")
     package static let recommendedDisplayCIELabValue = Attribute(0x0062_000D, "US", "RecommendedDisplayCIELabValue")
     package static let maximumFractionalValue = Attribute(0x0062_000E, "US", "MaximumFractionalValue")
-    package static let segmentedPropertyTypeCodeSequence = Attribute(0x0062_000F, "SQ", "SegmentedPropertyTypeCodeSequence")
+    package static let segmentedPropertyTypeCodeSequence = Attribute(
+        0x0062_000F, "SQ", "SegmentedPropertyTypeCodeSequence")
     package static let segmentationFractionalType = Attribute(0x0062_0010, "CS", "SegmentationFractionalType")
     package static let segmentsOverlap = Attribute(0x0062_0013, "CS", "SegmentsOverlap")
     package static let algorithmFamilyCodeSequence = Attribute(0x0066_002F, "SQ", "AlgorithmFamilyCodeSequence")
@@ -165,7 +174,8 @@ extension Attribute {
     package static let contentCreatorName = Attribute(0x0070_0084, "PN", "ContentCreatorName")
     package static let presentationLUTShape = Attribute(0x2050_0020, "CS", "PresentationLUTShape")
     package static let sharedFunctionalGroupsSequence = Attribute(0x5200_9229, "SQ", "SharedFunctionalGroupsSequence")
-    package static let perFrameFunctionalGroupsSequence = Attribute(0x5200_9230, "SQ", "PerFrameFunctionalGroupsSequence")
+    package static let perFrameFunctionalGroupsSequence = Attribute(
+        0x5200_9230, "SQ", "PerFrameFunctionalGroupsSequence")
     package static let floatPixelData = Attribute(0x7FE0_0008, "OF", "FloatPixelData")
     package static let doubleFloatPixelData = Attribute(0x7FE0_0009, "OD", "DoubleFloatPixelData")
     package static let pixelData = Attribute(0x7FE0_0010, "OW", "PixelData")

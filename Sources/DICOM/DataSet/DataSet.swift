@@ -111,11 +111,14 @@ package struct DataSet {
     /// Numbers of one width, in the byte order of this element.
     func numbers<Number: FixedWidthInteger>(_ element: ScannedElement, _ type: Number.Type) -> [Number] {
         let value = bytes[element.range.clamped(to: element.offset..<element.offset + Self.numberLimit)]
-        return stride(from: 0, to: value.count / MemoryLayout<Number>.size * MemoryLayout<Number>.size, by: MemoryLayout<Number>.size)
-            .map {
-                let number = value.loadUnaligned(fromByteOffset: $0, as: Number.self)
-                return element.encoding.isBigEndian ? Number(bigEndian: number) : Number(littleEndian: number)
-            }
+        return stride(
+            from: 0, to: value.count / MemoryLayout<Number>.size * MemoryLayout<Number>.size,
+            by: MemoryLayout<Number>.size
+        )
+        .map {
+            let number = value.loadUnaligned(fromByteOffset: $0, as: Number.self)
+            return element.encoding.isBigEndian ? Number(bigEndian: number) : Number(littleEndian: number)
+        }
     }
 
     /// The VR in the file, or the attribute's own where the file does not say.

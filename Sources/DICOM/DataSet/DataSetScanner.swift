@@ -261,7 +261,8 @@ struct DataSetScanner {
             return Header(tag: tag, vr: vr, length: UInt32(read16(at: start + 6, encoding)), value: start + 8)
         }
         guard ValueRepresentation.withLongLength.contains(vr) else {
-            throw .invalidEncoding(reason: "\(Attribute.name(of: tag)) has no known value representation", offset: start)
+            throw .invalidEncoding(
+                reason: "\(Attribute.name(of: tag)) has no known value representation", offset: start)
         }
         try need(12, from: start, limit: container.limit, what: Attribute.name(of: tag))
         return Header(tag: tag, vr: vr, length: read32(at: start + 8, encoding), value: start + 12)

@@ -11,9 +11,10 @@ enum ImageDigest {
     static func make(_ header: InstanceHeader, of data: DataSet) -> String {
         var hash = SHA256()
         for field in fields(header, of: data) { add(Array(field.utf8), to: &hash) }
-        for table in [Attribute.redPaletteColorLookupTableData, .greenPaletteColorLookupTableData,
-            .bluePaletteColorLookupTableData]
-        {
+        for table in [
+            Attribute.redPaletteColorLookupTableData, .greenPaletteColorLookupTableData,
+            .bluePaletteColorLookupTableData,
+        ] {
             add(data.raw(table) ?? [], to: &hash)
         }
         if let pixels = data.element(.pixelData) {

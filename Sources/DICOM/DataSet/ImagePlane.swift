@@ -19,8 +19,9 @@ enum ImagePlane {
     ///   - position: Image Position (Patient), mm.
     ///   - orientation: Image Orientation (Patient), the direction of a row and of a column.
     ///   - pixelSpacing: between rows and between columns, mm.
-    static func read(position: [Double], orientation: [Double], pixelSpacing: [Double]) -> Result<PlaneGeometry, Problem>
-    {
+    static func read(position: [Double], orientation: [Double], pixelSpacing: [Double]) -> Result<
+        PlaneGeometry, Problem
+    > {
         guard let origin = Vector3(position), origin.components.allSatisfy({ abs($0) <= positionLimit }) else {
             return .failure(Problem(reason: "Image Position (Patient) is not three usable numbers"))
         }

@@ -68,12 +68,12 @@ enum FunctionalGroups {
         }
         if context.geometry == nil {
             item[.stackID] = .text("1")
-            item[.inStackPositionNumber] = .long(frame.placeInStack)
+            item[.inStackPositionNumber] = .long(frame.rank)
         }
         return item
     }
 
-    /// Segment, then position; where there is no position, the place in the stack.
+    /// Segment, then position; where there is no position, the place among the frames written.
     static func dimensions(_ context: SegmentationContext) -> [EncodedItem] {
         let place: (Attribute, Attribute, String) =
             context.geometry == nil
@@ -98,7 +98,10 @@ enum InstanceReferences {
     /// All source instances first, as OHIF reads the first item only, then predecessors of the same study.
     static func ofStudy(_ context: SegmentationContext) -> [EncodedItem] {
         let sources = EncodedItem([
-            (.referencedInstanceSequence, .items(context.sources.map { instance($0.header.sopClassUID, $0.header.sopInstanceUID) })),
+            (
+                .referencedInstanceSequence,
+                .items(context.sources.map { instance($0.header.sopClassUID, $0.header.sopInstanceUID) })
+            ),
             (.seriesInstanceUID, .text(context.first.seriesInstanceUID)),
         ])
         let predecessors = context.description.predecessors

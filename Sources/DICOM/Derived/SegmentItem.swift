@@ -19,7 +19,10 @@ enum SegmentItem {
             (.segmentedPropertyCategoryCodeSequence, Code.item(segmenter.category)),
             (.segmentedPropertyTypeCodeSequence, Code.item(segmenter.type)),
             (.anatomicRegionSequence, segmenter.anatomicRegion.map(Code.item)),
-            (.recommendedDisplayCIELabValue, .bytes(CIELab.encoded(color).flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] })),
+            (
+                .recommendedDisplayCIELabValue,
+                .bytes(CIELab.encoded(color).flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] })
+            ),
         ])
     }
 

@@ -17,7 +17,8 @@ public enum SegmentationError: Error, Sendable, Hashable, CustomStringConvertibl
         case .source(let index, let error): "could not read source instance \(index + 1): \(error)"
         case .nothingFound: "nothing was found: every mask is empty"
         case .inconsistent(let reason): "the segmentation does not fit its sources: \(reason)"
-        case .tooLarge(let bytes): "the segmentation would need \(bytes) bytes of pixel data, more than one object holds"
+        case .tooLarge(let bytes):
+            "the segmentation would need \(bytes) bytes of pixel data, more than one object holds"
         case .cannotWrite(let reason): "could not write the segmentation: \(reason)"
         case .cannotRead(let error): "could not read the segmentation back: \(error)"
         case .mismatch(let reason): "the segmentation read back is not the one that was meant: \(reason)"

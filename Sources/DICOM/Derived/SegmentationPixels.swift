@@ -32,7 +32,9 @@ enum SegmentationPixels {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(probabilities.reduce(1) { $0 + $1.count })
         for frame in probabilities {
-            for probability in frame { bytes.append(probability > 0 ? UInt8((min(probability, 1) * 255).rounded()) : 0) }
+            for probability in frame {
+                bytes.append(probability > 0 ? UInt8((min(probability, 1) * 255).rounded()) : 0)
+            }
         }
         return even(bytes)
     }

@@ -66,7 +66,8 @@ extension SegmentationReader {
                 let values: [UInt8] =
                     switch type {
                     case .binary: masks[place].pixels.map { $0 > 0 ? 1 : 0 }
-                    case .fractional: probabilities[place].map { $0 > 0 ? UInt8(min(max(($0 * 255).rounded(), 0), 255)) : 0 }
+                    case .fractional:
+                        probabilities[place].map { $0 > 0 ? UInt8(min(max(($0 * 255).rounded(), 0), 255)) : 0 }
                     }
                 let isPlaced = frameOfReferenceUID != nil && header.frameOfReferenceUID == frameOfReferenceUID
                 meant[Key(uid: header.sopInstanceUID, frameNumber: number)] = Meant(

@@ -3,21 +3,21 @@
 // The markers of a JPEG or JPEG-LS frame, walked before a library sees it: ISO/IEC 10918-1 Annex B, ISO/IEC 14495-1
 // Annex C. DCMTK 3.6.7 can loop for ever on markers that make no sense, and believes the size that a frame promises.
 
-struct JPEGStream: Hashable {
-    struct Failure: Error, Hashable {
+package struct JPEGStream: Hashable {
+    package struct Failure: Error, Hashable {
         var reason: String
     }
 
     /// Start of frame: how the frame is coded.
-    enum Process: Hashable {
+    package enum Process: Hashable {
         case baseline, extended, progressive, lossless, jpegLS
     }
 
-    var process: Process
+    package var process: Process
     /// Bits a sample.
-    var precision: Int
-    var rows: Int
-    var columns: Int
+    package var precision: Int
+    package var rows: Int
+    package var columns: Int
     var componentIdentifiers: [UInt8]
     var hasJFIF: Bool
     /// Colour transform of Adobe's APP14: 0 none, 1 YCbCr.
@@ -33,7 +33,7 @@ struct JPEGStream: Hashable {
     }
 
     /// Walks all markers up to the end of image.
-    static func read(_ bytes: [UInt8]) throws(Failure) -> JPEGStream {
+    package static func read(_ bytes: [UInt8]) throws(Failure) -> JPEGStream {
         var walker = Walker(bytes: bytes)
         return try walker.run()
     }
@@ -65,7 +65,8 @@ struct JPEGStream: Hashable {
 
         private mutating func readMarker() throws(Failure) -> UInt8 {
             guard next + 1 < bytes.count, bytes[next] == 0xFF else {
-                throw Failure(reason: next + 1 < bytes.count ? "a JPEG marker is missing" : "the JPEG stream is truncated")
+                throw Failure(
+                    reason: next + 1 < bytes.count ? "a JPEG marker is missing" : "the JPEG stream is truncated")
             }
             // Any number of fill bytes may come before a marker.
             while next + 1 < bytes.count, bytes[next + 1] == 0xFF { next += 1 }

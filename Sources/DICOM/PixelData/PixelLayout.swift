@@ -47,7 +47,9 @@ struct PixelLayout {
         }
         guard header.samplesPerPixel == photometric.samples else {
             throw .inconsistent(
-                reason: "\(photometric.rawValue) has \(photometric.samples) samples per pixel, not \(header.samplesPerPixel)")
+                reason:
+                    "\(photometric.rawValue) has \(photometric.samples) samples per pixel, not \(header.samplesPerPixel)"
+            )
         }
         guard header.bitsAllocated == 8 || header.bitsAllocated == 16 else {
             throw .unsupportedEncoding(reason: "Bits Allocated is \(header.bitsAllocated), neither 8 nor 16")

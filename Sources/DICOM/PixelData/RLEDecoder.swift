@@ -2,8 +2,8 @@
 //
 // RLE Lossless: PS3.5 Annex G. Written here because DCMTK 3.6.7 reads past its input.
 
-enum RLEDecoder {
-    struct Failure: Error, Hashable {
+package enum RLEDecoder {
+    package struct Failure: Error, Hashable {
         var reason: String
     }
 
@@ -18,7 +18,7 @@ enum RLEDecoder {
     ///   - samples: samples per pixel.
     ///   - bytesPerSample: 1 or 2; the segment of the more significant byte comes first (G.2).
     /// - Returns: `[pixels, samples]`.
-    static func decode(
+    package static func decode(
         _ bytes: [UInt8], segmentLength: Int, samples: Int, bytesPerSample: Int
     ) throws(Failure) -> [UInt16] {
         let segments = try self.segments(of: bytes, expected: samples * bytesPerSample)
