@@ -32,25 +32,33 @@ SMALL = 400
 
 
 class Progress:
-    """One line that is written over on a terminal, and whole lines elsewhere."""
+    """One line that is written over on a terminal; elsewhere a line every few seconds, and the last one."""
+
+    EVERY = 3
 
     def __init__(self):
         self.terminal = sys.stdout.isatty()
         self.last = ""
+        self.printed = ""
+        self.time = time.monotonic()
 
     def show(self, text):
-        if text == self.last:
-            return
+        self.last = text
         if self.terminal:
             print(f"\r\033[K  {text}", end="", flush=True)
-        else:
-            print(f"  {text}", flush=True)
-        self.last = text
+        elif time.monotonic() - self.time > self.EVERY and text != self.printed:
+            self.line()
+
+    def line(self):
+        print(f"  {self.last}", flush=True)
+        self.printed, self.time = self.last, time.monotonic()
 
     def done(self):
         if self.terminal and self.last:
             print()
-        self.last = ""
+        elif self.last != self.printed:
+            self.line()
+        self.last = self.printed = ""
 
 
 def counts(states):
