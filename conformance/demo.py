@@ -107,7 +107,7 @@ def draw(archive, segmentation, folder):
     names = []
     for frame in sorted(largest):
         source, numbers = segmentation.sources(frame)[0]
-        found = archive.post("/tools/lookup", source)
+        found = archive.post("/tools/lookup", source.encode())
         instance = next((one["ID"] for one in found if one["Type"] == "Instance"), None)
         if instance is None:
             continue
