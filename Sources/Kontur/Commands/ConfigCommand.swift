@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import DICOM
+import Imaging
+import Persistence
+import Pipeline
+import Routing
+import Segmentation
+
+struct ConfigCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "config", abstract: "Checks configurations.", subcommands: [ConfigCheckCommand.self])
+}
+
+struct ConfigCheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check", abstract: "Reports every error in a configuration with its line, or what it means.")
+
+    @Argument(help: ArgumentHelp("The configuration file.", valueName: "file"))
+    var file: String
+
+    @OptionGroup var output: OutputOptions
+
+    func run() throws {
+        let configuration = try NodeConfiguration.load(file, segmenters: Segmenters.all.map(\.name))
+        try ReportPrinter.print(ConfigurationSummary(configuration), as: output.format)
+    }
+}
+
+/// What a configuration means, in short.
+struct ConfigurationSummary: Report {
+    struct PeerLine: Encodable {
+        var name: String
+        var aeTitle: String
+        var called: String
+        var from: String
+        var may: [String]
+        var viewerProfile: String
+    }
+
+    struct RouteLine: Encodable {
+        var name: String
+        var conditions: [[String]]
+        var segmenter: String
+        var sendTo: [String]
+        var gaps: String
+        var type: String
+    }
+
+    var file: String?
+    var hash: String
+    var aeTitle: String
+    var listens: String
+    var spool: String
+    var peers: [PeerLine]
+    var routes: [RouteLine]
+
+    init(_ configuration: NodeConfiguration) {
+        file = configuration.file
+        hash = configuration.hash
+        aeTitle = configuration.listener.aeTitle.text
+        listens = "\(configuration.listener.bind) port \(configuration.listener.port)"
+        spool = configuration.spool.path
+        peers = configuration.peers.map { peer in
+            let from = peer.from.map(\.description).joined(separator: ", ")
+            return PeerLine(
+                name: peer.name, aeTitle: peer.aeTitle.text,
+                called: peer.isCallable ? "\(peer.host ?? ""):\(peer.port ?? 0)" : "never",
+                from: from.isEmpty ? peer.host ?? "" : from, may: peer.may.map(\.rawValue).sorted(),
+                viewerProfile: peer.viewerProfile.rawValue)
+        }
+        routes = configuration.routes.map { route in
+            RouteLine(
+                name: route.name,
+                conditions: route.when.map { set in set.conditions.map { type(of: $0).key } },
+                segmenter: route.segmenter, sendTo: route.sendTo, gaps: route.gaps.rawValue, type: route.type.rawValue)
+        }
+    }
+
+    var parts: [ReportPart] {
+        var parts: [ReportPart] = [
+            .line("\(file ?? "no configuration"): no errors, hash \(hash)"),
+            .line("\(aeTitle) listens on \(listens); spool in \(spool)"),
+            .line(""),
+        ]
+        if peers.isEmpty {
+            parts.append(.line("No peers: nobody may call."))
+        } else {
+            parts.append(
+                .table(
+                    TextTable(
+                        ["peer", "AE title", "is called at", "calls from", "may", "viewer profile"].map { .init($0) },
+                        rows: peers.map { peer in
+                            let may = peer.may.isEmpty ? "nothing" : peer.may.joined(separator: ", ")
+                            return [peer.name, peer.aeTitle, peer.called, peer.from, may, peer.viewerProfile]
+                        })))
+        }
+        parts.append(.line(""))
+        if routes.isEmpty {
+            parts.append(.line("No routes: every stack ends unmatched."))
+        } else {
+            parts.append(
+                .table(
+                    TextTable(
+                        ["route", "conditions", "segmenter", "sends to", "gaps", "type"].map { .init($0) },
+                        rows: routes.map { route in
+                            let conditions = route.conditions.map { $0.joined(separator: " and ") }
+                            return [
+                                route.name, conditions.joined(separator: "; or "), route.segmenter,
+                                route.sendTo.isEmpty ? "nobody" : route.sendTo.joined(separator: ", "), route.gaps,
+                                route.type,
+                            ]
+                        })))
+        }
+        return parts
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Persistence
+import Routing
+
+struct JobsShowCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Says where a study or a job is and why.",
+        discussion: "The decision of a stack quotes study and series descriptions, which may name a patient.")
+
+    @Argument(help: ArgumentHelp("A job's number or a Study Instance UID.", valueName: "job or study"))
+    var subject: String
+
+    @OptionGroup var spool: SpoolOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() throws {
+        let journal = try spool.openJournal()
+        guard let report = try journal.read({ try Self.report(subject, $0) }) else {
+            throw CommandError("nothing is known here of '\(subject)': neither a job nor a study")
+        }
+        try ReportPrinter.print(report, as: output.format)
+    }
+
+    private static func report(_ subject: String, _ view: ReadTransaction) throws -> StudyReport? {
+        var wanted: JobID?
+        var study = subject
+        if let number = Int64(subject) {
+            wanted = JobID(rawValue: number)
+            guard let job = try view.jobSummary(JobID(rawValue: number)) else { return nil }
+            study = job.studyInstanceUID
+        }
+        guard let found = try view.study(study) else { return nil }
+        let jobs = found.jobs.filter { wanted == nil || $0.id == wanted }
+        let stacks = Set(jobs.map(\.stack))
+        return StudyReport(
+            studyInstanceUID: study,
+            series: try found.series.compactMap { series in
+                let shown = series.stacks.filter { wanted == nil || stacks.contains($0.id) }
+                if wanted != nil, shown.isEmpty { return nil }
+                return StudyReport.Series(
+                    series: series,
+                    stacks: try shown.map { stack in
+                        StudyReport.Stack(
+                            stack: stack, decision: try decision(of: stack.id, view),
+                            jobs: jobs.filter { $0.stack == stack.id })
+                    })
+            })
+    }
+
+    private static func decision(of stack: StackID, _ view: ReadTransaction) throws -> RouteDecision? {
+        try view.decision(of: stack).flatMap { try? JSONDecoder().decode(RouteDecision.self, from: $0) }
+    }
+}
+
+/// Where everything of a study is.
+struct StudyReport: Report {
+    struct Series: Encodable {
+        var series: StudySummary.Series
+        var stacks: [Stack]
+
+        enum CodingKeys: String, CodingKey { case seriesInstanceUID, modality, state, revision, instances, stacks }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(series.seriesInstanceUID, forKey: .seriesInstanceUID)
+            try container.encodeIfPresent(series.modality, forKey: .modality)
+            try container.encode(series.state, forKey: .state)
+            try container.encode(series.revision, forKey: .revision)
+            try container.encode(series.instances, forKey: .instances)
+            try container.encode(stacks, forKey: .stacks)
+        }
+    }
+
+    struct Stack: Encodable {
+        var stack: StackSummary
+        var decision: RouteDecision?
+        var jobs: [JobSummary]
+    }
+
+    var studyInstanceUID: String
+    var series: [Series]
+
+    var parts: [ReportPart] {
+        [.line("study \(studyInstanceUID)")] + series.flatMap(parts(of:))
+    }
+
+    private func parts(of series: Series) -> [ReportPart] {
+        let facts = series.series
+        let line =
+            "series \(facts.seriesInstanceUID): \(facts.modality ?? "no modality"), \(facts.state.rawValue), "
+            + "revision \(facts.revision), \(Shown.count(facts.instances, "instance"))"
+        return [.line(""), .line(line)] + series.stacks.flatMap(parts(of:))
+    }
+
+    private func parts(of stack: Stack) -> [ReportPart] {
+        let facts = stack.stack
+        let outcome = stack.decision?.summary ?? facts.state.rawValue
+        var parts: [ReportPart] = [
+            .line(
+                "  stack \(facts.key), revision \(facts.revision): \(Shown.count(facts.instances, "instance")), "
+                    + "\(facts.state.rawValue)\(facts.why.map { ": \($0)" } ?? "")")
+        ]
+        if outcome != facts.state.rawValue { parts.append(.line("    decision: \(outcome)")) }
+        if stack.jobs.isEmpty {
+            for route in stack.decision?.routes ?? [] {
+                for condition in route.sets.flatMap(\.conditions) where condition.result.outcome != .matched {
+                    parts.append(.line("    \(route.route): \(condition.condition): \(condition.result.reason)"))
+                }
+            }
+        }
+        for job in stack.jobs {
+            let why = (job.why ?? job.outcome).map { ": \($0)" } ?? ""
+            parts.append(.line("    job \(job.id.rawValue): \(job.state.rawValue)\(why)"))
+            for delivery in job.deliveries {
+                let status = delivery.status.map { " (status \(String(format: "%04X", $0)))" } ?? ""
+                let why = delivery.why.map { ": \($0)" } ?? ""
+                parts.append(
+                    .line(
+                        "      to \(delivery.peer): \(delivery.state.rawValue)\(status)\(why), SEG \(delivery.sopInstanceUID)"
+                    ))
+            }
+        }
+        return parts
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Persistence
+
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Shows how many of everything there are in each state, and the oldest.")
+
+    @OptionGroup var spool: SpoolOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() throws {
+        let status = try spool.openJournal().status()
+        try ReportPrinter.print(StatusReport(status: status, now: Date()), as: output.format)
+    }
+}
+
+struct StatusReport: Report {
+    var status: NodeStatus
+    var now: Date
+
+    func encode(to encoder: any Encoder) throws { try status.encode(to: encoder) }
+
+    var parts: [ReportPart] {
+        let kinds = [
+            ("instances", status.instances), ("series", status.series), ("stacks", status.stacks),
+            ("jobs", status.jobs),
+            ("deliveries", status.deliveries),
+        ]
+        let rows = kinds.flatMap { kind, counts in
+            counts.enumerated().map { index, count in
+                [index == 0 ? kind : "", count.state, String(count.count), count.oldest.map(age) ?? ""]
+            }
+        }
+        var parts: [ReportPart] = [
+            .line(status.node.map { "node: running (\($0))" } ?? "node: not running"),
+            .line(
+                "spool: \(Shown.bytes(status.freeSpace)) free, \(Shown.bytes(status.minimumFree)) of it kept free; "
+                    + "database \(Shown.bytes(status.databaseSize))"),
+            .line("audit trail: \(Shown.count(Int(status.auditRecords), "record")), head \(status.auditHead)"),
+            .line(""),
+            .table(
+                TextTable([.init(""), .init("state"), .init("count", isNumber: true), .init("oldest")], rows: rows)),
+        ]
+        if count(status.jobs, "dead") + count(status.deliveries, "dead") > 0 {
+            parts.append(.line(""))
+            parts.append(
+                .line("Dead jobs or deliveries: 'kontur jobs list --dead' says why, 'kontur jobs retry' revives them."))
+        }
+        return parts
+    }
+
+    private func count(_ counts: [NodeStatus.Count], _ state: String) -> Int {
+        counts.first { $0.state == state }?.count ?? 0
+    }
+
+    private func age(_ date: Date) -> String { Shown.age(.seconds(now.timeIntervalSince(date))) }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Routing
+import Yams
+
+/// Reads `routes:`.
+enum RouteReader {
+    static func routes(
+        _ node: ConfigurationNode?, peers: [PeerReader.Named], segmenters: [String]
+    ) -> [Route] {
+        var names: [String] = []
+        var routes: [Route] = []
+        for element in node?.elements(expecting: "routes with name, when, segmenter and sendTo") ?? [] {
+            let section = element.section(["name", "when", "segmenter", "sendTo", "gaps", "type"])
+            let name = section.required("name", "the audit trail names the route by it")?.name
+            if let name, names.contains(name) { section["name"]?.complain("a route of this name stands above") }
+            name.map { names.append($0) }
+            let when = section.required("when", "conditions such as {modality: [MR]}").map(conditions) ?? []
+            let segmenter = section.required("segmenter", "one of \(segmenters.joined(separator: ", "))")?
+                .value(expecting: "a segmenter: \(segmenters.alternatives)") { segmenters.contains($0) ? $0 : nil }
+            let sendTo =
+                section.required("sendTo", "a list of peers; [] keeps the result in the spool")
+                .map { receivers($0, peers: peers) } ?? []
+            let gaps =
+                section["gaps"]?.value(expecting: "refuse or mark") { VolumeAssembly.Gaps(rawValue: $0) } ?? .refuse
+            let type = section["type"]?.word(SegmentationType.self) ?? .binary
+            guard let name, let segmenter else { continue }
+            routes.append(
+                Route(name: name, when: when, segmenter: segmenter, sendTo: sendTo, gaps: gaps, type: type))
+        }
+        return routes
+    }
+
+    private static func receivers(_ node: ConfigurationNode, peers: [PeerReader.Named]) -> [String] {
+        var names: [String] = []
+        for element in node.elements(expecting: "names of peers") {
+            guard let name = element.text(expecting: "the name of a peer") else { continue }
+            guard let named = peers.first(where: { $0.peer.name == name }) else {
+                element.complain(unknownPeer(name, peers.map(\.peer.name)))
+                continue
+            }
+            if names.contains(name) { element.complain("'\(name)' stands here twice") }
+            if named.isComplete, !named.peer.isCallable {
+                element.complain("peer '\(name)' has no 'host' and 'port', so nothing can be sent to it")
+            }
+            names.append(name)
+        }
+        return names
+    }
+
+    private static func unknownPeer(_ name: String, _ known: [String]) -> String {
+        if known.isEmpty { return "unknown peer '\(name)'; there are no peers: name it under 'peers'" }
+        if let nearest = Spelling.nearest(to: name, among: known) {
+            return "unknown peer '\(name)'; did you mean '\(nearest)'?"
+        }
+        return "unknown peer '\(name)'; known are \(known.joined(separator: ", "))"
+    }
+
+    // MARK: conditions
+
+    private static func conditions(_ node: ConfigurationNode) -> [ConditionSet] {
+        do {
+            return try ConditionSet.alternatives(node.node.conditionValue)
+        } catch {
+            for problem in error.problems { node.complain(about: problem) }
+            return []
+        }
+    }
+}
+
+extension Node {
+    /// The same tree in Routing's words.
+    fileprivate var conditionValue: ConditionValue {
+        switch self {
+        case .scalar(let scalar):
+            scalar.style == .plain && ["", "~", "null"].contains(scalar.string) ? .empty : .text(scalar.string)
+        case .sequence(let sequence): .list(sequence.map(\.conditionValue))
+        case .mapping(let mapping): .map(mapping.map { .init($0.key.scalar?.string ?? "?", $0.value.conditionValue) })
+        case .alias: .empty
+        }
+    }
+}
+
+extension ConfigurationNode {
+    /// Finds the place that a condition's problem is about by its path.
+    fileprivate func complain(about problem: ConditionProblem) {
+        var place = self
+        for (depth, step) in problem.path.enumerated() {
+            switch (step, place.node) {
+            case (.key(let name), .mapping(let mapping)):
+                let isKey = problem.isAboutKey && depth == problem.path.count - 1
+                guard let entry = mapping.first(where: { $0.key.scalar?.string == name }) else { break }
+                place = place.child(isKey ? entry.key : entry.value, name)
+            case (.index(let index), .sequence(let sequence)) where sequence.indices.contains(index):
+                place = ConfigurationNode(node: sequence[index], path: "\(place.path)[\(index)]", problems: problems)
+            default: break
+            }
+        }
+        place.complain(problem.reason)
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Foundation
+import Imaging
+import Routing
+import Segmentation
+import Supervision
+
+/// Segments stacks one after the other, and puts what comes of it into a folder.
+struct OfflineSegmentation {
+    enum Choice {
+        /// The first route whose conditions hold.
+        case byConditions([Route])
+        /// This one for every stack.
+        case forced(Route)
+    }
+
+    let study: OfflineStudy
+    let folder: URL
+    let viewerProfile: ViewerProfile.Name
+    let pool: WorkerPool
+    let progress: ProgressLine
+
+    /// - Parameter number: of the stack, from 1: it names the files.
+    func segment(_ stack: Stack, number: Int, choice: Choice) async -> SegmentReport.StackLine {
+        var line = SegmentReport.StackLine(
+            seriesInstanceUID: stack.seriesInstanceUID, key: stack.key, modality: stack.instances[0].modality,
+            instances: stack.instances.count, outcome: .failed)
+        guard let route = route(for: stack, choice, &line) else { return line }
+        line.route = route.name.isEmpty ? nil : route.name
+        line.segmenter = route.segmenter
+        guard let segmenter = Segmenters.all.first(where: { $0.name == route.segmenter }) else {
+            preconditionFailure("routes and options name known segmenters only")
+        }
+        switch stack.fit(for: segmenter, gaps: route.gaps) {
+        case .unfit(let reason):
+            line.outcome = .unfit
+            line.reason = reason
+        case .fit(let order, let notes):
+            line.notes = notes
+            let sources = order.map { stack.instances[$0] }
+            await run(sources, segmenter, route, name: "\(number)-\(segmenter.name)", &line)
+        }
+        return line
+    }
+
+    private func route(for stack: Stack, _ choice: Choice, _ line: inout SegmentReport.StackLine) -> Route? {
+        switch choice {
+        case .forced(let route): return route
+        case .byConditions(let routes):
+            let decision = RouteDecision(StackFacts(stack), routes: routes)
+            switch decision.outcome {
+            case .routed(let name): return routes.first { $0.name == name }
+            case .unmatched:
+                line.outcome = .unmatched
+                line.reason = "no route takes it; --segmenter NAME does it all the same"
+            case .undetermined:
+                line.outcome = .undetermined
+                line.reason = "\(decision.summary); --segmenter NAME does it all the same"
+            }
+            return nil
+        }
+    }
+
+    private func run(
+        _ sources: [InstanceHeader], _ segmenter: SegmenterDescriptor, _ route: Route, name: String,
+        _ line: inout SegmentReport.StackLine
+    ) async {
+        let request = request(sources, segmenter, route, name: name)
+        let clock = ContinuousClock()
+        let start = clock.now
+        let result: WorkResult
+        do {
+            let progress = progress
+            result = try await pool.perform(.segment(request: request)) { step in
+                progress.show("\(name): \(step.phase.rawValue) \(step.done) of \(step.total)")
+            }
+        } catch {
+            line.reason = "\(error)"
+            return
+        }
+        progress.clear()
+        line.seconds = (clock.now - start) / .seconds(1)
+        switch result {
+        case .response(.segmented(let outcome)): accept(outcome, name: name, &line)
+        case .response(.unfit(let reason)):
+            line.outcome = .unfit
+            line.reason = reason
+        case let other: line.reason = WorkFailure(other).reason
+        }
+    }
+
+    private func accept(_ outcome: SegmentOutcome, name: String, _ line: inout SegmentReport.StackLine) {
+        line.frames = outcome.frames
+        line.foundFrames = outcome.foundFrames.count
+        line.confidence = outcome.confidence.value
+        line.overlays = outcome.overlays.sorted()
+        line.notes += outcome.notes.filter { !line.notes.contains($0) }
+        guard let output = outcome.outputs.first else {
+            line.outcome = .nothingFound
+            return
+        }
+        let path = folder.appendingPathComponent("\(name).dcm").path
+        guard rename(output.path, path) == 0 else {
+            line.reason = "the SEG cannot be put at \(path): \(String(cString: strerror(errno)))"
+            return
+        }
+        line.outcome = .segmented
+        line.segmentation = path
+        line.sopInstanceUID = output.sopInstanceUID
+    }
+
+    // MARK: the request
+
+    private func request(
+        _ sources: [InstanceHeader], _ segmenter: SegmenterDescriptor, _ route: Route, name: String
+    ) -> SegmentRequest {
+        let run = UUID().uuidString.lowercased()
+        let root = Self.commonFolder(of: sources.compactMap { study.paths[$0.sopInstanceUID] })
+        let now = Date()
+        let created = Int64(now.timeIntervalSince1970)
+        // The date is in the object, so it is in its UID too: here nothing is stored from one run to the next.
+        let identity =
+            [
+                "kontur segment", segmenter.name, segmenter.version, segmenter.weightsHash, route.type.rawValue,
+                route.gaps.rawValue, viewerProfile.rawValue, String(created),
+            ] + sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()
+        let description = SegmentationDescription(
+            sopInstanceUID: DerivedUID.make(["instance"] + identity),
+            seriesInstanceUID: DerivedUID.make(["series"] + identity), created: created,
+            localOffsetFromUTC: TimeZone.current.secondsFromGMT(for: now), type: route.type,
+            viewerProfile: viewerProfile, segmenter: segmenter, softwareVersion: KonturCommand.version)
+        let written = folder.appendingPathComponent(".kontur-\(run).dcm").path
+        return SegmentRequest(
+            run: run, folder: root,
+            sources: sources.compactMap { source in
+                study.paths[source.sopInstanceUID].map { path in
+                    SegmentRequest.Source(
+                        path: String(path.dropFirst(root.count).drop { $0 == "/" }),
+                        sopInstanceUID: source.sopInstanceUID)
+                }
+            },
+            segmenter: segmenter, gaps: route.gaps,
+            outputs: [SegmentRequest.Output(path: written, description: description)],
+            overlayFolder: folder.appendingPathComponent("\(name)-overlays").path)
+    }
+
+    /// The deepest folder that all of these absolute paths lie in: requests name files below it, to stay short.
+    static func commonFolder(of paths: [String]) -> String {
+        var common = paths.first.map(folders) ?? []
+        for path in paths.dropFirst() { common = zip(common, folders(path)).prefix { $0 == $1 }.map(\.0) }
+        return "/" + common.joined(separator: "/")
+    }
+
+    private static func folders(_ path: String) -> [Substring] { Array(path.split(separator: "/").dropLast()) }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Foundation
+import Logging
+import Routing
+import Supervision
+
+/// What became of a file that is in no stack.
+struct FileOutcome: Encodable, Sendable {
+    enum Kind: String, Encodable {
+        /// It cannot be read; `reason` says why.
+        case quarantined
+        /// It holds no image to segment.
+        case notAnImage
+        /// Kontur made it.
+        case own
+        /// Another file holds the same instance.
+        case duplicate
+    }
+
+    var path: String
+    var outcome: Kind
+    var reason: String
+}
+
+/// The stacks in files, read without a node: by a worker, because files may be hostile.
+struct OfflineStudy {
+    var stacks: [Stack] = []
+    var files: [FileOutcome] = []
+    /// Absolute, by SOP Instance UID.
+    private(set) var paths: [String: String] = [:]
+    private(set) var imageDigests: [String: String] = [:]
+
+    /// - Parameter paths: files and folders, as the command line names them.
+    init(reading paths: [String], with pool: WorkerPool, progress: ProgressLine) async {
+        let collection = FileCollection(paths: paths)
+        files = collection.refused.map { FileOutcome(path: $0.path, outcome: .quarantined, reason: $0.reason) }
+        var headers: [InstanceHeader] = []
+        for (index, file) in collection.files.enumerated() {
+            progress.show("reading \(index + 1) of \(collection.files.count) files")
+            let absolute = URL(fileURLWithPath: file).standardizedFileURL.path
+            switch await Self.index(absolute, with: pool) {
+            case .success(let header): take(header, file: file, absolute: absolute, into: &headers)
+            case .failure(let refusal):
+                files.append(FileOutcome(path: file, outcome: .quarantined, reason: refusal.reason))
+            }
+        }
+        progress.clear()
+        stacks = Stack.stacks(of: headers)
+    }
+
+    private mutating func take(
+        _ header: InstanceHeader, file: String, absolute: String, into headers: inout [InstanceHeader]
+    ) {
+        if header.namesKontur {
+            files.append(FileOutcome(path: file, outcome: .own, reason: "made by Kontur: never segmented"))
+        } else if case .notAnImage(let reason) = header.kind {
+            files.append(FileOutcome(path: file, outcome: .notAnImage, reason: reason))
+        } else if let first = paths[header.sopInstanceUID] {
+            let same = imageDigests[header.sopInstanceUID] == header.imageDigest ? "the same" : "another"
+            files.append(
+                FileOutcome(
+                    path: file, outcome: .duplicate,
+                    reason:
+                        "\(same) image with the SOP Instance UID of \(URL(fileURLWithPath: first).lastPathComponent)"))
+        } else {
+            paths[header.sopInstanceUID] = absolute
+            imageDigests[header.sopInstanceUID] = header.imageDigest
+            headers.append(header)
+        }
+    }
+
+    private static func index(_ path: String, with pool: WorkerPool) async -> Result<InstanceHeader, WorkFailure> {
+        do {
+            switch try await pool.perform(.index(request: IndexRequest(path: path))) {
+            case .response(.indexed(let header)): return .success(header)
+            case let other: return .failure(WorkFailure(other))
+            }
+        } catch {
+            return .failure(WorkFailure(reason: "\(error)"))
+        }
+    }
+}
+
+/// A result that is not the one hoped for, in words.
+struct WorkFailure: Error {
+    var reason: String
+
+    init(reason: String) { self.reason = reason }
+
+    init(_ result: WorkResult) {
+        switch result {
+        case .response(.quarantine(let reason)), .response(.unfit(let reason)), .response(.failed(let reason)),
+            .response(.hindered(let reason)):
+            self.reason = reason
+        case .response(.indexed), .response(.segmented): reason = "the worker answered another question"
+        case .workerDied(let death): reason = "\(death)"
+        case .overran(let overrun): reason = "the worker used too much \(overrun.inWords) and was stopped"
+        case .notStarted(let error): reason = "no worker could be started: \(error)"
+        case .stopped: reason = "stopped"
+        }
+    }
+}
+
+extension Overrun {
+    var inWords: String {
+        switch self {
+        case .memory: "memory"
+        case .silence: "time without a sign of life"
+        case .processorTime: "processor time"
+        }
+    }
+}
+
+extension WorkerPool {
+    /// The workers of one command, which ends with it.
+    static func forCommand() -> WorkerPool {
+        let logger = Logger(label: "kontur") { LogfmtHandler(label: $0, level: .error) }
+        return WorkerPool(
+            configuration: WorkerPoolConfiguration(executable: WorkerPoolConfiguration.ownExecutable), logger: logger)
+    }
+}
