@@ -65,7 +65,7 @@ final class StorageReception {
         var incoming = begin(instance)
         try association.receiveDataSet { bytes in
             guard case .success(let file) = incoming else { return }
-            do {
+            do throws(SpoolError) {
                 try file.append(bytes)
             } catch {
                 file.discard()

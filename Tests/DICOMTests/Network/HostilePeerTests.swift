@@ -2,6 +2,7 @@
 
 import DICOM
 import Foundation
+import TestSupport
 import Testing
 
 /// What strangers and broken peers send over raw sockets: each gets its answer, and the node answers C-ECHO within a
@@ -36,7 +37,7 @@ import Testing
     @Test func `20,000 nested sequences in a command get A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             var command = CommandSetTests.request(CommandField.storeRequest)
             for _ in 0..<20_000 {
                 command += CommandSetTests.element(0x0901, [], length: 0xFFFF_FFFF)
@@ -56,7 +57,7 @@ import Testing
     @Test func `an endless command gets A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             while client.send(RawClient.data([UInt8](repeating: 0, count: 1000), command: true, last: false)) {}
             return client.receive()
         }
@@ -66,7 +67,7 @@ import Testing
     @Test func `empty fragments without end get A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             client.send(RawClient.data([], command: true, last: false))
             return client.receive()
         }
@@ -77,7 +78,7 @@ import Testing
     func `a PDU longer than agreed, or without room for what is in it, gets A-ABORT`(length: UInt32) async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             client.send(RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true, pduLength: length))
             return client.receive()
         }
@@ -92,7 +93,7 @@ import Testing
     func `a PDV that is longer than its PDU or shorter than its header gets A-ABORT`(length: UInt32) async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             client.send(RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true, pdvLength: length))
             return client.receive()
         }
@@ -102,7 +103,7 @@ import Testing
     @Test func `a data set on another context than its command gets A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             client.send(RawClient.data(RawClient.store(), command: true, last: true))
             client.send(RawClient.data([1, 2], context: 3, command: false, last: true))
             return client.receive()
@@ -114,7 +115,7 @@ import Testing
     func `a PDU that has no place in data transfer gets A-ABORT`(type: UInt8) async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             client.send([type, 0, 0, 0, 0, 4, 0, 0, 0, 0])
             return client.receive()
         }
@@ -124,7 +125,7 @@ import Testing
     @Test func `an unknown type of PDU gets A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             client.send([9, 0, 0, 0, 0, 0])
             return client.receive()
         }
@@ -134,7 +135,7 @@ import Testing
     @Test func `a response that nobody asked for gets A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             client.send(RawClient.data(CommandSetTests.echoResponse, context: 3, command: true, last: true))
             return client.receive()
         }
@@ -171,7 +172,7 @@ import Testing
     @Test func `N-ACTION is answered 0211 and the association goes on`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             let action = CommandSetTests.request(0x0130, dataSetType: 0)
             client.send(RawClient.data(action, command: true, last: true))
             client.send(RawClient.data([1, 2, 3, 4], command: false, last: true))
@@ -189,7 +190,7 @@ import Testing
     @Test func `C-CANCEL is not answered`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             let cancel =
                 CommandSetTests.element(0x0100, [0xFF, 0x0F]) + CommandSetTests.element(0x0120, [1, 0])
                 + CommandSetTests.element(0x0800, [1, 1])
@@ -207,7 +208,7 @@ import Testing
     @Test func `fragments of a byte, several in a PDU, make a message`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate() else { return .nothing }
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
             var values: [UInt8] = []
             for (index, byte) in CommandSetTests.echo.enumerated() {
                 values += [0, 0, 0, 3, 3, index == CommandSetTests.echo.count - 1 ? 3 : 1, byte]
@@ -275,7 +276,9 @@ import Testing
             let port = node.port
             let answer = try await DedicatedThread.run(name: "test-idle") {
                 let client = RawClient(port: port)
-                guard client.associate() else { return RawClient.Answer.nothing }
+                guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else {
+                    return RawClient.Answer.nothing
+                }
                 return client.receive()
             }
             #expect(answer == .closed)

@@ -2,6 +2,7 @@
 
 import DICOM
 import Foundation
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct StorageSenderTests {
