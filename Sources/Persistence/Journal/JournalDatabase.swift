@@ -42,7 +42,8 @@ enum JournalDatabase {
         configuration.maximumReaderCount = 4
         configuration.label = "kontur"
         configuration.prepareDatabase { db in
-            try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
+            // Readers cannot set it, and need not.
+            if !db.configuration.readonly { try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL") }
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
             try db.execute(sql: "PRAGMA trusted_schema = OFF")
         }
