@@ -60,10 +60,10 @@ class Copy:
             self.node.configuration = keep
 
 
-def changed(value, source):
-    """The value with one byte of it changed."""
+def changed(value, kind, source):
+    """The value of a column of this type with one byte of it changed; something where there was nothing."""
     if value is None:
-        return "x"
+        return "x" if kind == "TEXT" else 1
     if isinstance(value, int):
         return value ^ 1
     if isinstance(value, float):
@@ -90,7 +90,8 @@ def main():
             node.stop()
             copy = Copy(node, f"{scratch}/copy")
             numbers = [row[0] for row in copy.database.execute("SELECT number FROM audit ORDER BY number")]
-            columns = [row[1] for row in copy.database.execute("PRAGMA table_info(audit)")]
+            kinds = {row[1]: row[2] for row in copy.database.execute("PRAGMA table_info(audit)")}
+            columns = list(kinds)
             status, words = copy.verify()
             report.expect(status == 0, f"the untouched trail: {words}")
             report.line(words.strip())
@@ -100,7 +101,7 @@ def main():
                 for number in [1] + source.sample(numbers[1:], SAMPLES):
                     before = copy.database.execute(
                         f"SELECT {column} FROM audit WHERE number = ?", (number,)).fetchone()[0]
-                    after = changed(before, source) if column != "number" else max(numbers) + 1000
+                    after = changed(before, kinds[column], source) if column != "number" else max(numbers) + 1000
                     copy.database.execute(f"UPDATE audit SET {column} = ? WHERE number = ?", (after, number))
                     status, words = copy.verify()
                     report.expect(status == 1, f"{column} of record {number} changed: not noticed")
