@@ -53,7 +53,7 @@ public struct NodeSettings: Sendable {
 public final class Node: Service {
     private let services: [any Service]
     private let pool: WorkerPool
-    private let journal: Journal
+    package let journal: Journal
     private let listener: Listener
     private let settings: NodeSettings
     private let logger: Logger

@@ -14,7 +14,8 @@ struct Perseverance: Sendable {
     /// Raised when the service shall end: waiting is over then.
     let isStopping: @Sendable () -> Bool
 
-    func read<Result: Sendable>(_ body: @escaping @Sendable (ReadTransaction) throws -> Result) async throws -> Result? {
+    func read<Result: Sendable>(_ body: @escaping @Sendable (ReadTransaction) throws -> Result) async throws -> Result?
+    {
         let journal = journal
         return try await insist { try journal.read(body) }
     }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
+
 /// What one worker may use before it is killed, and when it is replaced without blame.
 ///
 /// Memory is resident memory, watched from outside: under an address-space limit OpenBLAS retries `mmap` for ever.
@@ -28,7 +30,8 @@ public struct WorkerLimits: Sendable, Hashable {
         memory: 3 << 30, silence: .seconds(60), processorTime: .seconds(60), memoryMark: 256 << 20)
     /// Segmenting a stack: a progress line is due with every frame or slice.
     public static let segment = WorkerLimits(
-        memory: 6 << 30, silence: .seconds(300), processorTime: .seconds(4 * 3600), memoryMark: 1536 << 20)
+        memory: min(6 << 30, Int(ProcessInfo.processInfo.physicalMemory / 4 * 3)),
+        silence: .seconds(300), processorTime: .seconds(4 * 3600), memoryMark: 1536 << 20)
 }
 
 /// What a request used more of than it may.

@@ -39,7 +39,8 @@ final class WorkerStation {
             return .notStarted(error)
         }
         let conversation = WorkerConversation(process: process, print: print)
-        let result = conversation.ask(item, watch: WorkerWatch(limits: limits, now: monotonicNow()), isStopped: isStopped)
+        let result = conversation.ask(
+            item, watch: WorkerWatch(limits: limits, now: monotonicNow()), isStopped: isStopped)
         served += 1
         if case .response = result {
             retireIfDue(process)

@@ -38,7 +38,8 @@ struct SegmentHandler: RequestHandler {
         guard let here = Segmenters.all.first(where: { $0.name == wanted.name }),
             here.version == wanted.version, here.weightsHash == wanted.weightsHash
         else {
-            throw Refusal.failed("\(wanted.name) \(wanted.version) with the weights asked for is not in this executable")
+            throw Refusal.failed(
+                "\(wanted.name) \(wanted.version) with the weights asked for is not in this executable")
         }
         if let loaded, loaded.descriptor.name == wanted.name { return loaded }
         let segmenter = try Segmenters.make(wanted.name, threads: threads)

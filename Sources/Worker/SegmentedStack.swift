@@ -20,6 +20,31 @@ struct SegmentedStack {
 extension SegmentRequest {
     var needsProbabilities: Bool { outputs.contains { $0.description.type == .fractional } }
 
+    /// Frames of one instance: hours of video.
+    private static let frameLimit = 100_000
+
+    /// Splits a source into parts of at most `samples` samples, every frame number named.
+    func parts(of source: Source, samples: Int) throws -> [Source] {
+        let header: InstanceHeader
+        do {
+            header = try InstanceHeader.read(path: "\(folder)/\(source.path)")
+        } catch .cannotOpen(let reason) {
+            throw Refusal.hindered("\(DataSetError.cannotOpen(reason: reason))")
+        } catch {
+            throw Refusal.failed("could not read instance \(source.sopInstanceUID): \(error)")
+        }
+        guard header.numberOfFrames <= Self.frameLimit else {
+            throw Refusal.unfit("an instance of \(header.numberOfFrames) frames, at most \(Self.frameLimit) are taken")
+        }
+        let numbers = source.frameNumbers ?? Array(1...max(1, header.numberOfFrames))
+        let count = max(1, samples / max(1, header.rows * header.columns * header.samplesPerPixel))
+        return stride(from: 0, to: numbers.count, by: count).map { start in
+            var part = source
+            part.frameNumbers = Array(numbers[start..<min(start + count, numbers.count)])
+            return part
+        }
+    }
+
     /// Decodes one source.
     func decode(_ source: Source) throws -> DecodedInstance {
         do {
@@ -32,6 +57,21 @@ extension SegmentRequest {
             default: throw Refusal.failed("could not decode instance \(source.sopInstanceUID): \(error)")
             }
         }
+    }
+
+    /// Writes the overlay of one frame, if overlays are asked for and something was found.
+    ///
+    /// - Returns: its path, or nothing.
+    func overlay(_ frame: Frame, mask: Mask, index: Int) throws -> [String] {
+        guard let overlayFolder, !mask.isEmpty else { return [] }
+        let path = "\(overlayFolder)/\(String(format: "%04d", index + 1)).png"
+        do {
+            try FileManager.default.createDirectory(atPath: overlayFolder, withIntermediateDirectories: true)
+            try Overlay.picture(of: frame, mask: mask, color: segmenter.recommendedDisplayColor).writePNG(to: path)
+        } catch {
+            throw Refusal.hindered("could not write an overlay: \(error)")
+        }
+        return [path]
     }
 }
 
@@ -46,14 +86,18 @@ enum FrameStack {
         var stack = SegmentedStack()
         var batches: [(Confidence, weight: Double)] = []
         var batch: [Frame] = []
-        // The total is known for certain only at the end: multi-frame sources without a list of frames say so when read.
-        var total = request.sources.reduce(0) { $0 + ($1.frameNumbers?.count ?? 1) }
+        // Multi-frame instances may not fit into memory as a whole: they are read part by part.
+        let parts = try request.sources.flatMap { try request.parts(of: $0, samples: batchSamples) }
+        let total = parts.reduce(0) { $0 + ($1.frameNumbers?.count ?? 0) }
 
         func flush() throws {
             guard !batch.isEmpty else { return }
             let before = stack.masks.count
             let result = try segmenter.segment(.frames(batch)) { done, _ in
                 progress(WorkProgress(phase: .segmenting, done: min(before + done, total), total: total))
+            }
+            for (index, frame) in batch.enumerated() {
+                stack.overlays += try request.overlay(frame, mask: result.masks[index], index: before + index)
             }
             stack.masks += result.masks
             if request.needsProbabilities { stack.probabilities += result.probabilities }
@@ -64,10 +108,8 @@ enum FrameStack {
             batch = []
         }
 
-        for source in request.sources {
-            let instance = try request.decode(source)
-            total += instance.frames.count - (source.frameNumbers?.count ?? 1)
-            for frame in instance.frames {
+        for part in parts {
+            for frame in try request.decode(part).frames {
                 let samples = batch.reduce(frame.samples.count) { $0 + $1.samples.count }
                 if samples > batchSamples { try flush() }
                 batch.append(frame)
@@ -102,7 +144,8 @@ enum VolumeStack {
         for (index, source) in request.sources.enumerated() {
             let instance = try request.decode(source)
             guard instance.frames.count == 1, let frame = instance.frames.first else {
-                throw Refusal.unfit("a volume is made of single-frame instances, one has \(instance.frames.count) frames")
+                throw Refusal.unfit(
+                    "a volume is made of single-frame instances, one has \(instance.frames.count) frames")
             }
             guard frame.channels == 1 else { throw Refusal.unfit("a volume is made of grey images, one has colour") }
             guard let plane = instance.header.plane else {
@@ -132,6 +175,9 @@ enum VolumeStack {
         stack.confidence = result.confidence
         stack.notes = result.notes
         if let problem = assembly.order.problem { stack.notes.append("taken as evenly spaced although \(problem)") }
+        for (index, frame) in frames.enumerated() {
+            stack.overlays += try request.overlay(frame, mask: stack.masks[index], index: index)
+        }
         return stack
     }
 }

@@ -91,7 +91,8 @@ import Testing
     }
 
     @Test func `a crash is told with its signal and the next request gets a new worker`() async throws {
-        let script = "read line; if [ ! -e \"$0.once\" ]; then touch \"$0.once\"; kill -SEGV $$; fi; echo '\(Self.answer)'; read line"
+        let script =
+            "read line; if [ ! -e \"$0.once\" ]; then touch \"$0.once\"; kill -SEGV $$; fi; echo '\(Self.answer)'; read line"
         try await withPool(script) { pool, folder in
             #expect(death(try await ask(pool, request)) == .signalled(SIGSEGV))
             #expect(isAnswer(try await ask(pool, request)))

@@ -72,7 +72,9 @@ package final class Assembler: Service {
         var last: SeriesID?
         while true {
             let after = last
-            guard let page = try await perseverance.read({ try $0.openSeries(after: after) }), !page.isEmpty else { return }
+            guard let page = try await perseverance.read({ try $0.openSeries(after: after) }), !page.isEmpty else {
+                return
+            }
             board.update { assembly, now in
                 for series in page {
                     assembly.found(series.id, modality: series.modality, revision: series.revision, now: now)
@@ -92,11 +94,15 @@ package final class Assembler: Service {
             }
             for series in actions.close {
                 guard !stop.isSet else { return }
-                let isClosed = try await closer.close(series)
-                if isClosed {
-                    board.update { assembly, _ in assembly.closed(series) }
+                do {
+                    guard try await closer.close(series) else { continue }
                     onQueued()
+                } catch {
+                    // It stays open in the journal, and the next start tries again; the others shall not wait for it.
+                    logger.error(
+                        "series not closed", metadata: ["series.id": "\(series.rawValue)", "error": "\(error)"])
                 }
+                board.update { assembly, _ in assembly.closed(series) }
             }
             if !actions.close.isEmpty {
                 // Of those that took another instance meanwhile the board hears in a moment.

@@ -10,7 +10,9 @@ import Synchronization
 /// Has every acknowledged instance read by the index worker, in the order of receipt, and records what it is.
 final class Indexer: Sendable {
     /// Results that share one transaction.
-    private static let batch = 32
+    private static let batch = 64
+    /// How long results wait for company when there are few: a transaction for each would cost the listener its disk.
+    private static let company: Duration = .milliseconds(150)
     /// Deaths of workers after which a file is quarantined: by its own doing, or killed from outside, which says little.
     private static let deaths = 3
     private static let deathsFromOutside = 20
@@ -57,8 +59,16 @@ final class Indexer: Sendable {
                 guard let finding = try await index(instance) else { return }
                 findings.append(finding)
             }
-            try await record(findings)
+            do {
+                try await record(findings)
+            } catch {
+                // They stay received in the journal, and the next start tries again; the others shall not wait for them.
+                logger.error(
+                    "instances not indexed", metadata: ["instances": "\(findings.count)", "error": "\(error)"])
+                board.update { assembly, _ in for finding in findings { assembly.settled(finding.id) } }
+            }
             board.somethingChanged.raise()
+            if next.count < Self.batch { try? await Task.sleep(for: Self.company) }
         }
     }
 

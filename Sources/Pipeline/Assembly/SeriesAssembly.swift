@@ -38,6 +38,10 @@ package struct SeriesAssembly: Sendable {
         var patientUntil: Duration { first + .seconds(waiting.waitAtMostSeconds) }
     }
 
+    /// Instances are noticed a moment after they were acknowledged: one noticed within this time after the quiet time may
+    /// have come before its end, so it is waited for too.
+    private static let notice: Duration = .seconds(2)
+
     private let configuration: SeriesConfiguration
     private var series: [SeriesID: OpenSeries] = [:]
     private var unindexed: [InstanceID: Receipt] = [:]
@@ -96,7 +100,7 @@ package struct SeriesAssembly: Sendable {
         for (id, state) in series {
             if now < state.quietAt {
                 wake(at: state.quietAt)
-            } else if let oldestUnindexed, oldestUnindexed <= state.quietAt {
+            } else if let oldestUnindexed, oldestUnindexed <= state.quietAt + Self.notice {
                 continue
             } else if now < state.patientUntil, isAnyOpen(state.associations) {
                 wake(at: state.patientUntil)

@@ -25,7 +25,9 @@ package struct DispatchSchedule: Sendable {
     /// The jobs to start, oldest first, as many as there is room for, and when to look again.
     ///
     /// - Parameter queued: all that are queued, with the attempts charged so far.
-    package mutating func start(_ queued: [(id: JobID, attempts: Int)], now: Duration) -> (start: [JobID], next: Duration?) {
+    package mutating func start(_ queued: [(id: JobID, attempts: Int)], now: Duration) -> (
+        start: [JobID], next: Duration?
+    ) {
         let ids = Set(queued.map(\.id))
         setbacks = setbacks.filter { ids.contains($0.key) || running.contains($0.key) }
         var start: [JobID] = []

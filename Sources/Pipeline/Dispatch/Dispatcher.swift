@@ -31,7 +31,7 @@ package final class Dispatcher: Service {
     /// - Parameter onDone: told when a job has left objects to be sent.
     package init(
         journal: Journal, pool: WorkerPool, clock: NodeClock, logger: Logger, softwareVersion: String,
-        onDone: @escaping @Sendable () -> Void
+        backoff: Backoff = .job, onDone: @escaping @Sendable () -> Void
     ) {
         let stop = StopFlag()
         self.stop = stop
@@ -43,7 +43,7 @@ package final class Dispatcher: Service {
         runner = JobRunner(
             pool: pool, perseverance: perseverance, spool: journal.spool, clock: clock, logger: logger,
             softwareVersion: softwareVersion)
-        schedule = Mutex(DispatchSchedule(capacity: pool.capacity(.segment)))
+        schedule = Mutex(DispatchSchedule(capacity: pool.capacity(.segment), backoff: backoff))
     }
 
     /// Tells that there may be jobs; from any thread.
@@ -60,7 +60,7 @@ package final class Dispatcher: Service {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 while !stop.isSet, !Task.isCancelled {
                     let (jobs, next) = try await due()
-                    for job in jobs { group.addTask { try await self.run(job) } }
+                    for job in jobs { group.addTask { await self.run(job) } }
                     await somethingChanged.wait(atMost: min(next ?? Self.polling, Self.polling))
                 }
                 // Runs end by the stop they were told below.
@@ -91,11 +91,18 @@ package final class Dispatcher: Service {
         return (queued.filter { starting.contains($0.id) }, next.map { $0 - now })
     }
 
-    private func run(_ job: Job) async throws {
+    private func run(_ job: Job) async {
         let stopRun = Signal()
         stops.withLock { $0[job.id] = stopRun }
         if stop.isSet { stopRun.raise() }
-        let end = try await runner.run(job, until: stopRun)
+        let end: JobRunner.End
+        do {
+            end = try await runner.run(job, until: stopRun)
+        } catch {
+            // It is rescued at the next start.
+            logger.error("job lost", metadata: ["job.id": "\(job.id.rawValue)", "error": "\(error)"])
+            end = .ended
+        }
         stops.withLock { $0[job.id] = nil }
         let (now, chance) = (clock.monotonic(), clock.chance())
         schedule.withLock { schedule in

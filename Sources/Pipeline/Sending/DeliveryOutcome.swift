@@ -27,7 +27,8 @@ package enum DeliveryOutcome: Sendable, Hashable {
         case 0x0122: self = .dead(reason: "the peer does not support the SOP class (status \(code))")
         case 0x0124: self = .dead(reason: "the peer does not let us store (status \(code))")
         // PS3.4 B.2.3 Error: Data Set does not match SOP Class; Error: Cannot understand.
-        case 0xA900...0xA9FF: self = .dead(reason: "the peer says the object does not fit its SOP class (status \(code))")
+        case 0xA900...0xA9FF:
+            self = .dead(reason: "the peer says the object does not fit its SOP class (status \(code))")
         case 0xC000...0xCFFF: self = .dead(reason: "the peer cannot understand the object (status \(code))")
         // Other warnings say that it was stored; of any other failure nothing is known, so it is tried again.
         case 0xB000...0xBFFF: self = .sent(status: status.rawValue)

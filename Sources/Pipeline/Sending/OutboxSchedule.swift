@@ -77,7 +77,9 @@ package struct OutboxSchedule: Sendable {
     ///
     /// - Parameter pending: all of them.
     /// - Returns: `next`, when something will be due.
-    package mutating func begin(_ pending: [Pending], now: Duration) -> (sessions: [String: [DeliveryID]], next: Duration?) {
+    package mutating func begin(_ pending: [Pending], now: Duration) -> (
+        sessions: [String: [DeliveryID]], next: Duration?
+    ) {
         let ids = Set(pending.map(\.id))
         memory = memory.filter { ids.contains($0.key) }
         for delivery in pending {
@@ -104,7 +106,9 @@ package struct OutboxSchedule: Sendable {
     }
 
     /// One delivery was offered.
-    package mutating func offered(_ delivery: Pending, _ outcome: DeliveryOutcome, now: Duration, chance: Double) -> Change {
+    package mutating func offered(_ delivery: Pending, _ outcome: DeliveryOutcome, now: Duration, chance: Double)
+        -> Change
+    {
         switch outcome {
         case .sent(let status):
             memory[delivery.id] = nil

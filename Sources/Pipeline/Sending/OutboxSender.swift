@@ -82,8 +82,12 @@ package final class OutboxSender: Service {
             if stop.isSet { interruption.stop() }
             let session = PeerSession(sender: sender, peer: peer, interruption: interruption)
             do {
-                (end, at) = try await DedicatedThread.run(name: "kontur-send") { [self] in
-                    try session.run(deliveries, stillPending: isPending) { try record($0, $1, peer: peer) }
+                (end, at) = try await withTaskCancellationHandler {
+                    try await DedicatedThread.run(name: "kontur-send") { [self] in
+                        try session.run(deliveries, stillPending: isPending) { try record($0, $1, peer: peer) }
+                    }
+                } onCancel: {
+                    interruption.stop()
                 }
             } catch {
                 // The journal cannot be written: what was sent is sent again when it can, which is harmless.

@@ -105,10 +105,12 @@ extension WorkRequest {
             guard !request.sources.isEmpty else { throw .invalid(reason: "a stack without sources") }
             guard request.sources.count <= WorkMessage.sourceLimit else {
                 throw .invalid(
-                    reason: "a stack of \(request.sources.count) instances, at most \(WorkMessage.sourceLimit) are taken")
+                    reason:
+                        "a stack of \(request.sources.count) instances, at most \(WorkMessage.sourceLimit) are taken")
             }
             for source in request.sources {
-                guard !source.path.isEmpty, !source.path.hasPrefix("/"), !source.path.split(separator: "/").contains("..")
+                guard !source.path.isEmpty, !source.path.hasPrefix("/"),
+                    !source.path.split(separator: "/").contains("..")
                 else { throw .invalid(reason: "a source outside its folder") }
                 guard source.frameNumbers?.allSatisfy({ $0 > 0 }) ?? true else {
                     throw .invalid(reason: "frames are counted from 1")

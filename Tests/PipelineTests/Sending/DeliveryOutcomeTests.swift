@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Pipeline
+import Testing
+
+@Suite struct DeliveryOutcomeTests {
+    private enum Meaning { case sent, retry, dead }
+
+    private func meaning(_ outcome: DeliveryOutcome) -> Meaning {
+        switch outcome {
+        case .sent: .sent
+        case .retry: .retry
+        case .dead: .dead
+        }
+    }
+
+    @Test(arguments: [0x0000, 0xB000, 0xB006, 0xB007, 0x0111] as [UInt16])
+    func `these statuses say that the peer has the object`(status: UInt16) {
+        #expect(DeliveryOutcome(status: DIMSEStatus(rawValue: status)) == .sent(status: status))
+    }
+
+    @Test(arguments: [0xA700, 0xA701, 0x0110] as [UInt16])
+    func `these statuses are tried again`(status: UInt16) {
+        #expect(meaning(DeliveryOutcome(status: DIMSEStatus(rawValue: status))) == .retry)
+    }
+
+    @Test(arguments: [0x0117, 0x0122, 0x0124, 0xA900, 0xA9FF, 0xC000, 0xC123] as [UInt16])
+    func `these statuses are final`(status: UInt16) {
+        #expect(meaning(DeliveryOutcome(status: DIMSEStatus(rawValue: status))) == .dead)
+    }
+
+    @Test func `no presentation context is final and a broken association says nothing about the object`() throws {
+        let refused = AssociationError.noPresentationContext(sopClassUID: "1.2", transferSyntaxUID: "1.3")
+        #expect(try meaning(#require(DeliveryOutcome(refused))) == .dead)
+        #expect(DeliveryOutcome(.connectionLost(reason: "")) == nil)
+        #expect(DeliveryOutcome(.rejected(.localLimitExceeded)) == nil)
+        #expect(try meaning(#require(DeliveryOutcome(.unreadableFile(reason: "")))) == .retry)
+    }
+}
+
+@Suite struct BackoffTests {
+    @Test func `waits double from five seconds to ten minutes`() {
+        let seconds = (1...10).map { Backoff.delivery.delay(failures: $0, chance: 0) / .seconds(1) }
+        #expect(seconds == [5, 10, 20, 40, 80, 160, 320, 480, 480, 480])
+        #expect(Backoff.delivery.delay(failures: 10_000, chance: 1) == .seconds(600))
+    }
+
+    @Test func `chance adds up to a quarter`() {
+        for failures in 1...20 {
+            let shortest = Backoff.delivery.delay(failures: failures, chance: 0)
+            let longest = Backoff.delivery.delay(failures: failures, chance: 0.999)
+            #expect(shortest < longest)
+            #expect(longest <= shortest * 1.25)
+        }
+    }
+}

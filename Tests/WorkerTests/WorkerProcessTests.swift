@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DICOM
+import Foundation
+import Imaging
+import Segmentation
+import Supervision
+import Testing
+import TestSupport
+
+/// The worker as a child process, spoken to over its pipes.
+@Suite(
+    .serialized, .enabled(if: WorkerChild.isThere, "needs the built kontur: set KONTUR_EXECUTABLE"),
+    .timeLimit(.minutes(3)))
+struct WorkerProcessTests {
+    private var colonoscopy: [String] { Self.samples("colonoscopy") }
+
+    private static func samples(_ study: String) -> [String] {
+        let folder = Checkout.samples.appending(path: study)
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+        return names.filter { $0.hasSuffix(".dcm") }.sorted().map { folder.appending(path: $0).path }
+    }
+
+    private func ask(_ role: String, _ request: WorkRequest) async throws -> WorkResponse {
+        let line = try WorkMessage.line(request)
+        let (response, _) = try await WorkerChild.run(role) { child in
+            child.send(line)
+            return child.response()
+        }
+        return try #require(response)
+    }
+
+    @Test func `reads the header of an instance whose UIDs are those of the command`() async throws {
+        let path = try #require(colonoscopy.first)
+        guard case .indexed(let header) = try await ask("index", .index(request: IndexRequest(path: path))) else {
+            Issue.record("not indexed")
+            return
+        }
+        #expect(header.modality == "ES")
+        let same = IndexRequest(path: path, sopClassUID: header.sopClassUID, sopInstanceUID: header.sopInstanceUID)
+        #expect(try await ask("index", .index(request: same)) == .indexed(header: header))
+        for wrong in [
+            IndexRequest(path: path, sopClassUID: header.sopClassUID, sopInstanceUID: "1.2.3"),
+            IndexRequest(path: path, sopClassUID: "1.2.3", sopInstanceUID: header.sopInstanceUID),
+        ] {
+            guard case .quarantine(let reason) = try await ask("index", .index(request: wrong)) else {
+                Issue.record("accepted")
+                return
+            }
+            #expect(reason.contains("C-STORE command"))
+        }
+    }
+
+    @Test func `a file that is no instance is to be quarantined, with a reason`() async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder.appending(path: "text").path
+            try "hello".write(toFile: path, atomically: true, encoding: .utf8)
+            for path in [path, "/nowhere"] {
+                guard case .quarantine = try await ask("index", .index(request: IndexRequest(path: path))) else {
+                    Issue.record("accepted")
+                    return
+                }
+            }
+        }
+    }
+
+    @Test func `ends when its input closes, also in the middle of a request`() async throws {
+        let (_, idle) = try await WorkerChild.run("segment") { $0.closeInput() }
+        #expect(idle == 0)
+        let request = try segmentRequest(colonoscopy, folder: "/tmp", outputs: [])
+        let line = try WorkMessage.line(.segment(request: request))
+        let (_, busy) = try await WorkerChild.run("segment") { child in
+            child.send(line)
+            child.closeInput()
+        }
+        #expect(busy == 0)
+    }
+
+    @Test func `does not heed an interrupt and makes no core file`() async throws {
+        let line = try WorkMessage.line(.index(request: IndexRequest(path: try #require(colonoscopy.first))))
+        let (result, status) = try await WorkerChild.run("index") { child in
+            child.send(line)
+            _ = child.response()
+            kill(child.processID, SIGINT)
+            let limits = (try? String(contentsOfFile: "/proc/\(child.processID)/limits", encoding: .utf8)) ?? ""
+            child.send(line)
+            return (child.response() != nil, limits.contains(#/Max core file size\s+0\s+0/#))
+        }
+        #expect(result.0)
+        #expect(result.1)
+        #expect(status == 0)
+    }
+
+    @Test func `what is no request ends it`() async throws {
+        let (response, status) = try await WorkerChild.run("index") { child in
+            child.send(Array("hello\n".utf8))
+            return child.response()
+        }
+        #expect(response == nil)
+        #expect(status == 65)
+    }
+
+    @Test func `a request of the other role is refused`() async throws {
+        guard case .failed = try await ask("segment", .index(request: IndexRequest(path: "/x"))) else {
+            Issue.record("answered")
+            return
+        }
+    }
+
+    @Test(arguments: ["polyp-compact", "left-atrium-compact"])
+    func `segments a sample study, and twice the same`(name: String) async throws {
+        let isVolume = name == "left-atrium-compact"
+        let files = Self.samples(isVolume ? "lge" : "colonoscopy")
+        try #require(!files.isEmpty)
+        try await withTemporaryFolder { folder in
+            var hashes: [String] = []
+            for run in 1...2 {
+                let path = folder.appending(path: "\(run).dcm").path
+                var request = try segmentRequest(files, folder: folder.path, outputs: [path], segmenter: name)
+                request.overlayFolder = folder.appending(path: "overlays-\(run)").path
+                guard case .segmented(let outcome) = try await ask("segment", .segment(request: request)) else {
+                    Issue.record("not segmented")
+                    return
+                }
+                #expect(outcome.frames == files.count)
+                #expect(!outcome.foundFrames.isEmpty)
+                #expect(outcome.overlays.count == outcome.foundFrames.count)
+                #expect(outcome.overlays.allSatisfy { FileManager.default.fileExists(atPath: $0) })
+                let output = try #require(outcome.outputs.first)
+                #expect(output.frames == outcome.foundFrames.count)
+                let header = try InstanceHeader.read(path: path)
+                #expect(header.sopInstanceUID == output.sopInstanceUID)
+                #expect(header.namesKontur)
+                hashes.append(output.sha256)
+            }
+            #expect(hashes[0] == hashes[1])
+        }
+    }
+
+    @Test func `a recipe or weights that are not in this executable are refused`() async throws {
+        var request = try segmentRequest(colonoscopy, folder: "/tmp", outputs: [])
+        request.segmenter.weightsHash = String(repeating: "0", count: 64)
+        guard case .failed(let reason) = try await ask("segment", .segment(request: request)) else {
+            Issue.record("answered")
+            return
+        }
+        #expect(reason.contains("not in this executable"))
+    }
+
+    @Test func `a volume with a missing slice is unfit and not papered over`() async throws {
+        var files = Self.samples("lge")
+        try #require(files.count > 6)
+        files.remove(at: 5)
+        let request = try segmentRequest(files, folder: "/tmp", outputs: [], segmenter: "left-atrium-compact")
+        guard case .unfit(let reason) = try await ask("segment", .segment(request: request)) else {
+            Issue.record("taken")
+            return
+        }
+        #expect(reason.contains("missing"))
+    }
+
+    @Test func `a source that cannot be opened hinders, and can be tried again`() async throws {
+        let request = try segmentRequest(["/nowhere.dcm"], folder: "/tmp", outputs: [])
+        guard case .hindered = try await ask("segment", .segment(request: request)) else {
+            Issue.record("answered otherwise")
+            return
+        }
+    }
+
+    private func segmentRequest(
+        _ files: [String], folder: String, outputs: [String], segmenter: String = "polyp-compact"
+    ) throws -> SegmentRequest {
+        let descriptor = try #require(Segmenters.all.first { $0.name == segmenter })
+        return SegmentRequest(
+            run: "run", folder: "/",
+            sources: files.map { .init(path: String($0.dropFirst()), sopInstanceUID: "1.2", frameNumbers: nil) },
+            segmenter: descriptor,
+            outputs: outputs.map { path in
+                .init(
+                    path: path,
+                    description: SegmentationDescription(
+                        sopInstanceUID: "2.25.1", seriesInstanceUID: "2.25.2", created: 1_700_000_000, type: .binary,
+                        viewerProfile: .strict, segmenter: descriptor, softwareVersion: "0"))
+            })
+    }
+}
