@@ -41,8 +41,9 @@ template <class Number> std::vector<Number> numbers(const uint8_t *value, size_t
 OFCondition putNumbers(DcmElement *element, const uint8_t *value, size_t length) {
     switch (element->getVR()) {
     case EVR_OB: case EVR_UN: {
+        if (length % 2 == 0) return element->putUint8Array(value, static_cast<unsigned long>(length));
         std::vector<Uint8> even(value, value + length);
-        if (even.size() % 2) even.push_back(0);
+        even.push_back(0);
         return element->putUint8Array(even.data(), static_cast<unsigned long>(even.size()));
     }
     case EVR_OW: case EVR_US: case EVR_AT: {

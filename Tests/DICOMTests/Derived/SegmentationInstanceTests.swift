@@ -153,6 +153,21 @@ import TestSupport
         }
     }
 
+    /// L*, a* and b* under D50 as colour calculators give them: white 100, 0, 0; black 0, 0, 0; red 54.29, 80.81, 69.89.
+    @Test(arguments: [
+        (DisplayColor(red: 255, green: 255, blue: 255), [65_535, 32_896, 32_896]),
+        (DisplayColor(red: 0, green: 0, blue: 0), [0, 32_896, 32_896]),
+        (DisplayColor(red: 255, green: 0, blue: 0), [35_579, 53_664, 50_858]),
+    ])
+    func `writes the display colour as CIELab`(color: DisplayColor, expected: [Int]) throws {
+        try written(.endoscopy, changing: { $0.segmenter.recommendedDisplayColor = color }) { data, _, _ in
+            let segment = try #require(data.items(.segmentSequence).first)
+            let lab = data.integers(.recommendedDisplayCIELabValue, in: segment)
+            // Four digits of the calculators are worth a dozen steps of 65,535.
+            #expect(lab.count == 3 && zip(lab, expected).allSatisfy { abs($0 - $1) < 12 }, "\(lab)")
+        }
+    }
+
     @Test func `writes nothing where nothing was found`() throws {
         try withTemporaryFolder { folder in
             let sample = try SegmentationSample(.endoscopy, in: folder)

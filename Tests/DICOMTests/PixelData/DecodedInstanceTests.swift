@@ -113,7 +113,8 @@ import TestSupport
                 // Mostly in the last part, where the pixels are.
                 let start = Bool.random(using: &random) ? 132 : max(132, bytes.count - 600)
                 for _ in 0..<Int.random(in: 1...8, using: &random) {
-                    bytes[Int.random(in: start..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+                    bytes[Int.random(in: start..<bytes.count, using: &random)] = UInt8.random(
+                        in: 0...255, using: &random)
                 }
                 try Data(bytes).write(to: url)
                 _ = try? DecodedInstance.read(path: url.path)
