@@ -83,7 +83,9 @@ public final class AcceptedAssociation {
     /// The next request; nil once the peer has released the association.
     public func nextRequest() throws(AssociationError) -> AssociationRequest? {
         try noting { () throws(AssociationError) in
-            if values.isEmpty { socket.begin(.waiting(idleLimit, what: "a request")) }
+            // What came behind the last request is part of the next.
+            socket.begin(
+                values.isEmpty ? .waiting(idleLimit, what: "a request") : .moving(what: "the rest of a request"))
             while let value = try nextValue(began: { socket.begin(.moving(what: "the rest of a request")) }) {
                 guard case .command(let command, let contextID) = try machine.receive(value) else { continue }
                 guard command.field & CommandField.response == 0 else {

@@ -46,19 +46,24 @@ final class AssociationSlots: Sendable {
 
     /// Takes a slot.
     ///
-    /// - Parameter hasRoom: told how many associations that may store are open; asked only when a slot is free.
+    /// - Parameter hasRoom: told how many other associations that may store are open; asked only when a slot is free,
+    ///   and without holding the others up, because it looks at the disk.
     /// - Returns: false when there is none, or no room for what the association might bring.
     func open(
         _ id: UUID, interruption: Interruption, isVerificationOnly: Bool, hasRoom: (_ storing: Int) -> Bool
     ) -> Bool {
-        state.withLock { state in
+        let others: Int? = state.withLock { state in
             let storing = state.open.values.count { !$0.isVerificationOnly }
             let isFree =
                 isVerificationOnly ? state.open.count < limit + Self.verificationReserve : storing < limit
-            guard !state.isStopping, isFree, isVerificationOnly || hasRoom(storing) else { return false }
+            guard !state.isStopping, isFree else { return nil }
             state.open[id] = (interruption, isVerificationOnly)
-            return true
+            return storing
         }
+        guard let others else { return false }
+        if isVerificationOnly || hasRoom(others) { return true }
+        close(id)
+        return false
     }
 
     func close(_ id: UUID) {

@@ -224,6 +224,26 @@ import Testing
         #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
     }
 
+    @Test func `a request that begins within the PDU of another has to come to its end`() async throws {
+        // The watchdog is told of it; its windows are tested with the socket.
+        let answer = try await attack { port in
+            let client = RawClient(port: port)
+            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
+            let first = RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true)
+            let half = RawClient.data(Array(CommandSetTests.echo[..<30]), context: 3, command: true, last: false)
+            let values = Array(first[6...]) + Array(half[6...])
+            client.send([4, 0, 0, 0, 0, UInt8(values.count)] + values)
+            guard case .pdu(4, _) = client.receive() else { return .nothing }
+            client.send(RawClient.data(Array(CommandSetTests.echo[30...]), context: 3, command: true, last: true))
+            return client.receive()
+        }
+        guard case .pdu(4, let body) = answer else {
+            Issue.record("\(answer)")
+            return
+        }
+        #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
+    }
+
     @Test func `200 silent connections delay nobody, and are closed after five seconds`() async throws {
         try await LoopbackNode.with { node in
             let port = node.port

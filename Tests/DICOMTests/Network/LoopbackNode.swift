@@ -28,12 +28,12 @@ final class LoopbackNode: Sendable {
 
     init(
         may: Set<Peer.Permission> = [.store, .echo], status: DIMSEStatus = .success, idleLimit: Duration = .seconds(20),
-        maximumWaiting: Int = AssociationListener.maximumWaiting
+        maximumWaiting: Int = AssociationListener.maximumWaiting, bind: IPAddress = .anyIPv4
     ) throws {
         self.may = may
         self.status = status
         self.idleLimit = idleLimit
-        listener = try AssociationListener(bind: .anyIPv4, port: 0, maximumWaiting: maximumWaiting)
+        listener = try AssociationListener(bind: bind, port: 0, maximumWaiting: maximumWaiting)
         DedicatedThread.start(name: "test-accept") { [self] in
             listener.run { arrival in
                 DedicatedThread.start(name: "test-assoc") { self.serve(arrival) }
@@ -44,9 +44,11 @@ final class LoopbackNode: Sendable {
     /// Runs `body` beside a node, and stops the node.
     static func with<Result>(
         may: Set<Peer.Permission> = [.store, .echo], status: DIMSEStatus = .success, idleLimit: Duration = .seconds(20),
-        maximumWaiting: Int = AssociationListener.maximumWaiting, _ body: (LoopbackNode) async throws -> Result
+        maximumWaiting: Int = AssociationListener.maximumWaiting, bind: IPAddress = .anyIPv4,
+        _ body: (LoopbackNode) async throws -> Result
     ) async throws -> Result {
-        let node = try LoopbackNode(may: may, status: status, idleLimit: idleLimit, maximumWaiting: maximumWaiting)
+        let node = try LoopbackNode(
+            may: may, status: status, idleLimit: idleLimit, maximumWaiting: maximumWaiting, bind: bind)
         defer { node.listener.stop() }
         return try await body(node)
     }

@@ -117,6 +117,17 @@ import Testing
         }
     }
 
+    @Test(arguments: ["127.0.0.1", "::1", "localhost"])
+    func `a node on every address is reached over both families`(host: String) async throws {
+        try await LoopbackNode.with(bind: IPAddress("::")!) { node in
+            var peer = node.peer
+            peer.host = host
+            let called = peer
+            let status = try await onThread { try sender().echo(called) }
+            #expect(status == .success)
+        }
+    }
+
     @Test func `nobody there is no connection`() async throws {
         let port = try AssociationListener(bind: .anyIPv4, port: 0).port
         let peers = [
