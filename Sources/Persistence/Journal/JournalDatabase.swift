@@ -57,7 +57,10 @@ enum JournalDatabase {
         try queue.read { db in
             let application = try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0
             let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
-            let tables = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master") ?? 0
+            // The migrator's own table is there before the first migration: a start that was cut short between the two
+            // leaves nothing else.
+            let tables =
+                try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master WHERE tbl_name <> 'grdb_migrations'") ?? 0
             guard application == applicationID || (application == 0 && tables == 0) else {
                 throw JournalError.foreignDatabase(path: path)
             }
