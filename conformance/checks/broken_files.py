@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "peers"))
 
 from hostile import EchoWatch
 from node import ROOT, Node, executable
-from processes import free_port
+from orthanc import Orthanc
 from report import Report
 from send import Sender, files, read_anything
 from wire import new_uid
@@ -84,7 +84,7 @@ def main():
         folder = os.path.join(os.environ["KONTUR_DATA"], "third-party", "malformed")
 
     report = Report("broken files")
-    with tempfile.TemporaryDirectory() as scratch, Node(free_port()) as node:
+    with tempfile.TemporaryDirectory() as scratch, Orthanc() as archive, Node(archive.dicom_port) as node:
         write_mutations(scratch, options.mutations)
         paths = files([scratch] + ([folder] if folder and os.path.isdir(folder) else []))
         instances = []

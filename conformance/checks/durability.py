@@ -11,6 +11,7 @@ Skipped (status 77) where ptrace is not permitted.
 """
 
 import argparse
+import collections
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "peers"))
 
 import make_studies
 from node import Node
-from processes import free_port
+from processes import PeerError, free_port
 from report import Report
 from send import Sender, files, read_anything
 
@@ -32,14 +33,18 @@ RESPONSE = bytes.fromhex("00000001" "02000000" "0180")
 SUCCESS = bytes.fromhex("00000009" "02000000" "0000")
 LINE = re.compile(r"^(\d+)\s+(?:(\w+)\((.*)|<\.\.\. (\w+) resumed>(.*))$")
 
+# What strace does to the calls; it counts `when` for each thread. In the variants of the first start the spool does not
+# exist yet, and the node may refuse to start; in the others it was made by a run before.
 VARIANTS = {
     "as it comes": [],
     "delayed": ["fsync,fdatasync:delay_exit=60000"],
     "delayed before": ["fsync,fdatasync:delay_enter=60000"],
-    "sync fails": ["fsync,fdatasync:error=EIO:when=8+9"],
-    "every sync fails": ["fsync,fdatasync:error=EIO:when=30+1"],
-    "disk full": ["pwrite64:error=ENOSPC:when=60+13", "write:error=ENOSPC:when=200+17"],
-    "disk stays full": ["pwrite64,write:error=ENOSPC:when=150+1"],
+    "some syncs fail": ["fsync,fdatasync:error=EIO:when=9+3"],
+    "every sync fails": ["fsync,fdatasync:error=EIO:when=9+1"],
+    "disk full now and then": ["pwrite64:error=ENOSPC:when=40+23", "write:error=ENOSPC:when=8+5"],
+    "disk stays full": ["pwrite64:error=ENOSPC:when=90+1"],
+    "first start: disk full": ["pwrite64:error=ENOSPC:when=60+13"],
+    "first start: syncs fail": ["fsync,fdatasync:error=EIO:when=2+1"],
 }
 
 
@@ -62,7 +67,10 @@ class Call:
     @property
     def path(self):
         found = re.match(r"\d+<(.*?)>", self.text)
-        return found.group(1) if found else ""
+        if not found:
+            return ""
+        text = found.group(1)
+        return bytes.fromhex(text.replace("\\x", "")).decode() if text.startswith("\\x") else text
 
     @property
     def data(self):
@@ -139,31 +147,38 @@ def run_variant(report, name, instances, scratch):
     for fault in VARIANTS[name]:
         before += ["-e", f"inject={fault}"]
     folder = tempfile.mkdtemp(prefix="kontur-durability-")
-    node = Node(free_port(), folder=folder, before=before, quiet=60)
+    node = Node(free_port(), folder=folder, quiet=60)
     faulty = "error" in str(VARIANTS[name])
+    if not name.startswith("first start"):
+        node.start()
+        node.stop()
+    node.before = before
     sender = Sender(node.port, answer_within=20)
     try:
         started = True
         try:
             node.start(60)
-        except Exception as error:
+        except PeerError as error:
             started = False
+            report.line(f"{name}: the node did not start: {node.process.tail(2).strip()}")
             report.expect(faulty, f"{name}: the node did not start: {error}")
         if started:
-            sender.send(instances, keep_trying=10 if faulty else 60)
+            answers = collections.Counter()
+            sender.send(instances, keep_trying=10 if faulty else 60,
+                        on_answer=lambda _, status: answers.update([f"{status:04X}"]))
             node.kill()
             uids = [one.instance_uid for one in instances]
             responses = check_order(report, read_trace(trace), uids, name)
-            statuses = {}
-            for status in sender.statuses.values():
-                statuses[status] = statuses.get(status, 0) + 1
-            report.line(f"{name}: {responses} responses checked, statuses "
-                        f"{ {f'{status:04X}': count for status, count in statuses.items() if status is not None} }")
+            report.line(f"{name}: {responses} responses checked, answers {dict(answers)}, {sender.resent} times resent")
             report.expect(responses >= len(sender.acknowledged) > 0 or faulty,
                           f"{name}: {responses} responses seen for {len(sender.acknowledged)} acknowledged")
             report.expect(responses >= len(sender.acknowledged), f"{name}: responses were missed in the trace")
         node.before = []
-        node.start()
+        try:
+            node.start()
+        except PeerError as error:
+            report.expect(False, f"{name}: no start after the fault is gone: {error}")
+            return
         missing = sender.acknowledged - node.stored_uids()
         report.expect(not missing, f"{name}: {len(missing)} acknowledged instances are missing after the restart")
         damaged = node.damaged_files()
