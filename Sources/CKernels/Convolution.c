@@ -211,6 +211,11 @@ static int fits(const ck_convolution *convolution, int64_t batch, const int64_t 
     return 1;
 }
 
+// Whether oneDNN generated code for the convolution; its plain loops are a thousand times slower.
+static int is_compiled(const ck_convolution *convolution) {
+    return strncmp(convolution->implementation, "ref", 3) != 0;
+}
+
 ck_status ck_convolution_run(ck_convolution *convolution, int64_t batch, const int64_t *size, const float *input,
                              float *output) {
     const ck_convolution_shape *shape = &convolution->shape;
@@ -222,6 +227,12 @@ ck_status ck_convolution_run(ck_convolution *convolution, int64_t batch, const i
     if (!fits(convolution, batch, size)) {
         forget_size(convolution);
         status = prepare(convolution, batch, size);
+        if (convolution->precision == ck_bf16 && (status == dnnl_unimplemented || !is_compiled(convolution))) {
+            // Not every shape has a bf16 kernel: with one or three input channels some processors have none.
+            forget_size(convolution);
+            convolution->precision = ck_fp32;
+            status = prepare(convolution, batch, size);
+        }
         if (status != dnnl_success) {
             forget_size(convolution);
             return status_of(status);

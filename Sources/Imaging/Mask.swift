@@ -25,7 +25,15 @@ public struct Mask: Sendable, Hashable {
 
 extension Mask {
     /// Pixels whose probability is at least `threshold`.
-    public init(rows: Int, columns: Int, probabilities: some Sequence<Float>, threshold: Float = 0.5) {
-        self.init(rows: rows, columns: columns, pixels: probabilities.map { $0 >= threshold ? 1 : 0 })
+    ///
+    /// - Parameter probabilities: `[rows, columns]`.
+    public init(rows: Int, columns: Int, probabilities: [Float], threshold: Float = 0.5) {
+        let pixels = [UInt8](unsafeUninitializedCapacity: probabilities.count) { pixels, filled in
+            for index in probabilities.indices {
+                pixels.initializeElement(at: index, to: probabilities[index] >= threshold ? 1 : 0)
+            }
+            filled = probabilities.count
+        }
+        self.init(rows: rows, columns: columns, pixels: pixels)
     }
 }

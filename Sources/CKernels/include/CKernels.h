@@ -52,7 +52,8 @@ typedef struct {
 typedef struct ck_convolution ck_convolution;
 
 // Copies the weights: [outputs, inputs, (kernel,) kernel, kernel], and the bias: [outputs] or NULL. ck_bf16 rounds inputs
-// and weights to bf16 and sums in fp32; it fails with ck_unsupported where `ck_has_bf16` is 0.
+// and weights to bf16 and sums in fp32; it fails with ck_unsupported where `ck_has_bf16` is 0, and a shape that has no bf16
+// kernel is computed in fp32.
 ck_status ck_convolution_create(const ck_convolution_shape *shape, const float *weight, const float *bias,
                                 ck_precision precision, ck_convolution **convolution);
 

@@ -10,9 +10,13 @@ public enum Dice {
     public static func score(_ a: [UInt8], _ b: [UInt8]) -> Double {
         precondition(a.count == b.count, "both masks have the same size")
         var (both, total) = (0, 0)
-        for (x, y) in zip(a, b) {
-            both += Int(x & y)
-            total += Int(x) + Int(y)
+        a.withUnsafeBufferPointer { a in
+            b.withUnsafeBufferPointer { b in
+                for index in a.indices {
+                    both += Int(a[index] & b[index])
+                    total += Int(a[index]) + Int(b[index])
+                }
+            }
         }
         return total == 0 ? 1 : 2 * Double(both) / Double(total)
     }
