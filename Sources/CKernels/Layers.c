@@ -29,8 +29,8 @@ static void product_rows(void *context, int64_t first, int64_t last) {
     if (n == 1)
         cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)rows, (int)k, 1, a, (int)k, p->b, 1, 1, c, 1);
     else
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)n, (int)k, 1, a, (int)k, p->b, (int)k, 1, c,
-                    (int)n);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)n, (int)k, 1, a, (int)k, p->b, (int)k, 1,
+                    c, (int)n);
 }
 
 void ck_product(int64_t rows, int64_t n, int64_t k, const float *a, const float *b, const float *bias, float *c) {
@@ -156,7 +156,8 @@ CK_VECTORISED static void enlarge_row(const float *const rows[4], const float we
                                       int64_t W, int64_t C, const tap *x, int64_t width_out, float *restrict output,
                                       int adds) {
     for (int64_t k = 0; k < W * C; k++)
-        mixed[k] = weights[0] * rows[0][k] + weights[1] * rows[1][k] + weights[2] * rows[2][k] + weights[3] * rows[3][k];
+        mixed[k] = weights[0] * rows[0][k] + weights[1] * rows[1][k] + weights[2] * rows[2][k] +
+                   weights[3] * rows[3][k];
     for (int64_t i = 0; i < width_out; i++) {
         const float *low = mixed + x[i].low * C, *high = mixed + x[i].high * C;
         float w = x[i].weight, *out = output + i * C;

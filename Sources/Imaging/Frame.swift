@@ -2,8 +2,8 @@
 
 /// A 2D plane of pixels, ready for a segmenter: nothing in it says whose it is.
 ///
-/// Samples are interleaved, row-major: `[rows, columns, channels]`. One channel holds modality units (after rescale, with
-/// MONOCHROME1 inverted so that more is brighter); three hold RGB, 0...255.
+/// Samples are interleaved, row-major: `[rows, columns, channels]`. One channel holds modality units (after rescale,
+/// with MONOCHROME1 inverted so that more is brighter); three hold RGB, 0...255.
 public struct Frame: Sendable {
     public let rows: Int
     public let columns: Int

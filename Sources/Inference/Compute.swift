@@ -44,7 +44,8 @@ public enum ComputeError: Error, Sendable, Hashable, CustomStringConvertible {
 
 /// The process's computing threads and precision.
 ///
-/// Everything in this room computes on the thread that called `start`, and on the team of threads that OpenMP keeps for it.
+/// Everything in this room computes on the thread that called `start`, and on the team of threads that OpenMP keeps
+/// for it.
 public enum Compute {
     /// Processors this process may use, at most 8: more gain little for the networks here.
     public static var defaultThreads: Int { min(max(ProcessInfo.processInfo.activeProcessorCount, 1), 8) }

@@ -2,15 +2,15 @@
 //
 // The computing kernels: convolutions on oneDNN 2.6, plain products on OpenBLAS, the rest written here.
 //
-// Layout: activations are fp32, dense, channels last: [batch, (depth,) height, width, channels]. Sizes and strides count
-// elements. The caller owns every buffer; no two arguments overlap unless said so.
+// Layout: activations are fp32, dense, channels last: [batch, (depth,) height, width, channels]. Sizes and strides
+// count elements. The caller owns every buffer; no two arguments overlap unless said so.
 //
-// Threads: `ck_start` comes first and fixes the number of threads for the whole process. Call everything from one thread
-// after it: OpenMP builds and keeps a team for each thread that calls. Other threads get the same results, and a
-// convolution serves one of them at a time; nothing here locks.
+// Threads: `ck_start` comes first and fixes the number of threads for the whole process. Call everything from one
+// thread after it: OpenMP builds and keeps a team for each thread that calls. Other threads get the same results, and
+// a convolution serves one of them at a time; nothing here locks.
 //
-// Results are the same bit for bit for the same input, processor, precision and thread count; kernels written here do not
-// depend on the thread count either: every sum is taken over blocks of a fixed size, in order.
+// Results are the same bit for bit for the same input, processor, precision and thread count; kernels written here do
+// not depend on the thread count either: every sum is taken over blocks of a fixed size, in order.
 #pragma once
 
 #include <stddef.h>
@@ -30,7 +30,8 @@ typedef enum {
 
 typedef enum { ck_fp32 = 0, ck_bf16 = 1 } ck_precision;
 
-// Fixes the number of threads (1...256) and silences OpenBLAS's own. A later call must ask for as many: ck_bad_argument.
+// Fixes the number of threads (1...256) and silences OpenBLAS's own. A later call must ask for as many:
+// ck_bad_argument.
 ck_status ck_start(int threads);
 
 // The number of threads fixed by `ck_start`, 0 before it.
@@ -51,9 +52,9 @@ typedef struct {
 
 typedef struct ck_convolution ck_convolution;
 
-// Copies the weights: [outputs, inputs, (kernel,) kernel, kernel], and the bias: [outputs] or NULL. ck_bf16 rounds inputs
-// and weights to bf16 and sums in fp32; it fails with ck_unsupported where `ck_has_bf16` is 0, and a shape that has no bf16
-// kernel is computed in fp32.
+// Copies the weights: [outputs, inputs, (kernel,) kernel, kernel], and the bias: [outputs] or NULL. ck_bf16 rounds
+// inputs and weights to bf16 and sums in fp32; it fails with ck_unsupported where `ck_has_bf16` is 0, and a shape that
+// has no bf16 kernel is computed in fp32.
 ck_status ck_convolution_create(const ck_convolution_shape *shape, const float *weight, const float *bias,
                                 ck_precision precision, ck_convolution **convolution);
 

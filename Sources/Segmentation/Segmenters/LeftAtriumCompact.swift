@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // left-atrium-compact: the left atrial cavity in late gadolinium enhanced MRI. The recipe is that of
-// training/left_atrium.py, on the volume turned to inferior-superior, posterior, left: resized to 1.25 mm -> clipped to the
-// 0.5 and 99.5 percentiles of what is positive, zero mean, unit deviation -> padded with zeros to multiples of 16 ->
-// residual U-Net (training/networks.py) at three shifts -> sigmoid -> mean -> resized to the source grid -> at least 0.5 ->
-// largest component.
+// training/left_atrium.py, on the volume turned to inferior-superior, posterior, left: resized to 1.25 mm -> clipped
+// to the 0.5 and 99.5 percentiles of what is positive, zero mean, unit deviation -> padded with zeros to multiples of
+// 16 -> residual U-Net (training/networks.py) at three shifts -> sigmoid -> mean -> resized to the source grid -> at
+// least 0.5 -> largest component.
 
 internal import Imaging
 internal import Inference

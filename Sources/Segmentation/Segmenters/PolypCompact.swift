@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// polyp-compact: polyps in single colonoscopy frames. The recipe is that of training/polyp.py: RGB 0...255 -> resized to
-// 192 x 192 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net (training/networks.py) on the four
-// flips -> sigmoid -> mean -> resized to the frame -> mask where at least 0.5. Nothing is removed from the mask.
+// polyp-compact: polyps in single colonoscopy frames. The recipe is that of training/polyp.py: RGB 0...255 -> resized
+// to 192 x 192 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net (training/networks.py) on
+// the four flips -> sigmoid -> mean -> resized to the frame -> mask where at least 0.5. Nothing is removed from the
+// mask.
 
 internal import Imaging
 internal import Inference

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads a JPEG from memory with libjpeg, whose errors would otherwise end the process: they need setjmp, which Swift has
-// not.
+// Reads a JPEG from memory with libjpeg, whose errors would otherwise end the process: they need setjmp, which Swift
+// has not.
 #pragma once
 
 #include <stddef.h>
