@@ -63,11 +63,27 @@ extension SegmentRequest {
     ///
     /// - Returns: its path, or nothing.
     func overlay(_ frame: Frame, mask: Mask, index: Int) throws -> [String] {
-        guard let overlayFolder, !mask.isEmpty else { return [] }
-        let path = "\(overlayFolder)/\(String(format: "%04d", index + 1)).png"
+        guard overlayFolder != nil, !mask.isEmpty else { return [] }
+        let picture = Overlay.picture(of: frame, mask: mask, color: segmenter.recommendedDisplayColor)
+        return try write(picture, named: String(format: "%04d", index + 1))
+    }
+
+    /// Writes a sheet of slices of a volume, if overlays are asked for and something was found.
+    ///
+    /// - Parameter masks: in the order of the volume.
+    /// - Returns: its path, or nothing.
+    func contactSheet(_ volume: Volume, masks: [Mask]) throws -> [String] {
+        guard overlayFolder != nil, masks.contains(where: { !$0.isEmpty }) else { return [] }
+        let picture = Overlay.contactSheet(of: volume, masks: masks, color: segmenter.recommendedDisplayColor)
+        return try write(picture, named: "sheet")
+    }
+
+    private func write(_ picture: Picture, named name: String) throws -> [String] {
+        guard let overlayFolder else { return [] }
+        let path = "\(overlayFolder)/\(name).png"
         do {
             try FileManager.default.createDirectory(atPath: overlayFolder, withIntermediateDirectories: true)
-            try Overlay.picture(of: frame, mask: mask, color: segmenter.recommendedDisplayColor).writePNG(to: path)
+            try picture.writePNG(to: path)
         } catch {
             throw Refusal.hindered("could not write an overlay: \(error)")
         }
@@ -178,6 +194,7 @@ enum VolumeStack {
         for (index, frame) in frames.enumerated() {
             stack.overlays += try request.overlay(frame, mask: stack.masks[index], index: index)
         }
+        stack.overlays += try request.contactSheet(assembly.volume, masks: result.masks)
         return stack
     }
 }

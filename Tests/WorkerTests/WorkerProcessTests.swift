@@ -124,7 +124,7 @@ struct WorkerProcessTests {
                 }
                 #expect(outcome.frames == files.count)
                 #expect(!outcome.foundFrames.isEmpty)
-                #expect(outcome.overlays.count == outcome.foundFrames.count)
+                #expect(outcome.overlays.count == outcome.foundFrames.count + (isVolume ? 1 : 0))
                 #expect(outcome.overlays.allSatisfy { FileManager.default.fileExists(atPath: $0) })
                 let output = try #require(outcome.outputs.first)
                 #expect(output.frames == outcome.foundFrames.count)
