@@ -27,7 +27,6 @@ import pydicom
 import make_studies
 from node import ROOT, Node
 from orthanc import Orthanc
-from processes import PeerError
 from report import Report
 from send import Sender, files, read_anything
 
@@ -53,31 +52,28 @@ def write_series(folder, count, slices):
     return made
 
 
-class Killer:
-    """Kills the node, or one of its workers, at random moments until it has done so often enough."""
+def kill_often(node, victim, kills, source, longest_pause):
+    """Kills the node, or one of its workers, at random moments until it has done so often enough.
 
-    def __init__(self, node, victim, kills, source, longest_pause):
-        self.node, self.victim, self.kills, self.source = node, victim, kills, source
-        self.longest_pause = longest_pause
-        self.done = 0
-        self.error = None
-        self.thread = threading.Thread(target=self.run, daemon=True)
-
-    def run(self):
-        try:
-            while self.done < self.kills:
-                time.sleep(self.source.uniform(0.05, self.longest_pause))
-                if self.victim == "node":
-                    self.node.process.kill()
-                    self.done += 1
-                    self.node.start()
-                else:
-                    children = self.node.process.children()
-                    if children:
-                        os.kill(self.source.choice(children), signal.SIGKILL)
-                        self.done += 1
-        except (PeerError, OSError) as error:
-            self.error = error
+    On the main thread: a process that another thread has started dies with that thread.
+    """
+    deadline = time.monotonic() + 20 * kills * longest_pause + 60
+    done = 0
+    while done < kills and time.monotonic() < deadline:
+        time.sleep(source.uniform(0.05, longest_pause))
+        if victim == "node":
+            node.process.kill()
+            done += 1
+            node.start()
+        else:
+            children = node.process.children()
+            if children:
+                try:
+                    os.kill(source.choice(children), signal.SIGKILL)
+                    done += 1
+                except ProcessLookupError:
+                    pass
+    return done
 
 
 def check_archive(report, archive, made, revisions):
@@ -118,15 +114,16 @@ def main():
         made = write_series(scratch, options.series, options.slices)
         instances = [read_anything(path) for path in files([scratch])]
         with Orthanc() as archive, Node(archive.dicom_port, quiet=options.quiet) as node:
-            killer = Killer(node, options.victim, options.kills, random.Random(options.seed), options.pause)
             sender = Sender(node.port, answer_within=2)
-            killer.thread.start()
             slowly = lambda *_: time.sleep(options.kills * options.pause / 2 / len(instances))
-            complete = sender.send(instances, keep_trying=300, on_answer=slowly)
-            killer.thread.join(600)
-            report.expect(killer.error is None, f"the node did not start again: {killer.error}")
-            report.expect(complete, f"{len(sender.acknowledged)} of {len(instances)} acknowledged")
-            report.line(f"{len(sender.acknowledged)} acknowledged, {sender.resent} times resent, {killer.done} kills")
+            sending = threading.Thread(target=sender.send, args=(instances, 300), kwargs={"on_answer": slowly})
+            sending.start()
+            kills = kill_often(node, options.victim, options.kills, random.Random(options.seed), options.pause)
+            sending.join(400)
+            report.expect(len(sender.acknowledged) == len(instances),
+                          f"{len(sender.acknowledged)} of {len(instances)} acknowledged")
+            report.expect(kills == options.kills, f"only {kills} kills")
+            report.line(f"{len(sender.acknowledged)} acknowledged, {sender.resent} times resent, {kills} kills")
             states = node.settle(options.quiet + 420)
             report.line(f"states: {states}")
             lost = sender.acknowledged - node.stored_uids()
