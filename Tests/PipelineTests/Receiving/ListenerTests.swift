@@ -78,7 +78,7 @@ import Testing
         try await RunningListener.with { listener in
             let paths = try samples
             for _ in 0..<2 {
-                let result = try await tool("storescu", ["-xs"] + paths, listener)
+                let result = try await tool("storescu", ["-xy"] + paths, listener)
                 #expect(result.status == 0, "\(result.tail)")
             }
             #expect(try await listener.received().count == paths.count)
