@@ -83,11 +83,11 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["DICOM", "Imaging", subprocess], path: "Tests/TestSupport"),
         .testTarget(name: "ImagingTests", dependencies: ["Imaging", "TestSupport"]),
         .testTarget(
-            name: "DICOMTests", dependencies: ["DICOM", "Imaging", "CDCMTK", "TestSupport"], exclude: ["Fixtures"]),
+            name: "DICOMTests", dependencies: ["DICOM", "Imaging", "CDCMTK", "TestSupport"], exclude: ["Fixtures", "Derived/read_segmentation.py"]),
         .testTarget(
             name: "InferenceTests", dependencies: ["Inference", "CKernels", "TestSupport"], exclude: ["Golden"]),
         .testTarget(
-            name: "SegmentationTests", dependencies: ["Segmentation", "Inference", "Imaging", "TestSupport"],
+            name: "SegmentationTests", dependencies: ["Segmentation", "Inference", "DICOM", "Imaging", "TestSupport"],
             exclude: ["Golden"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "DICOM", "TestSupport"]),
         .testTarget(name: "PersistenceTests", dependencies: ["Persistence", grdb]),

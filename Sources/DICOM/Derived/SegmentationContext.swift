@@ -134,6 +134,14 @@ enum WrittenText {
                 }, as: UTF8.self))
     }
 
+    /// A value that others wrote, where it is a Code String: PS3.5 6.2.
+    static func codeString(_ text: String) -> EncodedValue? {
+        let isValid = text.utf8.allSatisfy {
+            (0x41...0x5A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x20 || $0 == UInt8(ascii: "_")
+        }
+        return isValid && text.utf8.count <= 16 ? .text(text) : nil
+    }
+
     /// A number as a Decimal String: at most 16 characters.
     static func decimal(_ value: Double) -> String {
         let shortest = "\(value)"

@@ -62,7 +62,7 @@ enum SegmentationModules {
         .init(.seriesDescription, .type3) {
             WrittenText.ascii("KONTUR \($0.description.segmenter.segmentLabel) (AI, not reviewed)", limit: 64)
         },
-        .init(.bodyPartExamined, .type3) { $0.copied(.bodyPartExamined) },
+        .init(.bodyPartExamined, .type3) { $0.first.bodyPartExamined.flatMap(WrittenText.codeString) },
     ]
 
     /// PS3.3 C.7.4.1.
@@ -111,10 +111,14 @@ enum SegmentationModules {
         .init(.contentDescription, .type2) {
             WrittenText.ascii("\($0.description.segmenter.segmentLabel) by \($0.description.segmenter.name)", limit: 64)
         },
-        .init(.contentCreatorName, .type2) { _ in .text(Maker.manufacturer) },
+        .init(.contentCreatorName, .type2) { _ in .text("KONTUR^AI") },
         .init(.lossyImageCompression, .type1) { .text($0.compression == nil ? "00" : "01") },
-        .init(.lossyImageCompressionRatio, .type1C) { $0.compression.flatMap { values($0.ratios) } },
-        .init(.lossyImageCompressionMethod, .type1C) { $0.compression.flatMap { values($0.methods) } },
+        .init(.lossyImageCompressionRatio, .type1C) {
+            $0.compression.flatMap { $0.ratios.isEmpty ? nil : WrittenText.decimals($0.ratios) }
+        },
+        .init(.lossyImageCompressionMethod, .type1C) {
+            $0.compression.flatMap { $0.methods.isEmpty ? nil : .text($0.methods.joined(separator: "\\")) }
+        },
         .init(.segmentationType, .type1) { .text($0.isBinary ? "BINARY" : "FRACTIONAL") },
         .init(.segmentationFractionalType, .type1C) { $0.isBinary ? nil : .text("PROBABILITY") },
         .init(.maximumFractionalValue, .type1C) { $0.isBinary ? nil : .short(255) },
@@ -163,10 +167,6 @@ enum SegmentationModules {
         .init(.timezoneOffsetFromUTC, .type3) { $0.copied(.timezoneOffsetFromUTC) },
         .init(.contributingEquipmentSequence, .type3) { .items([Maker.contribution($0)]) },
     ]
-
-    private static func values(_ strings: [String]) -> EncodedValue? {
-        strings.isEmpty ? nil : .text(strings.joined(separator: "\\"))
-    }
 }
 
 /// Who made the object.

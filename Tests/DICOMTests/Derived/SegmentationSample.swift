@@ -145,14 +145,18 @@ struct SegmentationSample {
             path: url.path, type: type, sources: sources, masks: masks, probabilities: probabilities)
     }
 
-    /// SOP Instance UID of a source.
-    func uid(_ source: Int) -> String? { try? InstanceHeader.read(path: sources[source].path).sopInstanceUID }
-
-    /// What a frame of the SEG should hold, by its place in the stack.
-    func values(_ type: SegmentationType, frame: Int) -> [UInt8] {
-        switch type {
-        case .binary: masks[frame].pixels
-        case .fractional: probabilities[frame].map { UInt8(($0 * 255).rounded()) }
+    /// What the frames of a SEG should hold, in their order: one byte a pixel.
+    func meant(_ type: SegmentationType, in read: SegmentationReader) throws -> Data {
+        let uids = try sources.map { try InstanceHeader.read(path: $0.path).sopInstanceUID }
+        var bytes = Data()
+        for frame in read.frames {
+            let source = uids.firstIndex(of: frame.sourceInstanceUID) ?? 0
+            let place = kind == .multiFrame ? (frame.sourceFrameNumber ?? 0) - 1 : source
+            switch type {
+            case .binary: bytes += masks[place].pixels
+            case .fractional: bytes += probabilities[place].map { UInt8(($0 * 255).rounded()) }
+            }
         }
+        return bytes
     }
 }
