@@ -3,8 +3,9 @@
 
 For each shipped network, Tests/SegmentationTests/Golden/<name>.safetensors: drawn inputs (`<n>.input`), and the mean
 probability and the mask that the recipe in training/ makes of them (`<n>.probability`, `<n>.mask`). The metadata key
-`kontur` holds the weights' SHA-256, each input's spacing and confidence, and the Dice of the first held-out cases where
-the data are present. export.py calls it, because the numbers belong to one set of weights.
+`kontur` holds the weights' SHA-256, each input's spacing and confidence, where the data are present the Dice of the first
+held-out frames, and of MR series (the committed sample, and those of the data) the mask's area in each slice, in pixels.
+export.py calls it, because the numbers belong to one set of weights.
 """
 import argparse
 import hashlib
@@ -37,6 +38,16 @@ def drawn(task):
         yield scenes.left_atrium(np.random.default_rng([9, 5]), spacing)[0], {"spacing": spacing}
 
 
+def areas(network, folder):
+    """Pixels of the mask in each slice of an MR series, by position along the normal."""
+    from predict import canonical, read_volume
+    values, spacing, axes = read_volume(sorted(folder.glob("*.dcm")))
+    order, flips = canonical(axes)
+    turned = np.ascontiguousarray(np.flip(values.transpose(order), flips))
+    mask = left_atrium.views(network, turned, tuple(spacing[k] for k in order))[1]
+    return np.flip(mask, flips).transpose(np.argsort(order)).sum((1, 2)).tolist()
+
+
 def write(task, network, digest, data):
     tensors, inputs = {}, []
     for n, (image, arguments) in enumerate(drawn(task)):
@@ -46,11 +57,15 @@ def write(task, network, digest, data):
             kind = np.float16 if array.dtype in (np.uint8, bool) else np.float32
             tensors[f"{n}.{key}"] = torch.from_numpy(np.ascontiguousarray(array, kind))
         inputs.append({**arguments, **confidence(mask, masks, probability)})
-    held_out = {}
+    held_out, series = {}, {}
+    if task is left_atrium:
+        series["samples-dicom/lge"] = areas(network, HERE.parent / "samples-dicom/lge")
+        for folder in sorted(path for path in Path(data).glob("dicom/la-*") if path.is_dir()):
+            series[f"dicom/{folder.name}"] = areas(network, folder)
     if Path(data).is_dir() and task is polyp:
         for name, image, truth in itertools.islice(task.held_out(data), CASES):
             held_out[name] = dice(task.views(network, image)[1], truth)
-    facts = {"weights": digest, "inputs": inputs, "held_out": held_out}
+    facts = {"weights": digest, "inputs": inputs, "held_out": held_out, "series": series}
     FOLDER.mkdir(parents=True, exist_ok=True)
     save_file(tensors, FOLDER / f"{task.NAME}.safetensors", {"kontur": json.dumps(facts, sort_keys=True)})
 
