@@ -75,7 +75,7 @@ final class WorkerProcess {
         posix_spawn_file_actions_adddup2(&actions, inPipe.read, 0)
         posix_spawn_file_actions_adddup2(&actions, outPipe.write, 1)
         posix_spawn_file_actions_adddup2(&actions, errorPipe.write, 2)
-        Self.closeFrom3?(&actions, 3)
+        _ = Self.closeFrom3?(&actions, 3)
 
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)

@@ -164,7 +164,10 @@ struct NodeTests {
                         return status.count(\.instances, "quarantined") == 1
                             && status.count(\.instances, "received") == 0
                     })
-                #expect(try node.journal.read { try $0.instances(.quarantined) }.first?.why?.isEmpty == false)
+                let quarantined = try await DedicatedThread.run(name: "test") {
+                    try node.journal.read { try $0.instances(.quarantined) }
+                }
+                #expect(quarantined.first?.why?.isEmpty == false)
             }
         }
     }

@@ -62,8 +62,8 @@ import Testing
     }
 
     @Test func `a worker answers many requests`() async throws {
-        try await withPool("while read line; do echo '\(Self.answer)'; done") { pool, folder in
-            for _ in 0..<20 { #expect(isAnswer(try await ask(pool, request))) }
+        try await withPool("while read line; do echo '\(Self.answer)'; done") { (pool, folder) async throws in
+            for _ in 0..<20 { #expect(try await isAnswer(ask(pool, request))) }
             #expect(pids(folder).count == 1)
         }
     }
@@ -77,8 +77,8 @@ import Testing
             echo '\(Self.answer)'
             read line
             """
-        try await withPool(script) { pool, folder in
-            #expect(isAnswer(try await ask(pool, request)))
+        try await withPool(script) { (pool, folder) async throws in
+            #expect(try await isAnswer(ask(pool, request)))
             func file(_ name: String) throws -> String {
                 try String(contentsOf: folder.appending(path: name), encoding: .utf8)
                     .trimmingCharacters(in: .whitespacesAndNewlines)
@@ -93,15 +93,15 @@ import Testing
     @Test func `a crash is told with its signal and the next request gets a new worker`() async throws {
         let script =
             "read line; if [ ! -e \"$0.once\" ]; then touch \"$0.once\"; kill -SEGV $$; fi; echo '\(Self.answer)'; read line"
-        try await withPool(script) { pool, folder in
-            #expect(death(try await ask(pool, request)) == .signalled(SIGSEGV))
-            #expect(isAnswer(try await ask(pool, request)))
+        try await withPool(script) { (pool, folder) async throws in
+            #expect(try await death(ask(pool, request)) == .signalled(SIGSEGV))
+            #expect(try await isAnswer(ask(pool, request)))
             #expect(pids(folder).count == 2)
         }
     }
 
     @Test func `an exit is told with its code`() async throws {
-        try await withPool("read line; exit 7") { pool, _ in
+        try await withPool("read line; exit 7") { (pool, _) async throws in
             let end = try await death(ask(pool, request))
             #expect(end == .exited(7))
             #expect(end?.isFromOutside == false)
@@ -109,16 +109,17 @@ import Testing
     }
 
     @Test func `a kill from outside is told apart`() async throws {
-        try await withPool("read line; kill -KILL $$") { pool, _ in
-            #expect(try await death(ask(pool, request))?.isFromOutside == true)
+        try await withPool("read line; kill -KILL $$") { (pool, _) async throws in
+            let end = try await death(ask(pool, request))
+            #expect(end?.isFromOutside == true)
         }
     }
 
     @Test func `a worker that died while it had nothing to do is replaced in silence`() async throws {
-        try await withPool("read line; echo '\(Self.answer)'; exit 0") { pool, folder in
-            #expect(isAnswer(try await ask(pool, request)))
+        try await withPool("read line; echo '\(Self.answer)'; exit 0") { (pool, folder) async throws in
+            #expect(try await isAnswer(ask(pool, request)))
             try await Task.sleep(for: .milliseconds(300))
-            #expect(isAnswer(try await ask(pool, request)))
+            #expect(try await isAnswer(ask(pool, request)))
             #expect(pids(folder).count == 2)
         }
     }
@@ -128,7 +129,7 @@ import Testing
             memory: 1 << 30, silence: .milliseconds(700), processorTime: .seconds(60), memoryMark: 1 << 30)
         let progress = #"{"progress":{"_0":{"phase":"segmenting","done":1,"total":5}}}"#
         let script = "read line; for i in 1 2 3 4; do sleep 0.4; echo '\(progress)'; done; sleep 60"
-        try await withPool(script, limits: limits) { pool, _ in
+        try await withPool(script, limits: limits) { (pool, _) async throws in
             let seen = Mutex(0)
             let start = ContinuousClock.now
             let result = try await pool.perform(request) { _ in seen.withLock { $0 += 1 } }
@@ -142,21 +143,21 @@ import Testing
         let limits = WorkerLimits(
             memory: 64 << 20, silence: .seconds(60), processorTime: .seconds(60), memoryMark: 1 << 30)
         let script = "exec python3 -c 'import sys,time; sys.stdin.readline(); x = bytearray(200 << 20); time.sleep(60)'"
-        try await withPool(script, limits: limits) { pool, _ in
-            #expect(overrun(try await ask(pool, request)) == .memory)
+        try await withPool(script, limits: limits) { (pool, _) async throws in
+            #expect(try await overrun(ask(pool, request)) == .memory)
         }
     }
 
     @Test func `processor time over the limit ends in an overrun`() async throws {
         let limits = WorkerLimits(
             memory: 1 << 30, silence: .seconds(60), processorTime: .milliseconds(500), memoryMark: 1 << 30)
-        try await withPool("read line; while :; do :; done", limits: limits) { pool, _ in
-            #expect(overrun(try await ask(pool, request)) == .processorTime)
+        try await withPool("read line; while :; do :; done", limits: limits) { (pool, _) async throws in
+            #expect(try await overrun(ask(pool, request)) == .processorTime)
         }
     }
 
     @Test func `text that is no message is a death`() async throws {
-        try await withPool("read line; echo 'W: a library prints'; sleep 60") { pool, _ in
+        try await withPool("read line; echo 'W: a library prints'; sleep 60") { (pool, _) async throws in
             guard case .broken(.malformed)? = try await death(ask(pool, request)) else {
                 Issue.record("not told as broken")
                 return
@@ -165,7 +166,7 @@ import Testing
     }
 
     @Test func `a line without end is a death`() async throws {
-        try await withPool("read line; head -c 2000000 /dev/zero; sleep 60") { pool, _ in
+        try await withPool("read line; head -c 2000000 /dev/zero; sleep 60") { (pool, _) async throws in
             guard case .broken(.tooLong)? = try await death(ask(pool, request)) else {
                 Issue.record("not told as broken")
                 return
@@ -176,8 +177,8 @@ import Testing
     @Test func `a worker is replaced after its share of requests`() async throws {
         let limits = WorkerLimits(
             memory: 1 << 30, silence: .seconds(60), processorTime: .seconds(60), requests: 3, memoryMark: 1 << 30)
-        try await withPool("while read line; do echo '\(Self.answer)'; done", limits: limits) { pool, folder in
-            for _ in 0..<7 { #expect(isAnswer(try await ask(pool, request))) }
+        try await withPool("while read line; do echo '\(Self.answer)'; done", limits: limits) { (pool, folder) async throws in
+            for _ in 0..<7 { #expect(try await isAnswer(ask(pool, request))) }
             #expect(pids(folder).count == 3)
         }
     }
@@ -185,16 +186,16 @@ import Testing
     @Test func `a worker above its memory mark is replaced`() async throws {
         let limits = WorkerLimits(
             memory: 1 << 30, silence: .seconds(60), processorTime: .seconds(60), memoryMark: 1 << 10)
-        try await withPool("while read line; do echo '\(Self.answer)'; done", limits: limits) { pool, folder in
-            for _ in 0..<2 { #expect(isAnswer(try await ask(pool, request))) }
+        try await withPool("while read line; do echo '\(Self.answer)'; done", limits: limits) { (pool, folder) async throws in
+            for _ in 0..<2 { #expect(try await isAnswer(ask(pool, request))) }
             #expect(pids(folder).count == 2)
         }
     }
 
     @Test func `what a worker prints goes to a capped file`() async throws {
         let script = "read line; head -c 3000000 /dev/zero >&2; echo '\(Self.answer)'; read line"
-        try await withPool(script) { pool, folder in
-            #expect(isAnswer(try await ask(pool, request)))
+        try await withPool(script) { (pool, folder) async throws in
+            #expect(try await isAnswer(ask(pool, request)))
             let path = folder.appending(path: "worker-index-0.txt").path
             let attributes = try FileManager.default.attributesOfItem(atPath: path)
             #expect(attributes[.size] as? Int == 1 << 20)
@@ -204,18 +205,18 @@ import Testing
 
     @Test func `a segment worker leaves when it has had nothing to do`() async throws {
         let script = "while read line; do echo '\(Self.answer)'; done"
-        try await withPool(script, idle: .milliseconds(300)) { pool, folder in
+        try await withPool(script, idle: .milliseconds(300)) { (pool, folder) async throws in
             let request = WorkRequest.segment(request: .example(sources: 1))
-            #expect(isAnswer(try await ask(pool, request)))
+            #expect(try await isAnswer(ask(pool, request)))
             for _ in 0..<50 where kill(pids(folder)[0], 0) == 0 { try await Task.sleep(for: .milliseconds(100)) }
             #expect(kill(pids(folder)[0], 0) != 0)
-            #expect(isAnswer(try await ask(pool, request)))
+            #expect(try await isAnswer(ask(pool, request)))
         }
     }
 
     @Test func `as many stacks are segmented at once as there are segment workers`() async throws {
         let script = "while read line; do sleep 1; echo '\(Self.answer)'; done"
-        try await withPool(script, segmentWorkers: 2) { pool, folder in
+        try await withPool(script, segmentWorkers: 2) { (pool, folder) async throws in
             let request = WorkRequest.segment(request: .example(sources: 1))
             let start = ContinuousClock.now
             try await withThrowingTaskGroup(of: WorkResult.self) { group in
@@ -228,7 +229,7 @@ import Testing
     }
 
     @Test func `cancelling the asking task kills the worker and answers stopped`() async throws {
-        try await withPool("read line; sleep 60") { pool, folder in
+        try await withPool("read line; sleep 60") { (pool, folder) async throws in
             let task = Task { try await pool.perform(request) }
             for _ in 0..<50 where pids(folder).isEmpty { try await Task.sleep(for: .milliseconds(50)) }
             task.cancel()
@@ -240,7 +241,7 @@ import Testing
     }
 
     @Test func `shutting down answers everybody`() async throws {
-        try await withPool("read line; sleep 60") { pool, folder in
+        try await withPool("read line; sleep 60") { (pool, folder) async throws in
             let waiting = (0..<3).map { _ in Task { try await pool.perform(request) } }
             for _ in 0..<50 where pids(folder).isEmpty { try await Task.sleep(for: .milliseconds(50)) }
             await pool.shutDown()

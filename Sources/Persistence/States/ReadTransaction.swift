@@ -31,20 +31,51 @@ public class ReadTransaction {
     ///
     /// A page may be shorter than `limit` although more follow: ask until one is empty.
     public func received(after: InstanceID? = nil, limit: Int = 500) throws -> [ReceivedInstance] {
-        try rows(
-            """
-            SELECT i.id, i.folder, i.file, i.sopClassUID, i.sopInstanceUID, i.transferSyntaxUID, i.receivedAt,
-                a.uuid, a.callingAETitle
-            FROM instance i JOIN association a ON a.id = i.associationId
-            WHERE i.state = 'received' AND i.id > ? ORDER BY i.id LIMIT ?
-            """, [after?.rawValue ?? 0, limit]
-        ).filter { !unsettled.contains($0["id"]) }.map { row in
-            ReceivedInstance(
-                id: InstanceID(rawValue: row["id"]), path: path(row), sopClassUID: row["sopClassUID"],
-                sopInstanceUID: row["sopInstanceUID"], transferSyntaxUID: row["transferSyntaxUID"],
-                association: uuid(row["uuid"]), callingAETitle: row["callingAETitle"],
-                receivedAt: Date(microseconds: row["receivedAt"]))
+        try rows(Self.receivedInstances, [after?.rawValue ?? 0, limit])
+            .filter { !unsettled.contains($0["id"]) }.map(received)
+    }
+
+    /// A page of what `received` gives, for a reader that never wants to see the same row twice.
+    public struct Arrivals: Sendable {
+        /// Durable, in the order of receipt.
+        public let instances: [ReceivedInstance]
+        /// The last row looked at, where the next page begins; `nil` when there is none.
+        public let last: InstanceID?
+        /// The first row that was left out because its file is not durable yet: it comes later, although its number is
+        /// lower than some of those given.
+        public let firstUnsettled: InstanceID?
+    }
+
+    /// A page of instances that wait to be indexed.
+    public func arrivals(after: InstanceID? = nil, limit: Int = 500) throws -> Arrivals {
+        let page = try rows(Self.receivedInstances, [after?.rawValue ?? 0, limit])
+        var settled: [ReceivedInstance] = []
+        var firstUnsettled: InstanceID?
+        for row in page {
+            let id = InstanceID(rawValue: row["id"])
+            if unsettled.contains(id.rawValue) {
+                firstUnsettled = firstUnsettled ?? id
+            } else {
+                settled.append(received(row))
+            }
         }
+        return Arrivals(
+            instances: settled, last: page.last.map { InstanceID(rawValue: $0["id"]) }, firstUnsettled: firstUnsettled)
+    }
+
+    private static let receivedInstances = """
+        SELECT i.id, i.folder, i.file, i.sopClassUID, i.sopInstanceUID, i.transferSyntaxUID, i.receivedAt,
+            a.uuid, a.callingAETitle
+        FROM instance i JOIN association a ON a.id = i.associationId
+        WHERE i.state = 'received' AND i.id > ? ORDER BY i.id LIMIT ?
+        """
+
+    private func received(_ row: Row) -> ReceivedInstance {
+        ReceivedInstance(
+            id: InstanceID(rawValue: row["id"]), path: path(row), sopClassUID: row["sopClassUID"],
+            sopInstanceUID: row["sopInstanceUID"], transferSyntaxUID: row["transferSyntaxUID"],
+            association: uuid(row["uuid"]), callingAETitle: row["callingAETitle"],
+            receivedAt: Date(microseconds: row["receivedAt"]))
     }
 
     /// The first instance that waits to be indexed: a series whose last instance is later stays open.

@@ -18,7 +18,11 @@ final class Indexer: Sendable {
     private static let deathsFromOutside = 20
 
     private struct Waiting: Sendable {
-        var last: InstanceID?
+        /// Up to here every row has been taken in.
+        var complete = InstanceID(rawValue: 0)
+        /// Rows beyond that were taken in: one with a lower number was not durable yet.
+        var taken: Set<InstanceID> = []
+        /// Taken in and not yet indexed, in the order of receipt.
         var instances: [ReceivedInstance] = []
     }
 
@@ -74,24 +78,36 @@ final class Indexer: Sendable {
 
     /// Takes note of all instances acknowledged since the last time, and when: their quiet time counts from now.
     func takeIn() async throws {
+        var cursor = waiting.withLock { $0.complete }
+        var gap: InstanceID?
+        var isNews = false
         while true {
-            let after = waiting.withLock { $0.last }
-            guard let page = try await perseverance.read({ try $0.received(after: after) }) else { return }
-            let isTaken = waiting.withLock { waiting in
+            let after = cursor
+            guard let page = try await perseverance.read({ try $0.arrivals(after: after) }) else { return }
+            guard let last = page.last else { break }
+            cursor = last
+            gap = gap ?? page.firstUnsettled
+            let reached = gap
+            let found = waiting.withLock { waiting in
                 // The other loop of the assembler may have been quicker.
-                guard waiting.last == after, let last = page.last else { return page.isEmpty }
-                waiting.last = last.id
-                waiting.instances += page
+                let new = page.instances.filter { $0.id > waiting.complete && !waiting.taken.contains($0.id) }
+                waiting.instances += new
+                waiting.taken.formUnion(new.map(\.id))
+                let complete = reached.map { InstanceID(rawValue: $0.rawValue - 1) } ?? last
+                if complete > waiting.complete {
+                    waiting.complete = complete
+                    waiting.taken = waiting.taken.filter { $0 > complete }
+                }
                 board.update { assembly, now in
-                    for instance in page {
+                    for instance in new {
                         assembly.received(instance.id, association: instance.association, now: now)
                     }
                 }
-                return false
+                return !new.isEmpty
             }
-            if isTaken { return }
-            board.somethingArrived.raise()
+            isNews = isNews || found
         }
+        if isNews { board.somethingArrived.raise() }
     }
 
     /// What an instance turned out to be.

@@ -67,6 +67,15 @@ struct JobRunner: Sendable {
             }
             predecessors = try view.predecessors(of: job.id)
         }
+
+        /// What an object replaces: sent objects of earlier revisions for the same viewers. Not itself, when an earlier
+        /// revision held the same images.
+        func predecessors(of output: SegmentationJob.Output, in work: SegmentationJob) -> [DerivedInstance] {
+            let uid = work.uid(.instance, for: output.viewerProfile)
+            return predecessors.filter {
+                $0.viewerProfile == output.viewerProfile.rawValue && $0.sopInstanceUID != uid
+            }
+        }
     }
 
     private func perform(
@@ -140,12 +149,11 @@ struct JobRunner: Sendable {
                     seriesInstanceUID: work.uid(.series, for: output.viewerProfile), created: work.created,
                     localOffsetFromUTC: work.localOffsetFromUTC, type: work.type,
                     viewerProfile: output.viewerProfile, segmenter: work.segmenter,
-                    predecessors: stored.predecessors.filter { $0.viewerProfile == output.viewerProfile.rawValue }
-                        .map {
-                            InstanceReference(
-                                studyInstanceUID: $0.studyInstanceUID, seriesInstanceUID: $0.seriesInstanceUID,
-                                sopClassUID: $0.sopClassUID, sopInstanceUID: $0.sopInstanceUID)
-                        },
+                    predecessors: stored.predecessors(of: output, in: work).map {
+                        InstanceReference(
+                            studyInstanceUID: $0.studyInstanceUID, seriesInstanceUID: $0.seriesInstanceUID,
+                            sopClassUID: $0.sopClassUID, sopInstanceUID: $0.sopInstanceUID)
+                    },
                     softwareVersion: softwareVersion, newestSource: work.newestSource))
         }
         return SegmentRequest(
@@ -186,9 +194,7 @@ struct JobRunner: Sendable {
                         studyInstanceUID: job.studyInstanceUID, seriesInstanceUID: written.seriesInstanceUID,
                         viewerProfile: output.viewerProfile.rawValue, path: path, sha256: written.sha256,
                         size: Int64(written.bytes), peers: output.peers,
-                        predecessors: stored.predecessors.filter {
-                            $0.viewerProfile == output.viewerProfile.rawValue
-                        }.map(\.sopInstanceUID)))
+                        predecessors: stored.predecessors(of: output, in: work).map(\.sopInstanceUID)))
             } else if outcome?.foundFrames.isEmpty == false {
                 return try await settle(
                     job, .dead(reason: "the worker found something and wrote no object", charged: false), logger)

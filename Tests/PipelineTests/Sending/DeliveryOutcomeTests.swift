@@ -32,10 +32,12 @@ import Testing
 
     @Test func `no presentation context is final and a broken association says nothing about the object`() throws {
         let refused = AssociationError.noPresentationContext(sopClassUID: "1.2", transferSyntaxUID: "1.3")
-        #expect(try meaning(#require(DeliveryOutcome(refused))) == .dead)
+        let dead = try #require(DeliveryOutcome(refused))
+        #expect(meaning(dead) == .dead)
         #expect(DeliveryOutcome(.connectionLost(reason: "")) == nil)
         #expect(DeliveryOutcome(.rejected(.localLimitExceeded)) == nil)
-        #expect(try meaning(#require(DeliveryOutcome(.unreadableFile(reason: "")))) == .retry)
+        let unreadable = try #require(DeliveryOutcome(.unreadableFile(reason: "")))
+        #expect(meaning(unreadable) == .retry)
     }
 }
 

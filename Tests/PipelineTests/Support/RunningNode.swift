@@ -75,7 +75,7 @@ struct NodeFolder: Sendable {
             listener: ListenerConfiguration(aeTitle: title, port: 0, bind: bind, peers: peers),
             spool: SpoolConfiguration(path: folder.appending(path: name).path, minimumFree: 0),
             series: SeriesConfiguration(waiting: .init(quietSeconds: quietSeconds)),
-            routes: routes ?? [
+            routes: try routes ?? [
                 Route(
                     name: "all",
                     when: [try ConditionSet(.map([.init("modality", .list([.text("ES"), .text("MR")]))]))],
