@@ -29,7 +29,7 @@ final class PolypCompact: Recipe {
     static let deviation: [Float] = [0.229, 0.224, 0.225]
     static let threshold: Float = 0.5
     /// Frames with more pixels are refused: five resized planes of each are held at once.
-    static let mostPixels = 64_000_000
+    static let mostPixels = 40_000_000
     /// Flips along (rows, columns).
     static let views = [(false, false), (false, true), (true, false), (true, true)]
 
