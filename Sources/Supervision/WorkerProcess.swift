@@ -12,7 +12,13 @@ import Synchronization
 /// A worker that could not be started.
 public struct WorkerSpawnError: Error, CustomStringConvertible {
     public let executable: String
+    /// The value of `errno`.
     public let code: Int32
+
+    public init(executable: String, code: Int32) {
+        self.executable = executable
+        self.code = code
+    }
 
     public var description: String {
         "could not start a worker (\(executable)): \(String(cString: strerror(code))); "

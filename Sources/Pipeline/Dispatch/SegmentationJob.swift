@@ -19,6 +19,12 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         package var sopInstanceUID: String
         /// Of the variant that was current when the series closed.
         package var imageDigest: String
+
+        package init(path: String, sopInstanceUID: String, imageDigest: String) {
+            self.path = path
+            self.sopInstanceUID = sopInstanceUID
+            self.imageDigest = imageDigest
+        }
     }
 
     /// One object to make, and who gets it.
@@ -26,6 +32,11 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         package var viewerProfile: ViewerProfile.Name
         /// Names of peers.
         package var peers: [String]
+
+        package init(viewerProfile: ViewerProfile.Name, peers: [String]) {
+            self.viewerProfile = viewerProfile
+            self.peers = peers
+        }
     }
 
     package var segmenter: SegmenterDescriptor
