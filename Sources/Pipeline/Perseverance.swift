@@ -42,7 +42,7 @@ struct Perseverance: Sendable {
                 failures += 1
                 if failures == 1 { logger.error("the spool cannot be used", metadata: ["error": "\(error)"]) }
                 if isStopping() { return nil }
-                try? await Task.sleep(for: .seconds(min(failures, 10)))
+                await Pause.wait(.seconds(min(failures, 10)))
                 if isStopping() { return nil }
             }
         }

@@ -31,7 +31,7 @@ final class Signal: Sendable {
         }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.park() }
-            if let limit { group.addTask { try? await Task.sleep(for: limit) } }
+            if let limit { group.addTask { await Pause.wait(limit) } }
             await group.next()
             group.cancelAll()
         }

@@ -46,7 +46,8 @@ class Node(Journal):
     def __init__(self, archive_port, archive_title="ORTHANC", routes=ROUTES, quiet=1, workers=1, folder=None, keep=None,
                  port=None, peers="", minimum_free="64MiB", max_instance="256MiB", profile="strict", before=(),
                  environment=None, waits_at_most=900):
-        """`archive_port`: where the archive listens; `peers`: more YAML list items; `before`: e.g. `strace ...`."""
+        """`archive_port`: where the archive listens; `peers`: more YAML list items; `before`: a command that runs the node,
+        e.g. `strace ...`; `environment`: of the node alone."""
         self.owns_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="kontur-node-")
         super().__init__(f"{self.folder}/spool")
@@ -123,8 +124,7 @@ routes:{routes}""")
     def run(self, *arguments, timeout=60):
         """`kontur <arguments> --config ...`: (exit status, standard output, standard error)."""
         command = [executable(), *arguments, "--config", self.configuration]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **self.environment})
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
         return done.returncode, done.stdout, done.stderr
 
     def json(self, *arguments, timeout=60):

@@ -106,7 +106,7 @@ package final class Assembler: Service {
             }
             if !actions.close.isEmpty {
                 // Of those that took another instance meanwhile the board hears in a moment.
-                try? await Task.sleep(for: .milliseconds(20))
+                await Pause.wait(.milliseconds(20))
                 continue
             }
             await board.somethingChanged.wait(atMost: actions.next.map { $0 - clock.monotonic() })

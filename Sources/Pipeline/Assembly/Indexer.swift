@@ -72,7 +72,7 @@ final class Indexer: Sendable {
                 board.update { assembly, _ in for finding in findings { assembly.settled(finding.id) } }
             }
             board.somethingChanged.raise()
-            if next.count < Self.batch { try? await Task.sleep(for: Self.company) }
+            if next.count < Self.batch { await Pause.wait(Self.company) }
         }
     }
 
@@ -140,7 +140,7 @@ final class Indexer: Sendable {
             case .response: return .unreadable(instance.id, reason: "the index worker gave another answer")
             case .stopped: return nil
             case .notStarted:
-                try? await Task.sleep(for: .seconds(2))
+                await Pause.wait(.seconds(2))
                 if stop.isSet { return nil }
                 continue
             case .workerDied(let death):

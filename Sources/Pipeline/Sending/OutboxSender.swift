@@ -94,7 +94,7 @@ package final class OutboxSender: Service {
                 logger.error("could not record a delivery", metadata: ["error": "\(error)"])
                 schedule.withLock { $0.released(name) }
                 sessions.withLock { $0[name] = nil }
-                try? await Task.sleep(for: .seconds(2))
+                await Pause.wait(.seconds(2))
                 return
             }
             sessions.withLock { $0[name] = nil }
