@@ -12,15 +12,9 @@ import TestSupport
     }
 
     /// Whether the Python of the tests has what the checks import.
-    private static let hasReaders: Bool = {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/timeout")
-        process.arguments = ["60", Executables.python, "-c", "import highdicom, pydicom"]
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return false }
-        process.waitUntilExit()
-        return process.terminationStatus == 0
-    }()
+    @Sendable private static func hasReaders() async throws -> Bool {
+        try await runExternal(Executables.python, ["-c", "import highdicom, pydicom"]).status == 0
+    }
 
     private static let combinations: [(SegmentationSample.Kind, SegmentationType, ViewerProfile.Name)] =
         SegmentationSample.Kind.allCases.flatMap { kind in
@@ -43,7 +37,7 @@ import TestSupport
         }
     }
 
-    @Test(.enabled(if: hasReaders, "needs Python with highdicom and pydicom: set KONTUR_PYTHON"))
+    @Test(.enabled("needs Python with highdicom and pydicom: set KONTUR_PYTHON", hasReaders))
     func `is read bit by bit by pydicom and highdicom`() async throws {
         try await withTemporaryFolder { folder in
             var paths: [String] = []
@@ -64,7 +58,7 @@ import TestSupport
 
     /// `conformance/checks/check_seg.py` compares, with dcmqi among others, every voxel with its place in the sources.
     @Test(
-        .enabled(if: hasReaders, "needs Python with highdicom, pydicom and dcmqi: set KONTUR_PYTHON"),
+        .enabled("needs Python with highdicom, pydicom and dcmqi: set KONTUR_PYTHON", hasReaders),
         arguments: [SegmentationSample.Kind.magneticResonance, .endoscopy])
     func `lies in place for dcmqi`(kind: SegmentationSample.Kind) async throws {
         try await withTemporaryFolder { folder in
