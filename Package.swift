@@ -21,7 +21,7 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 
 /// DCMTK is linked by name: its pkg-config file asks for a package that Debian's forgets to require.
 let dcmtk: [LinkerSetting] = [
-    "dcmtls", "dcmnet", "dcmjpls", "dcmtkcharls", "dcmjpeg", "ijg8", "ijg12", "ijg16", "dcmimage", "dcmimgle", "dcmdata",
+    "dcmjpls", "dcmtkcharls", "dcmjpeg", "ijg8", "ijg12", "ijg16", "dcmimage", "dcmimgle", "dcmdata",
     "oflog", "ofstd",
 ].map { .linkedLibrary($0) }
 
@@ -83,7 +83,8 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["DICOM", "Imaging", subprocess], path: "Tests/TestSupport"),
         .testTarget(name: "ImagingTests", dependencies: ["Imaging", "TestSupport"]),
         .testTarget(
-            name: "DICOMTests", dependencies: ["DICOM", "Imaging", "CDCMTK", "TestSupport"], exclude: ["Fixtures", "Derived/read_segmentation.py"]),
+            name: "DICOMTests", dependencies: ["DICOM", "Imaging", "CDCMTK", "TestSupport"],
+            exclude: ["Fixtures", "Derived/read_segmentation.py"]),
         .testTarget(
             name: "InferenceTests", dependencies: ["Inference", "CKernels", "TestSupport"], exclude: ["Golden"]),
         .testTarget(
@@ -94,7 +95,8 @@ let package = Package(
         .testTarget(
             name: "SupervisionTests", dependencies: ["Supervision", "DICOM", "Imaging", "TestSupport", logging]),
         .testTarget(
-            name: "WorkerTests", dependencies: ["Worker", "Supervision", "Segmentation", "DICOM", "Imaging", "TestSupport"]),
+            name: "WorkerTests",
+            dependencies: ["Worker", "Supervision", "Segmentation", "DICOM", "Imaging", "TestSupport"]),
         .testTarget(
             name: "PipelineTests",
             dependencies: [
