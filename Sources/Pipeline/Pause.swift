@@ -23,7 +23,11 @@ package final class Pause: Sendable {
 
     private init() {
         var ends: [Int32] = [0, 0]
-        precondition(pipe2(&ends, O_CLOEXEC | O_NONBLOCK) == 0, "no descriptor is left for the timer")
+        precondition(pipe(&ends) == 0, "no descriptor is left for the timer")
+        for end in ends {
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        }
         wakeReader = ends[0]
         wakeWriter = ends[1]
         DedicatedThread.start(name: "kontur-timer") { [self] in run() }

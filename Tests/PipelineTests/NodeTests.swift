@@ -65,7 +65,7 @@ struct NodeTests {
                 let job = try #require(try node.journal.read { try $0.jobs() }.first)
                 #expect(job.attempts == 0)
                 #expect(job.why == "no")
-                FileManager.default.createFile(atPath: here.folder.appending(path: "mended").path, contents: nil)
+                _ = FileManager.default.createFile(atPath: here.folder.appending(path: "mended").path, contents: nil)
                 _ = try await DedicatedThread.run(name: "test") {
                     try node.journal.write { try $0.revived(job.id, AuditEvent(by: .user("test"))) }
                 }

@@ -18,6 +18,11 @@ package struct SeriesAssembly: Sendable {
         package var close: [SeriesID] = []
         /// When to ask again at the latest, unless something happens before; `nil` when only an event can change things.
         package var next: Duration?
+
+        package init(close: [SeriesID] = [], next: Duration? = nil) {
+            self.close = close
+            self.next = next
+        }
     }
 
     private struct Receipt: Sendable {

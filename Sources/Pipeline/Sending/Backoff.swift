@@ -8,8 +8,8 @@ package struct Backoff: Sendable, Hashable {
 
     /// Deliveries: 5 seconds to 10 minutes.
     package static let delivery = Backoff(shortest: .seconds(5), longest: .seconds(600))
-    /// Jobs whose worker was lost: 2 seconds to 5 minutes.
-    package static let job = Backoff(shortest: .seconds(2), longest: .seconds(300))
+    /// Jobs whose worker was lost: 2 to 30 seconds.
+    package static let job = Backoff(shortest: .seconds(2), longest: .seconds(30))
 
     /// - Parameters:
     ///   - failures: in a row so far, from 1.
