@@ -63,7 +63,7 @@ public struct AuditRecord: Sendable, Equatable, Codable {
     ///
     /// Each field is its byte count (8 bytes, big-endian) and its bytes; an absent one is the count 2^64 - 1 alone.
     /// Integers are 8 bytes big-endian, the confidence its IEEE 754 bit pattern, text UTF-8. The order is that of the
-    /// declaration.
+    /// lines below.
     public func computedHash() -> String {
         var hasher = SHA256()
         func add(_ bytes: [UInt8]?) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The trail as it is read: shown, verified, exported, and its old segments dropped. Records are written by the arrows of
-// `WriteTransaction` alone.
+// The trail as it is read: shown, verified, exported, and its old segments dropped. Records are written by the arrows
+// of `WriteTransaction` alone.
 
 public import Foundation
 import GRDB
@@ -95,15 +95,17 @@ public struct AuditTrail: Sendable {
 
     /// The segments in their order, dropped ones included.
     public func segments() throws -> [Segment] {
-        try journal.read { view in
-            try view.rows("SELECT * FROM auditSegment ORDER BY id").map { row in
-                Segment(
-                    id: row.number("id") ?? 0, month: row.text("month") ?? "",
-                    firstNumber: row.number("firstNumber") ?? 0,
-                    previousHash: row.text("previousHash") ?? "", lastNumber: row.number("lastNumber"),
-                    head: row.text("head"), isExported: row.number("exportedAt") != nil,
-                    isDropped: row.number("droppedAt") != nil)
-            }
+        try journal.read(Self.segments)
+    }
+
+    private static func segments(_ view: ReadTransaction) throws -> [Segment] {
+        try view.rows("SELECT * FROM auditSegment ORDER BY id").map { row in
+            Segment(
+                id: row.number("id") ?? 0, month: row.text("month") ?? "",
+                firstNumber: row.number("firstNumber") ?? 0,
+                previousHash: row.text("previousHash") ?? "", lastNumber: row.number("lastNumber"),
+                head: row.text("head"), isExported: row.number("exportedAt") != nil,
+                isDropped: row.number("droppedAt") != nil)
         }
     }
 
@@ -135,9 +137,12 @@ public struct AuditTrail: Sendable {
 
     /// Recomputes the chain.
     ///
-    /// - Parameter head: a head noted earlier. It must be the hash of a record, or nothing proves that the end is whole.
+    /// - Parameter head: a head noted earlier. It must be the hash of a record, else the end of the trail is missing.
     public func verify(head: String? = nil) throws -> AuditVerification {
-        let all = try segments()
+        // What is written meanwhile is not looked at.
+        let (all, newest): ([Segment], Int64) = try journal.read { view in
+            (try Self.segments(view), try view.row("SELECT max(number) AS number FROM audit")?.number("number") ?? 0)
+        }
         var chain = AuditChain(next: 1, head: AuditRecord.origin, wanted: head)
         func result(_ problem: AuditProblem?) -> AuditVerification {
             AuditVerification(records: chain.records, head: chain.head, problem: problem)
@@ -157,16 +162,16 @@ public struct AuditTrail: Sendable {
             guard isLast == (segment.lastNumber == nil) else {
                 return result(AuditProblem(number: chain.next, what: "segment \(segment.month) has a wrong end"))
             }
-            if let problem = try follow(segment, &chain) { return result(problem) }
+            if let problem = try follow(segment, upTo: newest, &chain) { return result(problem) }
         }
-        if let stray = try records(after: chain.next - 1, limit: 1).first {
+        if let stray = try records(after: chain.next - 1, limit: 1).first, stray.number <= newest {
             return result(AuditProblem(number: stray.number, what: "it is in no segment"))
         }
         return result(chain.ended())
     }
 
-    private func follow(_ segment: Segment, _ chain: inout AuditChain) throws -> AuditProblem? {
-        let last = segment.lastNumber ?? .max
+    private func follow(_ segment: Segment, upTo newest: Int64, _ chain: inout AuditChain) throws -> AuditProblem? {
+        let last = segment.lastNumber ?? newest
         while chain.next <= last {
             let page = try records(after: chain.next - 1, limit: Self.page)
             for record in page where record.number <= last {

@@ -54,7 +54,8 @@ enum AuditWriter {
         var record = AuditRecord(
             number: number, format: AuditRecord.currentFormat, time: time, event: name.rawValue,
             aeTitle: event.by.aeTitle, address: event.by.address, certificate: event.by.certificate,
-            user: event.by.user, study: subject.study, series: subject.series, revision: subject.revision,
+            user: event.by.user, study: subject.study.map(uid), series: subject.series.map(uid),
+            revision: subject.revision,
             job: subject.job, instancesIn: joined(subject.instancesIn), instancesOut: joined(subject.instancesOut),
             predecessors: joined(subject.predecessors), count: subject.count,
             route: event.how.route ?? subject.route,
@@ -66,7 +67,16 @@ enum AuditWriter {
         try db.cachedStatement(sql: insert).execute(arguments: record.columns)
     }
 
-    private static func joined(_ uids: [String]) -> String? { uids.isEmpty ? nil : uids.joined(separator: " ") }
+    private static func joined(_ uids: [String]) -> String? {
+        uids.isEmpty ? nil : uids.map(uid).joined(separator: " ")
+    }
+
+    /// A UID as a peer sent it, without what no UID holds: a space would split it, a name has no place here.
+    private static func uid(_ text: String) -> String {
+        let isDigitOrDot = { (byte: UInt8) in (48...57).contains(byte) || byte == 46 }
+        if text.utf8.allSatisfy(isDigitOrDot) { return text }
+        return String(decoding: text.utf8.map { isDigitOrDot($0) ? $0 : 63 }, as: UTF8.self)
+    }
 
     /// yyyy-mm of a time in microseconds, in UTC.
     static func month(_ time: Int64) -> String {

@@ -69,8 +69,8 @@ public final class Journal: Sendable {
 
     /// Runs `body` in an immediate transaction and returns when it is on disk.
     ///
-    /// Threads that come at the same time share the commit; one whose `body` throws changes nothing and does not hurt the
-    /// others. `body` may run on another thread, while this one waits. Keep it under 50 ms.
+    /// Threads that come at the same time share the commit; one whose `body` throws changes nothing and does not hurt
+    /// the others. `body` may run on another thread, while this one waits. Keep it under 50 ms.
     public func write<Result>(_ body: (WriteTransaction) throws -> Result) throws -> Result {
         var result: Result?
         do {
@@ -96,7 +96,7 @@ public final class Journal: Sendable {
     /// The file, its folder and the row are synced at the same time. A recovery treats a row whose file is missing or
     /// different as never acknowledged, which is why their order does not matter.
     ///
-    /// - Parameter file: closed by this call; on an error, and when the instance is there already, nothing of it is left.
+    /// - Parameter file: closed by this call; on an error, and when the instance is there already, it is removed.
     /// - Throws: ``JournalError``; the instance is then not acknowledged, and nothing is left behind.
     public func commit(_ file: IncomingFile, _ instance: IncomingInstance) throws(JournalError) -> Reception {
         let descriptor = file.descriptor

@@ -24,7 +24,7 @@ struct Recovery {
         let confirmed: Bool
     }
 
-    /// Rows that a crash left unconfirmed are hashed and synced, or removed; of the others that wait, the size must fit.
+    /// Rows that a crash left unconfirmed are hashed and synced, or removed; of others that wait, the size must fit.
     private func settle() throws {
         var after: Int64 = 0
         while true {

@@ -18,6 +18,13 @@ public struct Retention: Sendable {
         public var instances = 0
         public var derived = 0
         public var series = 0
+
+        public init(folders: Int = 0, instances: Int = 0, derived: Int = 0, series: Int = 0) {
+            self.folders = folders
+            self.instances = instances
+            self.derived = derived
+            self.series = series
+        }
     }
 
     private let journal: Journal
@@ -74,7 +81,8 @@ public struct Retention: Sendable {
         OR i.state = 'quarantined' AND i.changedAt > :quarantined
         OR i.state = 'indexed' AND (
             i.changedAt > :unmatched
-            OR EXISTS (SELECT 1 FROM series s WHERE s.id = i.seriesId AND (s.state = 'open' OR s.changedAt > :unmatched))
+            OR EXISTS (
+                SELECT 1 FROM series s WHERE s.id = i.seriesId AND (s.state = 'open' OR s.changedAt > :unmatched))
             OR EXISTS (
                 SELECT 1 FROM stack k JOIN job j ON j.stackId = k.id WHERE k.seriesId = i.seriesId AND (
                     j.state IN ('queued', 'running')

@@ -129,8 +129,8 @@ public final class Spool: Sendable {
 
     /// Moves what a worker wrote into `derived/`, durably, under a new name.
     ///
-    /// The file belongs to no row until a job is ``WriteTransaction/done(_:_:_:)`` with it; one that never gets a row is
-    /// removed at the next start.
+    /// The file belongs to no row until a job is ``WriteTransaction/done(_:_:_:)`` with it; one that never gets a row
+    /// is removed at the next start.
     ///
     /// - Parameter written: an absolute path in ``workPath``.
     /// - Returns: the stored path.

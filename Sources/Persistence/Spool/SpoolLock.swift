@@ -11,8 +11,15 @@ final class SpoolLock: Sendable {
     init(path: String, holder: String) throws(SpoolError) {
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw SpoolError(SystemCallError(call: "open", code: errno)) }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        var attempts = 0
+        // Whoever asks for the holder has the lock for a moment.
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
             let code = errno
+            attempts += 1
+            if code == EWOULDBLOCK && attempts < 10 {
+                usleep(20_000)
+                continue
+            }
             let other = Self.read(path)
             close(descriptor)
             guard code == EWOULDBLOCK else { throw SpoolError(SystemCallError(call: "flock", code: code)) }

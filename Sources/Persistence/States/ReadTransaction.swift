@@ -206,8 +206,8 @@ public class ReadTransaction {
         try row(Self.derived + " FROM derivedInstance d WHERE d.sopInstanceUID = ?", [sopInstanceUID]).map(derived)
     }
 
-    /// The objects that the job's own will replace: what was sent for the same stack and segmenter in earlier revisions,
-    /// newest revision first.
+    /// The objects that the job's own will replace: what was sent for the same stack and segmenter in earlier
+    /// revisions, newest revision first.
     public func predecessors(of job: JobID) throws -> [DerivedInstance] {
         try rows(
             Self.derived + """

@@ -10,7 +10,8 @@
 
 /// Where a received instance is.
 public enum InstanceState: String, Codable, CaseIterable, Sendable {
-    /// On disk and acknowledged. Left by the indexer; found again after a crash by ``ReadTransaction/received(after:limit:)``.
+    /// On disk and acknowledged. Left by the indexer; found again after a crash by
+    /// ``ReadTransaction/received(after:limit:)``.
     case received
     /// Its header was read, and it belongs to a series. Final, unless its file turns out to kill workers.
     case indexed

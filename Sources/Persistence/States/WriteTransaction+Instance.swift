@@ -36,7 +36,9 @@ extension WriteTransaction {
                 default: AuditSubject(study: instance.studyInstanceUID, series: instance.seriesInstanceUID)
             ].instancesIn.append(uid)
         }
-        for (_, subject) in records.sorted(by: { $0.key < $1.key }) {
+        for (_, value) in records.sorted(by: { $0.key < $1.key }) {
+            var subject = value
+            subject.count = Int64(subject.instancesIn.count)
             try record(.instancesIndexed, event, subject)
         }
         return outcomes

@@ -82,7 +82,8 @@ extension WriteTransaction {
             """
             INSERT INTO derivedInstance (jobId, revision, sopClassUID, sopInstanceUID, transferSyntaxUID,
                 studyInstanceUID, seriesInstanceUID, viewerProfile, path, sha256, size, createdAt)
-            SELECT ?, k.revision, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM job j JOIN stack k ON k.id = j.stackId WHERE j.id = ?
+            SELECT ?, k.revision, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+            FROM job j JOIN stack k ON k.id = j.stackId WHERE j.id = ?
             """,
             [
                 job.rawValue, output.sopClassUID, output.sopInstanceUID, output.transferSyntaxUID,

@@ -42,14 +42,16 @@ public final class WriteTransaction: ReadTransaction {
 
     /// Records the start of the node and the configuration that it runs with.
     ///
-    /// - Parameter configuration: the text of the file, kept once for each hash so that a decision can be understood later.
+    /// - Parameter configuration: the text of the file, kept once for each hash, so that decisions stay explained.
     public func nodeStarted(configuration: Data, hash: String, _ event: AuditEvent) throws {
-        try execute(
-            "INSERT INTO configuration (hash, text, firstUsedAt) VALUES (?, ?, ?) ON CONFLICT (hash) DO NOTHING",
-            [hash, configuration, now])
+        let isFirstUse =
+            try changes(
+                "INSERT INTO configuration (hash, text, firstUsedAt) VALUES (?, ?, ?) ON CONFLICT (hash) DO NOTHING",
+                [hash, configuration, now]) == 1
         var event = event
         event.how.configurationHash = hash
         try record(.nodeStarted, event)
+        if isFirstUse { try record(.configurationUsed, event) }
     }
 
     /// Records an event that changes no state: a start, a stop, a rejection.

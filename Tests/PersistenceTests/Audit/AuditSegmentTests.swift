@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import GRDB
+import Persistence
+import Testing
+
+@Suite struct `Segments of the audit trail` {
+    // Sendable: `date` is touched under `lock` alone.
+    private final class WallClock: @unchecked Sendable {
+        private let lock = NSLock()
+        private var date = Date(timeIntervalSince1970: 1_769_000_000)
+        var now: Date { lock.withLock { date } }
+        func jump(days: Double) { lock.withLock { date.addTimeInterval(days * 86_400) } }
+    }
+
+    private static func trail() throws -> (TestNode, AuditTrail, WallClock) {
+        let clock = WallClock()
+        let node = try TestNode(now: { clock.now })
+        for days in [0, 31, 31.0] {
+            clock.jump(days: days)
+            for _ in 0..<3 { try node.journal.write { try $0.record(.nodeStarted, AuditEvent()) } }
+        }
+        return (node, AuditTrail(journal: node.journal), clock)
+    }
+
+    @Test func `are months, each starting from the head of the one before`() async throws {
+        try await blocking {
+            let (_, trail, _) = try Self.trail()
+            let segments = try trail.segments()
+            #expect(segments.map(\.month) == ["2026-01", "2026-02", "2026-03"])
+            #expect(segments.map(\.firstNumber) == [1, 4, 7])
+            #expect(segments.map(\.lastNumber) == [3, 6, nil])
+            #expect(segments[0].previousHash == AuditRecord.origin)
+            #expect(segments[1].previousHash == segments[0].head)
+            #expect(segments[2].previousHash == segments[1].head)
+            #expect(try trail.verify().records == 9)
+        }
+    }
+
+    @Test func `bear a clock that jumps by a year in both directions`() async throws {
+        try await blocking {
+            let (node, trail, clock) = try Self.trail()
+            for days in [365.0, -730, 365] {
+                clock.jump(days: days)
+                try node.journal.write { try $0.record(.nodeStarted, AuditEvent()) }
+            }
+            #expect(try trail.segments().map(\.month).count == 6)
+            #expect(try trail.verify().isWhole)
+        }
+    }
+
+    @Test func `are exported as lines that prove themselves`() async throws {
+        try await blocking {
+            let (_, trail, _) = try Self.trail()
+            var lines: [Data] = []
+            let end = try trail.export(by: .user("auditor")) { lines.append($0) }
+            #expect(lines.count == 10 && end.records == 9)
+            #expect(try AuditTrail.verify(export: lines, head: end.head).isWhole)
+            for number in 0..<9 {
+                var cut = lines
+                cut.remove(at: number)
+                #expect(try !AuditTrail.verify(export: cut).isWhole, "without line \(number)")
+            }
+            #expect(try !AuditTrail.verify(export: lines.dropLast()).isWhole)
+            let altered = lines.map {
+                Data(String(decoding: $0, as: UTF8.self).replacing("nodeStarted", with: "nodeStopped").utf8)
+            }
+            #expect(try AuditTrail.verify(export: altered).problem?.number == 1)
+            #expect(try trail.latest(1)[0].event == "auditExported")
+            #expect(try trail.verify().isWhole)
+        }
+    }
+
+    @Test func `are dropped only when closed and exported, and the rest stays provable`() async throws {
+        try await blocking {
+            let (_, trail, _) = try Self.trail()
+            let head = try trail.verify().head
+            #expect(throws: StateError.wrongState("audit segment", 1, found: "not exported")) {
+                try trail.drop(segment: 1, by: .user("admin"))
+            }
+            let first = try #require(try trail.segments().first?.head)
+            try trail.export(segment: 1, by: .user("admin")) { _ in }
+            try trail.drop(segment: 1, by: .user("admin"))
+            #expect(try trail.records(limit: 1).first?.number == 4)
+            #expect(try trail.latest(1)[0].event == "auditSegmentDropped")
+            #expect(try trail.verify(head: head).isWhole)
+            #expect(try trail.verify(head: first).isWhole, "the head of a dropped segment is known")
+            #expect(throws: StateError.self) { try trail.drop(segment: 3, by: .user("admin")) }
+        }
+    }
+
+    @Test func `are checked themselves`() async throws {
+        try await blocking {
+            for (sql, number) in [
+                ("UPDATE auditSegment SET month = '2025-01' WHERE id = 2", 4),
+                ("UPDATE auditSegment SET previousHash = 'x' WHERE id = 3", 7),
+                ("UPDATE auditSegment SET head = 'x' WHERE id = 1", 3),
+                ("UPDATE auditSegment SET firstNumber = 5 WHERE id = 2", 4),
+                ("UPDATE auditSegment SET lastNumber = 2 WHERE id = 1", 2),
+            ] {
+                let (node, trail, _) = try Self.trail()
+                let queue = try DatabaseQueue(path: node.spool.databasePath)
+                try queue.write { try $0.execute(sql: sql) }
+                #expect(try trail.verify().problem?.number == Int64(number), "\(sql)")
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Persistence
+import Testing
+
+@Suite struct `What retention deletes` {
+    // Sendable: `passed` is touched under `lock` alone.
+    private final class Elapsed: @unchecked Sendable {
+        private let lock = NSLock()
+        private var passed = Duration.zero
+        var value: Duration { lock.withLock { passed } }
+        func pass(_ time: Duration) { lock.withLock { passed += time } }
+    }
+
+    private static let hour = Duration.seconds(3600)
+    private static let day = Duration.seconds(86_400)
+
+    private static func node() throws -> (TestNode, Retention, Elapsed) {
+        let node = try TestNode()
+        let elapsed = Elapsed()
+        return (node, Retention(journal: node.journal, elapsed: { elapsed.value }), elapsed)
+    }
+
+    @Test func `deletes what no route took, after its time, as a whole folder`() async throws {
+        try await blocking {
+            let (node, retention, elapsed) = try Self.node()
+            try node.fill(["1.1", "1.2"])
+            let series = try node.openSeries()
+            try node.journal.write { transaction in
+                try transaction.closed(series, AuditEvent())
+                try transaction.unmatched(
+                    NewStack(series: series.id, revision: 1, key: "", instances: []), AuditEvent())
+            }
+            elapsed.pass(Self.hour * 0.9)
+            #expect(try retention.run() == Retention.Report())
+            elapsed.pass(Self.day * 2)
+            let report = try retention.run()
+            #expect(report.folders == 1 && report.instances == 2 && report.series == 1)
+            #expect(node.files("instances").isEmpty)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: node.path + "/instances").isEmpty)
+            let deleted = try AuditTrail(journal: node.journal).records(.init(event: .filesDeleted))
+            #expect(deleted.first?.instancesIn == "1.1 1.2")
+        }
+    }
+
+    @Test func `keeps what waits, is open, or belongs to an open job or delivery`() async throws {
+        try await blocking {
+            let (node, retention, elapsed) = try Self.node()
+            try node.receive("1.0")
+            try node.fill(["1.1"], series: "1.2.1")
+            elapsed.pass(Self.day * 365)
+            #expect(try retention.run() == Retention.Report())
+            let job = try node.close()
+            #expect(try retention.run() == Retention.Report())
+            let deliveries = try node.finish(job, [node.derived("2.25.1")])
+            #expect(try retention.run() == Retention.Report())
+            try node.journal.write { try $0.sent(deliveries[0], status: 0, AuditEvent()) }
+            #expect(try retention.run().derived == 1)
+            #expect(node.files("instances").count == 2, "another instance in the folder still waits")
+            try node.index(node.journal.read { try $0.received()[0].id }, series: "1.2.9")
+            #expect(try retention.run().instances == 0, "its series is open")
+        }
+    }
+
+    @Test func `a done study goes after its time, and is still known as ours`() async throws {
+        try await blocking {
+            let (node, retention, elapsed) = try Self.node()
+            try node.fill(["1.1"])
+            let deliveries = try node.finish(node.close(), [node.derived("2.25.1")])
+            try node.journal.write { try $0.sent(deliveries[0], status: 0, AuditEvent()) }
+            elapsed.pass(Self.day * 6)
+            #expect(try retention.run() == Retention.Report())
+            elapsed.pass(Self.day * 2)
+            let report = try retention.run()
+            #expect(report == Retention.Report(folders: 1, instances: 1, derived: 1, series: 1))
+            #expect(node.files("instances").isEmpty && node.files("derived").isEmpty)
+            #expect(try node.journal.read { try $0.isOurs("2.25.1") })
+            #expect(try node.index(node.receive("2.25.1").id) == .own)
+        }
+    }
+
+    @Test func `a dead letter keeps its file and can be revived`() async throws {
+        try await blocking {
+            let (node, retention, elapsed) = try Self.node()
+            try node.fill(["1.1"])
+            let deliveries = try node.finish(node.close(), [node.derived("2.25.1")])
+            try node.journal.write { try $0.dead(deliveries[0], AuditEvent()) }
+            elapsed.pass(Self.day * 400)
+            let report = try retention.run()
+            #expect(report.instances == 1 && report.derived == 0 && report.series == 0)
+            try node.journal.write { try $0.revived(deliveries[0], AuditEvent()) }
+            let path = try #require(try node.journal.read { try $0.pendingDeliveries()[0].object.path })
+            #expect(FileManager.default.fileExists(atPath: path))
+        }
+    }
+
+    @Test func `the sources of a dead job stay as long as quarantined files`() async throws {
+        try await blocking {
+            let (node, retention, elapsed) = try Self.node()
+            try node.fill(["1.1"])
+            let job = try node.close()
+            try node.journal.write { try $0.dead(job, AuditEvent()) }
+            try node.journal.quarantine(node.receive("1.7").id, AuditEvent(reason: "malformed"))
+            elapsed.pass(Self.day * 29)
+            #expect(try retention.run() == Retention.Report())
+            elapsed.pass(Self.day * 2)
+            #expect(try retention.run().instances == 2)
+            #expect(node.files("quarantine").isEmpty)
+        }
+    }
+
+    @Test func `a study that comes again after its time is received anew`() async throws {
+        try await blocking {
+            let (node, retention, elapsed) = try Self.node()
+            try node.fill(["1.1"])
+            try node.finish(node.close(), [])
+            elapsed.pass(Self.day * 8)
+            #expect(try retention.run().instances == 1)
+            try node.fill(["1.1"])
+            #expect(try node.openSeries().revision == 1)
+        }
+    }
+
+    @Test func `a crash between the rows and the files leaves nothing for ever`() async throws {
+        try await blocking {
+            let watched = WatchedCalls()
+            let node = try TestNode(calls: watched.calls)
+            let id = try node.receive("1.1").id
+            try node.journal.write { try $0.notAnImage(id, AuditEvent()) }
+            let copy = TestNode.temporary()
+            defer { try? FileManager.default.removeItem(atPath: copy) }
+            watched.watch(before: { kind, _ in if kind == .remove { snapshot(node.path, copy) } })
+            try Retention(journal: node.journal, elapsed: { .seconds(86_400) }).run()
+            let again = try TestNode(path: copy)
+            #expect(again.files("instances").isEmpty)
+        }
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Persistence
+
+/// Up until it is lowered once.
+// Sendable: `up` is touched under `lock` alone.
+final class Flag: @unchecked Sendable {
+    private let lock = NSLock()
+    private var up = true
+
+    /// Whether it was still up.
+    func lower() -> Bool {
+        lock.withLock {
+            defer { up = false }
+            return up
+        }
+    }
+}
+
+/// What several threads were answered.
+// Sendable: `results` is touched under `lock` alone.
+final class Answers: @unchecked Sendable {
+    private let lock = NSLock()
+    private var results: [Int: Result<Reception, any Error>] = [:]
+
+    func add(_ index: Int, _ result: Result<Reception, any Error>) { lock.withLock { results[index] = result } }
+
+    subscript(index: Int) -> Result<Reception, any Error> {
+        lock.withLock { results[index] ?? .failure(CancellationError()) }
+    }
+
+    var all: [Result<Reception, any Error>] { lock.withLock { Array(results.values) } }
+}
+
+/// Makes the syncs of one commit end in a given order.
+// Sendable: everything mutable is touched under `turn` alone.
+final class Turns: @unchecked Sendable {
+    private let turn = NSCondition()
+    private let order: [WatchedCalls.Kind]
+    private var done = 0
+    private var first: (() -> Void)?
+
+    init(_ order: [WatchedCalls.Kind]) { self.order = order }
+
+    /// Runs `body` before the first step.
+    func beforeFirst(_ body: @escaping () -> Void) { turn.withLock { first = body } }
+
+    func enter(_ kind: WatchedCalls.Kind) {
+        turn.withLock {
+            guard order.contains(kind) else { return }
+            while done < order.count && order[done] != kind { turn.wait() }
+            if done == 0, let body = first {
+                first = nil
+                body()
+            }
+        }
+    }
+
+    /// Calls `body` with how many steps have ended, before the next may begin.
+    func leave(_ kind: WatchedCalls.Kind, _ body: (Int) -> Void) {
+        turn.withLock {
+            guard done < order.count, order[done] == kind else { return }
+            body(done + 1)
+            done += 1
+            turn.broadcast()
+        }
+    }
+}
+
+/// Copies a spool as it is at this moment: what a kill of its process would leave.
+func snapshot(_ path: String, _ copy: String) {
+    let manager = FileManager.default
+    do {
+        try? manager.removeItem(atPath: copy)
+        try manager.copyItem(atPath: path, toPath: copy)
+        // SQLite makes the index of the log anew.
+        try? manager.removeItem(atPath: copy + "/kontur.sqlite-shm")
+    } catch {
+        preconditionFailure("a spool could not be copied: \(error)")
+    }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Persistence
+
+/// A spool and its journal in a temporary folder that goes with it.
+final class TestNode: Sendable {
+    let path: String
+    let spool: Spool
+    let journal: Journal
+    private let owns: Bool
+
+    /// - Parameter path: an existing spool to open, which stays; `nil` makes one.
+    init(
+        path: String? = nil, calls: DurableCalls = .real, minimumFree: Int64 = 0, maxInstance: Int64 = 1 << 20,
+        keep: SpoolConfiguration.Keep = .init(), now: @escaping @Sendable () -> Date = { Date() }
+    ) throws {
+        self.path = path ?? Self.temporary()
+        owns = path == nil
+        spool = try Spool(
+            SpoolConfiguration(path: self.path, minimumFree: minimumFree, maxInstance: maxInstance, keep: keep),
+            access: .node(name: "TEST"), calls: calls)
+        journal = try Journal(spool: spool, now: now)
+    }
+
+    deinit {
+        if owns { try? FileManager.default.removeItem(atPath: path) }
+    }
+
+    static func temporary() -> String {
+        FileManager.default.temporaryDirectory.appending(path: "kontur-spool-\(UUID().uuidString)").path
+    }
+
+    static func association(_ aeTitle: String = "ENDO1") -> AssociationFacts {
+        AssociationFacts(
+            id: UUID(), callingAETitle: aeTitle, calledAETitle: "KONTUR", address: "10.1.0.7", peer: "scope")
+    }
+
+    // MARK: - Receiving
+
+    static let explicitLittle = "1.2.840.10008.1.2.1"
+    static let mrImage = "1.2.840.10008.5.1.4.1.1.4"
+
+    func file(_ bytes: [UInt8], now: Date = Date()) throws -> IncomingFile {
+        let file = try spool.incomingFile(now: now)
+        try Array("header".utf8).withUnsafeBytes { try file.writeHeader($0) }
+        try bytes.withUnsafeBytes { try file.append($0) }
+        return file
+    }
+
+    @discardableResult
+    func receive(
+        _ uid: String, _ bytes: [UInt8] = [1, 2, 3, 4], transferSyntax: String = explicitLittle,
+        over association: AssociationFacts = association(), now: Date = Date()
+    ) throws -> Reception {
+        try journal.commit(
+            file(bytes, now: now),
+            IncomingInstance(
+                sopClassUID: Self.mrImage, sopInstanceUID: uid, transferSyntaxUID: transferSyntax,
+                association: association))
+    }
+
+    // MARK: - Further along
+
+    static func indexed(_ id: InstanceID, series: String = "1.2.3", digest: String? = nil) -> IndexedInstance {
+        IndexedInstance(
+            id: id, studyInstanceUID: "1.2", seriesInstanceUID: series, modality: "MR",
+            imageDigest: digest ?? "digest \(id.rawValue)", patientID: "patient", header: Data("{}".utf8))
+    }
+
+    @discardableResult
+    func index(_ id: InstanceID, series: String = "1.2.3", digest: String? = nil) throws -> IndexedOutcome {
+        try journal.write { try $0.indexed([Self.indexed(id, series: series, digest: digest)], AuditEvent())[0] }
+    }
+
+    /// Receives and indexes instances of one series.
+    @discardableResult
+    func fill(_ uids: [String], series: String = "1.2.3") throws -> [InstanceID] {
+        try uids.map { uid in
+            let id = try receive(uid, Array(uid.utf8)).id
+            try index(id, series: series)
+            return id
+        }
+    }
+
+    func openSeries() throws -> OpenSeries {
+        try journal.read { try $0.openSeries() }[0]
+    }
+
+    /// Closes the first open series with one routed stack of all its instances, and queues its job.
+    @discardableResult
+    func close() throws -> JobID {
+        let series = try openSeries()
+        let instances = try journal.read { try $0.instances(of: series.id) }.map(\.id)
+        return try journal.write { transaction in
+            try transaction.closed(series, AuditEvent())
+            let stack = try transaction.routed(
+                NewStack(
+                    series: series.id, revision: series.revision, key: "stack", instances: instances,
+                    route: "left-atrium", segmenter: "left-atrium-compact", configurationHash: "c0ffee"), AuditEvent())
+            return try transaction.queued(stack, kind: "segment", payload: Data("work".utf8), AuditEvent())
+        }
+    }
+
+    /// An object in `derived/`, as a worker and the dispatcher would leave it.
+    func derived(_ uid: String, peers: [String] = ["archive"]) throws -> NewDerivedInstance {
+        let written = spool.workPath + "/" + UUID().uuidString
+        try Data("SEG \(uid)".utf8).write(to: URL(fileURLWithPath: written))
+        return NewDerivedInstance(
+            sopClassUID: "1.2.840.10008.5.1.4.1.1.66.4", sopInstanceUID: uid, transferSyntaxUID: Self.explicitLittle,
+            studyInstanceUID: "1.2", seriesInstanceUID: uid + ".1", viewerProfile: "strict",
+            path: try spool.acceptDerived(written, now: Date()), sha256: "feed", size: 4, peers: peers)
+    }
+
+    /// Runs a queued job to its end.
+    @discardableResult
+    func finish(_ job: JobID, _ outputs: [NewDerivedInstance]) throws -> [DeliveryID] {
+        try journal.write { transaction in
+            try transaction.running(job, run: "run", AuditEvent())
+            return try transaction.done(
+                job, JobResult(outputs: outputs, outcome: "segmented", confidence: 0.9), AuditEvent())
+        }
+    }
+
+    // MARK: - Looking
+
+    func state(_ job: JobID) throws -> JobState? { try journal.read { try $0.job(job)?.state } }
+
+    func delivery(_ id: DeliveryID) throws -> Delivery? { try journal.read { try $0.delivery(id) } }
+
+    func events() throws -> [String] {
+        try AuditTrail(journal: journal).records(limit: 10_000).map(\.event)
+    }
+
+    func count(_ state: InstanceState) throws -> Int {
+        try journal.status().instances.first { $0.state == state.rawValue }?.count ?? 0
+    }
+
+    /// The files below a folder of the spool, relative to it.
+    func files(_ folder: String) -> [String] {
+        let root = path + "/" + folder
+        let all = FileManager.default.enumerator(atPath: root)?.allObjects as? [String] ?? []
+        return all.filter { name in
+            var isFolder: ObjCBool = false
+            return FileManager.default.fileExists(atPath: root + "/" + name, isDirectory: &isFolder)
+                && !isFolder.boolValue
+        }.sorted()
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Persistence
+
+/// Stands between the room and the disk: sees every durable call, and may wait, fail or stop there.
+// Sendable: everything mutable is touched under `lock` alone.
+final class WatchedCalls: @unchecked Sendable {
+    enum Kind: String, CaseIterable, Sendable {
+        case create, write, syncFile, syncFolder, makeFolder, rename, link, remove, commit
+    }
+
+    private let lock = NSLock()
+    private var entered: [Kind] = []
+    private var left: [Kind] = []
+    private var before: (@Sendable (Kind, Int) throws -> Void)?
+    private var after: (@Sendable (Kind, Int) -> Void)?
+
+    /// Calls that have begun, in order.
+    var begun: [Kind] { lock.withLock { entered } }
+    /// Calls that have ended well, in order.
+    var ended: [Kind] { lock.withLock { left } }
+
+    func forget() {
+        lock.withLock {
+            entered = []
+            left = []
+        }
+    }
+
+    /// - Parameters:
+    ///   - before: called with the kind and how many calls began before this one; what it throws, the call throws.
+    ///   - after: called when the call ended well, with how many did before.
+    func watch(
+        before: (@Sendable (Kind, Int) throws -> Void)? = nil, after: (@Sendable (Kind, Int) -> Void)? = nil
+    ) {
+        lock.withLock {
+            self.before = before
+            self.after = after
+        }
+    }
+
+    private func call<Result>(_ kind: Kind, _ body: () throws -> Result) throws -> Result {
+        let (hook, number) = lock.withLock {
+            entered.append(kind)
+            return (before, entered.count - 1)
+        }
+        try hook?(kind, number)
+        let result = try body()
+        let (then, ends) = lock.withLock {
+            left.append(kind)
+            return (after, left.count - 1)
+        }
+        then?(kind, ends)
+        return result
+    }
+
+    private func system<Result>(_ kind: Kind, _ body: () throws -> Result) throws(SystemCallError) -> Result {
+        do {
+            return try call(kind, body)
+        } catch let error as SystemCallError {
+            throw error
+        } catch {
+            preconditionFailure("a system call fails with an errno")
+        }
+    }
+
+    var calls: DurableCalls {
+        let real = DurableCalls.real
+        var calls = real
+        calls.create = { path throws(SystemCallError) in try self.system(.create) { try real.create(path) } }
+        calls.write = { file, bytes throws(SystemCallError) in
+            try self.system(.write) { try real.write(file, bytes) }
+        }
+        calls.syncFile = { file, path throws(SystemCallError) in
+            try self.system(.syncFile) { try real.syncFile(file, path) }
+        }
+        calls.syncFolder = { path throws(SystemCallError) in
+            try self.system(.syncFolder) { try real.syncFolder(path) }
+        }
+        calls.makeFolder = { path throws(SystemCallError) in
+            try self.system(.makeFolder) { try real.makeFolder(path) }
+        }
+        calls.rename = { from, to throws(SystemCallError) in
+            try self.system(.rename) { try real.rename(from, to) }
+        }
+        calls.link = { from, to throws(SystemCallError) in try self.system(.link) { try real.link(from, to) } }
+        calls.remove = { path throws(SystemCallError) in try self.system(.remove) { try real.remove(path) } }
+        calls.commit = { body in try self.call(.commit) { try real.commit(body) } }
+        return calls
+    }
+}
