@@ -151,7 +151,7 @@ import Testing
         ),
         (
             "peers:\n  - {name: a, aeTitle: A, from: [1.2.3.4], port: 1}",
-            "2:49: peers[0].port: a port without a host to call"
+            "2:50: peers[0].port: a port without a host to call"
         ),
         (
             "peers: 3",
@@ -167,22 +167,25 @@ import Testing
             "1:22: spool.maxInstance: expected a size such as 512MiB or 2GiB, at least 1MiB, found '1kB'"
         ),
         ("node:\n  port: 1\n  port: 2", "2:3: the same key twice in one map: port"),
-        ("node: {port: 1", "1:15: not YAML: did not find expected ',' or '}' (while parsing a flow mapping)"),
+        (
+            "node: {port: 1",
+            "2:1: not YAML: did not find expected ',' or '}' (while parsing a flow mapping that begins in line 1)"
+        ),
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, sendTo: [x]}",
-            "2:71: routes[0].sendTo[0]: unknown peer 'x'; there are no peers: name it under 'peers'"
+            "2:72: routes[0].sendTo[0]: unknown peer 'x'; there are no peers: name it under 'peers'"
         ),
         (
             "peers:\n  - {name: x, aeTitle: X, from: [1.2.3.4]}\nroutes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, sendTo: [x]}",
-            "4:71: routes[0].sendTo[0]: peer 'x' has no 'host' and 'port', so nothing can be sent to it"
+            "4:72: routes[0].sendTo[0]: peer 'x' has no 'host' and 'port', so nothing can be sent to it"
         ),
         (
             "routes:\n  - {name: a, when: , segmenter: polyp-compact, sendTo: []}",
-            "2:20: routes[0].when: expected conditions such as {modality: [MR]}"
+            "2:21: routes[0].when: expected conditions such as {modality: [MR]}"
         ),
         (
             "routes:\n  - {name: a, when: {not: {modality: }}, segmenter: polyp-compact, sendTo: []}",
-            "2:37: routes[0].when.not.modality: expected a text, a list of texts, or {matches: pattern}"
+            "2:38: routes[0].when.not.modality: expected a text, a list of texts, or {matches: pattern}"
         ),
     ])
     func `one error is reported in these words`(_ yaml: String, _ problem: String) {

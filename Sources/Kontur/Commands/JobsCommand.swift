@@ -121,7 +121,7 @@ struct JobsRetryCommand: ParsableCommand {
             }
         }
         try ReportPrinter.print(report, as: output.format)
-        if let problem = report.problems.first { throw CommandError(problem) }
+        if !report.problems.isEmpty { throw CommandError(report.problems.joined(separator: "; ")) }
     }
 
     private func givenUp(in journal: Journal) throws -> [JobID] {
@@ -160,6 +160,6 @@ struct RetryReport: Report {
             .line(
                 "revived: \(Shown.count(jobs, "job")), "
                     + "\(deliveries == 1 ? "1 delivery" : "\(deliveries) deliveries")")
-        ] + problems.map { .line($0) }
+        ]
     }
 }

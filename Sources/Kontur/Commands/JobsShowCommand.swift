@@ -97,13 +97,11 @@ struct StudyReport: Report {
 
     private func parts(of stack: Stack) -> [ReportPart] {
         let facts = stack.stack
-        let outcome = stack.decision?.summary ?? facts.state.rawValue
         var parts: [ReportPart] = [
             .line(
                 "  stack \(facts.key), revision \(facts.revision): \(Shown.count(facts.instances, "instance")), "
-                    + "\(facts.state.rawValue)\(facts.why.map { ": \($0)" } ?? "")")
+                    + (facts.why ?? stack.decision?.summary ?? facts.state.rawValue))
         ]
-        if outcome != facts.state.rawValue { parts.append(.line("    decision: \(outcome)")) }
         if stack.jobs.isEmpty {
             for route in stack.decision?.routes ?? [] {
                 for condition in route.sets.flatMap(\.conditions) where condition.result.outcome != .matched {

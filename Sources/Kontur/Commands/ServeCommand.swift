@@ -27,6 +27,7 @@ struct ServeCommand: AsyncParsableCommand {
     var logLevel = Word(Logger.Level.info)
 
     func run() async throws {
+        Processors.startOnce()
         let segmenters = Segmenters.all
         let names = segmenters.map(\.name)
         let configuration =

@@ -156,7 +156,7 @@ extension YamlError {
         switch self {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
-            let during = context.map { " (\($0.text))" } ?? ""
+            let during = context.map { " (\($0.text) that begins in line \(max(1, $0.mark.line)))" } ?? ""
             return (max(1, mark.line), max(1, mark.column), "not YAML: \(problem)\(during)")
         case .reader(let problem, let offset, _, let yaml):
             let before = yaml.utf8.prefix(offset ?? 0)
