@@ -8,19 +8,19 @@
 .Lname0:
     .asciz "left-atrium-compact"
 .Lsha0:
-    .asciz "67d9cf86eda527262e2bb3dbaecfa7ea515c36722de15d5acb34dd04f8ff207e"
+    .asciz "60471c5784b82894ada675bd231c4b70b452c4a9ada6b8cbab49aca9dfb88c4b"
     .balign 64
 .Lbytes0:
-    .incbin "left-atrium-compact-67d9cf86.safetensors"
+    .incbin "left-atrium-compact-60471c57.safetensors"
 .Lend0:
     .byte 0
 .Lname1:
     .asciz "polyp-compact"
 .Lsha1:
-    .asciz "888f33591833d51b6fafc7a81435d591c5d311a26d29f37f21897b1448ae2163"
+    .asciz "b35e987cc0b5b1df874a203bf5f6a69b695d006a3cd028dd0c6e58eca161d39c"
     .balign 64
 .Lbytes1:
-    .incbin "polyp-compact-888f3359.safetensors"
+    .incbin "polyp-compact-b35e987c.safetensors"
 .Lend1:
     .byte 0
 
