@@ -70,6 +70,10 @@ extension EndToEndTests {
                 "broken_files", long ? ["--mutations", "600", "--segment", "2000"] : [], within: long ? 3000 : 300)
         }
 
+        @Test func `no log, file name, record or status tells who the patient is`() async throws {
+            try await passes("privacy", within: 240)
+        }
+
         @Test func `the audit trail names the first record that was tampered with`() async throws {
             try await passes("audit_trail", within: 240)
         }
