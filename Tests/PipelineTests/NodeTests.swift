@@ -154,10 +154,12 @@ struct NodeTests {
             let node = try await here.node(executable: try here.standIn("found(request)"))
             let path = here.folder.appending(path: "text.dcm").path
             try await NodeFolder.running([node]) {
-                // The header of an instance with text for a data set.
-                let sample = try Data(contentsOf: URL(fileURLWithPath: NodeFolder.samples("colonoscopy")[0]))
-                try (sample.prefix(600) + Data("hello, this is no data set".utf8)).write(to: URL(fileURLWithPath: path))
-                try? await NodeFolder.send([path], to: node.port)
+                // File Meta Information of an instance, with text for a data set.
+                let sample = try NodeFolder.samples("colonoscopy")[0]
+                let bytes = try Data(contentsOf: URL(fileURLWithPath: sample))
+                let meta = 144 + Int(bytes[140]) + Int(bytes[141]) << 8
+                try (bytes.prefix(meta) + Data("hello, this is no data set".utf8)).write(to: URL(fileURLWithPath: path))
+                try await NodeFolder.send([path], to: node.port, like: [sample])
                 #expect(
                     try await NodeFolder.eventually {
                         let status = try node.journal.status()

@@ -33,13 +33,23 @@ struct NodeFolder: Sendable {
             exec python3 "$0.py"
             """
         let body = """
-            import hashlib, json, os, signal, sys, time
+            import hashlib, json, os, signal, struct, sys, time
+            def element(group, number, vr, value):
+                if len(value) % 2: value += b"\\0"
+                length = struct.pack("<HI", 0, len(value)) if vr == b"OB" else struct.pack("<H", len(value))
+                return struct.pack("<HH", group, number) + vr + length + value
+            def part10(uid):
+                sop_class, explicit = b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.1.2.1"
+                meta = (element(2, 1, b"OB", b"\\0\\1") + element(2, 2, b"UI", sop_class)
+                    + element(2, 3, b"UI", uid) + element(2, 16, b"UI", explicit))
+                return (bytes(128) + b"DICM" + element(2, 0, b"UL", struct.pack("<I", len(meta))) + meta
+                    + element(8, 22, b"UI", sop_class) + element(8, 24, b"UI", uid))
             def answer(response):
                 print(json.dumps({"response": {"_0": response}}), flush=True)
             def found(request):
                 outputs = []
                 for output in request["outputs"]:
-                    text = ("SEG " + output["description"]["sopInstanceUID"]).encode()
+                    text = part10(output["description"]["sopInstanceUID"].encode())
                     open(output["path"], "wb").write(text)
                     outputs.append({"path": output["path"], "sha256": hashlib.sha256(text).hexdigest(),
                         "bytes": len(text), "sopInstanceUID": output["description"]["sopInstanceUID"],
@@ -128,11 +138,15 @@ struct NodeFolder: Sendable {
     }
 
     /// Stores files at a node, as a peer would.
-    static func send(_ files: [String], to port: UInt16, calling: String = "ENDO1") async throws {
+    ///
+    /// - Parameter like: the files whose SOP classes and transfer syntaxes are proposed, when `files` are none themselves.
+    static func send(
+        _ files: [String], to port: UInt16, calling: String = "ENDO1", like: [String]? = nil
+    ) async throws {
         guard let us = AETitle(calling), let them = AETitle("KONTUR") else { preconditionFailure("constants") }
         let peer = Peer(name: "node", aeTitle: them, host: "127.0.0.1", port: port)
         try await DedicatedThread.run(name: "test-send") {
-            let contexts = try files.map { path in
+            let contexts = try (like ?? files).map { path in
                 let header = try InstanceHeader.read(path: path)
                 return SOPClassAndSyntax(
                     sopClassUID: header.sopClassUID, transferSyntaxUID: header.transferSyntaxUID)
