@@ -29,18 +29,21 @@ Held out are every fifth of the sorted names, without the two scans that share o
 The volumes were cropped around the truth by the publisher of this copy: a whole chest is a harder case than was measured.""",
 }
 
-FAILURES = {
+FAILURES = {  # measured once, with version 1.0.0 and augmented prediction; "expected" where it was not measured
     "polyp-compact": """\
-- Flat and very small polyps are missed most often; folds, stool and the rim of the lumen are taken for polyps.
-- Frames without a polyp are rare in the data: false alarms on normal mucosa are more frequent than a score on
-  polyp frames shows.
-- Narrow-band and dye images are hardly in the data. Burned-in text and a second picture in the frame can mislead it.
-- The frame is stretched to a square of {size} pixels: polyps below about a twentieth of the frame are few pixels.""",
+- **False alarms on frames without a polyp.** Of the 100 empty PolypGen frames, which it was trained on, 81 get a mask
+  (median area 2% of the frame). Emptying masks of confidence below 0.4 leaves 54 and costs 0.002 of mean Dice on the
+  held-out frames; below 0.5, 42 and 0.01; below 0.6, 30 and 0.02.
+- 10 of the 100 held-out frames score below 0.5, 2 of them 0. Mean Dice by the polyp's area: 0.75 in the smallest third
+  (below 7% of the frame), 0.86 and 0.84 in the others.
+- Expected, not measured: narrow-band and dye images, burned-in text, a second picture in the frame; other hospitals.
+- The frame is stretched to a square of {size} pixels: polyps below about a twentieth of its side are few pixels.""",
     "left-atrium-compact": """\
-- The ends of the pulmonary veins and the mitral plane are conventions of the annotators: most of the error is there.
-- Scans with much noise or a badly nulled myocardium lose the roof and the appendage.
-- Only volumes of about 90 to 150 mm a side were seen; a field of view of the whole chest needs cropping to the heart.
-- One hospital's scanners, 1.5 T and 3 T. Other contrasts (cine, angiography) were never seen and give arbitrary masks.""",
+- The roof and the veins' ends are worst, where the annotators' conventions matter most: Dice by fifths of the atrium's
+  height, feet to head, 0.84, 0.92, 0.93, 0.87, 0.61 (six held-out volumes).
+- Volumes of about 90 to 150 mm a side were seen; a field of view of the whole chest needs cropping to the heart.
+- Expected, not measured: other scanners and hospitals, poor nulling, heavy noise; other contrasts (cine, angiography)
+  were never seen and give arbitrary masks.""",
 }
 
 REPRODUCIBILITY = {
