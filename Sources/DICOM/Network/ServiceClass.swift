@@ -26,7 +26,8 @@ package enum ServiceClass {
         "1.2.840.10008.5.1.1.",  // print
         "1.2.840.10008.5.1.4.1.2.",  // query and retrieve
         "1.2.840.10008.5.1.4.32.",  // general purpose worklist
-        "1.2.840.10008.5.1.4.34.4.", "1.2.840.10008.5.1.4.34.5.", "1.2.840.10008.5.1.4.34.6.",  // unified procedure step
+        // Unified procedure step.
+        "1.2.840.10008.5.1.4.34.4.", "1.2.840.10008.5.1.4.34.5.", "1.2.840.10008.5.1.4.34.6.",
         "1.2.840.10008.5.1.4.37.",  // relevant patient information
         "1.2.840.10008.10.",  // real-time video
     ]
