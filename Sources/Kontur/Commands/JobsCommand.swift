@@ -80,7 +80,7 @@ struct JobsReport: Report {
                             String(job.revision), job.route ?? "", job.segmenter ?? "", job.outcome ?? "",
                             Shown.fraction(job.confidence), job.attempts > 0 ? String(job.attempts) : "",
                             job.deliveries.map { "\($0.peer): \($0.state.rawValue)" }.joined(separator: ", "),
-                            job.why ?? job.deliveries.lazy.compactMap(\.why).first ?? "",
+                            job.deliveries.lazy.compactMap(\.why).first ?? job.why ?? "",
                         ]
                     }))
         ]
