@@ -134,7 +134,8 @@ def main():
             for old, new in ((one, -1), (other, one), (-1, other)):
                 copy.database.execute("UPDATE audit SET number = ? WHERE number = ?", (new, old))
             status, words = copy.verify()
-            report.expect(status == 1 and names_record(words, one), f"{one} and {other} swapped: {words.strip()[-200:]}")
+            report.expect(status == 1 and names_record(words, one),
+                          f"{one} and {other} swapped: {words.strip()[-200:]}")
             for old, new in ((one, -1), (other, one), (-1, other)):
                 copy.database.execute("UPDATE audit SET number = ? WHERE number = ?", (new, old))
 

@@ -123,7 +123,8 @@ def check_order(report, calls, uids, variant):
             continue
         responses += 1
         text = uid.encode()
-        synced = lambda path, after: any(one.path == path and one.begin > after and one.end < call.begin for one in syncs)
+        synced = lambda path, after: any(
+            one.path == path and one.begin > after and one.end < call.begin for one in syncs)
         paths = [path for path, content in contents.items() if text in content]
         if not report.expect(paths, f"{variant}: no file holds the acknowledged {uid}"):
             continue

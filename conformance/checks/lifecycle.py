@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Starting and stopping: one node a spool; SIGTERM and SIGINT within 10 s whatever is going on; little memory if idle."""
+"""Starting and stopping: one node a spool; SIGTERM and SIGINT within 10 s whatever is going on; little memory."""
 
 import os
 import signal

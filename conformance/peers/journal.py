@@ -93,7 +93,8 @@ class Journal:
             FROM stack k JOIN series s ON s.id = k.seriesId AND s.revision = k.revision
             LEFT JOIN job j ON j.stackId = k.id ORDER BY s.id, k.id""")
         found = []
-        for series, modality, state, route, segmenter, why, job, job_state, confidence, outcome, job_why, images in rows:
+        for (series, modality, state, route, segmenter, why, job, job_state, confidence, outcome, job_why,
+             images) in rows:
             times = dict(self.query(
                 """SELECT event, max(time) FROM audit
                 WHERE job = ? AND event IN ('jobRunning', 'jobDone') GROUP BY event""", job))

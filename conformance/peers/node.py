@@ -46,8 +46,8 @@ class Node(Journal):
     def __init__(self, archive_port, archive_title="ORTHANC", routes=ROUTES, quiet=1, workers=1, folder=None, keep=None,
                  port=None, peers="", minimum_free="64MiB", max_instance="256MiB", profile="strict", before=(),
                  environment=None, waits_at_most=900):
-        """`archive_port`: where the archive listens; `peers`: more YAML list items; `before`: a command that runs the node,
-        e.g. `strace ...`; `environment`: of the node alone."""
+        """`archive_port`: where the archive listens; `peers`: more YAML list items; `before`: a command that runs the
+        node, e.g. `strace ...`; `environment`: of the node alone."""
         self.owns_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="kontur-node-")
         super().__init__(f"{self.folder}/spool")
