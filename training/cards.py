@@ -29,7 +29,7 @@ Held out are every fifth of the sorted names, without the two scans that share o
 The volumes were cropped around the truth by the publisher of this copy: a whole chest is a harder case than was measured.""",
 }
 
-FAILURES = {  # measured once, with version 1.0.0 and augmented prediction; "expected" where it was not measured
+FAILURES = {  # measured once, with version 1.0.0 (frames: four flips, volumes: one view); "expected" where not measured
     "polyp-compact": """\
 - **False alarms on frames without a polyp.** Of the 100 empty PolypGen frames, which it was trained on, 81 get a mask
   (median area 2% of the frame). Emptying masks of confidence below 0.4 leaves 54 and costs 0.002 of mean Dice on the
