@@ -67,6 +67,8 @@ struct OfflineSegmentation {
         _ sources: [InstanceHeader], _ segmenter: SegmenterDescriptor, _ route: Route, name: String,
         _ line: inout SegmentReport.StackLine
     ) async {
+        // What an earlier run left under these names would pass for results of this one.
+        for old in [segmentation(name), overlays(name)] { try? FileManager.default.removeItem(at: old) }
         let request = request(sources, segmenter, route, name: name)
         let clock = ContinuousClock()
         let start = clock.now
@@ -101,7 +103,7 @@ struct OfflineSegmentation {
             line.outcome = .nothingFound
             return
         }
-        let path = folder.appendingPathComponent("\(name).dcm").path
+        let path = segmentation(name).path
         guard rename(output.path, path) == 0 else {
             line.reason = "the SEG cannot be put at \(path): \(String(cString: strerror(errno)))"
             return
@@ -143,8 +145,11 @@ struct OfflineSegmentation {
             },
             segmenter: segmenter, gaps: route.gaps,
             outputs: [SegmentRequest.Output(path: written, description: description)],
-            overlayFolder: folder.appendingPathComponent("\(name)-overlays").path)
+            overlayFolder: overlays(name).path)
     }
+
+    private func segmentation(_ name: String) -> URL { folder.appendingPathComponent("\(name).dcm") }
+    private func overlays(_ name: String) -> URL { folder.appendingPathComponent("\(name)-overlays") }
 
     /// The deepest folder that all of these absolute paths lie in: requests name files below it, to stay short.
     static func commonFolder(of paths: [String]) -> String {
