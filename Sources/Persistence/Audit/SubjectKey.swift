@@ -26,6 +26,11 @@ struct SubjectKey: Sendable {
         guard write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0 else {
             throw SpoolError(SystemCallError(call: "write", code: errno))
         }
+        do {
+            try DurableCalls.real.syncFolder((path as NSString).deletingLastPathComponent)
+        } catch {
+            throw SpoolError(error)
+        }
         key = made
     }
 

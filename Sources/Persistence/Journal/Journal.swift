@@ -70,7 +70,8 @@ public final class Journal: Sendable {
     /// Runs `body` in an immediate transaction and returns when it is on disk.
     ///
     /// Threads that come at the same time share the commit; one whose `body` throws changes nothing and does not hurt
-    /// the others. `body` may run on another thread, while this one waits. Keep it under 50 ms.
+    /// the others. `body` may run on another thread, while this one waits. Keep it under 50 ms, and never
+    /// write or read the journal from within it.
     public func write<Result>(_ body: (WriteTransaction) throws -> Result) throws -> Result {
         var result: Result?
         do {
