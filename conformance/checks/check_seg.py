@@ -184,7 +184,8 @@ def check(path, all_sources):
             placed = check_placement(loaded, masks, sources)
         else:
             # A made-up frame of reference: there is nothing to compare places with, but every pixel must be there.
-            require(int((loaded[0] != 0).sum()) == sum(int(mask.sum()) for mask in masks.values()), "pixels lost in dcmqi")
+            total = sum(int(mask.sum()) for mask in masks.values())
+            require(int((loaded[0] != 0).sum()) == total, "dcmqi lost pixels")
     return {"file": os.path.basename(path), "uid": plain.uid, "type": plain.type, "frames": plain.frames,
             "rows": plain.rows, "columns": plain.columns, "sources": len(sources), "voxels": placed,
             "description": plain.description}

@@ -52,8 +52,8 @@ def main():
                 sent = time.monotonic()
                 while time.monotonic() - sent < QUIET - 2:
                     states = node.states()
-                    if not report.expect(
-                            states["series"].get("closed", 0) == before_it, f"{jump}: the series closed early: {states}"):
+                    early = states["series"].get("closed", 0) != before_it
+                    if not report.expect(not early, f"{jump}: the series closed early: {states}"):
                         break
                     time.sleep(0.5)
                 Sender(node.port).send(instances[half:], keep_trying=20)
