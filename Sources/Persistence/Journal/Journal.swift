@@ -162,7 +162,8 @@ public final class Journal: Sendable {
                 try transaction.neverAcknowledged(
                     id, AuditEvent(by: instance.association.actor, reason: "its file could not be synced"))
             }
-            unsettled.end(id, confirmed: false)
+            // A reader whose view is older still sees the row.
+            unsettled.end(id, confirmed: false, withdrawn: true)
         } catch {
             // The disk is failing for the database as well. The row is not confirmed, so the next start removes it.
             unsettled.end(id, confirmed: false, withdrawn: true)

@@ -10,7 +10,7 @@ final class UnsettledInstances: @unchecked Sendable {
     private let turn = NSCondition()
     /// Being synced.
     private var pending: Set<Int64> = []
-    /// Failed to sync, and the row could not be taken back either.
+    /// Failed to sync: the row was taken back, or could not be.
     private var withdrawn: Set<Int64> = []
     /// Synced; the row does not say so yet.
     private var confirmed: [Int64] = []
