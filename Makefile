@@ -68,7 +68,7 @@ sanitize: setup-tests ## Run the suites under the address and thread sanitizers 
 
 bench: setup-tests build ## Measure hot paths against their thresholds, then ingest and inference (long)
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks
-	timeout --foreground 1800 .build/release/Benchmarks
+	OMP_WAIT_POLICY=passive timeout --foreground 1800 .build/release/Benchmarks
 	timeout --foreground 3600 $(VENV)/bin/python conformance/bench_inference.py
 	timeout --foreground 7200 $(VENV)/bin/python conformance/bench_ingest.py
 
