@@ -26,7 +26,7 @@ public struct ExternalResult: Sendable {
 /// - Parameters:
 ///   - executable: a path, or a name that is looked up in `PATH`.
 ///   - environment: variables added to those of the tests.
-///   - seconds: its deadline; it gets SIGTERM then, and SIGKILL five seconds later.
+///   - seconds: its deadline; it gets SIGTERM then, and SIGKILL twenty seconds later.
 /// - Throws: when the process cannot be started, or prints more than 16 MiB.
 public func runExternal(
     _ executable: String, _ arguments: [String], environment: [String: String] = [:], within seconds: Int = 60
@@ -35,7 +35,7 @@ public func runExternal(
         uniqueKeysWithValues: environment.map { (Environment.Key(stringLiteral: $0.key), Optional($0.value)) })
     let result = try await run(
         .path("/usr/bin/timeout"),
-        arguments: Arguments(["--kill-after=5", String(seconds), executable] + arguments),
+        arguments: Arguments(["--kill-after=20", String(seconds), executable] + arguments),
         environment: .inherit.updating(added),
         output: .string(limit: 1 << 24),
         error: .string(limit: 1 << 24))

@@ -2,7 +2,8 @@
 """Processes that a demo, a test or a benchmark starts, and that never outlive it.
 
 Each runs in a session of its own, writes what it prints into a file, dies with the process that started it
-(PR_SET_PDEATHSIG) and is stopped by SIGTERM, then by SIGKILL.
+(PR_SET_PDEATHSIG) and is stopped by SIGTERM, then by SIGKILL. A program that imports this ends on SIGTERM as on an
+error: what it started is stopped first.
 """
 
 import ctypes
@@ -10,10 +11,15 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+import threading
 import time
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
+
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 class PeerError(Exception):
