@@ -89,14 +89,16 @@ import Testing
             try FileManager.default.createDirectory(at: study, withIntermediateDirectories: true)
             try Data("this is no DICOM file".utf8).write(to: study.appending(path: "text.dcm"))
             try Data().write(to: study.appending(path: "empty.dcm"))
+            try Data("what lies beside images".utf8).write(to: study.appending(path: "README"))
             let output = folder.appending(path: "out").path
             let result = try await Self.kontur(
                 "segment", study.path, folder.appending(path: "missing").path, "--output", output, "--json")
             #expect(result.status == 1)
             let object = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
             let files = try #require(object?["files"] as? [[String: Any]])
-            #expect(files.count == 3)
-            #expect(files.allSatisfy { $0["outcome"] as? String == "quarantined" })
+            #expect(files.count == 4)
+            #expect(files.count { $0["outcome"] as? String == "quarantined" } == 3)
+            #expect(files.count { $0["outcome"] as? String == "passedOver" } == 1)
             #expect(files.allSatisfy { ($0["reason"] as? String)?.isEmpty == false })
             #expect(result.errors.contains("3 files cannot be read"))
         }

@@ -162,6 +162,7 @@ extension FileOutcome.Kind {
         case .notAnImage: "no image"
         case .own: "our own"
         case .duplicate: "a duplicate"
+        case .passedOver: "passed over"
         }
     }
 }

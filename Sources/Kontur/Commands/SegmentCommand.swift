@@ -15,8 +15,8 @@ struct SegmentCommand: AsyncParsableCommand {
         discussion: """
             Instances are sorted into stacks, and each stack goes to the segmenter of the first route that takes it: of \
             the configuration, or of the built-in routes (endoscopy, and MR described as late enhancement). \
-            --segmenter and --route skip the conditions. Exit code 1: a file could not be read, a stack failed, or \
-            nothing was segmented.
+            --segmenter and --route skip the conditions. Files in folders that are no DICOM are listed and passed over. \
+            Exit code 1: a DICOM file could not be read, a stack failed, or nothing was segmented.
             """)
 
     @Argument(help: ArgumentHelp("DICOM files, or folders of them.", valueName: "path"))

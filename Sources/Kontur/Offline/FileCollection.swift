@@ -9,8 +9,14 @@ struct FileCollection {
         var reason: String
     }
 
+    struct Found {
+        var path: String
+        /// The command line names this very file, not a folder above it.
+        var isNamed: Bool
+    }
+
     /// As given or found below what was given; sorted within each folder, none twice.
-    private(set) var files: [String] = []
+    private(set) var files: [Found] = []
     private(set) var refused: [Refused] = []
 
     /// - Parameter paths: files and folders; names that begin with a dot are passed over inside folders.
@@ -19,7 +25,7 @@ struct FileCollection {
         for path in paths {
             for file in Self.files(at: path, refused: &refused) {
                 let real = URL(fileURLWithPath: file).resolvingSymlinksInPath().path
-                if seen.insert(real).inserted { files.append(file) }
+                if seen.insert(real).inserted { files.append(Found(path: file, isNamed: file == path)) }
             }
         }
     }

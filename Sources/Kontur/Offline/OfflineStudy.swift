@@ -17,6 +17,8 @@ struct FileOutcome: Encodable, Sendable {
         case own
         /// Another file holds the same instance.
         case duplicate
+        /// It lies in a folder of others and does not claim to be DICOM.
+        case passedOver
     }
 
     var path: String
@@ -39,11 +41,13 @@ struct OfflineStudy {
         var headers: [InstanceHeader] = []
         for (index, file) in collection.files.enumerated() {
             progress.show("reading \(index + 1) of \(collection.files.count) files")
-            let absolute = URL(fileURLWithPath: file).standardizedFileURL.path
+            let absolute = URL(fileURLWithPath: file.path).standardizedFileURL.path
             switch await Self.index(absolute, with: pool) {
-            case .success(let header): take(header, file: file, absolute: absolute, into: &headers)
+            case .success(let header): take(header, file: file.path, absolute: absolute, into: &headers)
             case .failure(let refusal):
-                files.append(FileOutcome(path: file, outcome: .quarantined, reason: refusal.reason))
+                let outcome: FileOutcome.Kind =
+                    file.isNamed || Self.claimsToBeDICOM(absolute) ? .quarantined : .passedOver
+                files.append(FileOutcome(path: file.path, outcome: outcome, reason: refusal.reason))
             }
         }
         progress.clear()
@@ -69,6 +73,15 @@ struct OfflineStudy {
             imageDigests[header.sopInstanceUID] = header.imageDigest
             headers.append(header)
         }
+    }
+
+    /// Whether the file has the prefix of PS3.10 7.1, or a name that DICOM files have.
+    private static func claimsToBeDICOM(_ path: String) -> Bool {
+        if ["dcm", "dicom", "ima"].contains(URL(fileURLWithPath: path).pathExtension.lowercased()) { return true }
+        guard let file = FileHandle(forReadingAtPath: path) else { return true }
+        defer { try? file.close() }
+        let start = (try? file.read(upToCount: 132)) ?? Data()
+        return start.count == 132 && start.suffix(4) == Data("DICM".utf8)
     }
 
     private static func index(_ path: String, with pool: WorkerPool) async -> Result<InstanceHeader, WorkFailure> {
