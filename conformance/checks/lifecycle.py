@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Starting and stopping: one node a spool; SIGTERM and SIGINT within 10 s whatever is going on; little memory."""
+"""Starting, stopping and a full disk.
+
+One node a spool; SIGTERM and SIGINT end it within 10 s whatever is going on; it is small when idle; without room it
+rejects associations for the moment (2/3/2) but answers C-ECHO, and what is too large gets A700 and leaves nothing.
+"""
 
 import os
 import signal
@@ -13,7 +17,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "peers"))
 
 import make_studies
 import wire
-from hostile import STORAGE
+from hostile import STORAGE, identity, send_data
 from kills import drawn_volume
 from node import Node
 from orthanc import Orthanc
@@ -31,8 +35,27 @@ def expect_stop(report, node, what):
     report.expect(status == 0 and seconds < STOP_WITHIN, f"{what}: status {status} after {seconds:.1f} s")
 
 
+def check_room(report):
+    with Node(free_port(), minimum_free="1000000GiB") as node:
+        try:
+            wire.Association(node.port, STORAGE).release()
+            report.expect(False, "an association was accepted without room")
+        except wire.Rejected as error:
+            report.expect(error.reason == (2, 3, 2), f"without room: {error}")
+        report.expect(node.echo() is not None, "no C-ECHO without room")
+    with Node(free_port(), max_instance="1MiB") as node:
+        uid = wire.new_uid()
+        large = identity(wire.SECONDARY_CAPTURE, uid) + bytes(2 << 20)
+        answer = send_data(node.port, large, instance_uid=uid)
+        report.line(f"an instance that is too large: {answer}")
+        report.expect(answer.startswith("status A7"), f"an instance that is too large: {answer}")
+        left = [name for _, _, names in os.walk(f"{node.spool}/instances") for name in names]
+        report.expect(not left and not node.stored_uids(), f"it left {left or 'a row'} behind")
+
+
 def main():
     report = Report("lifecycle")
+    check_room(report)
     with Node(free_port()) as node:
         status, _, errors = node.run("serve", timeout=20)
         report.expect(status == 1 and errors.strip(), f"a second node ended with status {status}: {errors.strip()}")
