@@ -20,11 +20,16 @@ struct SubjectKey: Sendable {
         }
         let made = SymmetricKey(size: .bits256)
         let bytes = made.withUnsafeBytes { Array($0) }
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        // Whole under its name or not there: a node that is killed here starts again.
+        let unfinished = path + ".new"
+        let descriptor = open(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw SpoolError(SystemCallError(call: "open", code: errno)) }
         defer { close(descriptor) }
         guard write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0 else {
             throw SpoolError(SystemCallError(call: "write", code: errno))
+        }
+        guard rename(unfinished, path) == 0 else {
+            throw SpoolError(SystemCallError(call: "rename", code: errno))
         }
         do {
             try DurableCalls.real.syncFolder((path as NSString).deletingLastPathComponent)
