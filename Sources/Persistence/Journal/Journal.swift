@@ -118,8 +118,9 @@ public final class Journal: Sendable {
             switch work.placement {
             case .new(let id, let isVariant):
                 if let synced {
-                    withdraw(id, instance)
+                    // The file goes before those who wait for it are told, or they would take it for durable.
                     file.discard()
+                    withdraw(id, instance)
                     throw JournalError(synced)
                 }
                 file.settle()
