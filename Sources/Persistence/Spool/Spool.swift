@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Foundation
+import Synchronization
 
 /// The node's folder on disk: received instances, derived objects, and the database beside them.
 ///
@@ -19,6 +20,8 @@ public final class Spool: Sendable {
     /// The absolute path of the spool's folder.
     public let path: String
     let calls: DurableCalls
+    /// Folders whose names this process has synced.
+    private let durableFolders = Mutex(Set<String>())
     private let lock: SpoolLock?
 
     /// Whether this process holds the spool as its node.
@@ -116,10 +119,15 @@ public final class Spool: Sendable {
         for part in hours ? [hour.day, hour.hour] : [hour.day] {
             let parent = path
             path += "/" + part
-            if access(absolute(path), F_OK) == 0 { continue }
-            do {
-                try calls.makeFolder(absolute(path))
-                try calls.syncFolder(absolute(parent))
+            do throws(SystemCallError) {
+                // Under the lock: who finds the folder there may rely on its name being durable.
+                try durableFolders.withLock { [path, calls] known throws(SystemCallError) in
+                    let isThere = access(absolute(path), F_OK) == 0
+                    if isThere && known.contains(path) { return }
+                    if !isThere { try calls.makeFolder(absolute(path)) }
+                    try calls.syncFolder(absolute(parent))
+                    known.insert(path)
+                }
             } catch {
                 throw SpoolError(error)
             }
