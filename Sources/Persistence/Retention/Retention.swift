@@ -9,8 +9,9 @@ import GRDB
 /// for the time that the configuration keeps it after that. Folders of received files go as a whole, once nothing in
 /// them is needed. A dead letter keeps its file.
 ///
-/// Ages are counted on a clock that starts with the wall clock and runs monotonically from there: a wall clock that
-/// jumps deletes nothing early.
+/// Ages are counted to the earlier of two clocks: the wall clock, and one that starts with it and runs monotonically from
+/// there. A wall clock that jumps forward therefore makes nothing old, and one that jumps back, with which newer rows are
+/// then stamped, makes no new row old.
 public struct Retention: Sendable {
     /// What a run deleted.
     public struct Report: Sendable, Equatable {
@@ -43,7 +44,7 @@ public struct Retention: Sendable {
     @discardableResult
     public func run() throws -> Report {
         var report = Report()
-        let now = started.addingTimeInterval(elapsed() / .seconds(1))
+        let now = min(started.addingTimeInterval(elapsed() / .seconds(1)), journal.date)
         let limits = Limits(keep: journal.spool.configuration.keep, now: now.microseconds)
         for folder in try journal.spool.fileFolders() where !folder.hasPrefix(Spool.Folder.derived.rawValue + "/") {
             try clear(folder, limits, &report)
@@ -105,11 +106,14 @@ public struct Retention: Sendable {
         var emptied = false
         while true {
             // Looked at again in the same transaction: a late instance may just have opened the series.
+            // The rest of its series goes first, wherever it lies: a study that comes again must find none of it here.
             let files: [String] = try journal.write { transaction in
                 let rows = try transaction.rows(
                     """
-                    SELECT i.id, i.file, i.sopInstanceUID, i.seriesId FROM instance i
-                    WHERE i.folder = :folder AND NOT \(Self.needed) ORDER BY i.id LIMIT \(Self.page)
+                    SELECT i.id, i.folder, i.file, i.sopInstanceUID, i.seriesId FROM instance i
+                    WHERE (i.folder = :folder OR i.seriesId IN (
+                        SELECT seriesId FROM instance WHERE folder = :folder AND seriesId IS NOT NULL))
+                    AND NOT \(Self.needed) ORDER BY i.folder = :folder, i.id LIMIT \(Self.page)
                     """, arguments)
                 guard !rows.isEmpty else { return [] }
                 for series in Set(rows.compactMap { $0["seriesId"] as Int64? }) {
@@ -121,12 +125,15 @@ public struct Retention: Sendable {
                 try transaction.record(
                     .filesDeleted, AuditEvent(reason: folder),
                     AuditSubject(instancesIn: rows.map { $0["sopInstanceUID"] }, count: Int64(rows.count)))
-                return rows.map { $0["file"] }
+                return rows.map { row in
+                    let (folder, file): (String, String) = (row["folder"], row["file"])
+                    return folder + "/" + file
+                }
             }
             if files.isEmpty { break }
             emptied = true
             report.instances += files.count
-            for file in files { journal.spool.discard(folder + "/" + file) }
+            for file in files { journal.spool.discard(file) }
         }
         if emptied { report.folders += 1 }
     }

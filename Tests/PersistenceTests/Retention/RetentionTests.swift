@@ -8,17 +8,21 @@ import Testing
     // Sendable: `passed` is touched under `lock` alone.
     private final class Elapsed: @unchecked Sendable {
         private let lock = NSLock()
+        private let start = Date()
         private var passed = Duration.zero
+        private var jumped = Duration.zero
         var value: Duration { lock.withLock { passed } }
+        var wall: Date { lock.withLock { start.addingTimeInterval((passed + jumped) / .seconds(1)) } }
         func pass(_ time: Duration) { lock.withLock { passed += time } }
+        func jump(_ time: Duration) { lock.withLock { jumped += time } }
     }
 
     private static let hour = Duration.seconds(3600)
     private static let day = Duration.seconds(86_400)
 
     private static func node() throws -> (TestNode, Retention, Elapsed) {
-        let node = try TestNode()
         let elapsed = Elapsed()
+        let node = try TestNode(now: { elapsed.wall })
         return (node, Retention(journal: node.journal, elapsed: { elapsed.value }), elapsed)
     }
 
@@ -56,6 +60,7 @@ import Testing
             let deliveries = try node.finish(job, [node.derived("2.25.1")])
             #expect(try retention.run() == Retention.Report())
             try node.journal.write { try $0.sent(deliveries[0], status: 0, AuditEvent()) }
+            elapsed.pass(Self.day * 8)
             #expect(try retention.run().derived == 1)
             #expect(node.files("instances").count == 2, "another instance in the folder still waits")
             try node.index(node.journal.read { try $0.received()[0].id }, series: "1.2.9")
@@ -122,16 +127,51 @@ import Testing
         }
     }
 
+    @Test(arguments: [-365, 365])
+    func `a wall clock that jumps deletes nothing early`(days: Int) async throws {
+        try await blocking {
+            let (node, retention, elapsed) = try Self.node()
+            elapsed.jump(Self.day * days)
+            let id = try node.receive("1.1").id
+            try node.journal.write { try $0.notAnImage(id, AuditEvent()) }
+            elapsed.pass(.seconds(60))
+            #expect(try retention.run() == Retention.Report())
+            if days < 0 {
+                elapsed.pass(Self.day)
+                #expect(try retention.run().instances == 1)
+            }
+        }
+    }
+
+    @Test func `a series goes from all its folders at once, even from those that something else keeps`() async throws {
+        try await blocking {
+            let (node, retention, elapsed) = try Self.node()
+            let later = Date(timeIntervalSinceNow: 7200)
+            try node.index(node.receive("1.1").id)
+            try node.index(node.receive("1.2", now: later).id)
+            try node.finish(node.close(), [])
+            try node.receive("9.9", now: later)
+            elapsed.pass(Self.day * 8)
+            #expect(try retention.run().instances == 2)
+            #expect(node.files("instances").count == 1, "the one that waits stays")
+            try node.fill(["1.1", "1.2"])
+            #expect(try node.openSeries().revision == 1)
+        }
+    }
+
     @Test func `a crash between the rows and the files leaves nothing for ever`() async throws {
         try await blocking {
             let watched = WatchedCalls()
-            let node = try TestNode(calls: watched.calls)
+            let elapsed = Elapsed()
+            let node = try TestNode(calls: watched.calls, now: { elapsed.wall })
             let id = try node.receive("1.1").id
             try node.journal.write { try $0.notAnImage(id, AuditEvent()) }
             let copy = TestNode.temporary()
             defer { try? FileManager.default.removeItem(atPath: copy) }
             watched.watch(before: { kind, _ in if kind == .remove { snapshot(node.path, copy) } })
-            try Retention(journal: node.journal, elapsed: { .seconds(86_400) }).run()
+            let retention = Retention(journal: node.journal, elapsed: { elapsed.value })
+            elapsed.pass(Self.day)
+            try retention.run()
             let again = try TestNode(path: copy)
             #expect(again.files("instances").isEmpty)
         }
