@@ -84,13 +84,15 @@ extension Picture {
         image.height = png_uint_32(rows)
         image.format = Self.format(channels: channels)
         defer { png_image_free(&image) }
-        var count = png_alloc_size_t(0)
-        let measured = png_image_write_to_memory(&image, nil, &count, 0, samples, 0, nil)
+        // Room for what does not shrink at all, as PNG_IMAGE_PNG_SIZE_MAX counts it and more: to ask libpng for the size
+        // would compress everything twice.
+        let filtered = samples.count + rows
+        var count = png_alloc_size_t(filtered + filtered / 4 + 4096)
         var data = Data(count: count)
         let written = data.withUnsafeMutableBytes {
             png_image_write_to_memory(&image, $0.baseAddress, &count, 0, samples, 0, nil)
         }
-        precondition(measured != 0 && written != 0, "libpng writes every picture of valid size into memory")
+        precondition(written != 0, "libpng writes every picture of valid size into memory")
         return data.prefix(count)
     }
 
