@@ -41,11 +41,15 @@ public struct Stack: Sendable {
         }
         var stacks: [(first: Int, stack: Stack)] = []
         for (traits, members) in groups {
-            // Within equal traits the orientation may still differ: it is compared with a tolerance, not for equality.
-            for (number, cluster) in clusters(members).enumerated() {
-                let key = traits.key(orientation: cluster[0].plane, number: number)
-                let first = cluster.compactMap(\.instanceNumber).min() ?? .max
-                stacks.append((first, Stack(key: key, members: cluster)))
+            // Within equal traits echo and orientation may still differ: they are compared with a tolerance, not for
+            // equality.
+            for echo in clusters(members, alike: { $0.isOfEcho(of: $1) }) {
+                for (number, cluster) in clusters(echo, alike: { $0.isParallel(to: $1) }).enumerated() {
+                    let key = traits.key(
+                        orientation: cluster[0].plane, echoTime: echo[0].credibleEchoTime, number: number)
+                    let first = cluster.compactMap(\.instanceNumber).min() ?? .max
+                    stacks.append((first, Stack(key: key, members: cluster)))
+                }
             }
         }
         return
@@ -85,20 +89,43 @@ public struct Stack: Sendable {
         (a.instanceNumber ?? .max, a.sopInstanceUID) < (b.instanceNumber ?? .max, b.sopInstanceUID)
     }
 
-    /// Groups by orientation; the result does not depend on the order of arrival.
-    private static func clusters(_ members: [InstanceHeader]) -> [[InstanceHeader]] {
+    /// Groups those that are like the first of their group; the result does not depend on the order of arrival.
+    private static func clusters(
+        _ members: [InstanceHeader], alike: (InstanceHeader, InstanceHeader) -> Bool
+    ) -> [[InstanceHeader]] {
         var clusters: [[InstanceHeader]] = []
         for member in members.sorted(by: isBefore) {
-            let place = clusters.firstIndex { cluster in
-                switch (cluster[0].plane, member.plane) {
-                case (nil, nil): true
-                case (let a?, let b?): a.isParallel(to: b)
-                default: false
-                }
+            if let place = clusters.firstIndex(where: { alike($0[0], member) }) {
+                clusters[place].append(member)
+            } else {
+                clusters.append([member])
             }
-            if let place { clusters[place].append(member) } else { clusters.append([member]) }
         }
         return clusters
+    }
+}
+
+extension InstanceHeader {
+    /// In ms; `nil` also for a number that is none, or beyond all measure.
+    fileprivate var credibleEchoTime: Double? { echoTime.flatMap { $0.magnitude < 1e9 ? $0 : nil } }
+
+    /// Echo Numbers are often left at 1 for every echo. Echo Time tells them apart: scanners write it to many digits, which
+    /// differ from slice to slice, while echoes lie further apart than 0.1 ms and 1 %.
+    fileprivate func isOfEcho(of other: InstanceHeader) -> Bool {
+        guard plane != nil, other.plane != nil else { return true }
+        switch (credibleEchoTime, other.credibleEchoTime) {
+        case (nil, nil): return true
+        case (let a?, let b?): return abs(a - b) <= max(0.1, 0.01 * max(abs(a), abs(b)))
+        default: return false
+        }
+    }
+
+    fileprivate func isParallel(to other: InstanceHeader) -> Bool {
+        switch (plane, other.plane) {
+        case (nil, nil): true
+        case (let a?, let b?): a.isParallel(to: b)
+        default: false
+        }
     }
 }
 

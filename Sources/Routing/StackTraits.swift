@@ -3,7 +3,8 @@
 import DICOM
 import Imaging
 
-/// What instances of one stack have in common exactly; orientation, which is compared with a tolerance, stands apart.
+/// What instances of one stack have in common exactly; orientation and Echo Time, which are compared with
+/// a tolerance, stand apart.
 struct StackTraits: Hashable {
     private let seriesInstanceUID: String
     private let rows: Int
@@ -11,7 +12,7 @@ struct StackTraits: Hashable {
     private let hasPlane: Bool
     private let frameOfReferenceUID: String?
     private let imageType: [String]
-    private let echo: [String]
+    private let echoNumbers: [Int]
     private let temporalPosition: Int?
     /// In micrometres, so that the last digits a scanner writes do not part slices.
     private let pixelSpacing: [Int]
@@ -24,28 +25,31 @@ struct StackTraits: Hashable {
         guard let plane = header.plane else {
             frameOfReferenceUID = nil
             imageType = []
-            echo = []
+            echoNumbers = []
             temporalPosition = nil
             pixelSpacing = []
             return
         }
         frameOfReferenceUID = header.frameOfReferenceUID
         imageType = header.imageType
-        // Echo Numbers are often left at 1 for every echo; Echo Time tells them apart, but is written to many digits.
-        echo = header.echoNumbers.map(String.init) + [header.echoTime.map { String(Int(clamped: $0 * 100)) } ?? ""]
+        echoNumbers = header.echoNumbers
         temporalPosition = header.temporalPositionIdentifier
         pixelSpacing = [plane.rowSpacing, plane.columnSpacing].map { Int(clamped: $0 * 1000) }
     }
 
     /// - Parameters:
     ///   - orientation: of a member; the key holds it coarsely, so that any member gives the same.
+    ///   - echoTime: of a member, ms; held coarsely as well.
     ///   - number: among stacks that differ by orientation only.
-    func key(orientation: PlaneGeometry?, number: Int) -> String {
+    func key(orientation: PlaneGeometry?, echoTime: Double?, number: Int) -> String {
         var fields = ["\(rows)x\(columns)"]
         if let orientation {
             let directions = orientation.rowDirection.components + orientation.columnDirection.components
+            // Steps of 0.1 ms, as stacks lie further apart, with edges that no time of two or three decimals lies on.
+            let echo = echoTime.map { String(Int(clamped: $0 * 10 + 0.365)) } ?? ""
             let rest =
-                [frameOfReferenceUID ?? ""] + imageType + ["/"] + echo + [temporalPosition.map(String.init) ?? ""]
+                [frameOfReferenceUID ?? ""] + imageType + ["/"] + echoNumbers.map(String.init) + [echo]
+                + [temporalPosition.map(String.init) ?? ""]
                 + pixelSpacing.map(String.init)
             fields.append(directions.map { String(Int(clamped: $0 * 20)) }.joined(separator: ","))
             fields.append(Fingerprint.short(of: rest))

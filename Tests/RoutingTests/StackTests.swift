@@ -90,6 +90,27 @@ import Testing
         #expect(Stack.stacks(of: slices).count == 1)
     }
 
+    @Test(arguments: [1.495, 2.0, 80.0])
+    func `echo times written with jitter are one stack of one key`(_ time: Double) {
+        var slices = Self.volume(6)
+        for index in slices.indices { slices[index].echoTime = time + (index % 2 == 0 ? -0.0001 : 0.0001) }
+        let stacks = Stack.stacks(of: slices)
+        #expect(stacks.map(\.instances.count) == [6])
+        #expect(Stack.stacks(of: Array(slices.dropFirst())).map(\.key) == stacks.map(\.key))
+    }
+
+    @Test(arguments: [(2.0, 4.0), (1.15, 1.3), (80.0, 82.0)])
+    func `two echo times are two stacks`(_ first: Double, _ second: Double) {
+        var slices = Self.volume(6)
+        for index in slices.indices { slices[index].echoTime = index % 2 == 0 ? first : second }
+        let stacks = Stack.stacks(of: slices)
+        #expect(stacks.map(\.instances.count) == [3, 3])
+        #expect(Set(stacks.map(\.key)).count == 2)
+        // The other echo leaves the key of the first as it is.
+        let alone = Stack.stacks(of: slices.filter { $0.echoTime == second })
+        #expect(alone.map(\.key) == [stacks[1].key])
+    }
+
     @Test func `frames without geometry are parted by size alone`() {
         var frames = (1...4).map { Self.frame($0) } + [Self.frame(5, rows: 576)]
         frames[1].imageType = ["DERIVED"]
