@@ -109,8 +109,8 @@ extension InstanceHeader {
     /// In ms; `nil` also for a number that is none, or beyond all measure.
     fileprivate var credibleEchoTime: Double? { echoTime.flatMap { $0.magnitude < 1e9 ? $0 : nil } }
 
-    /// Echo Numbers are often left at 1 for every echo. Echo Time tells them apart: scanners write it to many digits, which
-    /// differ from slice to slice, while echoes lie further apart than 0.1 ms and 1 %.
+    /// Echo Numbers are often left at 1 for every echo. Echo Time tells them apart: scanners write it to many digits,
+    /// which differ from slice to slice, while echoes lie further apart than 0.1 ms and 1 %.
     fileprivate func isOfEcho(of other: InstanceHeader) -> Bool {
         guard plane != nil, other.plane != nil else { return true }
         switch (credibleEchoTime, other.credibleEchoTime) {
