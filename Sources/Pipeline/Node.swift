@@ -121,7 +121,8 @@ public final class Node: Service {
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for service in services { group.addTask { try await service.run() } }
-                try await group.waitForAll()
+                // Throws at the first error, which cancels the other services.
+                while try await group.next() != nil {}
             }
         } catch {
             failure = error

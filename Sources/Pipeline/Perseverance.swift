@@ -29,7 +29,7 @@ struct Perseverance: Sendable {
 
     /// Runs `body` on a thread of its own until it is not the disk that hinders it.
     ///
-    /// - Returns: `nil` when the service was stopped before that.
+    /// - Returns: `nil` when the service was stopped, or the task cancelled, before that.
     /// - Throws: what is not the disk's fault: a `StateError`.
     func insist<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result? {
         var failures = 0
@@ -41,9 +41,9 @@ struct Perseverance: Sendable {
             } catch let error where error is JournalError || error is SpoolError {
                 failures += 1
                 if failures == 1 { logger.error("the spool cannot be used", metadata: ["error": "\(error)"]) }
-                if isStopping() { return nil }
+                if isStopping() || Task.isCancelled { return nil }
                 await Pause.wait(.seconds(min(failures, 10)))
-                if isStopping() { return nil }
+                if isStopping() || Task.isCancelled { return nil }
             }
         }
     }

@@ -58,7 +58,8 @@ package final class Assembler: Service {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await self.indexer.run() }
                 group.addTask { try await self.closeSeries() }
-                try await group.waitForAll()
+                // Throws at the first error, which cancels the other loop.
+                while try await group.next() != nil {}
             }
         } onGracefulShutdown: {
             self.stop.set()

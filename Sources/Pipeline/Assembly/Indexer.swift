@@ -141,7 +141,7 @@ final class Indexer: Sendable {
             case .stopped: return nil
             case .notStarted:
                 await Pause.wait(.seconds(2))
-                if stop.isSet { return nil }
+                if stop.isSet || Task.isCancelled { return nil }
                 continue
             case .workerDied(let death):
                 if death.isFromOutside { fromOutside += 1 } else { own += 1 }
