@@ -57,14 +57,13 @@ package final class Dispatcher: Service {
 
     package func run() async throws {
         try await withGracefulShutdownHandler {
-            try await withThrowingTaskGroup(of: Void.self) { group in
+            try await withThrowingDiscardingTaskGroup { group in
                 while !stop.isSet, !Task.isCancelled {
                     let (jobs, next) = try await due()
                     for job in jobs { group.addTask { await self.run(job) } }
                     await somethingChanged.wait(atMost: min(next ?? Self.polling, Self.polling))
                 }
-                // Runs end by the stop they were told below.
-                try await group.waitForAll()
+                // Leaving waits for the runs; they end by the stop they were told below.
             }
         } onGracefulShutdown: {
             self.stop.set()

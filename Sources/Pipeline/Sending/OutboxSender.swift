@@ -37,15 +37,15 @@ package final class OutboxSender: Service {
 
     package func run() async throws {
         try await withGracefulShutdownHandler {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                while !stop.isSet, !Task.isCancelled {
+            try await withThrowingDiscardingTaskGroup { group in
+                // A session that throws cancels the group, which is noticed within the polling interval.
+                while !stop.isSet, !Task.isCancelled, !group.isCancelled {
                     let (sessions, next) = try await due()
                     for (peer, deliveries) in sessions {
                         group.addTask { try await self.send(deliveries, to: peer) }
                     }
                     await somethingChanged.wait(atMost: min(next ?? Self.polling, Self.polling))
                 }
-                try await group.waitForAll()
             }
         } onGracefulShutdown: {
             self.stop.set()
