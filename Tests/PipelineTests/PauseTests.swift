@@ -11,7 +11,7 @@ import Testing
             for number in 1...20 { group.addTask { await Pause.wait(.milliseconds(10 * number)) } }
         }
         #expect(clock.now - start >= .milliseconds(200))
-        #expect(clock.now - start < .seconds(5))
+        #expect(clock.now - start < .seconds(30))
     }
 
     @Test func `a task that is cancelled waits no longer`() async {
