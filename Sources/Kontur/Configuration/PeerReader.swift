@@ -46,9 +46,10 @@ enum PeerReader {
             may = Set(place.elements(expecting: "store and echo").compactMap { $0.word(Peer.Permission.self) })
         }
         let profile = section["viewerProfile"]?.word(ViewerProfile.Name.self) ?? .strict
-        guard let name, let placeholder = aeTitle ?? AETitle("UNKNOWN") else { return nil }
+        // A peer whose title is wrong is still known by its name, so that the routes to it are not wrong as well.
+        guard let name, let title = aeTitle ?? AETitle("UNKNOWN") else { return nil }
         let peer = Peer(
-            name: name, aeTitle: placeholder, host: host, port: port, from: from, may: may, viewerProfile: profile)
+            name: name, aeTitle: title, host: host, port: port, from: from, may: may, viewerProfile: profile)
         return Named(peer: peer, isComplete: node.problems.problems.count == before)
     }
 }
