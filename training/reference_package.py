@@ -34,6 +34,7 @@ except RuntimeError:
     for name in ("nms", "qnms"):  # the two that the import itself looks for
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.impl("nms", nms, "CPU")
-    import torchvision  # noqa: F401
+    import torchvision
+    torchvision.extension._has_ops = lambda: True
 
 import segment_anything  # noqa: E402, F401
