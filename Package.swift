@@ -45,7 +45,7 @@ let package = Package(
             // OpenMP's runtime by its full name: Debian's oneDNN brings the library, not the development link.
             linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("openblas"), .linkedLibrary(":libgomp.so.1")]),
         .target(name: "CWeights", exclude: ["files"], cSettings: [.headerSearchPath("files")]),
-        .systemLibrary(name: "CPNG", path: "Sources/Imaging/Raster/CPNG", providers: [.apt(["libpng-dev"])]),
+        .target(name: "CPNG", path: "Sources/Imaging/Raster/CPNG", linkerSettings: [.linkedLibrary("png")]),
         .target(
             name: "CJPEG", path: "Sources/Imaging/Raster/CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PNG by libpng's simplified interface, which keeps its long jumps to itself; JPEG by CJPEG.
+// PNG is written by libpng's simplified interface, which keeps its long jumps to itself, and read by CPNG; JPEG is read by
+// CJPEG.
 
 internal import CJPEG
 internal import CPNG
@@ -14,54 +15,35 @@ extension Picture {
     ///
     /// - Throws: `PictureError`.
     public init(path: String) throws(PictureError) {
-        let data: Data
-        do {
-            data = try Data(contentsOf: URL(filePath: path))
-        } catch {
-            throw .unreadableFile(path: path, reason: error.localizedDescription)
-        }
-        if data.starts(with: [0x89, 0x50, 0x4e, 0x47]) {
-            try self.init(png: data)
-        } else if data.starts(with: [0xff, 0xd8]) {
-            try self.init(jpeg: data)
-        } else {
-            throw .unknownFormat
+        let data = try PictureFormat.bytes(of: path)
+        switch PictureFormat(data) {
+        case .png: try self.init(png: data)
+        case .jpeg: try self.init(jpeg: data)
+        case nil: throw .unknownFormat
         }
     }
 
-    /// Reads a PNG: palettes become RGB, 16 bits become 8, transparency is laid on black.
+    /// Reads a PNG: palettes become RGB, 16 bits become 8, transparency is dropped.
     ///
     /// - Throws: `PictureError.damaged`.
     public init(png data: Data) throws(PictureError) {
-        var image = png_image()
-        image.version = png_uint_32(PNG_IMAGE_VERSION)
-        defer { png_image_free(&image) }
-        // libpng keeps the address of the bytes from the first call to the last.
-        let picture = data.withUnsafeBytes { bytes -> Picture? in
-            guard png_image_begin_read_from_memory(&image, bytes.baseAddress, bytes.count) != 0 else { return nil }
-            let channels = image.format & png_uint_32(PNG_FORMAT_FLAG_COLOR) != 0 ? 3 : 1
-            let (rows, columns) = (Int(image.height), Int(image.width))
-            guard rows > 0, columns > 0, rows <= Self.mostSamples / (columns * channels) else { return nil }
-            image.format = Self.format(channels: channels)
-            var samples = [UInt8](repeating: 0, count: rows * columns * channels)
-            var black = png_color()
-            guard png_image_finish_read(&image, &black, &samples, 0, nil) != 0 else { return nil }
-            return Picture(rows: rows, columns: columns, channels: channels, samples: samples)
-        }
-        guard let picture else {
-            let reason = Self.message(of: image)
-            throw .damaged(format: "PNG", reason: reason.isEmpty ? "its size is zero or too large" : reason)
-        }
-        self = picture
+        let file = try PNGFile(data, mostBytes: Self.mostSamples)
+        let samples = file.bytes ?? file.words.map { UInt8(($0 + 128) / 257) }
+        self.init(rows: file.rows, columns: file.columns, channels: file.channels, samples: samples)
     }
 
     /// Reads a baseline or progressive JPEG.
     ///
     /// - Throws: `PictureError.damaged`, for truncated files too.
     public init(jpeg data: Data) throws(PictureError) {
+        try self.init(jpeg: data, mostBytes: Self.mostSamples)
+    }
+
+    /// - Parameter mostBytes: pictures with more samples are refused before their memory is taken.
+    init(jpeg data: Data, mostBytes: Int) throws(PictureError) {
         var picture = cjpeg_picture()
         let read = data.withUnsafeBytes {
-            cjpeg_read($0.bindMemory(to: UInt8.self).baseAddress, $0.count, Self.mostSamples, &picture)
+            cjpeg_read($0.bindMemory(to: UInt8.self).baseAddress, $0.count, mostBytes, &picture)
         }
         guard read != 0, let samples = picture.samples else {
             let reason = withUnsafeBytes(of: &picture.message) {
@@ -112,9 +94,5 @@ extension Picture {
     /// PNG_FORMAT_RGB or PNG_FORMAT_GRAY, which Swift does not see.
     private static func format(channels: Int) -> png_uint_32 {
         channels == 3 ? png_uint_32(PNG_FORMAT_FLAG_COLOR) : 0
-    }
-
-    private static func message(of image: png_image) -> String {
-        withUnsafeBytes(of: image.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 }

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPNG
+public import Foundation
+
+/// The formats of picture files that can be read, told apart by the first bytes.
+public enum PictureFormat: String, Sendable, CaseIterable {
+    case png = "PNG"
+    case jpeg = "JPEG"
+
+    /// - Parameter data: a file, or its first bytes.
+    public init?(_ data: Data) {
+        if data.starts(with: [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]) {
+            self = .png
+        } else if data.starts(with: [0xff, 0xd8, 0xff]) {
+            self = .jpeg
+        } else {
+            return nil
+        }
+    }
+
+    /// The format of a file, of which no more than eight bytes are read.
+    public init?(ofFile path: String) {
+        guard let file = FileHandle(forReadingAtPath: path), let start = try? file.read(upToCount: 8) else { return nil }
+        self.init(start)
+    }
+
+    static func bytes(of path: String) throws(PictureError) -> Data {
+        do {
+            return try Data(contentsOf: URL(filePath: path))
+        } catch {
+            throw .unreadableFile(path: path, reason: error.localizedDescription)
+        }
+    }
+}
+
+extension Frame {
+    /// Reads a PNG or JPEG file as a frame, with the values of the file: 0...255, or 0...65535 of a grey picture of 16
+    /// bits. Colours of 16 bits become 0...255, as frames have them; palettes become RGB, transparency is dropped. What
+    /// the file says about gamma, colour profile and orientation is passed over.
+    ///
+    /// - Parameter mostBytes: pictures whose samples take more are refused before their memory is taken.
+    /// - Throws: `PictureError`.
+    public init(picture path: String, mostBytes: Int = 1 << 27) throws(PictureError) {
+        let data = try PictureFormat.bytes(of: path)
+        switch PictureFormat(data) {
+        case .png:
+            let file = try PNGFile(data, mostBytes: mostBytes)
+            let samples =
+                file.bytes?.map(Float.init)
+                ?? file.words.map { file.channels == 1 ? Float($0) : (Float($0) / 257).rounded() }
+            self.init(rows: file.rows, columns: file.columns, channels: file.channels, samples: samples)
+        case .jpeg:
+            self = try Picture(jpeg: data, mostBytes: mostBytes).frame
+        case nil:
+            throw .unknownFormat
+        }
+    }
+}
+
+/// The samples of a PNG, `[rows, columns, channels]`: of 8 bits, or of 16.
+struct PNGFile {
+    let rows: Int
+    let columns: Int
+    /// 1 (grey) or 3 (RGB).
+    let channels: Int
+    /// `nil` when they have 16 bits.
+    let bytes: [UInt8]?
+    /// Empty when they have 8 bits.
+    let words: [UInt32]
+
+    /// - Throws: `PictureError.damaged`.
+    init(_ data: Data, mostBytes: Int) throws(PictureError) {
+        var picture = cpng_picture()
+        let read = data.withUnsafeBytes {
+            cpng_read($0.bindMemory(to: UInt8.self).baseAddress, $0.count, mostBytes, &picture)
+        }
+        guard read != 0, let samples = picture.samples else {
+            let reason = withUnsafeBytes(of: &picture.message) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            throw .damaged(format: "PNG", reason: reason)
+        }
+        defer { free(samples) }
+        (rows, columns, channels) = (Int(picture.rows), Int(picture.columns), Int(picture.channels))
+        let count = rows * columns * channels
+        if picture.depth == 8 {
+            bytes = Array(UnsafeRawBufferPointer(start: samples, count: count))
+            words = []
+        } else {
+            bytes = nil
+            words = UnsafeBufferPointer(start: samples.assumingMemoryBound(to: UInt16.self), count: count)
+                .map(UInt32.init)
+        }
+    }
+}
