@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The door of the transformer kernels: which path computes, and what every path may rely on being checked.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "Parallel.h"
+#include "Transformer.h"
+
+static const char *const names[ck_path_count] = {
+    "plain", "avx2", "avx512", "avx512-bf16", "amx", "emulated-avx512", "emulated-avx512-bf16", "emulated-amx"};
+
+static const ck_kernels *const kernels[ck_path_count] = {[ck_path_plain] = &ck_plain_kernels};
+
+static ck_path current = ck_path_plain;
+
+const char *ck_path_name(ck_path path) { return (unsigned)path < ck_path_count ? names[path] : NULL; }
+
+int ck_path_available(ck_path path) { return (unsigned)path < ck_path_count && kernels[path] != NULL; }
+
+int ck_path_has_bf16(ck_path path) { return path == ck_path_avx512_bf16 || path == ck_path_amx; }
+
+ck_path ck_current_path(void) { return current; }
+
+ck_status ck_choose_path(ck_path path) {
+    if (!ck_path_available(path)) return ck_unsupported;
+    current = path;
+    return ck_ok;
+}
+
+const char *ck_path_warning(void) { return ""; }
+
+// Scratch -------------------------------------------------------------------------------------------------------------
+
+void *ck_scratch(int slot, size_t bytes) {
+    static _Thread_local struct {
+        void *memory;
+        size_t size;
+    } slots[ck_scratch_slots];
+    if (slots[slot].size < bytes) {
+        size_t size = (bytes + 4095) / 4096 * 4096;
+        free(slots[slot].memory);
+        slots[slot].memory = aligned_alloc(64, size);
+        slots[slot].size = slots[slot].memory ? size : 0;
+    }
+    return slots[slot].memory;
+}
+
+// Matrices ------------------------------------------------------------------------------------------------------------
+
+ck_status ck_matrix_create(int64_t n, int64_t k, const float *weight, const float *bias, ck_precision precision,
+                           ck_matrix **matrix) {
+    *matrix = NULL;
+    if (n < 1 || k < 1 || n > INT32_MAX || k > INT32_MAX || weight == NULL) return ck_bad_argument;
+    ck_matrix *made = calloc(1, sizeof *made);
+    if (made == NULL) return ck_out_of_memory;
+    *made = (ck_matrix){kernels[current], n, k, precision, NULL, NULL};
+    size_t padded = (size_t)(n + 63) / 64 * 64 * sizeof(float);
+    made->bias = aligned_alloc(64, padded);
+    made->packed = aligned_alloc(64, (made->kernels->packed_size(made) + 63) / 64 * 64);
+    if (made->bias == NULL || made->packed == NULL) {
+        ck_matrix_destroy(made);
+        return ck_out_of_memory;
+    }
+    memset(made->bias, 0, padded);
+    if (bias) memcpy(made->bias, bias, (size_t)n * sizeof *bias);
+    made->kernels->pack(made, weight);
+    *matrix = made;
+    return ck_ok;
+}
+
+void ck_matrix_destroy(ck_matrix *matrix) {
+    if (matrix == NULL) return;
+    free(matrix->bias);
+    free(matrix->packed);
+    free(matrix);
+}
+
+ck_status ck_matrix_multiply(const ck_matrix *matrix, const ck_multiplication *m) {
+    if (m->rows < 0 || m->input_stride < matrix->k || m->output_stride < matrix->n) return ck_bad_argument;
+    if (m->residual && m->residual == m->output && (m->output_form == ck_bf16 || m->residual_stride != m->output_stride))
+        return ck_bad_argument;
+    if (m->rows == 0) return ck_ok;
+    return matrix->kernels->multiply(matrix, m);
+}
+
+ck_status ck_attend(const ck_self_attention *a) {
+    if (a->batch < 0 || a->height < 1 || a->width < 1 || a->window < 0 || a->heads < 1) return ck_bad_argument;
+    if (a->head_size < 1 || a->head_size > 256) return ck_bad_argument;
+    if ((a->rel_height == NULL) != (a->rel_width == NULL)) return ck_bad_argument;
+    int divides = a->window == 0 || (a->height % a->window == 0 && a->width % a->window == 0);
+    if (!divides && a->padding == NULL) return ck_bad_argument;
+    return kernels[current]->attend(a);
+}

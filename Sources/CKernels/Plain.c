@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Products and attention in plain C: the oracle that every other path is compared with, and what runs where there is
+// no faster one. Letters: M rows, N outputs, K inputs of a product; T tokens of an attention, D the size of a head.
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "Numbers.h"
+#include "Parallel.h"
+#include "Transformer.h"
+
+static float element(const void *values, ck_precision form, int64_t at) {
+    return form == ck_bf16 ? ck_widened(((const uint16_t *)values)[at]) : ((const float *)values)[at];
+}
+
+static void put(void *values, ck_precision form, int64_t at, float value) {
+    if (form == ck_bf16)
+        ((uint16_t *)values)[at] = ck_rounded(value);
+    else
+        ((float *)values)[at] = value;
+}
+
+// Products ------------------------------------------------------------------------------------------------------------
+
+static size_t packed_size(const ck_matrix *matrix) { return (size_t)(matrix->n * matrix->k) * sizeof(float); }
+
+// Transposed to [K, N], so that the innermost loop runs over neighbours.
+static void pack(const ck_matrix *matrix, const float *weight) {
+    float *packed = matrix->packed;
+    for (int64_t n = 0; n < matrix->n; n++)
+        for (int64_t k = 0; k < matrix->k; k++) {
+            float value = weight[n * matrix->k + k];
+            packed[k * matrix->n + n] = matrix->precision == ck_bf16 ? ck_widened(ck_rounded(value)) : value;
+        }
+}
+
+typedef struct {
+    const ck_matrix *matrix;
+    const ck_multiplication *m;
+    atomic_int status;
+} product;
+
+CK_VECTORISED static void add_scaled(float *restrict sum, const float *restrict row, float factor, int64_t count) {
+    for (int64_t i = 0; i < count; i++) sum[i] += factor * row[i];
+}
+
+static float activated(float x, ck_activation activation) {
+    switch (activation) {
+    case ck_gelu: return 0.5f * x * (1 + erff(x * (float)M_SQRT1_2));
+    case ck_relu: return x < 0 ? 0 : x;
+    default: return x;
+    }
+}
+
+static void multiply_rows(void *context, int64_t first, int64_t last) {
+    product *p = context;
+    const ck_matrix *matrix = p->matrix;
+    const ck_multiplication *m = p->m;
+    int64_t N = matrix->n, K = matrix->k;
+    const float *packed = matrix->packed;
+    float *sum = ck_scratch(0, (size_t)N * sizeof *sum);
+    if (sum == NULL) {
+        p->status = ck_out_of_memory;
+        return;
+    }
+    for (int64_t row = first; row < last; row++) {
+        memset(sum, 0, (size_t)N * sizeof *sum);
+        for (int64_t k = 0; k < K; k++)
+            add_scaled(sum, packed + k * N, element(m->input, matrix->precision, row * m->input_stride + k), N);
+        for (int64_t n = 0; n < N; n++) {
+            float value = sum[n] + matrix->bias[n];
+            float residual = m->residual ? m->residual[row * m->residual_stride + n] : 0;
+            value = m->activates_last ? activated(value + residual, m->activation)
+                                      : activated(value, m->activation) + residual;
+            put(m->output, m->output_form, row * m->output_stride + n, value);
+        }
+    }
+}
+
+static ck_status multiply(const ck_matrix *matrix, const ck_multiplication *m) {
+    product p = {matrix, m, ck_ok};
+    ck_parallel(m->rows, multiply_rows, &p);
+    return (ck_status)p.status;
+}
+
+// Attention -----------------------------------------------------------------------------------------------------------
+
+typedef struct {
+    const ck_self_attention *a;
+    int64_t height, width;  // of the tokens that attend to each other
+    int64_t down, across;  // windows
+    atomic_int status;
+} attention;
+
+// Token t of a window whose first token is (y, x): part 0 q, 1 k, 2 v.
+static float token(const ck_self_attention *a, int64_t image, int64_t y, int64_t x, int64_t part, int64_t head,
+                   int64_t d) {
+    int64_t channel = (part * a->heads + head) * a->head_size + d;
+    if (y < a->height && x < a->width)
+        return element(a->qkv, a->form, ((image * a->height + y) * a->width + x) * 3 * a->heads * a->head_size + channel);
+    float value = a->padding[channel];
+    return a->form == ck_bf16 ? ck_widened(ck_rounded(value)) : value;
+}
+
+// One query's row of the output; scores and q are scratch of T and D.
+static void attend_query(const attention *at, int64_t image, int64_t top, int64_t left, int64_t head, int64_t query,
+                         float *scores, float *q) {
+    const ck_self_attention *a = at->a;
+    int64_t D = a->head_size, T = at->height * at->width;
+    int64_t y = query / at->width, x = query % at->width;
+    for (int64_t d = 0; d < D; d++) q[d] = token(a, image, top + y, left + x, 0, head, d);
+    float largest = -INFINITY;
+    for (int64_t key = 0; key < T; key++) {
+        int64_t v = key / at->width, u = key % at->width;
+        float score = 0, relative = 0;
+        for (int64_t d = 0; d < D; d++) score += q[d] * token(a, image, top + v, left + u, 1, head, d);
+        if (a->rel_height)
+            for (int64_t d = 0; d < D; d++)
+                relative += q[d] * (a->rel_height[(y - v + at->height - 1) * D + d] +
+                                    a->rel_width[(x - u + at->width - 1) * D + d]);
+        if (a->bias) relative += a->bias[(head * T + key) * T + query];
+        scores[key] = score * a->scale + relative;
+        if (scores[key] > largest) largest = scores[key];
+    }
+    float sum = 0;
+    for (int64_t key = 0; key < T; key++) sum += scores[key] = expf(scores[key] - largest);
+    int64_t row = (image * a->height + top + y) * a->width + left + x;
+    for (int64_t d = 0; d < D; d++) {
+        float value = 0;
+        for (int64_t key = 0; key < T; key++)
+            value += scores[key] * token(a, image, top + key / at->width, left + key % at->width, 2, head, d);
+        put(a->output, a->form, row * a->heads * D + head * D + d, value / sum);
+    }
+}
+
+static void attend_items(void *context, int64_t first, int64_t last) {
+    attention *at = context;
+    const ck_self_attention *a = at->a;
+    int64_t T = at->height * at->width;
+    float *scores = ck_scratch(0, (size_t)(T + a->head_size) * sizeof *scores);
+    if (scores == NULL) {
+        at->status = ck_out_of_memory;
+        return;
+    }
+    for (int64_t item = first; item < last; item++) {
+        int64_t query = item % T, rest = item / T;
+        int64_t head = rest % a->heads, window = rest / a->heads;
+        int64_t image = window / (at->down * at->across), place = window % (at->down * at->across);
+        int64_t top = place / at->across * at->height, left = place % at->across * at->width;
+        if (top + query / at->width < a->height && left + query % at->width < a->width)
+            attend_query(at, image, top, left, head, query, scores, scores + T);
+    }
+}
+
+static ck_status attend(const ck_self_attention *a) {
+    int64_t height = a->window ? a->window : a->height, width = a->window ? a->window : a->width;
+    attention at = {a, height, width, (a->height + height - 1) / height, (a->width + width - 1) / width, ck_ok};
+    ck_parallel(a->batch * at.down * at.across * a->heads * height * width, attend_items, &at);
+    return (ck_status)at.status;
+}
+
+const ck_kernels ck_plain_kernels = {packed_size, pack, multiply, attend};

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the paths of the transformer kernels share: a matrix, and the table of functions that a path is.
+#pragma once
+
+#include "CKernels.h"
+
+struct ck_matrix {
+    const struct ck_kernels *kernels;  // of the path that packed it
+    int64_t n, k;
+    ck_precision precision;
+    float *bias;  // [n rounded up to 64], zeros where there is none
+    void *packed;  // as the path likes it, aligned to 64 bytes
+};
+
+typedef struct ck_kernels {
+    // Bytes of `packed`, and how to fill it from weight [n, k].
+    size_t (*packed_size)(const ck_matrix *matrix);
+    void (*pack)(const ck_matrix *matrix, const float *weight);
+    ck_status (*multiply)(const ck_matrix *matrix, const ck_multiplication *m);
+    ck_status (*attend)(const ck_self_attention *a);
+} ck_kernels;
+
+extern const ck_kernels ck_plain_kernels;
+
+// Memory of the calling thread that is kept and grows as needed, aligned to 64 bytes; NULL when there is none left.
+// Every slot is a buffer of its own; what it held is lost when it grows.
+enum { ck_scratch_slots = 4 };
+void *ck_scratch(int slot, size_t bytes);

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Layers of transformers beside products and attention over grids. Letters: N images of H rows and W columns with C
+// channels; D the size of a head.
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "Numbers.h"
+#include "Parallel.h"
+#include "Transformer.h"
+
+// Layer norm ----------------------------------------------------------------------------------------------------------
+
+typedef struct {
+    int64_t C, input_stride, output_stride;
+    const float *input, *weight, *bias;
+    float epsilon;
+    void *output;
+    ck_precision form;
+} layer_norm;
+
+// Sums in eight lanes of fixed places: the same bits for any compiler's vectors.
+CK_VECTORISED static void norm_row(const float *x, int64_t C, const float *weight, const float *bias, float epsilon,
+                                   float *out, uint16_t *rounded) {
+    float sums[8] = {0}, squares[8] = {0};
+    int64_t whole = C / 8 * 8;
+    for (int64_t c = 0; c < whole; c += 8)
+        for (int lane = 0; lane < 8; lane++) sums[lane] += x[c + lane];
+    for (int64_t c = whole; c < C; c++) sums[c - whole] += x[c];
+    float mean = 0, variance = 0;
+    for (int lane = 0; lane < 8; lane++) mean += sums[lane];
+    mean /= (float)C;
+    for (int64_t c = 0; c < whole; c += 8)
+        for (int lane = 0; lane < 8; lane++) squares[lane] += (x[c + lane] - mean) * (x[c + lane] - mean);
+    for (int64_t c = whole; c < C; c++) squares[c - whole] += (x[c] - mean) * (x[c] - mean);
+    for (int lane = 0; lane < 8; lane++) variance += squares[lane];
+    float factor = 1 / sqrtf(variance / (float)C + epsilon);
+    if (out)
+        for (int64_t c = 0; c < C; c++) out[c] = (x[c] - mean) * factor * weight[c] + bias[c];
+    else
+        for (int64_t c = 0; c < C; c++) rounded[c] = ck_rounded((x[c] - mean) * factor * weight[c] + bias[c]);
+}
+
+static void norm_rows(void *context, int64_t first, int64_t last) {
+    const layer_norm *n = context;
+    for (int64_t row = first; row < last; row++) {
+        const float *x = n->input + row * n->input_stride;
+        float *out = n->form == ck_fp32 ? (float *)n->output + row * n->output_stride : NULL;
+        uint16_t *rounded = n->form == ck_bf16 ? (uint16_t *)n->output + row * n->output_stride : NULL;
+        norm_row(x, n->C, n->weight, n->bias, n->epsilon, out, rounded);
+    }
+}
+
+void ck_layer_norm(int64_t rows, int64_t channels, const float *input, int64_t input_stride, const float *weight,
+                   const float *bias, float epsilon, void *output, ck_precision output_form, int64_t output_stride) {
+    layer_norm n = {channels, input_stride, output_stride, input, weight, bias, epsilon, output, output_form};
+    ck_parallel(rows, norm_rows, &n);
+}
+
+// Pointwise -----------------------------------------------------------------------------------------------------------
+
+static void gelu_range(void *context, int64_t first, int64_t last) {
+    float *x = context;
+    for (int64_t i = first; i < last; i++) x[i] = 0.5f * x[i] * (1 + erff(x[i] * (float)M_SQRT1_2));
+}
+
+void ck_gelu_in_place(int64_t count, float *x) { ck_parallel(count, gelu_range, x); }
+
+typedef struct {
+    int64_t count, stride;
+    const float *x, *addend;
+    float *output;
+} sum;
+
+CK_VECTORISED static void add_range(const float *x, const float *addend, float *output, int64_t count) {
+    for (int64_t i = 0; i < count; i++) output[i] = x[i] + addend[i];
+}
+
+#define CHUNK 4096  // elements of an addition that are shared out at once
+
+static void add_chunks(void *context, int64_t first, int64_t last) {
+    const sum *s = context;
+    int64_t chunks = (s->count + CHUNK - 1) / CHUNK;
+    for (int64_t item = first; item < last; item++) {
+        int64_t image = item / chunks, at = item % chunks * CHUNK;
+        int64_t count = s->count - at < CHUNK ? s->count - at : CHUNK;
+        add_range(s->x + image * s->count + at, s->addend + image * s->stride + at, s->output + image * s->count + at,
+                  count);
+    }
+}
+
+void ck_add(int64_t batch, int64_t count, const float *x, const float *addend, int64_t addend_stride, float *output) {
+    sum s = {count, addend_stride, x, addend, output};
+    ck_parallel(batch * ((count + CHUNK - 1) / CHUNK), add_chunks, &s);
+}
+
+typedef struct {
+    const uint16_t *input;
+    float *output;
+} widening;
+
+static void widen_range(void *context, int64_t first, int64_t last) {
+    const widening *w = context;
+    for (int64_t i = first; i < last; i++) w->output[i] = ck_widened(w->input[i]);
+}
+
+void ck_from_bf16(int64_t count, const uint16_t *input, float *output) {
+    widening w = {input, output};
+    ck_parallel(count, widen_range, &w);
+}
+
+// Depthwise convolution -----------------------------------------------------------------------------------------------
+
+typedef struct {
+    int64_t H, W, C, stride, rows, columns;
+    const float *input, *weight, *bias;
+    ck_activation activation;
+    float *output;
+} depthwise;
+
+CK_VECTORISED static void add_products(float *restrict sum, const float *restrict x, const float *restrict w,
+                                       int64_t count) {
+    for (int64_t i = 0; i < count; i++) sum[i] += x[i] * w[i];
+}
+
+static void depthwise_rows(void *context, int64_t first, int64_t last) {
+    const depthwise *p = context;
+    int64_t C = p->C;
+    for (int64_t row = first; row < last; row++) {
+        int64_t image = row / p->rows, top = row % p->rows * p->stride - 1;
+        float *out = p->output + row * p->columns * C;
+        for (int64_t column = 0; column < p->columns; column++) {
+            float *sum = out + column * C;
+            if (p->bias)
+                memcpy(sum, p->bias, (size_t)C * sizeof *sum);
+            else
+                memset(sum, 0, (size_t)C * sizeof *sum);
+            for (int64_t tap = 0; tap < 9; tap++) {
+                int64_t y = top + tap / 3, x = column * p->stride - 1 + tap % 3;
+                if (y < 0 || y >= p->H || x < 0 || x >= p->W) continue;
+                add_products(sum, p->input + ((image * p->H + y) * p->W + x) * C, p->weight + tap * C, C);
+            }
+        }
+        if (p->activation == ck_gelu) gelu_range(out, 0, p->columns * C);
+        if (p->activation == ck_relu)
+            for (int64_t i = 0; i < p->columns * C; i++) out[i] = out[i] < 0 ? 0 : out[i];
+    }
+}
+
+void ck_depthwise(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t stride, const float *input,
+                  const float *weight, const float *bias, ck_activation activation, float *output) {
+    depthwise p = {height, width,  channels, stride,     (height - 1) / stride + 1, (width - 1) / stride + 1,
+                   input,  weight, bias,     activation, output};
+    ck_parallel(batch * p.rows, depthwise_rows, &p);
+}
+
+// Rearrangements ------------------------------------------------------------------------------------------------------
+
+typedef struct {
+    int64_t H, W, C, kernel, stride, padding, rows, columns;
+    const float *input;
+    void *output;
+    ck_precision form;
+} patches;
+
+static void patch_rows(void *context, int64_t first, int64_t last) {
+    const patches *p = context;
+    size_t width = p->form == ck_bf16 ? sizeof(uint16_t) : sizeof(float);
+    for (int64_t row = first; row < last; row++) {
+        int64_t image = row / p->rows, top = row % p->rows * p->stride - p->padding;
+        char *out = (char *)p->output + (size_t)(row * p->columns * p->kernel * p->kernel * p->C) * width;
+        for (int64_t i = 0; i < p->columns * p->kernel * p->kernel; i++, out += (size_t)p->C * width) {
+            int64_t column = i / (p->kernel * p->kernel), tap = i % (p->kernel * p->kernel);
+            int64_t y = top + tap / p->kernel, x = column * p->stride - p->padding + tap % p->kernel;
+            const float *from = p->input + ((image * p->H + y) * p->W + x) * p->C;
+            if (y < 0 || y >= p->H || x < 0 || x >= p->W)
+                memset(out, 0, (size_t)p->C * width);
+            else if (p->form == ck_fp32)
+                memcpy(out, from, (size_t)p->C * width);
+            else
+                for (int64_t c = 0; c < p->C; c++) ((uint16_t *)(void *)out)[c] = ck_rounded(from[c]);
+        }
+    }
+}
+
+void ck_patches(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t kernel, int64_t stride,
+                int64_t padding, const float *input, void *output, ck_precision output_form) {
+    patches p = {height, width, channels, kernel, stride, padding, (height + 2 * padding - kernel) / stride + 1,
+                 (width + 2 * padding - kernel) / stride + 1, input, output, output_form};
+    ck_parallel(batch * p.rows, patch_rows, &p);
+}
+
+typedef struct {
+    int64_t W, factor, C;
+    const float *input;
+    float *output;
+} shuffle;
+
+static void shuffle_rows(void *context, int64_t first, int64_t last) {
+    const shuffle *s = context;
+    int64_t f = s->factor, C = s->C;
+    for (int64_t row = first; row < last; row++)
+        for (int64_t x = 0; x < s->W; x++)
+            for (int64_t i = 0; i < f * f; i++)
+                memcpy(s->output + ((row * f + i / f) * s->W * f + x * f + i % f) * C,
+                       s->input + ((row * s->W + x) * f * f + i) * C, (size_t)C * sizeof(float));
+}
+
+void ck_pixel_shuffle(int64_t batch, int64_t height, int64_t width, int64_t factor, int64_t channels,
+                      const float *input, float *output) {
+    shuffle s = {width, factor, channels, input, output};
+    ck_parallel(batch * height, shuffle_rows, &s);
+}
+
+typedef struct {
+    int64_t rows, k, count;
+    const float *x, *vectors;
+    float *output;
+} dots;
+
+static void dot_rows(void *context, int64_t first, int64_t last) {
+    const dots *d = context;
+    for (int64_t row = first; row < last; row++)
+        for (int64_t v = 0; v < d->count; v++) {
+            float sum = 0;
+            for (int64_t k = 0; k < d->k; k++) sum += d->x[row * d->k + k] * d->vectors[v * d->k + k];
+            d->output[v * d->rows + row] = sum;
+        }
+}
+
+void ck_dot_rows(int64_t rows, int64_t k, int64_t count, const float *x, const float *vectors, float *output) {
+    dots d = {rows, k, count, x, vectors, output};
+    ck_parallel(rows, dot_rows, &d);
+}
+
+// Cross attention -----------------------------------------------------------------------------------------------------
+
+typedef struct {
+    const ck_cross_attention *a;
+    atomic_int status;
+} crossing;
+
+static void cross_queries(void *context, int64_t first, int64_t last) {
+    crossing *c = context;
+    const ck_cross_attention *a = c->a;
+    int64_t D = a->head_size, width = a->heads * D;
+    float *scores = ck_scratch(0, (size_t)a->keys * sizeof *scores);
+    if (scores == NULL) {
+        c->status = ck_out_of_memory;
+        return;
+    }
+    for (int64_t item = first; item < last; item++) {
+        int64_t head = item % a->heads, query = item / a->heads % a->queries, image = item / a->heads / a->queries;
+        const float *q = a->query + image * a->query_batch_stride + query * a->query_stride + head * D;
+        const float *keys = a->key + image * a->key_batch_stride + head * D;
+        const float *values = a->value + image * a->value_batch_stride + head * D;
+        float *out = a->output + (image * a->queries + query) * width + head * D;
+        float largest = -INFINITY, sum = 0;
+        for (int64_t key = 0; key < a->keys; key++) {
+            float score = 0;
+            for (int64_t d = 0; d < D; d++) score += q[d] * keys[key * a->key_stride + d];
+            scores[key] = score * a->scale;
+            if (scores[key] > largest) largest = scores[key];
+        }
+        memset(out, 0, (size_t)D * sizeof *out);
+        for (int64_t key = 0; key < a->keys; key++) {
+            float share = expf(scores[key] - largest);
+            sum += share;
+            for (int64_t d = 0; d < D; d++) out[d] += share * values[key * a->value_stride + d];
+        }
+        for (int64_t d = 0; d < D; d++) out[d] /= sum;
+    }
+}
+
+ck_status ck_cross_attend(const ck_cross_attention *a) {
+    if (a->batch < 0 || a->queries < 0 || a->keys < 1 || a->heads < 1 || a->head_size < 1) return ck_bad_argument;
+    crossing c = {a, ck_ok};
+    ck_parallel(a->batch * a->queries * a->heads, cross_queries, &c);
+    return (ck_status)c.status;
+}
