@@ -40,12 +40,13 @@ public struct SafeTensors: Sendable {
     public static let largestHeader: UInt64 = 8 << 20
 
     /// Number formats that are read, by their names in the file.
-    public enum DataType: String, Sendable, Decodable {
+    public enum DataType: String, Sendable, Hashable, Codable {
         case f32 = "F32"
         case f16 = "F16"
         case bf16 = "BF16"
 
-        var width: Int { self == .f32 ? 4 : 2 }
+        /// Bytes a number.
+        public var width: Int { self == .f32 ? 4 : 2 }
     }
 
     struct Entry: Sendable {
@@ -112,34 +113,38 @@ public struct SafeTensors: Sendable {
     /// SHA-256 of the whole file, 64 lower-case hexadecimal digits.
     public var sha256: String { SHA256.hash(data: data).map { String(format: "%02x", $0) }.joined() }
 
+    /// How the numbers of the tensor called `name` are stored.
+    public func dataType(of name: String) -> DataType? { entries[name]?.type }
+
+    /// Calls `body` with the stored bytes of a tensor, little-endian, row-major, without a copy.
+    ///
+    /// The bytes are valid during the call only; a mapped file is read from disk as they are touched.
+    ///
+    /// - Parameter shape: what the caller expects, `nil` for any.
+    /// - Throws: `WeightFileError.missing` or `.shape`, and what `body` throws.
+    public func withBytes<Result>(
+        _ name: String, shape: [Int]? = nil, _ body: (DataType, UnsafeRawBufferPointer) throws -> Result
+    ) throws -> Result {
+        let entry = try entry(name, shape: shape)
+        return try data.withUnsafeBytes { try body(entry.type, UnsafeRawBufferPointer(rebasing: $0[entry.range])) }
+    }
+
     /// The tensor called `name`, converted to fp32.
     ///
     /// - Parameter shape: what the caller expects, `nil` for any.
     /// - Throws: `WeightFileError.missing` or `.shape`.
     public func tensor(_ name: String, shape: [Int]? = nil) throws(WeightFileError) -> Tensor {
+        let entry = try entry(name, shape: shape)
+        return data.withUnsafeBytes { bytes in
+            let bytes = UnsafeRawBufferPointer(rebasing: bytes[entry.range])
+            return Tensor(shape: entry.shape.isEmpty ? [1] : entry.shape) { entry.type.convert(bytes, to: $0) }
+        }
+    }
+
+    private func entry(_ name: String, shape: [Int]?) throws(WeightFileError) -> Entry {
         guard let entry = entries[name] else { throw .missing(name) }
         if let shape, shape != entry.shape { throw .shape(name, expected: shape, found: entry.shape) }
-        let count = entry.shape.reduce(1, *)
-        let values = data.withUnsafeBytes { bytes in
-            let bytes = UnsafeRawBufferPointer(rebasing: bytes[entry.range])
-            return switch entry.type {
-            case .f32:
-                (0..<count).map {
-                    Float(
-                        bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 4, as: UInt32.self)))
-                }
-            case .f16:
-                (0..<count).map {
-                    float(half: UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self)))
-                }
-            case .bf16:
-                (0..<count).map {
-                    let high = UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self))
-                    return Float(bitPattern: UInt32(high) << 16)
-                }
-            }
-        }
-        return Tensor(shape: entry.shape.isEmpty ? [1] : entry.shape, values: values)
+        return entry
     }
 
     private static func check(_ raw: Header.Raw, _ name: String, bytes: Int) throws(WeightFileError) -> Entry {
@@ -212,14 +217,37 @@ private struct Header: Decodable {
     }
 }
 
-/// IEEE 754 half precision to single, exactly.
-private func float(half bits: UInt16) -> Float {
-    let sign = UInt32(bits & 0x8000) << 16
-    let exponent = UInt32(bits >> 10 & 0x1f)
-    let fraction = UInt32(bits & 0x3ff)
-    switch exponent {
-    case 0: return Float(bitPattern: sign | (Float(fraction) * 0x1p-24).bitPattern)
-    case 0x1f: return Float(bitPattern: sign | 0x7f80_0000 | fraction << 13)
-    default: return Float(bitPattern: sign | (exponent + 112) << 23 | fraction << 13)
+extension SafeTensors.DataType {
+    /// Converts stored numbers to fp32, exactly.
+    ///
+    /// - Parameters:
+    ///   - bytes: little-endian numbers of this type, at any address.
+    ///   - output: room for as many numbers.
+    public func convert(_ bytes: UnsafeRawBufferPointer, to output: UnsafeMutablePointer<Float>) {
+        guard let source = bytes.baseAddress else { return }
+        let count = bytes.count / width
+        switch self {
+        case .f32: UnsafeMutableRawPointer(output).copyMemory(from: source, byteCount: count * 4)
+        case .f16:
+            for index in 0..<count {
+                output[index] = float(half: source.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self))
+            }
+        case .bf16:
+            for index in 0..<count {
+                let high = source.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self)
+                output[index] = Float(bitPattern: UInt32(high) << 16)
+            }
+        }
     }
+}
+
+/// IEEE 754 half precision to single, exactly and without a branch.
+///
+/// Exponent and fraction moved to their places in a single are the number divided by 2^112, subnormal ones included.
+@inline(__always)
+private func float(half bits: UInt16) -> Float {
+    let magnitude = UInt32(bits & 0x7fff) << 13
+    let scaled = (Float(bitPattern: magnitude) * 0x1p112).bitPattern
+    let special: UInt32 = magnitude >= 0x1f << 23 ? 0x7f80_0000 : 0
+    return Float(bitPattern: scaled | special | UInt32(bits & 0x8000) << 16)
 }
