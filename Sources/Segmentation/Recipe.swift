@@ -4,7 +4,28 @@ internal import Foundation
 internal import Imaging
 internal import Inference
 
-/// What every built-in segmenter declares beside the door's `Segmenter`.
+/// Runs `body`, and says of every error of the kernels or weights whose it is.
+func naming<Value>(_ name: String, _ body: () throws -> Value) throws -> Value {
+    do {
+        return try body()
+    } catch let error as WeightFileError {
+        throw SegmentationError.weights(segmenter: name, reason: error.description)
+    } catch let error as ComputeError {
+        throw SegmentationError.compute(segmenter: name, reason: error.description)
+    }
+}
+
+/// What a segmenter on weights that a site installs declares beside the door's `Segmenter`.
+protocol InstalledRecipe: Segmenter {
+    static var entry: SegmenterEntry { get }
+
+    /// Packs the weights; `Compute` has been started on this thread.
+    ///
+    /// - Parameter descriptor: the entry's, with the hash and terms of these weights.
+    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, precision: Precision) throws
+}
+
+/// What every segmenter on embedded weights declares beside the door's `Segmenter`.
 protocol Recipe: Segmenter {
     static var description: SegmenterDescriptor { get }
 
@@ -16,19 +37,9 @@ extension Recipe {
     var descriptor: SegmenterDescriptor { Self.description }
 
     static var name: String { description.name }
+    static var entry: SegmenterEntry { SegmenterEntry(description) }
 
     static func unsuitable(_ reason: String) -> SegmentationError { .unsuitable(segmenter: name, reason: reason) }
-
-    /// Runs `body`, and says of every error of the kernels or weights whose it is.
-    static func naming<Value>(_ name: String, _ body: () throws -> Value) throws -> Value {
-        do {
-            return try body()
-        } catch let error as WeightFileError {
-            throw SegmentationError.weights(segmenter: name, reason: error.description)
-        } catch let error as ComputeError {
-            throw SegmentationError.compute(segmenter: name, reason: error.description)
-        }
-    }
 
     /// The network in the embedded file, whose metadata must agree with the recipe.
     ///

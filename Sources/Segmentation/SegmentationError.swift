@@ -8,6 +8,12 @@ public enum SegmentationError: Error, Sendable, Hashable, CustomStringConvertibl
     case wrongKind(segmenter: String, accepts: String)
     /// The input cannot be segmented: the reason, and what would be accepted.
     case unsuitable(segmenter: String, reason: String)
+    /// The segmenter does not take this option, or not this value of it.
+    case option(segmenter: String, option: String, reason: String)
+    /// The weights it needs are not installed, or which of them is meant is not said.
+    case missingWeights(segmenter: String, reason: String)
+    /// Another version of the recipe was asked for, or embedded weights that are not these.
+    case otherRecipe(segmenter: String, version: String)
     /// The weights are damaged or do not fit the recipe.
     case weights(segmenter: String, reason: String)
     /// The kernels failed or were asked for what the processor lacks.
@@ -21,6 +27,12 @@ public enum SegmentationError: Error, Sendable, Hashable, CustomStringConvertibl
             "\(segmenter) segments \(accepts) only: route this stack to another segmenter"
         case .unsuitable(let segmenter, let reason):
             "\(segmenter) cannot segment this stack: \(reason)"
+        case .option(let segmenter, let option, let reason):
+            "the option \(option) was given to \(segmenter), which cannot use it: \(reason)"
+        case .missingWeights(let segmenter, let reason):
+            "\(segmenter) lacks its weights: \(reason)"
+        case .otherRecipe(let segmenter, let version):
+            "\(segmenter) \(version) with the weights asked for is not in this executable"
         case .weights(let segmenter, let reason):
             "the weights of \(segmenter) cannot be used, build or install again: \(reason)"
         case .compute(let segmenter, let reason):

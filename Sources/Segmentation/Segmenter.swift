@@ -15,16 +15,30 @@ public enum SegmenterInput: Sendable {
 /// Calls are synchronous and use the threads that were fixed at start. A segmenter belongs to the thread that made it:
 /// call it from there only (OpenMP builds a team of threads for every calling thread).
 ///
-/// The same input gives the same result bit for bit, on one machine with one thread count and precision.
+/// The same input and options give the same result bit for bit, on one machine with one thread count and precision.
 public protocol Segmenter: AnyObject {
     var descriptor: SegmenterDescriptor { get }
 
     /// Segments `input`.
     ///
-    /// - Parameter progress: called on the same thread with (steps done, steps in all), after every step; for frames a
-    ///   step is a frame.
-    /// - Throws: `SegmentationError`.
-    func segment(_ input: SegmenterInput, progress: (Int, Int) -> Void) throws -> SegmenterResult
+    /// - Parameters:
+    ///   - options: what a person asks beyond the recipe; those that `SegmenterEntry.options` does not list are refused.
+    ///     A box and points hold for every frame; for a volume they lie in its key slice.
+    ///   - trace: gets what the network took in and gave out, frame by frame; `nil` for nobody.
+    ///   - progress: called on the same thread with (steps done, steps in all), after every step; for frames a step is
+    ///     a frame.
+    /// - Throws: `SegmentationError`, and what `trace` throws.
+    func segment(
+        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
+        progress: (Int, Int) -> Void
+    ) throws -> SegmenterResult
+}
+
+extension Segmenter {
+    /// As the recipe has it.
+    public func segment(_ input: SegmenterInput, progress: (Int, Int) -> Void) throws -> SegmenterResult {
+        try segment(input, options: .none, trace: nil, progress: progress)
+    }
 }
 
 /// The answer to one job, on the grid of the source: element `i` belongs to frame or slice `i` of the input.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Imaging
-internal import Inference
+public import Inference
 
-/// The segmenters that are built in: an explicit list.
+/// The segmenters that there are: explicit lists.
 public enum Segmenters {
+    /// On weights inside the executable.
     private static var recipes: [any Recipe.Type] {
         [
             PolypCompact.self,
@@ -12,10 +13,77 @@ public enum Segmenters {
         ]
     }
 
-    /// Every segmenter, described. Cheap: no weights are read.
+    /// On weights that a site installs.
+    private static var installedRecipes: [any InstalledRecipe.Type] {
+        [
+            SamBox.self,
+            SamPoint.self,
+            MedSamBox.self,
+            MedSamSlices.self,
+            LiteMedSamBox.self,
+            LiteMedSamSlices.self,
+        ]
+    }
+
+    /// Every segmenter with what it needs and takes. Cheap: no weights are read.
+    public static let catalogue: [SegmenterEntry] = recipes.map { $0.entry } + installedRecipes.map { $0.entry }
+
+    /// Those whose weights are inside the executable. Cheap: no weights are read.
     public static let all: [SegmenterDescriptor] = recipes.map { $0.description }
 
-    /// Loads a segmenter, on the thread that will use it.
+    /// - Throws: `SegmentationError.unknownSegmenter`.
+    public static func entry(_ name: String) throws(SegmentationError) -> SegmenterEntry {
+        guard let entry = catalogue.first(where: { $0.name == name }) else {
+            throw .unknownSegmenter(name, known: catalogue.map(\.name))
+        }
+        return entry
+    }
+
+    /// Every segmenter that can run with these weights, once for each file it can run on.
+    public static func installed(_ weights: [InstalledWeights]) -> [InstalledSegmenter] {
+        catalogue.flatMap { entry in
+            entry.family == nil
+                ? [InstalledSegmenter(entry.template)]
+                : weights.filter { $0.family == entry.family }.map(entry.installed)
+        }
+    }
+
+    /// The segmenter called `name` on the weights called `weights`, or on the only ones of its family.
+    ///
+    /// - Parameters:
+    ///   - weights: a name among `installed`; `nil` when there is nothing to choose.
+    ///   - installed: what is there.
+    /// - Throws: `SegmentationError.unknownSegmenter` or `.missingWeights`.
+    public static func choose(
+        _ name: String, weights: String? = nil, among installed: [InstalledWeights]
+    ) throws(SegmentationError) -> InstalledSegmenter {
+        let entry = try entry(name)
+        guard let family = entry.family else {
+            guard weights == nil else {
+                throw .missingWeights(segmenter: name, reason: "its weights are inside the executable: name none")
+            }
+            return InstalledSegmenter(entry.template)
+        }
+        let fitting = installed.filter { $0.family == family }
+        let names = fitting.map(\.name).joined(separator: ", ")
+        if let weights {
+            guard let chosen = fitting.first(where: { $0.name == weights }) else {
+                let reason = "no \(family.title) weights named \(weights) are installed"
+                throw .missingWeights(segmenter: name, reason: reason + (names.isEmpty ? "" : ", only \(names)"))
+            }
+            return entry.installed(chosen)
+        }
+        guard fitting.count <= 1 else {
+            throw .missingWeights(segmenter: name, reason: "several could be used, choose one of \(names)")
+        }
+        guard let only = fitting.first else {
+            let reason = "\(family.title) weights are not installed: add a checkpoint from \(family.page)"
+            throw .missingWeights(segmenter: name, reason: reason)
+        }
+        return entry.installed(only)
+    }
+
+    /// Loads a segmenter whose weights are inside the executable, on the thread that will use it.
     ///
     /// - Parameters:
     ///   - name: the `name` of a descriptor in `all`.
@@ -23,12 +91,46 @@ public enum Segmenters {
     ///     `nil`: as many as were fixed already, else as many as there are processors, at most 8.
     /// - Throws: `SegmentationError`.
     public static func make(_ name: String, threads: Int? = nil) throws -> any Segmenter {
-        guard let recipe = recipes.first(where: { $0.name == name }) else {
-            throw SegmentationError.unknownSegmenter(name, known: all.map(\.name))
+        try make(choose(name, among: []), threads: threads)
+    }
+
+    /// Loads a segmenter on the thread that will use it, after its weights were found to have the hash of its
+    /// descriptor.
+    ///
+    /// - Parameters:
+    ///   - segmenter: of this executable's recipe and version; another one is refused.
+    ///   - threads: as above.
+    /// - Throws: `SegmentationError`.
+    public static func make(_ segmenter: InstalledSegmenter, threads: Int? = nil) throws -> any Segmenter {
+        let wanted = segmenter.descriptor
+        guard try entry(wanted.name).template.version == wanted.version else {
+            throw SegmentationError.otherRecipe(segmenter: wanted.name, version: wanted.version)
         }
-        return try recipe.naming(name) {
+        return try naming(wanted.name) {
             if let threads { try Compute.start(threads: threads) } else { try Compute.startWithAnyThreads() }
-            return try recipe.init(precision: Compute.precision())
+            let precision = try Compute.precision()
+            if let recipe = recipes.first(where: { $0.name == wanted.name }) {
+                guard recipe.description.weightsHash == wanted.weightsHash else {
+                    throw SegmentationError.otherRecipe(segmenter: wanted.name, version: wanted.version)
+                }
+                return try recipe.init(precision: precision)
+            }
+            guard let recipe = installedRecipes.first(where: { $0.entry.name == wanted.name }),
+                let file = segmenter.weights
+            else {
+                throw SegmentationError.missingWeights(segmenter: wanted.name, reason: "no file was named")
+            }
+            return try recipe.init(wanted, weights: open(file, hash: wanted.weightsHash), precision: precision)
         }
+    }
+
+    /// Maps a file of weights, and reads it once to verify it.
+    private static func open(_ file: WeightFile, hash: String) throws(WeightFileError) -> SafeTensors {
+        let weights = try SafeTensors(path: file.path)
+        let found = weights.sha256
+        guard found == hash else {
+            throw .unreadable(path: file.path, reason: "its SHA-256 is \(found), not \(hash)")
+        }
+        return weights
     }
 }

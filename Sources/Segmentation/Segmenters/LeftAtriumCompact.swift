@@ -46,7 +46,11 @@ final class LeftAtriumCompact: Recipe {
         self.precision = precision
     }
 
-    func segment(_ input: SegmenterInput, progress: (Int, Int) -> Void) throws -> SegmenterResult {
+    func segment(
+        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
+        progress: (Int, Int) -> Void
+    ) throws -> SegmenterResult {
+        try Self.entry.check(options)
         guard case .volume(let volume) = input else {
             throw SegmentationError.wrongKind(segmenter: Self.name, accepts: "volumes")
         }
@@ -107,7 +111,7 @@ final class LeftAtriumCompact: Recipe {
         Self.eachRow(of: grid, in: padded, shift: shift) { row, start in
             input.replaceSubrange(start..<start + grid[2], with: values[row * grid[2]..<(row + 1) * grid[2]])
         }
-        var output = try Self.naming(Self.name) { try network(Tensor(shape: [1] + padded + [1], values: input)) }
+        var output = try naming(Self.name) { try network(Tensor(shape: [1] + padded + [1], values: input)) }
         output.applySigmoid()
         var found = [Float]()
         found.reserveCapacity(values.count)

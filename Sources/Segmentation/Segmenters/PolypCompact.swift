@@ -46,7 +46,11 @@ final class PolypCompact: Recipe {
         self.precision = precision
     }
 
-    func segment(_ input: SegmenterInput, progress: (Int, Int) -> Void) throws -> SegmenterResult {
+    func segment(
+        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
+        progress: (Int, Int) -> Void
+    ) throws -> SegmenterResult {
+        try Self.entry.check(options)
         guard case .frames(let frames) = input else {
             throw SegmentationError.wrongKind(segmenter: Self.name, accepts: "frames")
         }
@@ -119,7 +123,7 @@ final class PolypCompact: Recipe {
             }
         }
         let input = Tensor(shape: [Self.views.count, size, size, 3], values: batch)
-        var output = try Self.naming(Self.name) { try network(input) }
+        var output = try naming(Self.name) { try network(input) }
         output.applySigmoid()
         return Self.views.enumerated().map { view, flips in
             (0..<plane).map { pixel in
