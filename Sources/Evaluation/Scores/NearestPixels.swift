@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The exact Euclidean feature transform in two passes: along the columns, then along each row over the lower envelope
+// of parabolas (Felzenszwalb and Huttenlocher 2012). Of pixels equally near the one in the leftmost column is taken, in
+// a column the uppermost, as SciPy's distance_transform_edt does.
+
+/// For every pixel of a plane the nearest pixel of a set, and how far it is.
+struct NearestPixels {
+    /// Indices into the plane, `[rows, columns]`.
+    let indices: [Int]
+    /// Distances in pixels, of squares.
+    let squaredDistances: [Int]
+
+    /// - Parameter set: `[rows, columns]`, not 0 where a pixel belongs to the set, which is not empty.
+    init(of set: [UInt8], rows: Int, columns: Int) {
+        precondition(set.count == rows * columns && set.contains { $0 != 0 }, "the set holds a pixel of the plane")
+        let nearestRows = Self.nearestRows(set, rows, columns)
+        var indices = [Int](repeating: 0, count: set.count)
+        var squares = [Int](repeating: 0, count: set.count)
+        for row in 0..<rows {
+            let line = nearestRows[row * columns..<(row + 1) * columns]
+            // Columns with a pixel of the set, and the squared distance to it within the column.
+            let sites = line.indices.filter { line[$0] >= 0 }.map { index -> (column: Int, height: Int) in
+                let distance = line[index] - row
+                return (index - row * columns, distance * distance)
+            }
+            var site = 0
+            let envelope = Self.envelope(sites)
+            for column in 0..<columns {
+                func square(_ place: Int) -> Int {
+                    let (own, height) = sites[envelope[place]]
+                    return (own - column) * (own - column) + height
+                }
+                while site + 1 < envelope.count, square(site + 1) < square(site) { site += 1 }
+                let nearest = sites[envelope[site]].column
+                indices[row * columns + column] = nearestRows[row * columns + nearest] * columns + nearest
+                squares[row * columns + column] = square(site)
+            }
+        }
+        self.indices = indices
+        self.squaredDistances = squares
+    }
+
+    /// For every pixel the row of the nearest pixel of the set in its column, -1 where the column has none.
+    private static func nearestRows(_ set: [UInt8], _ rows: Int, _ columns: Int) -> [Int] {
+        var nearest = [Int](repeating: -1, count: set.count)
+        for column in 0..<columns {
+            var last = -1
+            for row in 0..<rows {
+                if set[row * columns + column] != 0 { last = row }
+                nearest[row * columns + column] = last
+            }
+            last = -1
+            for row in (0..<rows).reversed() {
+                let index = row * columns + column
+                if set[index] != 0 { last = row }
+                if last >= 0, nearest[index] < 0 || last - row < row - nearest[index] { nearest[index] = last }
+            }
+        }
+        return nearest
+    }
+
+    /// The sites whose parabolas reach the lower envelope, touching it included.
+    private static func envelope(_ sites: [(column: Int, height: Int)]) -> [Int] {
+        var kept: [Int] = []
+        for index in sites.indices {
+            while kept.count >= 2 {
+                let (a, b, c) = (sites[kept[kept.count - 2]], sites[kept[kept.count - 1]], sites[index])
+                // Where a and c meet, b lies strictly above both: nothing is nearest to it.
+                let (ab, bc) = (b.column - a.column, c.column - b.column)
+                let excess = (ab + bc) * b.height - bc * a.height - ab * c.height - ab * bc * (ab + bc)
+                if excess <= 0 { break }
+                kept.removeLast()
+            }
+            kept.append(index)
+        }
+        return kept
+    }
+}
