@@ -58,3 +58,24 @@ void ck_parallel(int64_t count, ck_body body, void *context) {
     job work = {count, body, context};
     GOMP_parallel(run_share, &work, (unsigned)fixed_threads, 0);
 }
+
+typedef struct {
+    int64_t count;
+    _Atomic int64_t next;
+    ck_item item;
+    void *context;
+} shared_job;
+
+static void take_items(void *data) {
+    shared_job *work = data;
+    for (int64_t item; (item = atomic_fetch_add_explicit(&work->next, 1, memory_order_relaxed)) < work->count;)
+        work->item(work->context, item);
+}
+
+void ck_share(int64_t count, ck_item item, void *context) {
+    shared_job work = {count, 0, item, context};
+    if (fixed_threads < 2 || count < 2)
+        take_items(&work);
+    else
+        GOMP_parallel(take_items, &work, (unsigned)fixed_threads, 0);
+}

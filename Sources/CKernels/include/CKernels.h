@@ -185,7 +185,7 @@ typedef struct {
     const void *qkv;  // [batch, height * width, 3, heads, head_size]
     const float *padding;  // [3, heads, head_size]: q (unused), k, v of a token outside the grid; needed where windows
                            // do not divide the grid, else NULL
-    float scale;  // of q k^T
+    float scale;  // of q k^T; above 0
     // Relative positions, or both NULL: the score of query (y, x) and key (v, u) grows by q . rel_height[y - v + Sh - 1]
     // + q . rel_width[x - u + Sw - 1], with the q that is not scaled.
     const float *rel_height, *rel_width;  // [2 Sh - 1, head_size], [2 Sw - 1, head_size]

@@ -5,27 +5,55 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "Parallel.h"
+#include "../Parallel.h"
 #include "Transformer.h"
 
 static const char *const names[ck_path_count] = {
     "plain", "avx2", "avx512", "avx512-bf16", "amx", "emulated-avx512", "emulated-avx512-bf16", "emulated-amx"};
 
-static const ck_kernels *const kernels[ck_path_count] = {[ck_path_plain] = &ck_plain_kernels};
+static const ck_kernels *const kernels[ck_path_count] = {
+    [ck_path_plain] = &ck_plain_kernels,
+#if defined(__x86_64__)
+    [ck_path_avx2] = &ck_avx2_kernels,
+#endif
+};
 
+// The hardware paths, the best one first, and what each needs of the processor.
+static const ck_path by_rank[] = {ck_path_avx2, ck_path_plain};
+
+static int processor_can(ck_path path) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    switch (path) {
+    case ck_path_avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    default: return path == ck_path_plain;
+    }
+#else
+    return path == ck_path_plain;
+#endif
+}
+
+static int chosen = 0;
 static ck_path current = ck_path_plain;
 
 const char *ck_path_name(ck_path path) { return (unsigned)path < ck_path_count ? names[path] : NULL; }
 
-int ck_path_available(ck_path path) { return (unsigned)path < ck_path_count && kernels[path] != NULL; }
+int ck_path_available(ck_path path) {
+    return (unsigned)path < ck_path_count && kernels[path] != NULL && processor_can(path);
+}
 
 int ck_path_has_bf16(ck_path path) { return path == ck_path_avx512_bf16 || path == ck_path_amx; }
 
-ck_path ck_current_path(void) { return current; }
+ck_path ck_current_path(void) {
+    for (size_t i = 0; !chosen; i++)
+        if (ck_path_available(by_rank[i])) ck_choose_path(by_rank[i]);
+    return current;
+}
 
 ck_status ck_choose_path(ck_path path) {
     if (!ck_path_available(path)) return ck_unsupported;
     current = path;
+    chosen = 1;
     return ck_ok;
 }
 
@@ -55,7 +83,7 @@ ck_status ck_matrix_create(int64_t n, int64_t k, const float *weight, const floa
     if (n < 1 || k < 1 || n > INT32_MAX || k > INT32_MAX || weight == NULL) return ck_bad_argument;
     ck_matrix *made = calloc(1, sizeof *made);
     if (made == NULL) return ck_out_of_memory;
-    *made = (ck_matrix){kernels[current], n, k, precision, NULL, NULL};
+    *made = (ck_matrix){kernels[ck_current_path()], n, k, precision, NULL, NULL};
     size_t padded = (size_t)(n + 63) / 64 * 64 * sizeof(float);
     made->bias = aligned_alloc(64, padded);
     made->packed = aligned_alloc(64, (made->kernels->packed_size(made) + 63) / 64 * 64);
@@ -87,9 +115,10 @@ ck_status ck_matrix_multiply(const ck_matrix *matrix, const ck_multiplication *m
 
 ck_status ck_attend(const ck_self_attention *a) {
     if (a->batch < 0 || a->height < 1 || a->width < 1 || a->window < 0 || a->heads < 1) return ck_bad_argument;
-    if (a->head_size < 1 || a->head_size > 256) return ck_bad_argument;
+    if (a->head_size < 1 || a->head_size > 256 || !(a->scale > 0)) return ck_bad_argument;
+    if (a->batch == 0) return ck_ok;
     if ((a->rel_height == NULL) != (a->rel_width == NULL)) return ck_bad_argument;
     int divides = a->window == 0 || (a->height % a->window == 0 && a->width % a->window == 0);
     if (!divides && a->padding == NULL) return ck_bad_argument;
-    return kernels[current]->attend(a);
+    return kernels[ck_current_path()]->attend(a);
 }

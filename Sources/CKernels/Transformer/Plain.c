@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "Numbers.h"
-#include "Parallel.h"
+#include "../Parallel.h"
 #include "Transformer.h"
 
 static float element(const void *values, ck_precision form, int64_t at) {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "Numbers.h"
-#include "Parallel.h"
+#include "../Parallel.h"
 #include "Transformer.h"
 
 // Layer norm ----------------------------------------------------------------------------------------------------------

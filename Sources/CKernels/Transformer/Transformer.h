@@ -22,6 +22,9 @@ typedef struct ck_kernels {
 } ck_kernels;
 
 extern const ck_kernels ck_plain_kernels;
+#if defined(__x86_64__)
+extern const ck_kernels ck_avx2_kernels;
+#endif
 
 // Memory of the calling thread that is kept and grows as needed, aligned to 64 bytes; NULL when there is none left.
 // Every slot is a buffer of its own; what it held is lost when it grows.

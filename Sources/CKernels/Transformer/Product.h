@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Products with a packed matrix on vectors. The weight lies in panels of COLUMNS outputs, [panel][k][COLUMNS], and a
+// block of the input is packed into strips of ROWS rows, [strip][k][ROWS], both filled up with zeros. k runs in
+// blocks whose panel stays in the first-level cache; sums between the blocks wait in `partial`.
+
+#define DEEP 384  // at most so many words of k at once
+#define WIDE 16  // panels whose partial sums are kept at once
+
+// Words along k of a matrix: bf16 in pairs where the path has instructions for them.
+INLINE int64_t words_of(const ck_matrix *matrix, int pairs) { return pairs ? (matrix->k + 1) / 2 : matrix->k; }
+
+INLINE int in_pairs(const ck_matrix *matrix) {
+#ifdef DOT_PAIRS
+    return matrix->precision == ck_bf16;
+#else
+    (void)matrix;
+    return 0;
+#endif
+}
+
+INLINE float pair_of(uint16_t low, uint16_t high) {
+    uint32_t word = low | (uint32_t)high << 16;
+    float value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+static size_t packed_size(const ck_matrix *matrix) {
+    int64_t panels = (matrix->n + COLUMNS - 1) / COLUMNS;
+    return (size_t)(panels * COLUMNS * words_of(matrix, in_pairs(matrix))) * sizeof(float);
+}
+
+static void pack(const ck_matrix *matrix, const float *weight) {
+    int pairs = in_pairs(matrix);
+    int64_t N = matrix->n, K = matrix->k, words = words_of(matrix, pairs);
+    float *packed = matrix->packed;
+    for (int64_t n = 0; n < (N + COLUMNS - 1) / COLUMNS * COLUMNS; n++)
+        for (int64_t word = 0; word < words; word++) {
+            float value = 0;
+            if (n < N && pairs) {
+                const float *from = weight + n * K + 2 * word;
+                value = pair_of(ck_rounded(from[0]), 2 * word + 1 < K ? ck_rounded(from[1]) : 0);
+            } else if (n < N) {
+                value = weight[n * K + word];
+                if (matrix->precision == ck_bf16) value = ck_widened(ck_rounded(value));
+            }
+            packed[(n / COLUMNS * words + word) * COLUMNS + n % COLUMNS] = value;
+        }
+}
+
+// The input's rows [first, first + rows) as strips. Rows are copied as words: floats, pairs, or bf16 widened.
+static void pack_rows(const ck_matrix *matrix, const ck_multiplication *m, int64_t first, int64_t rows, int64_t words,
+                      int pairs, float *packed) {
+    for (int64_t strip = 0; strip < rows; strip += ROWS, packed += words * ROWS)
+        for (int64_t i = 0; i < ROWS; i++) {
+            int64_t row = first + strip + i;
+            float *to = packed + i;
+            if (strip + i >= rows) {
+                for (int64_t k = 0; k < words; k++) to[k * ROWS] = 0;
+            } else if (matrix->precision == ck_fp32) {
+                const float *from = (const float *)m->input + row * m->input_stride;
+                for (int64_t k = 0; k < words; k++) to[k * ROWS] = from[k];
+            } else {
+                const uint16_t *from = (const uint16_t *)m->input + row * m->input_stride;
+                if (!pairs)
+                    for (int64_t k = 0; k < words; k++) to[k * ROWS] = ck_widened(from[k]);
+                else
+                    for (int64_t k = 0; k < words; k++)
+                        to[k * ROWS] = pair_of(from[2 * k], 2 * k + 1 < matrix->k ? from[2 * k + 1] : 0);
+            }
+        }
+}
+
+// One vector of finished sums to the output at `at`, with what is fused.
+INLINE void finish_vector(const ck_multiplication *m, vector x, int64_t row, int64_t column) {
+    if (m->residual && m->activates_last) x += load(m->residual + row * m->residual_stride + column);
+    x = activated(x, m->activation);
+    if (m->residual && !m->activates_last) x += load(m->residual + row * m->residual_stride + column);
+    int64_t at = row * m->output_stride + column;
+    if (m->output_form == ck_fp32)
+        store((float *)m->output + at, x);
+    else
+        store_bf16((uint16_t *)m->output + at, x);
+}
+
+// The same for the last columns, fewer than a vector: by way of a copy.
+static void finish_rest(const ck_multiplication *m, vector x, int64_t row, int64_t column, int64_t count) {
+    float residual[LANES] = {0}, output[LANES];
+    uint16_t rounded[LANES];
+    ck_multiplication copy = *m;
+    if (m->residual) {
+        memcpy(residual, m->residual + row * m->residual_stride + column, (size_t)count * sizeof *residual);
+        copy.residual = residual;
+    }
+    copy.output = m->output_form == ck_fp32 ? (void *)output : (void *)rounded;
+    finish_vector(&copy, x, 0, 0);
+    int64_t at = row * m->output_stride + column;
+    if (m->output_form == ck_fp32)
+        memcpy((float *)m->output + at, output, (size_t)count * sizeof *output);
+    else
+        memcpy((uint16_t *)m->output + at, rounded, (size_t)count * sizeof *rounded);
+}
+
+static void finish(const ck_multiplication *m, vector tile[ROWS][2], int64_t row, int64_t rows, int64_t column,
+                   int64_t columns) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t half = 0; half < 2; half++) {
+            int64_t left = columns - half * LANES;
+            if (left >= LANES)
+                finish_vector(m, tile[i][half], row + i, column + half * LANES);
+            else if (left > 0)
+                finish_rest(m, tile[i][half], row + i, column + half * LANES, left);
+        }
+}
+
+// One tile over one block of k. `partial` [ROWS][2] holds the sums of earlier blocks (NULL: start from the bias) and
+// receives these.
+INLINE void multiply_tile(const float *a, const float *b, int64_t count, const float *bias, int starts,
+                          vector *restrict partial, const int pairs) {
+    vector tile[ROWS][2];
+    if (starts) {
+        vector low = load(bias), high = load(bias + LANES);
+#pragma clang loop unroll(full)
+        for (int i = 0; i < ROWS; i++) tile[i][0] = low, tile[i][1] = high;
+    } else {
+#pragma clang loop unroll(full)
+        for (int i = 0; i < ROWS; i++) tile[i][0] = partial[2 * i], tile[i][1] = partial[2 * i + 1];
+    }
+    run_tile(ROWS, a, 1, ROWS, b, count, tile, pairs);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < ROWS; i++) partial[2 * i] = tile[i][0], partial[2 * i + 1] = tile[i][1];
+}
+
+static void multiply_tile_floats(const float *a, const float *b, int64_t count, const float *bias, int starts,
+                                 vector *partial) {
+    multiply_tile(a, b, count, bias, starts, partial, 0);
+}
+
+#ifdef DOT_PAIRS
+static void multiply_tile_pairs(const float *a, const float *b, int64_t count, const float *bias, int starts,
+                                vector *partial) {
+    multiply_tile(a, b, count, bias, starts, partial, 1);
+}
+#else
+#define multiply_tile_pairs multiply_tile_floats
+#endif
+
+typedef struct {
+    const ck_matrix *matrix;
+    const ck_multiplication *m;
+    int64_t row_blocks, column_blocks;  // how the output is divided among the threads
+    atomic_int status;
+} product;
+
+// The output's rows [first, first + rows) of the panels [panel, last_panel).
+static void multiply_block(product *p, int64_t first, int64_t rows, int64_t panel, int64_t last_panel) {
+    const ck_matrix *matrix = p->matrix;
+    int pairs = in_pairs(matrix);
+    int64_t words = words_of(matrix, pairs), strips = (rows + ROWS - 1) / ROWS;
+    int64_t blocks = (words + DEEP - 1) / DEEP, deep = (words + blocks - 1) / blocks;
+    size_t tile = sizeof(vector) * ROWS * 2;
+    float *input = ck_scratch(0, (size_t)(strips * ROWS * words) * sizeof(float));
+    vector *partial = ck_scratch(1, (size_t)strips * WIDE * tile);
+    if (input == NULL || partial == NULL) {
+        p->status = ck_out_of_memory;
+        return;
+    }
+    pack_rows(matrix, p->m, first, rows, words, pairs, input);
+    for (; panel < last_panel; panel += WIDE)
+        for (int64_t k = 0; k < words; k += deep) {
+            int64_t count = words - k < deep ? words - k : deep;
+            for (int64_t j = panel; j < panel + WIDE && j < last_panel; j++) {
+                const float *b = (const float *)matrix->packed + (j * words + k) * COLUMNS;
+                vector *sums = partial + (j - panel) * strips * ROWS * 2;
+                for (int64_t i = 0; i < strips; i++, sums += ROWS * 2) {
+                    const float *a = input + (i * words + k) * ROWS;
+                    (pairs ? multiply_tile_pairs : multiply_tile_floats)(a, b, count, matrix->bias + j * COLUMNS,
+                                                                         k == 0, sums);
+                    if (k + count < words) continue;
+                    int64_t left = rows - i * ROWS;
+                    finish(p->m, (vector(*)[2])sums, first + i * ROWS, left < ROWS ? left : ROWS, j * COLUMNS,
+                           matrix->n - j * COLUMNS);
+                }
+            }
+        }
+}
+
+static void multiply_item(void *context, int64_t item) {
+    product *p = context;
+    int64_t strips = (p->m->rows + ROWS - 1) / ROWS, panels = (p->matrix->n + COLUMNS - 1) / COLUMNS;
+    int64_t row = item % p->row_blocks, column = item / p->row_blocks;
+    int64_t first = strips * row / p->row_blocks * ROWS, last = strips * (row + 1) / p->row_blocks * ROWS;
+    if (last > p->m->rows) last = p->m->rows;
+    multiply_block(p, first, last - first, panels * column / p->column_blocks,
+                   panels * (column + 1) / p->column_blocks);
+}
+
+#define BLOCK_ROWS 96  // rows of the input that a thread packs at once
+
+static ck_status multiply(const ck_matrix *matrix, const ck_multiplication *m) {
+    int64_t threads = ck_threads() > 0 ? ck_threads() : 1;
+    int64_t strips = (m->rows + ROWS - 1) / ROWS, panels = (matrix->n + COLUMNS - 1) / COLUMNS;
+    int64_t blocks = (m->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    product p = {matrix, m, 1, 1, ck_ok};
+    if (blocks >= threads || strips >= 4 * threads) {
+        // Whole rounds for equally fast threads, handed out one by one for others.
+        p.row_blocks = (blocks + threads - 1) / threads * threads;
+        if (p.row_blocks > strips) p.row_blocks = strips;
+    } else {
+        p.row_blocks = blocks;
+        p.column_blocks = panels < threads ? panels : threads;
+    }
+    ck_share(p.row_blocks * p.column_blocks, multiply_item, &p);
+    return (ck_status)p.status;
+}
