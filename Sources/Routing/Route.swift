@@ -15,11 +15,13 @@ public struct Route: Sendable {
     public var gaps: VolumeAssembly.Gaps
     /// How the answer is stored.
     public var type: SegmentationType
+    /// When a person has to look at an answer; `nil` for never.
+    public var review: ReviewRule?
 
     public init(
         name: String, when: [ConditionSet], segmenter: String, sendTo: [String] = [],
         gaps: VolumeAssembly.Gaps = .refuse,
-        type: SegmentationType = .binary
+        type: SegmentationType = .binary, review: ReviewRule? = nil
     ) {
         self.name = name
         self.when = when
@@ -27,6 +29,7 @@ public struct Route: Sendable {
         self.sendTo = sendTo
         self.gaps = gaps
         self.type = type
+        self.review = review
     }
 
     public func explain(_ facts: StackFacts) -> RouteExplanation {

@@ -43,6 +43,8 @@ import Testing
                 sendTo: [archive]
                 gaps: mark
                 type: fractional
+                reviewBelow: 0.7
+                onLowConfidence: hold
             """)
         #expect(configuration.listener.aeTitle.text == "KONTUR2")
         #expect(configuration.listener.port == 104)
@@ -68,6 +70,7 @@ import Testing
         #expect(configuration.routes[0].when.count == 2)
         #expect(configuration.routes[0].gaps == .mark)
         #expect(configuration.routes[0].type == .fractional)
+        #expect(configuration.routes[0].review == ReviewRule(below: 0.7, action: .hold))
     }
 
     @Test func `the example in the repository is valid`() throws {

@@ -39,7 +39,7 @@ enum SegmentItem {
     /// What people read beside the segment: who made it, and how far it trusts itself.
     private static func text(_ description: SegmentationDescription) -> String {
         let segmenter = description.segmenter
-        var text = "\(segmenter.segmentLabel) by \(segmenter.name) \(segmenter.version) (AI, not reviewed)"
+        var text = "\(segmenter.segmentLabel) by \(segmenter.name) \(segmenter.version) (\(description.standing))"
         if let confidence = description.confidence {
             text += "; confidence \(rounded(confidence.value))"
             let measures = confidence.measures.sorted { $0.key < $1.key }.map { "\($0.key) \(rounded($0.value))" }

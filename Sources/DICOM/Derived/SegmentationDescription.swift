@@ -44,6 +44,8 @@ public struct SegmentationDescription: Sendable, Hashable, Codable {
     public var confidence: Confidence?
     /// One a mask, in their order, or empty: goes into Frame Comments.
     public var frameConfidences: [Confidence]
+    /// A confidence below this one makes the object say that it needs review; `nil` for never.
+    public var reviewBelow: Double?
     /// SEGs of earlier revisions that this one replaces: Predecessor Documents Sequence.
     public var predecessors: [InstanceReference]
     /// Version of Kontur.
@@ -55,6 +57,7 @@ public struct SegmentationDescription: Sendable, Hashable, Codable {
         sopInstanceUID: String, seriesInstanceUID: String, seriesNumber: Int = 9000, created: Int64,
         localOffsetFromUTC: Int = 0, type: SegmentationType, viewerProfile: ViewerProfile.Name,
         segmenter: SegmenterDescriptor, confidence: Confidence? = nil, frameConfidences: [Confidence] = [],
+        reviewBelow: Double? = nil,
         predecessors: [InstanceReference] = [], softwareVersion: String, newestSource: Int = 0
     ) {
         self.sopInstanceUID = sopInstanceUID
@@ -67,9 +70,16 @@ public struct SegmentationDescription: Sendable, Hashable, Codable {
         self.segmenter = segmenter
         self.confidence = confidence
         self.frameConfidences = frameConfidences
+        self.reviewBelow = reviewBelow
         self.predecessors = predecessors
         self.softwareVersion = softwareVersion
         self.newestSource = newestSource
+    }
+
+    /// How the object's descriptions qualify it.
+    var standing: String {
+        if let reviewBelow, let confidence, confidence.value < reviewBelow { return "AI, low confidence, review" }
+        return "AI, not reviewed"
     }
 }
 

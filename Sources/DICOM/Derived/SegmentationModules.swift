@@ -60,7 +60,7 @@ enum SegmentationModules {
         .init(.seriesDate, .type3) { .text($0.created.date) },
         .init(.seriesTime, .type3) { .text($0.created.time) },
         .init(.seriesDescription, .type3) {
-            WrittenText.ascii("KONTUR \($0.description.segmenter.segmentLabel) (AI, not reviewed)", limit: 64)
+            WrittenText.ascii("KONTUR \($0.description.segmenter.segmentLabel) (\($0.description.standing))", limit: 64)
         },
         .init(.bodyPartExamined, .type3) { $0.first.bodyPartExamined.flatMap(WrittenText.codeString) },
     ]

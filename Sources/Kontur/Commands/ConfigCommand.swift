@@ -46,6 +46,8 @@ struct ConfigurationSummary: Report {
         var sendTo: [String]
         var gaps: String
         var type: String
+        /// When a person has to look at an answer.
+        var review: String
     }
 
     var file: String?
@@ -74,7 +76,8 @@ struct ConfigurationSummary: Report {
             RouteLine(
                 name: route.name,
                 conditions: route.when.map { set in set.conditions.map { type(of: $0).key } },
-                segmenter: route.segmenter, sendTo: route.sendTo, gaps: route.gaps.rawValue, type: route.type.rawValue)
+                segmenter: route.segmenter, sendTo: route.sendTo, gaps: route.gaps.rawValue, type: route.type.rawValue,
+                review: route.review.map { "below \($0.below): \($0.action.rawValue)" } ?? "never")
         }
     }
 
@@ -103,13 +106,13 @@ struct ConfigurationSummary: Report {
             parts.append(
                 .table(
                     TextTable(
-                        ["route", "conditions", "segmenter", "sends to", "gaps", "type"].map { .init($0) },
+                        ["route", "conditions", "segmenter", "sends to", "gaps", "type", "review"].map { .init($0) },
                         rows: routes.map { route in
                             let conditions = route.conditions.map { $0.joined(separator: " and ") }
                             return [
                                 route.name, conditions.joined(separator: "; or "), route.segmenter,
                                 route.sendTo.isEmpty ? "nobody" : route.sendTo.joined(separator: ", "), route.gaps,
-                                route.type,
+                                route.type, route.review,
                             ]
                         })))
         }

@@ -6,8 +6,11 @@ import Persistence
 
 struct JobsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "jobs", abstract: "Shows where work is and why, and revives what was given up.",
-        subcommands: [JobsListCommand.self, JobsShowCommand.self, JobsRetryCommand.self],
+        commandName: "jobs", abstract: "Shows where work is and why, revives what was given up, decides what is held.",
+        subcommands: [
+            JobsListCommand.self, JobsShowCommand.self, JobsRetryCommand.self, JobsReleaseCommand.self,
+            JobsDropCommand.self,
+        ],
         defaultSubcommand: JobsListCommand.self)
 }
 
@@ -19,6 +22,12 @@ struct JobsListCommand: ParsableCommand {
 
     @Flag(help: "Only what was given up: dead jobs, and jobs with dead deliveries.")
     var dead = false
+
+    @Flag(help: "Only results of low confidence: a person has to look at them.")
+    var lowConfidence = false
+
+    @Flag(help: "Only results that are held back until 'kontur jobs release' or 'drop'.")
+    var held = false
 
     @Option(help: ArgumentHelp("Only jobs of this study.", valueName: "Study Instance UID"))
     var study: String?
@@ -46,7 +55,9 @@ struct JobsListCommand: ParsableCommand {
                 try view.jobs(
                     states: state.isEmpty ? nil : Set(state.map(\.value)), study: study, after: last, limit: 500)
             }
-            jobs += page.filter { !dead || $0.isGivenUp }
+            jobs += page.filter {
+                (!dead || $0.isGivenUp) && (!lowConfidence || $0.lowConfidence) && (!held || $0.isHeld)
+            }
             guard let end = page.last, page.count == 500 else { break }
             last = end.id
         }
@@ -57,6 +68,7 @@ struct JobsListCommand: ParsableCommand {
 
 extension JobSummary {
     var isGivenUp: Bool { state == .dead || deliveries.contains { $0.state == .dead } }
+    var isHeld: Bool { deliveries.contains { $0.state == .held } }
 }
 
 struct JobsReport: Report {
@@ -77,7 +89,8 @@ struct JobsReport: Report {
                     rows: jobs.map { job in
                         [
                             String(job.id.rawValue), job.state.rawValue, Shown.uid(job.seriesInstanceUID),
-                            String(job.revision), job.route ?? "", job.segmenter ?? "", job.outcome ?? "",
+                            String(job.revision), job.route ?? "", job.segmenter ?? "",
+                            (job.outcome ?? "") + (job.lowConfidence ? ", low confidence" : ""),
                             Shown.fraction(job.confidence), job.attempts > 0 ? String(job.attempts) : "",
                             job.deliveries.map { "\($0.peer): \($0.state.rawValue)" }.joined(separator: ", "),
                             job.deliveries.lazy.compactMap(\.why).first ?? job.why ?? "",

@@ -44,6 +44,17 @@ struct StatusReport: Report {
             .table(
                 TextTable([.init(""), .init("state"), .init("count", isNumber: true), .init("oldest")], rows: rows)),
         ]
+        if status.lowConfidence.count > 0 {
+            parts.append(.line(""))
+            parts.append(
+                .line(
+                    "Needing review: \(Shown.count(status.lowConfidence.count, "job")) of low confidence "
+                        + "('kontur jobs list --low-confidence')."))
+        }
+        if count(status.deliveries, "held") > 0 {
+            parts.append(
+                .line("Held back: 'kontur jobs release' sends them, 'kontur jobs drop' does not; both ask why."))
+        }
         if count(status.jobs, "dead") + count(status.deliveries, "dead") > 0 {
             parts.append(.line(""))
             parts.append(

@@ -12,7 +12,9 @@ enum RouteReader {
         var names: [String] = []
         var routes: [Route] = []
         for element in node?.elements(expecting: "routes with name, when, segmenter and sendTo") ?? [] {
-            let section = element.section(["name", "when", "segmenter", "sendTo", "gaps", "type"])
+            let section = element.section([
+                "name", "when", "segmenter", "sendTo", "gaps", "type", "reviewBelow", "onLowConfidence",
+            ])
             let name = section.required("name", "the audit trail names the route by it")?.name
             if let name, names.contains(name) { section["name"]?.complain("a route of this name stands above") }
             name.map { names.append($0) }
@@ -25,11 +27,28 @@ enum RouteReader {
             let gaps =
                 section["gaps"]?.value(expecting: "refuse or mark") { VolumeAssembly.Gaps(rawValue: $0) } ?? .refuse
             let type = section["type"]?.word(SegmentationType.self) ?? .binary
+            let review = review(section)
             guard let name, let segmenter else { continue }
             routes.append(
-                Route(name: name, when: when, segmenter: segmenter, sendTo: sendTo, gaps: gaps, type: type))
+                Route(
+                    name: name, when: when, segmenter: segmenter, sendTo: sendTo, gaps: gaps, type: type, review: review
+                ))
         }
         return routes
+    }
+
+    /// `reviewBelow` with `onLowConfidence`, which is `mark` unless it says otherwise.
+    private static func review(_ section: ConfigurationSection) -> ReviewRule? {
+        let action = section["onLowConfidence"]?.word(ReviewRule.Action.self)
+        guard let threshold = section["reviewBelow"] else {
+            section["onLowConfidence"]?.complain(
+                "'reviewBelow' is missing: the confidence, 0 to 1, below which it applies")
+            return nil
+        }
+        let below = threshold.value(expecting: "a confidence, above 0 and at most 1") { text in
+            Double(text).flatMap { $0 > 0 && $0 <= 1 ? $0 : nil }
+        }
+        return below.map { ReviewRule(below: $0, action: action ?? .mark) }
     }
 
     private static func receivers(_ node: ConfigurationNode, peers: [PeerReader.Named]) -> [String] {

@@ -127,12 +127,14 @@ struct OfflineSegmentation {
             [
                 "kontur segment", segmenter.name, segmenter.version, segmenter.weightsHash, route.type.rawValue,
                 route.gaps.rawValue, viewerProfile.rawValue, String(created),
-            ] + sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()
+            ] + (route.review?.markedBelow.map { ["review below \($0)"] } ?? [])
+            + sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()
         let description = SegmentationDescription(
             sopInstanceUID: DerivedUID.make(["instance"] + identity),
             seriesInstanceUID: DerivedUID.make(["series"] + identity), created: created,
             localOffsetFromUTC: TimeZone.current.secondsFromGMT(for: now), type: route.type,
-            viewerProfile: viewerProfile, segmenter: segmenter, softwareVersion: KonturCommand.version)
+            viewerProfile: viewerProfile, segmenter: segmenter, reviewBelow: route.review?.markedBelow,
+            softwareVersion: KonturCommand.version)
         let written = folder.appendingPathComponent(".kontur-\(run).dcm").path
         return SegmentRequest(
             run: run, folder: root,

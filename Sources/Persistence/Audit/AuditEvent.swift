@@ -39,6 +39,8 @@ public struct AuditEvent: Sendable, Equatable {
         case stackRouted, stackUnmatched, stackUndetermined, stackUnfit
         case jobQueued, jobRunning, jobDone, jobQueuedAgain, jobRescued, jobDead, jobSuperseded, jobRevived
         case deliverySent, deliveryPendingAgain, deliveryDead, deliverySuperseded, deliveryRevived
+        /// A result of low confidence that was held back, let go or not sent by an operator.
+        case deliveryReleased, deliveryDropped
         case filesDeleted, subjectErased
         case auditExported, auditSegmentDropped
         case modelInstalled

@@ -9,7 +9,7 @@ enum JournalDatabase {
     static let applicationID: Int32 = 0x4B4E_5452
 
     /// The schema that this program knows: the number of its migrations.
-    static let schema = 1
+    static let schema = 2
 
     static func open(_ path: String) throws -> DatabasePool {
         let isNew = !FileManager.default.fileExists(atPath: path)
@@ -81,6 +81,10 @@ enum JournalDatabase {
             try db.execute(sql: Migration1.sql)
             try db.execute(sql: "PRAGMA application_id = \(applicationID)")
             try db.execute(sql: "PRAGMA user_version = 1")
+        }
+        migrator.registerMigration(Migration2.name) { db in
+            try db.execute(sql: Migration2.sql)
+            try db.execute(sql: "PRAGMA user_version = 2")
         }
         let applied = try pool.read { db in
             try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0

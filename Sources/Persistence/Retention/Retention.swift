@@ -91,7 +91,7 @@ public struct Retention: Sendable {
                     OR j.state IN ('done', 'superseded') AND j.changedAt > :done
                     OR EXISTS (
                         SELECT 1 FROM delivery v WHERE v.jobId = j.id
-                        AND (v.state = 'pending' OR v.changedAt > :done))))))
+                        AND (v.state IN ('pending', 'held') OR v.changedAt > :done))))))
         """
 
     // MARK: - Received files
@@ -150,7 +150,7 @@ public struct Retention: Sendable {
                     WHERE s.state = 'closed' AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.seriesId = s.id)
                     AND NOT EXISTS (
                         SELECT 1 FROM stack k JOIN job j ON j.stackId = k.id JOIN delivery v ON v.jobId = j.id
-                        WHERE k.seriesId = s.id AND v.state IN ('pending', 'dead'))
+                        WHERE k.seriesId = s.id AND v.state IN ('pending', 'held', 'dead'))
                     ORDER BY s.id LIMIT \(Self.page)
                     """)
                 for row in rows {
@@ -175,7 +175,7 @@ public struct Retention: Sendable {
                     SELECT d.id, d.path, d.sopInstanceUID FROM derivedInstance d
                     WHERE d.path IS NOT NULL AND d.createdAt <= :done AND NOT EXISTS (
                         SELECT 1 FROM delivery v WHERE v.derivedInstanceId = d.id
-                        AND (v.state IN ('pending', 'dead') OR v.changedAt > :done))
+                        AND (v.state IN ('pending', 'held', 'dead') OR v.changedAt > :done))
                     ORDER BY d.id LIMIT \(Self.page)
                     """, ["done": limits.done])
                 guard !rows.isEmpty else { return [] }

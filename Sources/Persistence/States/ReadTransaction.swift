@@ -206,6 +206,16 @@ public class ReadTransaction {
         try row(Self.derived + " FROM derivedInstance d WHERE d.sopInstanceUID = ?", [sopInstanceUID]).map(derived)
     }
 
+    /// How the job that made an object last was judged: its confidence, and whether that was low.
+    public func judgement(of sopInstanceUID: String) throws -> (confidence: Double?, isLow: Bool)? {
+        try row(
+            """
+            SELECT j.confidence, j.lowConfidence FROM derivedInstance d JOIN job j ON j.id = d.jobId
+            WHERE d.sopInstanceUID = ?
+            """, [sopInstanceUID]
+        ).map { ($0["confidence"], $0["lowConfidence"] == 1) }
+    }
+
     /// The objects that the job's own will replace: what was sent for the same stack and segmenter in earlier
     /// revisions, newest revision first.
     public func predecessors(of job: JobID) throws -> [DerivedInstance] {

@@ -204,11 +204,25 @@ public struct JobResult: Sendable, Equatable {
     public var outcome: String
     /// 0...1.
     public var confidence: Double?
+    /// What the route makes of the confidence.
+    public var standing: Standing
 
-    public init(outputs: [NewDerivedInstance], outcome: String, confidence: Double? = nil) {
+    /// Whether a person has to look at the answer.
+    public enum Standing: Sendable, Equatable {
+        case trusted
+        /// Its confidence is low; it is sent all the same.
+        case lowConfidence
+        /// Its confidence is low, and its deliveries wait for a person.
+        case held
+    }
+
+    public init(
+        outputs: [NewDerivedInstance], outcome: String, confidence: Double? = nil, standing: Standing = .trusted
+    ) {
         self.outputs = outputs
         self.outcome = outcome
         self.confidence = confidence
+        self.standing = standing
     }
 }
 

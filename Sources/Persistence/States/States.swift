@@ -7,6 +7,7 @@
 //     stack      routed | unmatched | undetermined | unfit                 routed -> unfit, routed -> superseded
 //     job        queued -> running -> done | queued again | dead | superseded     dead -> queued (revived)
 //     delivery   pending -> sent | pending again | dead | superseded              dead -> pending (revived)
+//                held -> pending (released) | dropped | superseded
 
 /// Where a received instance is.
 public enum InstanceState: String, Codable, CaseIterable, Sendable {
@@ -61,10 +62,15 @@ public enum JobState: String, Codable, CaseIterable, Sendable {
 public enum DeliveryState: String, Codable, CaseIterable, Sendable {
     /// Waits to be sent. Left by the outbox; nothing to rescue, since sending twice is harmless.
     case pending
+    /// Held back for a person, because the job's confidence was low; keeps its file. Left only by an operator's
+    /// `jobs release` or `jobs drop`.
+    case held
     /// The peer answered that it has it. Final.
     case sent
     /// Given up; keeps its file. Left only by an operator's `jobs retry`.
     case dead
     /// A newer revision exists. Left when that revision makes the very same object.
     case superseded
+    /// An operator decided that it is not to be sent. Final.
+    case dropped
 }

@@ -39,12 +39,13 @@ extension WriteTransaction {
     public func done(_ id: JobID, _ result: JobResult, _ event: AuditEvent) throws -> [DeliveryID] {
         try move("job", id.rawValue, from: [JobState.running.rawValue], to: JobState.done.rawValue, why: event.reason)
         try execute(
-            "UPDATE job SET outcome = ?, confidence = ?, run = NULL WHERE id = ?",
-            [result.outcome, result.confidence, id.rawValue])
+            "UPDATE job SET outcome = ?, confidence = ?, lowConfidence = ?, run = NULL WHERE id = ?",
+            [result.outcome, result.confidence, result.standing == .trusted ? 0 : 1, id.rawValue])
+        let first: DeliveryState = result.standing == .held ? .held : .pending
         var deliveries: [DeliveryID] = []
         for output in result.outputs {
             let object = try store(output, job: id)
-            for peer in output.peers { deliveries.append(try pending(object, peer: peer, job: id)) }
+            for peer in output.peers { deliveries.append(try delivery(of: object, to: peer, job: id, as: first)) }
         }
         var subject = try subject(of: id)
         subject.instancesIn = try rows(
@@ -150,8 +151,11 @@ extension WriteTransaction {
 
     // MARK: - Deliveries
 
-    /// A new delivery, or the one that exists of this object to this peer: pending again if it was superseded.
-    private func pending(_ object: Int64, peer: String, job: JobID) throws -> DeliveryID {
+    /// A new delivery, pending or held, or the one that exists of this object to this peer: where a new one would be if
+    /// it was superseded.
+    private func delivery(
+        of object: Int64, to peer: String, job: JobID, as first: DeliveryState
+    ) throws -> DeliveryID {
         if let row = try row(
             "SELECT id, state FROM delivery WHERE derivedInstanceId = ? AND peer = ?", [object, peer])
         {
@@ -160,9 +164,9 @@ extension WriteTransaction {
             if found == .superseded {
                 try execute(
                     """
-                    UPDATE delivery SET state = iif(sentAt IS NULL, 'pending', 'sent'), jobId = ?, why = NULL,
-                        changedAt = ? WHERE id = ?
-                    """, [job.rawValue, now, id])
+                    UPDATE delivery SET state = iif(sentAt IS NULL, ?, 'sent'), jobId = ?, why = NULL, changedAt = ?
+                    WHERE id = ?
+                    """, [first.rawValue, job.rawValue, now, id])
             } else {
                 try execute("UPDATE delivery SET jobId = ? WHERE id = ?", [job.rawValue, id])
             }
@@ -171,8 +175,8 @@ extension WriteTransaction {
         try execute(
             """
             INSERT INTO delivery (jobId, derivedInstanceId, peer, state, attempts, tried, queuedAt, changedAt)
-            VALUES (?, ?, ?, 'pending', 0, 0, ?, ?)
-            """, [job.rawValue, object, peer, now, now])
+            VALUES (?, ?, ?, ?, 0, 0, ?, ?)
+            """, [job.rawValue, object, peer, first.rawValue, now, now])
         return DeliveryID(rawValue: db.lastInsertedRowID)
     }
 
@@ -219,11 +223,27 @@ extension WriteTransaction {
         try record(.deliveryDead, event, try subject(of: id))
     }
 
-    /// pending -> superseded: a newer revision of the series exists.
+    /// held -> pending: an operator has looked at it and lets it go.
+    public func released(_ id: DeliveryID, _ event: AuditEvent) throws {
+        try move(
+            "delivery", id.rawValue, from: [DeliveryState.held.rawValue], to: DeliveryState.pending.rawValue,
+            why: event.reason)
+        try record(.deliveryReleased, event, try subject(of: id))
+    }
+
+    /// held -> dropped: an operator has looked at it, and it is not to be sent.
+    public func dropped(_ id: DeliveryID, _ event: AuditEvent) throws {
+        try move(
+            "delivery", id.rawValue, from: [DeliveryState.held.rawValue], to: DeliveryState.dropped.rawValue,
+            why: event.reason)
+        try record(.deliveryDropped, event, try subject(of: id))
+    }
+
+    /// pending or held -> superseded: a newer revision of the series exists.
     func superseded(_ id: DeliveryID, _ event: AuditEvent) throws {
         try move(
-            "delivery", id.rawValue, from: [DeliveryState.pending.rawValue], to: DeliveryState.superseded.rawValue,
-            why: event.reason)
+            "delivery", id.rawValue, from: [DeliveryState.pending.rawValue, DeliveryState.held.rawValue],
+            to: DeliveryState.superseded.rawValue, why: event.reason)
         try record(.deliverySuperseded, event, try subject(of: id))
     }
 

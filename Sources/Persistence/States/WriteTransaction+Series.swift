@@ -67,7 +67,7 @@ extension WriteTransaction {
         let deliveries = try rows(
             """
             SELECT v.id FROM delivery v JOIN job j ON j.id = v.jobId JOIN stack k ON k.id = j.stackId
-            WHERE k.seriesId = ? AND v.state = 'pending' ORDER BY v.id
+            WHERE k.seriesId = ? AND v.state IN ('pending', 'held') ORDER BY v.id
             """, [series.rawValue])
         for delivery in deliveries { try superseded(DeliveryID(rawValue: delivery["id"]), event) }
         let jobs = try rows(

@@ -19,6 +19,8 @@ public struct NodeStatus: Sendable, Equatable, Codable {
     public let stacks: [Count]
     public let jobs: [Count]
     public let deliveries: [Count]
+    /// Jobs whose confidence was below what their route asks for: a person has to look at them.
+    public let lowConfidence: Count
     /// Who holds the spool; `nil` when no node runs.
     public let node: String?
     /// Bytes.
@@ -42,6 +44,7 @@ extension Journal {
                 stacks: try view.counts("stack", StackState.self, since: "changedAt"),
                 jobs: try view.counts("job", JobState.self, since: "queuedAt"),
                 deliveries: try view.counts("delivery", DeliveryState.self, since: "queuedAt"),
+                lowConfidence: try view.lowConfidence(),
                 node: Spool.holder(path: spool.path), freeSpace: free, minimumFree: spool.configuration.minimumFree,
                 databaseSize: Self.size(spool.databasePath) ?? 0, auditRecords: head?["number"] ?? 0,
                 auditHead: head?["hash"] ?? AuditRecord.origin)
@@ -50,6 +53,13 @@ extension Journal {
 }
 
 extension ReadTransaction {
+    fileprivate func lowConfidence() throws -> NodeStatus.Count {
+        let found = try row("SELECT count(*) AS count, min(queuedAt) AS oldest FROM job WHERE lowConfidence = 1")
+        let oldest: Int64? = found?["oldest"]
+        return NodeStatus.Count(
+            state: "low confidence", count: found?["count"] ?? 0, oldest: oldest.map { Date(microseconds: $0) })
+    }
+
     fileprivate func counts<State: RawRepresentable<String> & CaseIterable>(
         _ table: String, _ states: State.Type, since column: String
     ) throws -> [NodeStatus.Count] {

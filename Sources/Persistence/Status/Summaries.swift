@@ -18,6 +18,8 @@ public struct JobSummary: Sendable, Equatable, Codable {
     public let why: String?
     public let outcome: String?
     public let confidence: Double?
+    /// Below what its route asks for: a person has to look at it.
+    public let lowConfidence: Bool
     public let queuedAt: Date
     public let changedAt: Date
     public let deliveries: [DeliverySummary]
@@ -121,7 +123,8 @@ extension ReadTransaction {
             studyInstanceUID: row["studyInstanceUID"], seriesInstanceUID: row["seriesInstanceUID"],
             revision: row["revision"], stack: StackID(rawValue: row["stackId"]), route: row["route"],
             segmenter: row["segmenter"], attempts: row["attempts"], why: row["why"], outcome: row["outcome"],
-            confidence: row["confidence"], queuedAt: Date(microseconds: row["queuedAt"]),
+            confidence: row["confidence"], lowConfidence: row["lowConfidence"] == 1,
+            queuedAt: Date(microseconds: row["queuedAt"]),
             changedAt: Date(microseconds: row["changedAt"]), deliveries: try deliverySummaries(of: id))
     }
 

@@ -100,7 +100,7 @@ struct SeriesCloser: Sendable {
             newestSource: newest,
             outputs: SegmentationJob.outputs(for: routing.peers.filter { route.sendTo.contains($0.name) }),
             created: Int64(now.timeIntervalSince1970.rounded(.down)), localOffsetFromUTC: clock.offsetFromUTC(now),
-            notes: notes)
+            review: route.review, notes: notes)
     }
 
     private func report(

@@ -5,6 +5,7 @@ import Foundation
 import Imaging
 import Logging
 import Persistence
+import Routing
 import Supervision
 
 /// Runs one job: from its payload to its objects in `derived/` and their deliveries.
@@ -56,6 +57,9 @@ struct JobRunner: Sendable {
         /// Objects of the job's own that were made before and are still there, by viewer profile.
         var objects: [ViewerProfile.Name: DerivedInstance] = [:]
         var predecessors: [DerivedInstance] = []
+        /// Whether the job that made the objects had a low confidence, and which.
+        var isLow = false
+        var confidence: Double?
 
         init(_ view: ReadTransaction, _ job: Job, _ work: SegmentationJob) throws {
             for output in work.outputs {
@@ -63,6 +67,9 @@ struct JobRunner: Sendable {
                     object.path != nil
                 {
                     objects[output.viewerProfile] = object
+                    if let judgement = try view.judgement(of: object.sopInstanceUID) {
+                        (confidence, isLow) = judgement
+                    }
                 }
             }
             predecessors = try view.predecessors(of: job.id)
@@ -149,6 +156,7 @@ struct JobRunner: Sendable {
                     seriesInstanceUID: work.uid(.series, for: output.viewerProfile), created: work.created,
                     localOffsetFromUTC: work.localOffsetFromUTC, type: work.type,
                     viewerProfile: output.viewerProfile, segmenter: work.segmenter,
+                    reviewBelow: work.review?.markedBelow,
                     predecessors: stored.predecessors(of: output, in: work).map {
                         InstanceReference(
                             studyInstanceUID: $0.studyInstanceUID, seriesInstanceUID: $0.seriesInstanceUID,
@@ -201,9 +209,10 @@ struct JobRunner: Sendable {
             }
         }
         let word = outcome.map { $0.foundFrames.isEmpty ? "nothing found" : "segmented" } ?? "made before"
-        let result = JobResult(
-            outputs: outputs, outcome: word, confidence: outcome?.confidence.value)
-        let reason = Self.summary(word, outcome, notes: work.notes)
+        let confidence = outcome?.confidence.value ?? stored.confidence
+        let standing = Self.standing(confidence, madeBefore: stored.isLow, work.review)
+        let result = JobResult(outputs: outputs, outcome: word, confidence: confidence, standing: standing)
+        let reason = Self.summary(word, outcome, standing, notes: work.notes)
         do {
             let deliveries = try await perseverance.write { transaction in
                 try transaction.done(job.id, result, AuditEvent(how: work.method, reason: reason))
@@ -224,11 +233,27 @@ struct JobRunner: Sendable {
         }
     }
 
+    /// What the route makes of a confidence.
+    private static func standing(
+        _ confidence: Double?, madeBefore isLow: Bool, _ review: ReviewRule?
+    ) -> JobResult.Standing {
+        guard let review, confidence.map({ $0 < review.below }) ?? isLow else { return .trusted }
+        return review.action == .hold ? .held : .lowConfidence
+    }
+
     /// One line for the record: counts and what a reader should know.
-    private static func summary(_ word: String, _ outcome: SegmentOutcome?, notes: [String]) -> String {
-        guard let outcome else { return word }
-        let frames = "\(outcome.foundFrames.count) of \(outcome.frames) frames"
-        return (["\(word): \(frames)"] + notes + outcome.notes).joined(separator: "; ")
+    private static func summary(
+        _ word: String, _ outcome: SegmentOutcome?, _ standing: JobResult.Standing, notes: [String]
+    ) -> String {
+        let frames = outcome.map { ": \($0.foundFrames.count) of \($0.frames) frames" } ?? ""
+        let review =
+            switch standing {
+            case .trusted: [String]()
+            case .lowConfidence: ["low confidence: needs review"]
+            case .held: ["low confidence: held for review"]
+            }
+        return (["\(word)\(frames)"] + review + (outcome == nil ? [] : notes) + (outcome?.notes ?? []))
+            .joined(separator: "; ")
     }
 
     private func settle(_ job: Job, _ verdict: JobVerdict, _ logger: Logger) async throws -> End {

@@ -3,6 +3,7 @@
 package import DICOM
 package import Foundation
 package import Imaging
+package import Routing
 
 /// The work of one job, as it is stored with it: everything that decides the objects it makes, their dates included, so
 /// that running it again after a crash makes the same ones.
@@ -50,12 +51,15 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     package var created: Int64
     /// Seconds east of UTC where the node ran then.
     package var localOffsetFromUTC: Int
+    /// When a person has to look at the answer; `nil` for never.
+    package var review: ReviewRule?
     /// What is put up with, such as a gap that the route says to mark.
     package var notes: [String]
 
     package init(
         segmenter: SegmenterDescriptor, type: SegmentationType, gaps: VolumeAssembly.Gaps, sources: [Source],
-        newestSource: Int, outputs: [Output], created: Int64, localOffsetFromUTC: Int, notes: [String]
+        newestSource: Int, outputs: [Output], created: Int64, localOffsetFromUTC: Int, review: ReviewRule? = nil,
+        notes: [String]
     ) {
         self.segmenter = segmenter
         self.type = type
@@ -65,6 +69,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         self.outputs = outputs
         self.created = created
         self.localOffsetFromUTC = localOffsetFromUTC
+        self.review = review
         self.notes = notes
     }
 
@@ -82,7 +87,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
             [
                 "kontur segmentation", segmenter.name, segmenter.version, segmenter.weightsHash, type.rawValue,
                 gaps.rawValue, profile.rawValue, purpose.rawValue,
-            ] + images)
+            ] + (review?.markedBelow.map { ["review below \($0)"] } ?? []) + images)
     }
 
     /// Outputs grouped by viewer profile: two profiles are two objects, two peers of one profile get the same one.

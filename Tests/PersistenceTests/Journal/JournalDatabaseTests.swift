@@ -12,7 +12,7 @@ import Testing
             let queue = try DatabaseQueue(path: node.spool.databasePath)
             try queue.read { (db: Database) throws -> Void in
                 #expect(try Int.fetchOne(db, sql: "PRAGMA application_id") == 0x4B4E_5452)
-                #expect(try Int.fetchOne(db, sql: "PRAGMA user_version") == 1)
+                #expect(try Int.fetchOne(db, sql: "PRAGMA user_version") == 2)
                 #expect(try Int.fetchOne(db, sql: "PRAGMA auto_vacuum") == 2)
                 #expect(try String.fetchOne(db, sql: "PRAGMA journal_mode") == "wal")
             }
@@ -29,7 +29,7 @@ import Testing
                 try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 99") }
             }
             let error = #expect(throws: JournalError.self) { try TestNode(path: path) }
-            #expect("\(try #require(error))".hasPrefix("the spool's database has schema 99, this kontur knows 1: "))
+            #expect("\(try #require(error))".hasPrefix("the spool's database has schema 99, this kontur knows 2: "))
         }
     }
 
@@ -45,6 +45,39 @@ import Testing
             #expect("\(try #require(error))".hasSuffix("is not a Kontur database: choose another spool.path"))
             try Data("not a database at all, only text".utf8).write(to: URL(fileURLWithPath: path + "/kontur.sqlite"))
             #expect(throws: JournalError.self) { try TestNode(path: path) }
+        }
+    }
+
+    @Test func `takes over a spool of schema 1, its deliveries included, and keeps a copy of it`() async throws {
+        try await blocking {
+            let path = TestNode.temporary()
+            defer { try? FileManager.default.removeItem(atPath: path) }
+            let id: DeliveryID
+            do {
+                let node = try TestNode(path: path)
+                try node.fill(["1.1"])
+                id = try node.finish(node.close(), [node.derived("2.25.1")])[0]
+            }
+            // Back to what the first version wrote: its table of deliveries, and no column for the confidence.
+            let queue = try DatabaseQueue(path: path + "/kontur.sqlite")
+            try queue.writeWithoutTransaction { db in
+                let new = try String.fetchOne(db, sql: "SELECT sql FROM sqlite_master WHERE name = 'delivery'")
+                let old = try #require(new).replacingOccurrences(of: "'held', ", with: "")
+                    .replacingOccurrences(of: ", 'dropped'", with: "").replacingOccurrences(
+                        of: "\"delivery\"", with: "old")
+                try db.execute(
+                    sql: """
+                        \(old); INSERT INTO old SELECT * FROM delivery; DROP TABLE delivery;
+                        ALTER TABLE old RENAME TO delivery;
+                        DROP INDEX jobLowConfidence; ALTER TABLE job DROP COLUMN lowConfidence;
+                        DELETE FROM grdb_migrations WHERE identifier = '2'; PRAGMA user_version = 1;
+                        """)
+            }
+            try queue.close()
+            let node = try TestNode(path: path)
+            #expect(try node.delivery(id)?.state == .pending)
+            #expect(try node.journal.read { try $0.jobs() }.map(\.lowConfidence) == [false])
+            #expect(FileManager.default.fileExists(atPath: path + "/kontur.sqlite.schema-1"))
         }
     }
 

@@ -62,6 +62,65 @@ import Testing
         }
     }
 
+    private func held() throws -> (TestNode, DeliveryID) {
+        let node = try TestNode()
+        try node.fill(["1.1"])
+        return (node, try node.finish(node.close(), [node.derived("2.25.1")], standing: .held)[0])
+    }
+
+    @Test func `that is held waits for an operator, who releases it`() async throws {
+        try await blocking {
+            let (node, id) = try held()
+            #expect(try node.delivery(id)?.state == .held)
+            #expect(try node.journal.read { try $0.pendingDeliveries() }.isEmpty)
+            #expect(try node.journal.status().lowConfidence.count == 1)
+            try node.journal.write { try $0.released(id, AuditEvent(by: .user("reader"), reason: "released: fine")) }
+            #expect(try node.journal.read { try $0.pendingDeliveries() }.map(\.id) == [id])
+            let record = try #require(try AuditTrail(journal: node.journal).latest(1).first)
+            #expect(record.event == "deliveryReleased" && record.user == "reader" && record.reason == "released: fine")
+            #expect(throws: StateError.wrongState("delivery", id.rawValue, found: "pending")) {
+                try node.journal.write { try $0.dropped(id, AuditEvent()) }
+            }
+        }
+    }
+
+    @Test func `that is held and dropped is never sent`() async throws {
+        try await blocking {
+            let (node, id) = try held()
+            try node.journal.write { try $0.dropped(id, AuditEvent(by: .user("reader"), reason: "dropped: wrong")) }
+            #expect(try node.delivery(id)?.state == .dropped)
+            for move: (WriteTransaction) throws -> Void in [
+                { try $0.released(id, AuditEvent()) }, { try $0.revived(id, AuditEvent()) },
+                { try $0.sent(id, status: 0, AuditEvent()) },
+            ] {
+                #expect(throws: StateError.wrongState("delivery", id.rawValue, found: "dropped")) {
+                    try node.journal.write { try move($0) }
+                }
+            }
+        }
+    }
+
+    @Test func `that is held is superseded by a newer revision, which is held in turn`() async throws {
+        try await blocking {
+            let (node, id) = try held()
+            try node.fill(["1.2"])
+            #expect(try node.delivery(id)?.state == .superseded)
+            try node.finish(node.close(), [node.derived("2.25.1")], standing: .held)
+            #expect(try node.delivery(id)?.state == .held)
+        }
+    }
+
+    @Test func `that is sent although its confidence is low is counted, not held`() async throws {
+        try await blocking {
+            let node = try TestNode()
+            try node.fill(["1.1"])
+            let id = try node.finish(node.close(), [node.derived("2.25.1")], standing: .lowConfidence)[0]
+            #expect(try node.delivery(id)?.state == .pending)
+            #expect(try node.journal.read { try $0.jobs() }[0].lowConfidence)
+            #expect(try node.journal.read { try $0.judgement(of: "2.25.1") }?.isLow == true)
+        }
+    }
+
     @Test func `that is sent stays sent`() async throws {
         try await blocking {
             let (node, id) = try pending()

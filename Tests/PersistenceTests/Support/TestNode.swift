@@ -114,11 +114,14 @@ final class TestNode: Sendable {
 
     /// Runs a queued job to its end.
     @discardableResult
-    func finish(_ job: JobID, _ outputs: [NewDerivedInstance]) throws -> [DeliveryID] {
+    func finish(
+        _ job: JobID, _ outputs: [NewDerivedInstance], standing: JobResult.Standing = .trusted
+    ) throws -> [DeliveryID] {
         try journal.write { transaction in
             try transaction.running(job, run: "run", AuditEvent())
             return try transaction.done(
-                job, JobResult(outputs: outputs, outcome: "segmented", confidence: 0.9), AuditEvent())
+                job, JobResult(outputs: outputs, outcome: "segmented", confidence: 0.9, standing: standing),
+                AuditEvent())
         }
     }
 

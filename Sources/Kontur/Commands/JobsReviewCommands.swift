@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Persistence
+
+struct JobsReleaseCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "release", abstract: "Sends results that were held back because their confidence was low.",
+        discussion: "The audit trail keeps who decided and why. A running node sends them by itself.")
+
+    @OptionGroup var decision: ReviewDecision
+
+    func run() throws {
+        try decision.carryOut("released") { transaction, delivery, event in try transaction.released(delivery, event) }
+    }
+}
+
+struct JobsDropCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "drop", abstract: "Decides that results that were held back are not sent.",
+        discussion: "The audit trail keeps who decided and why. This cannot be undone.")
+
+    @OptionGroup var decision: ReviewDecision
+
+    func run() throws {
+        try decision.carryOut("dropped") { transaction, delivery, event in try transaction.dropped(delivery, event) }
+    }
+}
+
+/// Which held results an operator decides about, and why.
+struct ReviewDecision: ParsableArguments {
+    @Argument(help: ArgumentHelp("Numbers of jobs, as 'kontur jobs list --held' shows them.", valueName: "job"))
+    var jobs: [Int64]
+
+    @Option(help: ArgumentHelp("The reason, for the audit trail. No patient data.", valueName: "text"))
+    var why: String
+
+    @OptionGroup var spool: SpoolOptions
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        if why.allSatisfy(\.isWhitespace) { throw ValidationError("--why says nothing: give the reason") }
+    }
+
+    /// Moves every held delivery of each job, one transaction a job.
+    func carryOut(
+        _ verb: String, _ move: (WriteTransaction, DeliveryID, AuditEvent) throws -> Void
+    ) throws {
+        let journal = try spool.openJournal()
+        var report = ReviewReport(decision: verb)
+        for number in jobs {
+            do {
+                report.deliveries += try journal.write { transaction in
+                    guard let job = try transaction.jobSummary(JobID(rawValue: number)) else {
+                        throw CommandError("there is no such job")
+                    }
+                    let held = job.deliveries.filter { $0.state == .held }
+                    if held.isEmpty { throw CommandError("nothing of it is held back") }
+                    let event = AuditEvent(by: .operatorOfThisCommand, reason: "\(verb): \(why)")
+                    for delivery in held { try move(transaction, delivery.id, event) }
+                    return held.count
+                }
+                report.jobs += 1
+            } catch {
+                report.problems.append("job \(number): \(error)")
+            }
+        }
+        try ReportPrinter.print(report, as: output.format)
+        if !report.problems.isEmpty { throw CommandError(report.problems.joined(separator: "; ")) }
+    }
+}
+
+struct ReviewReport: Report {
+    var decision: String
+    var jobs = 0
+    var deliveries = 0
+    var problems: [String] = []
+
+    var parts: [ReportPart] {
+        [
+            .line(
+                "\(decision): \(deliveries == 1 ? "1 delivery" : "\(deliveries) deliveries") of "
+                    + "\(Shown.count(jobs, "job"))")
+        ]
+    }
+}
