@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CKernels
+
+/// Two transposed convolutions of kernel and stride 2, which quadruple the image embedding's size, and the product with
+/// the masks' vectors.
+///
+/// Each is a product whose rows are pixels: four new pixels lie side by side where one was. Nothing is brought into the
+/// image's order but the logits.
+final class OutputUpscaling {
+    /// Of the enlarged embedding.
+    let channels: Int
+    private let grid: Int
+    private let precision: Precision
+    private let first: Linear
+    private let norm: LayerNorm
+    private let second: Linear
+
+    init(_ weights: SafeTensors, _ name: String, channels: Int, grid: Int, precision: Precision) throws {
+        self.grid = grid
+        self.precision = precision
+        let middle = try weights.shape("\(name).0.weight", axes: 4)[1]
+        let outputs = try weights.shape("\(name).3.weight", axes: 4)[1]
+        self.channels = outputs
+        first = try Self.enlarging(weights, "\(name).0", channels, middle, precision)
+        norm = try weights.layerNorm("\(name).1", middle, epsilon: 1e-6)
+        second = try Self.enlarging(weights, "\(name).3", middle, outputs, precision)
+    }
+
+    /// PyTorch's `[inputs, outputs, 2, 2]` as a matrix with rows (ky, kx, output).
+    private static func enlarging(
+        _ weights: SafeTensors, _ name: String, _ inputs: Int, _ outputs: Int, _ precision: Precision
+    ) throws -> Linear {
+        let kernel = try weights.tensor("\(name).weight", shape: [inputs, outputs, 2, 2]).values
+        let bias = try weights.tensor("\(name).bias", shape: [outputs]).values
+        var matrix = [Float]()
+        matrix.reserveCapacity(kernel.count)
+        for place in 0..<4 {
+            for output in 0..<outputs {
+                for input in 0..<inputs { matrix.append(kernel[(input * outputs + output) * 4 + place]) }
+            }
+        }
+        return try Linear(
+            weight: matrix, bias: bias + bias + bias + bias, outputs: 4 * outputs, inputs: inputs, precision: precision)
+    }
+
+    /// - Parameters:
+    ///   - rows: `[grid * grid, channels]` in the network's precision.
+    ///   - vectors: `[masks, self.channels]`.
+    /// - Returns: `[masks, 4 grid, 4 grid]`.
+    func logits(
+        _ rows: UnsafeRawPointer, _ vectors: UnsafePointer<Float>, masks: Int, _ workspace: Workspace
+    ) throws -> Tensor {
+        let places = grid * grid
+        let doubled = workspace.floats("doubled", places * first.outputs)
+        try first.apply(rows: places, rows, to: doubled)
+        norm.apply(rows: 4 * places, doubled, to: doubled)
+        ck_gelu_in_place(Int64(places * first.outputs), doubled)
+        var input = UnsafeRawPointer(doubled)
+        if precision == .bf16 {
+            let rounded = workspace.numbers("rounded doubled", places * first.outputs, .bf16)
+            roundToBF16(doubled, count: places * first.outputs, to: rounded)
+            input = UnsafeRawPointer(rounded)
+        }
+        let enlarged = workspace.floats("enlarged", 4 * places * second.outputs)
+        try second.apply(rows: 4 * places, input, to: enlarged, activation: .gelu)
+        let nested = workspace.floats("nested logits", masks * 16 * places)
+        let half = workspace.floats("half-nested logits", masks * 16 * places)
+        ck_dot_rows(Int64(16 * places), Int64(channels), Int64(masks), enlarged, vectors, nested)
+        ck_pixel_shuffle(Int64(masks), Int64(grid), Int64(grid), 2, 4, nested, half)
+        return Tensor(shape: [masks, 4 * grid, 4 * grid]) {
+            ck_pixel_shuffle(Int64(masks), Int64(2 * grid), Int64(2 * grid), 2, 1, half, $0)
+        }
+    }
+}
+
+/// Linear layers with ReLU between them, in fp32.
+final class Perceptron {
+    private let layers: [Linear]
+
+    var outputs: Int { layers[layers.count - 1].outputs }
+
+    init(_ weights: SafeTensors, _ name: String, inputs: Int, outputs: Int) throws {
+        let depth = weights.count("\(name).layers.")
+        guard (1...16).contains(depth) else { throw WeightFileError.missing("\(name).layers.0.weight") }
+        var layers = [Linear]()
+        for index in 0..<depth {
+            let layer = "\(name).layers.\(index)"
+            let width = index == depth - 1 ? outputs : try weights.shape("\(layer).weight", axes: 2)[0]
+            layers.append(try weights.linear(layer, layers.last?.outputs ?? inputs, width, precision: .fp32))
+        }
+        self.layers = layers
+    }
+
+    /// Rows `stride` numbers apart to rows `outputStride` apart.
+    func apply(
+        rows: Int, _ input: UnsafePointer<Float>, stride: Int, to output: UnsafeMutablePointer<Float>,
+        outputStride: Int,
+        _ workspace: Workspace
+    ) throws {
+        var (source, sourceStride) = (input, stride)
+        for (index, layer) in layers.enumerated() {
+            let isLast = index == layers.count - 1
+            let target = isLast ? output : workspace.floats("perceptron \(index % 2)", rows * layer.outputs)
+            try layer.apply(
+                rows: rows, source, inputStride: sourceStride, to: target,
+                outputStride: isLast ? outputStride : layer.outputs, activation: isLast ? .identity : .relu)
+            (source, sourceStride) = (UnsafePointer(target), layer.outputs)
+        }
+    }
+}
