@@ -49,7 +49,7 @@ public struct SafeTensors: Sendable {
         public var width: Int { self == .f32 ? 4 : 2 }
     }
 
-    struct Entry: Sendable {
+    private struct Entry: Sendable {
         let type: DataType
         let shape: [Int]
         let range: Range<Int>
@@ -89,20 +89,18 @@ public struct SafeTensors: Sendable {
             throw .headerLength(length, file: data.count)
         }
         let start = 8 + Int(length)
-        let header: Header
-        do {
-            header = try JSONDecoder().decode(
-                Header.self, from: data.subdata(in: data.startIndex + 8..<data.startIndex + start))
-        } catch {
-            throw .header(reason: "its JSON does not describe tensors")
-        }
+        let header = try SafeTensorsHeader(
+            json: data.subdata(in: data.startIndex + 8..<data.startIndex + start), bytes: data.count - start)
         metadata = header.metadata
         var entries = [String: Entry]()
-        for (name, raw) in header.entries { entries[name] = try Self.check(raw, name, bytes: data.count - start) }
-        try Self.checkTiling(entries, bytes: data.count - start)
-        self.entries = entries.mapValues {
-            Entry(type: $0.type, shape: $0.shape, range: $0.range.lowerBound + start..<$0.range.upperBound + start)
+        for (name, tensor) in header.tensors {
+            guard let type = DataType(rawValue: tensor.typeName) else {
+                throw .tensor(name, reason: "numbers of type \(tensor.typeName) are not read")
+            }
+            let range = tensor.range.lowerBound + start..<tensor.range.upperBound + start
+            entries[name] = Entry(type: type, shape: tensor.shape, range: range)
         }
+        self.entries = entries
         self.data = data
     }
 
@@ -145,75 +143,6 @@ public struct SafeTensors: Sendable {
         guard let entry = entries[name] else { throw .missing(name) }
         if let shape, shape != entry.shape { throw .shape(name, expected: shape, found: entry.shape) }
         return entry
-    }
-
-    private static func check(_ raw: Header.Raw, _ name: String, bytes: Int) throws(WeightFileError) -> Entry {
-        guard let type = DataType(rawValue: raw.dtype) else {
-            throw .tensor(name, reason: "numbers of type \(raw.dtype.prefix(16).debugDescription) are not read")
-        }
-        guard raw.shape.allSatisfy({ $0 > 0 }), raw.shape.count <= 8 else {
-            throw .tensor(name, reason: "its shape is empty or has more than 8 axes")
-        }
-        var size = type.width
-        for extent in raw.shape {
-            let (product, overflow) = size.multipliedReportingOverflow(by: extent)
-            guard !overflow else { throw .tensor(name, reason: "its shape is too large") }
-            size = product
-        }
-        guard raw.offsets.count == 2, raw.offsets[0] >= 0, raw.offsets[0] <= raw.offsets[1], raw.offsets[1] <= bytes
-        else { throw .tensor(name, reason: "it lies outside the file, which may be truncated") }
-        guard raw.offsets[1] - raw.offsets[0] == size else {
-            throw .tensor(name, reason: "its shape needs \(size) bytes, it has \(raw.offsets[1] - raw.offsets[0])")
-        }
-        return Entry(type: type, shape: raw.shape, range: raw.offsets[0]..<raw.offsets[1])
-    }
-
-    private static func checkTiling(_ entries: [String: Entry], bytes: Int) throws(WeightFileError) {
-        var end = 0
-        for (name, entry) in entries.sorted(by: { $0.value.range.lowerBound < $1.value.range.lowerBound }) {
-            guard entry.range.lowerBound == end else {
-                let what = entry.range.lowerBound < end ? "overlaps the one before it" : "follows a hole"
-                throw .layout(reason: "\(name) \(what) at byte \(entry.range.lowerBound)")
-            }
-            end = entry.range.upperBound
-        }
-        guard end == bytes else { throw .layout(reason: "\(bytes - end) bytes at the end belong to none") }
-    }
-}
-
-/// The JSON header: tensors by name, and `__metadata__`.
-private struct Header: Decodable {
-    struct Raw: Decodable {
-        let dtype: String
-        let shape: [Int]
-        let offsets: [Int]
-
-        enum CodingKeys: String, CodingKey {
-            case dtype, shape
-            case offsets = "data_offsets"
-        }
-    }
-
-    struct Name: CodingKey {
-        let stringValue: String
-        var intValue: Int? { nil }
-
-        init(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { nil }
-    }
-
-    var metadata: [String: String] = [:]
-    var entries: [String: Raw] = [:]
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: Name.self)
-        for key in container.allKeys {
-            if key.stringValue == "__metadata__" {
-                metadata = try container.decode([String: String].self, forKey: key)
-            } else {
-                entries[key.stringValue] = try container.decode(Raw.self, forKey: key)
-            }
-        }
     }
 }
 

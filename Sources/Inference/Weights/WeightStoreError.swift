@@ -12,6 +12,8 @@ public enum WeightStoreError: Error, Sendable, Hashable, CustomStringConvertible
     case nameTaken(String, family: ModelFamily, source: String)
     /// The checkpoint changed while it was read.
     case changing(path: String)
+    /// Somebody else is changing the folder.
+    case busy(String)
     /// Not enough room for the converted file.
     case full(path: String, needed: Int, free: Int)
 
@@ -29,6 +31,7 @@ public enum WeightStoreError: Error, Sendable, Hashable, CustomStringConvertible
             "other weights have the name \(name): \(family.title), made of \(source); choose another with --name, or "
                 + "replace them with --replace"
         case .changing(let path): "\(path) changed while it was read; add it again when it is complete"
+        case .busy(let path): "another command is changing the weights in \(path); try again when it is done"
         case .full(let path, let needed, let free):
             "the weights need \(needed >> 20) MiB in \(path), and \(free >> 20) MiB are free there"
         }

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The part of Python's pickle (Lib/pickletools.py describes every opcode) that `torch.save` writes for tensors in
+// containers, protocols 2 to 5. It can build numbers, text, lists, tuples, dictionaries and views of tensors; any other
+// name is refused as soon as it is named. Nothing is ever called: REDUCE and BUILD know the few names of `PickleName`.
+// A ViT-H with its optimizer has 0.4 MB, 17,000 objects. Bounded in bytes, objects, stack and memo; no opcode takes longer than the bytes that it moves.
+
+/// A pickle that was read.
+struct Pickle {
+    static let mostBytes = 4 << 20
+    static let mostObjects = 1 << 18
+    static let deepestStack = 1 << 16
+    static let mostMarks = 1 << 10
+    static let mostMemo = 1 << 18
+    /// Of a module and of a name in it.
+    static let longestName = 256
+
+    private(set) var objects: [PickleObject] = []
+    private(set) var root = PickleValue.none
+
+    private let bytes: [UInt8]
+    private var position = 0
+    private var stack: [PickleValue] = []
+    /// Heights of the stack at its marks.
+    private var marks: [Int] = []
+    private var memo: [Int: PickleValue] = [:]
+    private var storages: [String: PickleStorage] = [:]
+
+    /// - Throws: `CheckpointError.pickle` or `.refusedName`.
+    init(_ bytes: [UInt8]) throws(CheckpointError) {
+        self.bytes = bytes
+        var start = 0
+        do throws(PickleFault) {
+            guard bytes.count <= Self.mostBytes else { throw PickleFault("it has more than \(Self.mostBytes) bytes") }
+            repeat { start = position } while try step()
+        } catch {
+            if let name = error.name { throw .refusedName(name) }
+            throw .pickle(reason: error.reason, offset: start)
+        }
+    }
+
+    /// Reads one opcode. Returns false at the end.
+    private mutating func step() throws(PickleFault) -> Bool {
+        let code = try byte()
+        switch code {
+        case 0x80: try protocolNumber()
+        case 0x95: _ = try count(width: 8)  // FRAME: how much to read at once, which nobody needs to know.
+        case UInt8(ascii: "."):
+            root = try pop()
+            return false
+        case UInt8(ascii: "("):
+            guard marks.count < Self.mostMarks else { throw PickleFault("containers are nested too deep") }
+            marks.append(stack.count)
+        case UInt8(ascii: "}"): try make(.dictionary([]))
+        case UInt8(ascii: "]"): try make(.list([]))
+        case UInt8(ascii: ")"): try make(.tuple([]))
+        case UInt8(ascii: "t"): try make(.tuple(popToMark()))
+        case 0x85: try makeTuple(1)
+        case 0x86: try makeTuple(2)
+        case 0x87: try makeTuple(3)
+        case UInt8(ascii: "a"): try append([pop()])
+        case UInt8(ascii: "e"): try append(popToMark())
+        case UInt8(ascii: "s"): try set(popLast(2))
+        case UInt8(ascii: "u"): try set(popToMark())
+        case UInt8(ascii: "c"): try makeName(module: line(), name: line())
+        case 0x93: try stackGlobal()
+        case UInt8(ascii: "Q"): try persistent()
+        case UInt8(ascii: "R"): try reduce()
+        case UInt8(ascii: "b"): try build()
+        default:
+            if try !remember(code) { try scalar(code) }
+        }
+        return true
+    }
+
+    /// Opcodes that put something into the memo or take it out.
+    private mutating func remember(_ code: UInt8) throws(PickleFault) -> Bool {
+        switch code {
+        case UInt8(ascii: "q"): try put(Int(byte()))
+        case UInt8(ascii: "r"): try put(count(width: 4))
+        case 0x94: try put(memo.count)
+        case UInt8(ascii: "h"): try get(Int(byte()))
+        case UInt8(ascii: "j"): try get(count(width: 4))
+        default: return false
+        }
+        return true
+    }
+
+    /// Opcodes that push a number, a text or a constant.
+    private mutating func scalar(_ code: UInt8) throws(PickleFault) {
+        switch code {
+        case UInt8(ascii: "N"): try push(.none)
+        case 0x88: try push(.bool(true))
+        case 0x89: try push(.bool(false))
+        case UInt8(ascii: "J"): try push(.int(Int64(Int32(truncatingIfNeeded: unsigned(width: 4)))))
+        case UInt8(ascii: "K"): try push(.int(Int64(byte())))
+        case UInt8(ascii: "M"): try push(.int(Int64(unsigned(width: 2))))
+        case 0x8a: try push(long(Int(byte())))
+        case UInt8(ascii: "G"):
+            _ = try take(8)
+            try push(.inert)
+        case 0x8c: try push(text(Int(byte())))
+        case UInt8(ascii: "X"): try push(text(count(width: 4)))
+        case 0x8d: try push(text(count(width: 8)))
+        case UInt8(ascii: "C"):
+            // Bytes: the value of a numpy scalar.
+            _ = try take(Int(byte()))
+            try push(.inert)
+        default:
+            let digits = String(code, radix: 16)
+            throw PickleFault("opcode 0x\(digits.count == 1 ? "0" : "")\(digits) is not one that a checkpoint needs")
+        }
+    }
+
+    // MARK: bytes
+
+    private mutating func take(_ count: Int) throws(PickleFault) -> ArraySlice<UInt8> {
+        guard count <= bytes.count - position else { throw PickleFault("it ends in the middle") }
+        defer { position += count }
+        return bytes[position..<position + count]
+    }
+
+    private mutating func byte() throws(PickleFault) -> UInt8 {
+        guard position < bytes.count else { throw PickleFault("it ends in the middle") }
+        defer { position += 1 }
+        return bytes[position]
+    }
+
+    private mutating func unsigned(width: Int) throws(PickleFault) -> UInt64 {
+        try take(width).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    }
+
+    /// A length or an index.
+    private mutating func count(width: Int) throws(PickleFault) -> Int {
+        guard let count = Int(exactly: try unsigned(width: width)) else { throw PickleFault("a length is too large") }
+        return count
+    }
+
+    private mutating func text(_ count: Int) throws(PickleFault) -> PickleValue {
+        .text(String(decoding: try take(count), as: UTF8.self))
+    }
+
+    /// Two's complement; what does not fit into 8 bytes is no size of a tensor.
+    private mutating func long(_ count: Int) throws(PickleFault) -> PickleValue {
+        let digits = try take(count)
+        guard count <= 8 else { return .inert }
+        let value = digits.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        let unused = UInt64((8 - count) * 8)
+        return .int(count == 0 ? 0 : Int64(bitPattern: value << unused) >> Int64(unused))
+    }
+
+    private mutating func line() throws(PickleFault) -> String {
+        let rest = bytes[position...].prefix(Self.longestName + 1)
+        guard let end = rest.firstIndex(of: UInt8(ascii: "\n")) else { throw PickleFault("a name is too long") }
+        defer { position = end + 1 }
+        return String(decoding: bytes[position..<end], as: UTF8.self)
+    }
+
+    private mutating func protocolNumber() throws(PickleFault) {
+        let number = try byte()
+        guard (2...5).contains(number) else { throw PickleFault("protocol \(number) is not read, 2 to 5 are") }
+    }
+
+    // MARK: stack and memo
+
+    private mutating func push(_ value: PickleValue) throws(PickleFault) {
+        guard stack.count < Self.deepestStack else { throw PickleFault("more than \(Self.deepestStack) values at once") }
+        stack.append(value)
+    }
+
+    private mutating func pop() throws(PickleFault) -> PickleValue {
+        guard stack.count > marks.last ?? 0, let value = stack.popLast() else {
+            throw PickleFault("it takes a value where there is none")
+        }
+        return value
+    }
+
+    private mutating func popLast(_ count: Int) throws(PickleFault) -> [PickleValue] {
+        guard stack.count - (marks.last ?? 0) >= count else {
+            throw PickleFault("it takes a value where there is none")
+        }
+        defer { stack.removeLast(count) }
+        return Array(stack.suffix(count))
+    }
+
+    private mutating func popToMark() throws(PickleFault) -> [PickleValue] {
+        guard let mark = marks.popLast() else { throw PickleFault("it returns to a mark where there is none") }
+        defer { stack.removeLast(stack.count - mark) }
+        return Array(stack[mark...])
+    }
+
+    private mutating func make(_ object: PickleObject) throws(PickleFault) {
+        guard objects.count < Self.mostObjects else { throw PickleFault("more than \(Self.mostObjects) objects") }
+        objects.append(object)
+        try push(.object(objects.count - 1))
+    }
+
+    private mutating func makeTuple(_ count: Int) throws(PickleFault) { try make(.tuple(popLast(count))) }
+
+    private mutating func put(_ index: Int) throws(PickleFault) {
+        guard index < Self.mostMemo else { throw PickleFault("more than \(Self.mostMemo) values in the memo") }
+        guard stack.count > marks.last ?? 0, let top = stack.last else {
+            throw PickleFault("it takes a value where there is none")
+        }
+        memo[index] = top
+    }
+
+    private mutating func get(_ index: Int) throws(PickleFault) {
+        guard let value = memo[index] else { throw PickleFault("there is no value \(index) in the memo") }
+        try push(value)
+    }
+
+    // MARK: containers
+
+    /// The object on top of the stack. It stays there.
+    private func top() throws(PickleFault) -> Int {
+        guard stack.count > marks.last ?? 0, case .object(let index) = stack.last else {
+            throw PickleFault("something else stands where a container should")
+        }
+        return index
+    }
+
+    private mutating func append(_ values: [PickleValue]) throws(PickleFault) {
+        let index = try top()
+        guard case .list(var list) = objects[index] else { throw PickleFault("it appends to what is no list") }
+        // While two hold the list it would be copied for every value.
+        objects[index] = .list([])
+        list.append(contentsOf: values)
+        objects[index] = .list(list)
+    }
+
+    private mutating func set(_ values: [PickleValue]) throws(PickleFault) {
+        let index = try top()
+        guard case .dictionary(var entries) = objects[index] else { throw PickleFault("it sets keys of no dictionary") }
+        guard values.count.isMultiple(of: 2) else { throw PickleFault("a key has no value") }
+        objects[index] = .dictionary([])
+        for place in stride(from: 0, to: values.count, by: 2) {
+            entries.append((key: values[place], value: values[place + 1]))
+        }
+        objects[index] = .dictionary(entries)
+    }
+
+    // MARK: names
+
+    private mutating func makeName(module: String, name: String) throws(PickleFault) {
+        guard let known = PickleName(module: module, name: name) else {
+            throw PickleFault("a name that is not allowed", name: Self.printable("\(module).\(name)"))
+        }
+        try make(.name(known))
+    }
+
+    private static func printable(_ name: String) -> String { String(name.quoted.dropFirst().dropLast()) }
+
+    private mutating func stackGlobal() throws(PickleFault) {
+        let words = try popLast(2)
+        guard case .text(let module) = words[0], case .text(let name) = words[1] else {
+            throw PickleFault("a name that is no text")
+        }
+        guard module.utf8.count <= Self.longestName, name.utf8.count <= Self.longestName else {
+            throw PickleFault("a name is too long")
+        }
+        try makeName(module: module, name: name)
+    }
+
+    private func name(_ value: PickleValue) -> PickleName? {
+        guard case .object(let index) = value, case .name(let name) = objects[index] else { return nil }
+        return name
+    }
+
+    private func tuple(_ value: PickleValue) -> [PickleValue]? {
+        guard case .object(let index) = value, case .tuple(let values) = objects[index] else { return nil }
+        return values
+    }
+
+    /// `("storage", type, key, location, count)`; the location, such as `cuda:0`, does not matter here.
+    private mutating func persistent() throws(PickleFault) {
+        guard let words = tuple(try pop()), words.count == 5, words[0] == .text("storage"),
+            case .storage(let type) = name(words[1]), case .text(let key) = words[2], case .int(let count) = words[4]
+        else { throw PickleFault("a persistent name that is no storage") }
+        let (bytes, overflows) = count.multipliedReportingOverflow(by: Int64(type.width))
+        guard count >= 0, !overflows, bytes <= Int64(Int.max), key.utf8.count <= Self.longestName else {
+            throw PickleFault("a storage of impossible size")
+        }
+        let storage = PickleStorage(type: type, key: key, count: Int(count))
+        guard storages[key] ?? storage == storage else { throw PickleFault("a storage of two types or sizes") }
+        storages[key] = storage
+        try make(.storage(storage))
+    }
+
+    private mutating func reduce() throws(PickleFault) {
+        let call = try popLast(2)
+        guard let name = name(call[0]), let arguments = tuple(call[1]) else {
+            throw PickleFault("it calls something that is not a name")
+        }
+        switch name {
+        case .orderedDictionary:
+            guard arguments.isEmpty else { throw PickleFault("an OrderedDict made of arguments") }
+            try make(.dictionary([]))
+        case .rebuildTensor: try make(.tensor(tensor(arguments)))
+        case .rebuildParameter:
+            guard let data = arguments.first, case .object(let index) = data, case .tensor = objects[index],
+                (2...3).contains(arguments.count)
+            else { throw PickleFault("a parameter that is no tensor") }
+            try push(data)
+        case .inert: try push(.inert)
+        case .storage: throw PickleFault("a storage made of arguments")
+        }
+    }
+
+    /// Of (storage, offset, size, strides, requires_grad, hooks), and metadata in newer files.
+    private func tensor(_ arguments: [PickleValue]) throws(PickleFault) -> PickleTensor {
+        guard (6...7).contains(arguments.count), case .object(let index) = arguments[0],
+            case .storage(let storage) = objects[index], case .int(let offset) = arguments[1],
+            let shape = integers(arguments[2]), let strides = integers(arguments[3])
+        else { throw PickleFault("a tensor whose arguments are not those of a tensor") }
+        return try PickleTensor(storage: storage, offset: offset, shape: shape, strides: strides)
+    }
+
+    private func integers(_ value: PickleValue) -> [Int64]? {
+        guard let values = tuple(value) else { return nil }
+        var integers: [Int64] = []
+        for value in values {
+            guard case .int(let integer) = value else { return nil }
+            integers.append(integer)
+        }
+        return integers
+    }
+
+    /// The state of an OrderedDict (a state_dict has one: versions of its modules) or of a numpy type is dropped.
+    private mutating func build() throws(PickleFault) {
+        _ = try pop()
+        switch stack.last {
+        case .inert where stack.count > marks.last ?? 0: return
+        default:
+            guard case .dictionary = objects[try top()] else { throw PickleFault("a state of what is no OrderedDict") }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A PyTorch checkpoint: a zip archive with one folder of any name, in it `data.pkl`, the pickle, and `data/<key>`, the
+/// numbers of one storage each.
+struct TorchArchive {
+    struct Model {
+        var tensors: [CheckpointTensor]
+        var beside: [String]
+    }
+
+    let model: Model
+
+    /// - Throws: `CheckpointError`.
+    init(_ file: CheckpointFile) throws(CheckpointError) {
+        let archive = try ZipArchive(file)
+        let folder = try Self.folder(of: archive)
+        if archive.entries[folder + "/constants.pkl"] != nil {
+            throw .format(reason: "it is a TorchScript program, not a checkpoint; save the state_dict of its module instead")
+        }
+        if let order = archive.entries[folder + "/byteorder"] {
+            guard order.size == 6, try file.bytes(at: order.offset, count: 6).elementsEqual("little".utf8) else {
+                throw .archive(reason: "its numbers are big-endian")
+            }
+        }
+        guard let entry = archive.entries[folder + "/data.pkl"], entry.size <= Pickle.mostBytes else {
+            throw .archive(reason: "its data.pkl has more than \(Pickle.mostBytes) bytes")
+        }
+        let pickle = try Pickle(file.bytes(at: entry.offset, count: entry.size))
+        let state = try StateDictionary(pickle)
+        var tensors: [CheckpointTensor] = []
+        for (name, tensor) in state.tensors {
+            tensors.append(try Self.place(tensor, name, in: archive, folder: folder))
+        }
+        model = Model(tensors: tensors, beside: state.beside)
+    }
+
+    private static func folder(of archive: ZipArchive) throws(CheckpointError) -> String {
+        let found = archive.entries.keys.filter { $0.hasSuffix("/data.pkl") && $0.utf8.count { $0 == UInt8(ascii: "/") } == 1 }
+        guard let only = found.first, found.count == 1 else {
+            throw .archive(reason: found.isEmpty ? "it has no data.pkl" : "it has more than one data.pkl")
+        }
+        return String(only.dropLast("/data.pkl".count))
+    }
+
+    /// Finds a view's first byte in the file.
+    private static func place(
+        _ tensor: PickleTensor, _ name: String, in archive: ZipArchive, folder: String
+    ) throws(CheckpointError) -> CheckpointTensor {
+        let storage = tensor.storage
+        guard let record = archive.entries["\(folder)/data/\(storage.key)"] else {
+            throw .tensor(name, reason: "there is no record \("data/\(storage.key)".quoted) in the archive")
+        }
+        let needed = storage.count * storage.type.width
+        guard needed <= record.size else {
+            throw .tensor(
+                name, reason: "its storage is said to have \(needed) bytes, and its record has \(record.size)")
+        }
+        return CheckpointTensor(
+            name: name, type: storage.type, shape: tensor.shape, strides: tensor.strides,
+            offset: record.offset + tensor.offset * storage.type.width)
+    }
+}
+
+/// The tensors of a model among everything that a checkpoint has.
+private struct StateDictionary {
+    var tensors: [String: PickleTensor] = [:]
+    /// Other keys beside the model's.
+    var beside: [String] = []
+
+    /// Takes the dictionary under `model`, `state_dict` or `model_state_dict`, else the whole; `module.` before every name
+    /// is what a model trained on several processors saves.
+    init(_ pickle: Pickle) throws(CheckpointError) {
+        guard var entries = Self.dictionary(pickle.root, in: pickle) else {
+            throw .format(reason: "it holds no state_dict, which is a dictionary of tensors")
+        }
+        let outer = Self.named(entries)
+        for key in ["model", "state_dict", "model_state_dict"] {
+            guard let inner = outer[key].flatMap({ Self.dictionary($0, in: pickle) }) else { continue }
+            beside = outer.keys.filter { $0 != key }.sorted()
+            entries = inner
+            break
+        }
+        for (name, value) in Self.named(entries) {
+            guard case .object(let index) = value, case .tensor(let tensor) = pickle.objects[index] else { continue }
+            tensors[name] = tensor
+        }
+        let prefix = "module."
+        if !tensors.isEmpty, tensors.keys.allSatisfy({ $0.hasPrefix(prefix) }) {
+            let shorter = tensors.map { (String($0.key.dropFirst(prefix.count)), $0.value) }
+            tensors = Dictionary(shorter) { _, last in last }
+        }
+    }
+
+    private static func dictionary(
+        _ value: PickleValue, in pickle: Pickle
+    ) -> [(key: PickleValue, value: PickleValue)]? {
+        guard case .object(let index) = value, case .dictionary(let entries) = pickle.objects[index] else { return nil }
+        return entries
+    }
+
+    /// The entries whose keys are texts; of equal keys the last one.
+    private static func named(_ entries: [(key: PickleValue, value: PickleValue)]) -> [String: PickleValue] {
+        var named: [String: PickleValue] = [:]
+        for (key, value) in entries {
+            if case .text(let name) = key { named[name] = value }
+        }
+        return named
+    }
+}

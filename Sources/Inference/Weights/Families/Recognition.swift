@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A checkpoint whose tensors are those of a network that we know.
+struct RecognisedModel {
+    /// The network's tensors with the publisher's names, sorted by name.
+    let tensors: [CheckpointTensor]
+    let family: ModelFamily
+    let architecture: String
+    /// What the weights are called unless somebody says otherwise.
+    let name: String
+    /// What was assumed or left out, in sentences.
+    let notes: [String]
+    let publication: Publication?
+
+    /// How many numbers.
+    var parameters: Int { tensors.reduce(0) { $0 + $1.count } }
+
+    /// Recognises the network by the names of its tensors and checks the shape of every one.
+    ///
+    /// - Parameters:
+    ///   - file: the checkpoint's name, which tells MedSAM from SAM: their tensors are the same.
+    ///   - asked: the family that somebody named.
+    /// - Throws: `CheckpointError`.
+    init(
+        _ checkpoint: Checkpoint, file: String, sha256: String, asked: ModelFamily?
+    ) throws(CheckpointError) {
+        var notes: [String] = []
+        var found = try Self.renamed(checkpoint, notes: &notes)
+        Self.dropHarmless(&found, notes: &notes)
+        let network = try Network(found.mapValues(\.shape))
+        let problems = network.shapes.problems(in: found.mapValues(\.shape))
+        guard problems.isEmpty else { throw .mismatch(network: network.title, problems: problems) }
+        try Self.checkNumbers(found, checkpoint)
+        publication = Publication.all.first { $0.sha256 == sha256 }
+        (family, name) = try network.family(file: file, publication: publication, asked: asked, notes: &notes)
+        architecture = network.architecture
+        tensors = found.values.sorted { $0.name < $1.name }
+        self.notes = notes + Self.notes(about: tensors, beside: checkpoint.beside)
+    }
+
+    /// The tensors with the publisher's names.
+    private static func renamed(
+        _ checkpoint: Checkpoint, notes: inout [String]
+    ) throws(CheckpointError) -> [String: CheckpointTensor] {
+        let usesOtherNames = TransformersNames.areUsed(in: checkpoint.tensors.lazy.map(\.name))
+        var found: [String: CheckpointTensor] = [:]
+        // The tied copy comes first, and the original takes its place.
+        let ordered = checkpoint.tensors.sorted { one, other in
+            one.name == TransformersNames.tiedCopy && other.name != TransformersNames.tiedCopy
+        }
+        for var tensor in ordered {
+            let name = tensor.name
+            if usesOtherNames { tensor.name = TransformersNames.official(name) }
+            if let other = found.updateValue(tensor, forKey: tensor.name) {
+                guard other.shape == tensor.shape, usesOtherNames else {
+                    throw .tensor(name, reason: "another tensor is called \(tensor.name) too")
+                }
+                notes.append("\(TransformersNames.tiedCopy) is a copy of another tensor and was left out.")
+            }
+        }
+        if usesOtherNames { notes.append("The names are those of transformers; the publisher's took their place.") }
+        return found
+    }
+
+    /// Buffers that no network needs to answer.
+    private static func dropHarmless(_ found: inout [String: CheckpointTensor], notes: inout [String]) {
+        let harmless = found.keys.filter { name in
+            name == "pixel_mean" || name == "pixel_std" || name.hasSuffix(".num_batches_tracked")
+                || name.hasSuffix(".attention_bias_idxs")
+        }
+        for name in harmless { found[name] = nil }
+        let shown = Set(harmless.compactMap { $0.split(separator: ".").last.map(String.init) }).sorted()
+        if !shown.isEmpty { notes.append("Left out, since only training needs them: \(shown.joined(separator: ", ")).") }
+    }
+
+    private static func checkNumbers(
+        _ found: [String: CheckpointTensor], _ checkpoint: Checkpoint
+    ) throws(CheckpointError) {
+        var bytes = 0
+        for tensor in found.values.sorted(by: { $0.name < $1.name }) {
+            guard tensor.type.stored != nil else {
+                throw .tensor(tensor.name, reason: "its numbers are of type \(tensor.type.rawValue), not floating-point")
+            }
+            bytes += tensor.count * tensor.type.width
+        }
+        // Tensors that share a storage could claim more than there is.
+        guard bytes <= checkpoint.size else {
+            throw .format(reason: "its tensors claim \(bytes) bytes, and the file has \(checkpoint.size)")
+        }
+    }
+
+    private static func notes(about tensors: [CheckpointTensor], beside: [String]) -> [String] {
+        var notes: [String] = []
+        if tensors.contains(where: { $0.type == .double }) { notes.append("Double precision was rounded to single.") }
+        if !beside.isEmpty {
+            let shown = beside.prefix(5).map(\.quoted).joined(separator: ", ")
+            notes.append("Left out, since they are not the model: \(shown)\(beside.count > 5 ? " and more" : "").")
+        }
+        return notes
+    }
+}
+
+/// One of the two networks, with the table of its tensors.
+private struct Network {
+    var isTiny: Bool
+    var shapes: NetworkShapes
+    var architecture: String
+    /// The last part of the weights' usual name.
+    var suffix: String
+
+    var title: String { isTiny ? "LiteMedSAM" : "SAM \(architecture)" }
+
+    init(_ found: [String: [Int]]) throws(CheckpointError) {
+        if found["image_encoder.patch_embed.seq.0.c.weight"] != nil {
+            let tiny = try TinyVisionTransformerShapes(found)
+            (isTiny, shapes, architecture) = (true, tiny.network, tiny.architecture)
+            suffix = architecture == "TinyViT" ? "" : "_custom"
+        } else if found["image_encoder.patch_embed.proj.weight"] != nil {
+            let transformer = try VisionTransformerShapes(found)
+            (isTiny, shapes, architecture) = (false, transformer.network, transformer.architecture)
+            suffix = "_vit_\(transformer.letter)"
+        } else if found.keys.contains(where: { $0.hasPrefix("image_encoder.trunk.") }) {
+            throw .unknownNetwork(reason: "they are those of SAM 2, which is not supported")
+        } else {
+            let first = found.keys.sorted().prefix(3).map(\.quoted).joined(separator: ", ")
+            throw .unknownNetwork(reason: "it has no 'image_encoder.patch_embed...'; its tensors are \(first) and so on")
+        }
+    }
+
+    /// The family, and the weights' usual name.
+    func family(
+        file: String, publication: Publication?, asked: ModelFamily?, notes: inout [String]
+    ) throws(CheckpointError) -> (ModelFamily, String) {
+        if isTiny {
+            guard asked == nil || asked == .liteMedSAM else { throw .otherFamily(asked: asked ?? .sam, network: title) }
+            return (.liteMedSAM, "lite_medsam" + suffix)
+        }
+        if asked == .liteMedSAM { throw .otherFamily(asked: .liteMedSAM, network: title) }
+        let family = asked ?? publication?.family ?? (file.lowercased().contains("medsam") ? .medsam : .sam)
+        if asked == nil, publication == nil {
+            notes.append(
+                family == .medsam
+                    ? "Taken for MedSAM because of the file's name; SAM has the same tensors. If they are SAM's, add them "
+                        + "with --family sam."
+                    : "Taken for SAM; MedSAM has the same tensors, and the file's name does not say 'medsam'. If they are "
+                        + "MedSAM's, add them with --family medsam.")
+        }
+        return (family, (family == .medsam ? "medsam" : "sam") + suffix)
+    }
+}
+
+/// A checkpoint that was published, by its hash.
+///
+/// The names of SAM's files end with the first digits of their MD5; the SHA-256 are those of the same files.
+struct Publication {
+    var family: ModelFamily
+    var title: String
+    var sha256: String
+
+    static let all = [
+        Publication(
+            family: .sam, title: "sam_vit_b_01ec64.pth of facebookresearch/segment-anything",
+            sha256: "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
+        Publication(
+            family: .sam, title: "sam_vit_l_0b3195.pth of facebookresearch/segment-anything",
+            sha256: "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
+        Publication(
+            family: .sam, title: "sam_vit_h_4b8939.pth of facebookresearch/segment-anything",
+            sha256: "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
+    ]
+}

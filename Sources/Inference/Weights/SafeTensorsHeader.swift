@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+
+/// The JSON header of a safetensors file: tensors by name, and `__metadata__`. Checked: shapes fit their bytes, and the
+/// tensors tile the rest of the file.
+struct SafeTensorsHeader {
+    struct Tensor {
+        let type: NumberType
+        /// As in the file, such as `F32`.
+        let typeName: String
+        let shape: [Int]
+        /// In the bytes after the header.
+        let range: Range<Int>
+    }
+
+    let metadata: [String: String]
+    let tensors: [String: Tensor]
+
+    /// - Parameter bytes: how many follow the header.
+    /// - Throws: `WeightFileError`.
+    init(json: Data, bytes: Int) throws(WeightFileError) {
+        let header: Header
+        do {
+            header = try JSONDecoder().decode(Header.self, from: json)
+        } catch {
+            throw .header(reason: "its JSON does not describe tensors")
+        }
+        var tensors: [String: Tensor] = [:]
+        for (name, raw) in header.entries { tensors[name] = try Self.check(raw, name, bytes: bytes) }
+        try Self.checkTiling(tensors, bytes: bytes)
+        metadata = header.metadata
+        self.tensors = tensors
+    }
+
+    /// The tensors of a safetensors file as those of a checkpoint.
+    static func tensors(of file: CheckpointFile) throws(CheckpointError) -> [CheckpointTensor] {
+        guard let length = LittleEndian(try file.bytes(at: 0, count: 8)).integer(at: 0, width: 8),
+            length <= SafeTensors.largestHeader, Int(length) <= file.size - 8
+        else { throw .format(reason: "it is no safetensors file: its header is said to be longer than it; it may be truncated") }
+        let start = 8 + Int(length)
+        let json = Data(try file.bytes(at: 8, count: Int(length)))
+        let header: SafeTensorsHeader
+        do throws(WeightFileError) {
+            header = try SafeTensorsHeader(json: json, bytes: file.size - start)
+        } catch {
+            throw .format(reason: "it is no safetensors file: \(error)")
+        }
+        return header.tensors.map { name, tensor in
+            CheckpointTensor(
+                name: name, type: tensor.type, shape: tensor.shape, strides: rowMajor(tensor.shape),
+                offset: start + tensor.range.lowerBound)
+        }
+    }
+
+    private static func rowMajor(_ shape: [Int]) -> [Int] {
+        var strides = [Int](repeating: 1, count: shape.count)
+        for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
+        return strides
+    }
+
+    private static func check(_ raw: Header.Raw, _ name: String, bytes: Int) throws(WeightFileError) -> Tensor {
+        guard let type = NumberType(safetensors: raw.dtype) else {
+            throw .tensor(name, reason: "numbers of type \(raw.dtype.quoted) are not read")
+        }
+        guard raw.shape.allSatisfy({ $0 > 0 }), raw.shape.count <= 8 else {
+            throw .tensor(name, reason: "its shape is empty or has more than 8 axes")
+        }
+        var size = type.width
+        for extent in raw.shape {
+            let (product, overflow) = size.multipliedReportingOverflow(by: extent)
+            guard !overflow else { throw .tensor(name, reason: "its shape is too large") }
+            size = product
+        }
+        guard raw.offsets.count == 2, raw.offsets[0] >= 0, raw.offsets[0] <= raw.offsets[1], raw.offsets[1] <= bytes
+        else { throw .tensor(name, reason: "it lies outside the file, which may be truncated") }
+        guard raw.offsets[1] - raw.offsets[0] == size else {
+            throw .tensor(name, reason: "its shape needs \(size) bytes, it has \(raw.offsets[1] - raw.offsets[0])")
+        }
+        return Tensor(type: type, typeName: raw.dtype, shape: raw.shape, range: raw.offsets[0]..<raw.offsets[1])
+    }
+
+    private static func checkTiling(_ tensors: [String: Tensor], bytes: Int) throws(WeightFileError) {
+        var end = 0
+        for (name, tensor) in tensors.sorted(by: { $0.value.range.lowerBound < $1.value.range.lowerBound }) {
+            guard tensor.range.lowerBound == end else {
+                let what = tensor.range.lowerBound < end ? "overlaps the one before it" : "follows a hole"
+                throw .layout(reason: "\(name.quoted) \(what) at byte \(tensor.range.lowerBound)")
+            }
+            end = tensor.range.upperBound
+        }
+        guard end == bytes else { throw .layout(reason: "\(bytes - end) bytes at the end belong to none") }
+    }
+}
+
+private struct Header: Decodable {
+    struct Raw: Decodable {
+        let dtype: String
+        let shape: [Int]
+        let offsets: [Int]
+
+        enum CodingKeys: String, CodingKey {
+            case dtype, shape
+            case offsets = "data_offsets"
+        }
+    }
+
+    struct Name: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    var metadata: [String: String] = [:]
+    var entries: [String: Raw] = [:]
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Name.self)
+        for key in container.allKeys {
+            if key.stringValue == "__metadata__" {
+                metadata = try container.decode([String: String].self, forKey: key)
+            } else {
+                entries[key.stringValue] = try container.decode(Raw.self, forKey: key)
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Crypto
+import Foundation
+
+extension WeightStore {
+    /// Whether weights are what their record says.
+    public struct Verification: Sendable, Hashable, Codable {
+        public var name: String
+        /// `nil`: the file has the hash that was noted when it was added.
+        public var problem: String?
+    }
+
+    /// Reads every installed file and compares its hash with its record.
+    ///
+    /// - Throws: `WeightStoreError` where the folder or a record cannot be read.
+    public func verify(progress: Progress = { _, _, _ in }) throws(WeightStoreError) -> [Verification] {
+        let all = try installed()
+        let total = all.reduce(0) { $0 + $1.bytes }
+        var before = 0
+        return all.map { weights in
+            defer { before += weights.bytes }
+            return Verification(
+                name: weights.name, problem: Self.problem(of: weights) { done in progress(.verifying, before + done, total) })
+        }
+    }
+
+    private static func problem(of weights: InstalledWeights, progress: (Int) -> Void) -> String? {
+        do throws(CheckpointError) {
+            let file = try CheckpointFile(path: weights.path)
+            guard file.size == weights.bytes else { return "it has \(file.size) bytes, and had \(weights.bytes)" }
+            let found = try hash(file) { done, _ in progress(done) }
+            return found == weights.sha256 ? nil : "its SHA-256 is \(found), and was \(weights.sha256)"
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    /// SHA-256 of a whole file, 64 lower-case hexadecimal digits.
+    static func hash(_ file: CheckpointFile, progress: (Int, Int) -> Void) throws(CheckpointError) -> String {
+        var hasher = SHA256()
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: TensorReader.chunk, alignment: 64)
+        defer { buffer.deallocate() }
+        for start in stride(from: 0, to: file.size, by: buffer.count) {
+            let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, file.size - start)])
+            try file.read(at: start, into: piece)
+            hasher.update(bufferPointer: UnsafeRawBufferPointer(piece))
+            progress(start + piece.count, file.size)
+        }
+        return hasher.finalize().hexadecimal
+    }
+
+    // MARK: files
+
+    /// The name of a file while it is written.
+    static let unfinished = ".unfinished"
+
+    /// Files of this store that no record names: what a crash or a removal left.
+    func strays() throws(WeightStoreError) -> [String] {
+        let named = Set(try installed().map { String($0.path.dropFirst(folder.utf8.count + 1)) })
+        return try fileNames().filter { file in
+            file == Self.unfinished || Self.isWeightFile(file) && !named.contains(file)
+        }
+    }
+
+    /// `NAME-<16 digits>.safetensors`: nobody else's files are ever removed.
+    private static func isWeightFile(_ file: String) -> Bool {
+        guard file.hasSuffix(".safetensors") else { return false }
+        let stem = file.dropLast(".safetensors".count)
+        let digits = stem.suffix(16)
+        return digits.count == 16 && digits.allSatisfy { $0.isASCII && $0.isHexDigit && !$0.isUppercase }
+            && stem.dropLast(16).last == "-"
+    }
+}
