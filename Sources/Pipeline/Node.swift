@@ -16,7 +16,8 @@ public struct NodeSettings: Sendable {
     public var spool: SpoolConfiguration
     public var series: SeriesConfiguration
     public var routes: [Route]
-    public var segmenters: [SegmenterDescriptor]
+    /// All that routes name, with the weights they name.
+    public var segmenters: [InstalledSegmenter]
     /// The text of the configuration, kept in the journal under its hash.
     public var configuration: Data
     /// Hex SHA-256 of `configuration`.
@@ -30,7 +31,7 @@ public struct NodeSettings: Sendable {
 
     public init(
         listener: ListenerConfiguration, spool: SpoolConfiguration, series: SeriesConfiguration, routes: [Route],
-        segmenters: [SegmenterDescriptor], configuration: Data, configurationHash: String, workers: Int = 1,
+        segmenters: [InstalledSegmenter], configuration: Data, configurationHash: String, workers: Int = 1,
         softwareVersion: String, executable: String = WorkerPoolConfiguration.ownExecutable
     ) {
         self.listener = listener

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DICOM
+public import Imaging
 
 /// Which stacks go to which segmenter, and where the answer goes.
 public struct Route: Sendable {
@@ -9,6 +10,9 @@ public struct Route: Sendable {
     public var when: [ConditionSet]
     /// The name of a `SegmenterDescriptor`.
     public var segmenter: String
+    /// The name of installed weights; `nil` for those of the executable, or the only ones installed that fit.
+    public var weights: String?
+    public var options: SegmenterOptions
     /// Names of peers.
     public var sendTo: [String]
     /// What to do with a volume that has missing, doubled or unevenly spaced slices.
@@ -19,13 +23,15 @@ public struct Route: Sendable {
     public var review: ReviewRule?
 
     public init(
-        name: String, when: [ConditionSet], segmenter: String, sendTo: [String] = [],
-        gaps: VolumeAssembly.Gaps = .refuse,
+        name: String, when: [ConditionSet], segmenter: String, weights: String? = nil,
+        options: SegmenterOptions = .none, sendTo: [String] = [], gaps: VolumeAssembly.Gaps = .refuse,
         type: SegmentationType = .binary, review: ReviewRule? = nil
     ) {
         self.name = name
         self.when = when
         self.segmenter = segmenter
+        self.weights = weights
+        self.options = options
         self.sendTo = sendTo
         self.gaps = gaps
         self.type = type

@@ -46,7 +46,7 @@ final class WorkerConversation {
                 for line in lines {
                     switch Result(catching: { () throws(WorkMessageError) in try WorkMessage(line: line) }) {
                     case .success(.progress(let progress)):
-                        watch.progressed(now: monotonicNow())
+                        watch.progressed(progress, now: monotonicNow())
                         item.progress(progress)
                     case .success(.response(let response)): return .response(response)
                     case .failure(let error): return .workerDied(.broken(error))

@@ -7,12 +7,15 @@ import Logging
 // `@unchecked`: the mutable properties are touched only under the lane's lock.
 final class WorkItem: @unchecked Sendable {
     let line: [UInt8]
+    /// Size of the file of weights that it needs, 0 for none.
+    let weightBytes: Int
     let progress: @Sendable (WorkProgress) -> Void
     fileprivate var continuation: CheckedContinuation<WorkResult, Never>?
     fileprivate var isCancelled = false
 
-    init(line: [UInt8], progress: @escaping @Sendable (WorkProgress) -> Void) {
+    init(line: [UInt8], weightBytes: Int = 0, progress: @escaping @Sendable (WorkProgress) -> Void) {
         self.line = line
+        self.weightBytes = weightBytes
         self.progress = progress
     }
 }

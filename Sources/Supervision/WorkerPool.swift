@@ -73,7 +73,7 @@ public final class WorkerPool: Sendable {
     ) async throws(WorkMessageError) -> WorkResult {
         let line = try WorkMessage.line(request)
         let lane = request.role == .index ? index : segment
-        let item = WorkItem(line: line, progress: progress)
+        let item = WorkItem(line: line, weightBytes: request.weightBytes, progress: progress)
         return await withTaskCancellationHandler {
             await withCheckedContinuation { lane.enqueue(item, continuation: $0) }
         } onCancel: {

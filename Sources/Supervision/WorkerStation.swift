@@ -38,12 +38,13 @@ final class WorkerStation {
             logger.error("worker not started", metadata: ["error": "\(error)"])
             return .notStarted(error)
         }
+        let limits = limits.allowing(weightBytes: item.weightBytes)
         let conversation = WorkerConversation(process: process, print: print)
         let result = conversation.ask(
             item, watch: WorkerWatch(limits: limits, now: monotonicNow()), isStopped: isStopped)
         served += 1
         if case .response = result {
-            retireIfDue(process)
+            retireIfDue(process, limits)
         } else {
             process.kill()
             print.drain(process.errors)
@@ -82,14 +83,14 @@ final class WorkerStation {
     /// when the cores are shared. OpenBLAS works in the threads of OpenMP and needs none of its own.
     private static func environment(threads: String) -> [String: String] {
         let own = ProcessInfo.processInfo.environment
-        let overrides = own.filter { ["KONTUR_INFERENCE", "ONEDNN_MAX_CPU_ISA"].contains($0.key) }
+        let overrides = own.filter { $0.key.hasPrefix("KONTUR_INFERENCE") || $0.key == "ONEDNN_MAX_CPU_ISA" }
         return overrides.merging([
             "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC0", "OMP_NUM_THREADS": threads,
             "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1",
         ]) { _, fixed in fixed }
     }
 
-    private func retireIfDue(_ process: WorkerProcess) {
+    private func retireIfDue(_ process: WorkerProcess, _ limits: WorkerLimits) {
         let memory = ProcessUsage(processID: process.processID)?.residentMemory ?? 0
         guard served >= limits.requests || memory > limits.memoryMark else { return }
         leave()

@@ -8,14 +8,19 @@ public struct WorkerWatch: Sendable {
     private var lastSign: Duration
     /// Processor time of the process when the request began; `nil` until the first sample.
     private var processorTimeAtStart: Duration?
+    /// Frames or slices done, as far as progress has told.
+    private var steps = 0
 
     public init(limits: WorkerLimits, now: Duration) {
         self.limits = limits
         lastSign = now
     }
 
-    /// A progress line has arrived: the silence ends here.
-    public mutating func progressed(now: Duration) { lastSign = now }
+    /// A progress line has arrived: the silence ends here, and frames that are done have paid for themselves.
+    public mutating func progressed(_ progress: WorkProgress, now: Duration) {
+        lastSign = now
+        if progress.phase == .segmenting { steps = max(steps, progress.done) }
+    }
 
     /// Judges one sample.
     ///
@@ -26,7 +31,8 @@ public struct WorkerWatch: Sendable {
             let start = processorTimeAtStart ?? usage.processorTime
             processorTimeAtStart = start
             if usage.residentMemory > limits.memory { return .memory }
-            if usage.processorTime - start > limits.processorTime { return .processorTime }
+            let allowed = limits.processorTime + limits.processorTimePerStep * steps
+            if usage.processorTime - start > allowed { return .processorTime }
         }
         return now - lastSign > limits.silence ? .silence : nil
     }

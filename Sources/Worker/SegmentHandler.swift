@@ -63,8 +63,19 @@ struct SegmentHandler: RequestHandler {
         }
         return SegmentOutcome(
             frames: stack.masks.count, foundFrames: found, confidence: stack.confidence,
-            frameConfidence: stack.frameConfidence.map { ($0.value * 10_000).rounded() / 10_000 }, outputs: outputs,
-            overlays: stack.overlays, notes: stack.notes)
+            frameConfidence: stack.frameConfidence.map { Self.rounded($0.value) },
+            frameMeasures: Self.measures(stack.frameConfidence), outputs: outputs, overlays: stack.overlays,
+            masks: stack.maskPictures, notes: stack.notes)
+    }
+
+    /// Four digits: an outcome is one line of limited length.
+    private static func rounded(_ value: Double) -> Double { (value * 10_000).rounded() / 10_000 }
+
+    private static func measures(_ frames: [Confidence]) -> [String: [Double]] {
+        guard frames.count <= SegmentOutcome.framesMeasured else { return [:] }
+        let names = Set(frames.flatMap(\.measures.keys))
+        return Dictionary(
+            uniqueKeysWithValues: names.map { name in (name, frames.map { rounded($0.measures[name] ?? .nan) }) })
     }
 
     /// Writes one SEG, reads it back with the other reader, and hashes the file that was compared.

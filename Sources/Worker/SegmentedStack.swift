@@ -14,6 +14,7 @@ struct SegmentedStack {
     var frameConfidence: [Confidence] = []
     var confidence = Confidence(value: 0, measures: [:])
     var overlays: [String] = []
+    var maskPictures: [String] = []
     var notes: [String] = []
 }
 
@@ -23,8 +24,9 @@ extension SegmentRequest {
     /// Frames of one instance: hours of video.
     private static let frameLimit = 100_000
 
-    /// Splits a source into parts of at most `samples` samples, every frame number named.
+    /// Splits a source into parts of at most `samples` samples, every frame number named; a picture is one part.
     func parts(of source: Source, samples: Int) throws -> [Source] {
+        if form == .pictures { return [source] }
         let header: InstanceHeader
         do {
             header = try InstanceHeader.read(path: "\(folder)/\(source.path)")
@@ -45,7 +47,20 @@ extension SegmentRequest {
         }
     }
 
-    /// Decodes one source.
+    /// Decodes the frames of one source.
+    func frames(of source: Source) throws -> [Frame] {
+        if form == .instances { return try decode(source).frames }
+        do {
+            return [try Frame(picture: "\(folder)/\(source.path)")]
+        } catch {
+            switch error {
+            case .unreadableFile: throw Refusal.hindered("\(error)")
+            case .damaged, .unknownFormat, .unwritable: throw Refusal.failed("\(error)")
+            }
+        }
+    }
+
+    /// Decodes one source that is an instance.
     func decode(_ source: Source) throws -> DecodedInstance {
         do {
             return try DecodedInstance.read(path: "\(folder)/\(source.path)", frameNumbers: source.frameNumbers)
@@ -65,7 +80,17 @@ extension SegmentRequest {
     func overlay(_ frame: Frame, mask: Mask, index: Int) throws -> [String] {
         guard overlayFolder != nil, !mask.isEmpty else { return [] }
         let picture = Overlay.picture(of: frame, mask: mask, color: segmenter.recommendedDisplayColor)
-        return try write(picture, named: String(format: "%04d", index + 1))
+        return try overlayFolder.map { [try write(picture, to: $0, named: String(format: "%04d", index + 1))] } ?? []
+    }
+
+    /// Writes the mask of one frame, if masks are asked for: black, and white where something was found.
+    ///
+    /// - Returns: its path, or nothing.
+    func maskPicture(_ mask: Mask, index: Int) throws -> [String] {
+        guard let maskFolder else { return [] }
+        let picture = Picture(
+            rows: mask.rows, columns: mask.columns, channels: 1, samples: mask.pixels.map { $0 == 0 ? 0 : 255 })
+        return [try write(picture, to: maskFolder, named: String(format: "%04d", index + 1))]
     }
 
     /// Writes a sheet of slices of a volume, if overlays are asked for and something was found.
@@ -75,19 +100,18 @@ extension SegmentRequest {
     func contactSheet(_ volume: Volume, masks: [Mask]) throws -> [String] {
         guard overlayFolder != nil, masks.contains(where: { !$0.isEmpty }) else { return [] }
         let picture = Overlay.contactSheet(of: volume, masks: masks, color: segmenter.recommendedDisplayColor)
-        return try write(picture, named: "sheet")
+        return try overlayFolder.map { [try write(picture, to: $0, named: "sheet")] } ?? []
     }
 
-    private func write(_ picture: Picture, named name: String) throws -> [String] {
-        guard let overlayFolder else { return [] }
-        let path = "\(overlayFolder)/\(name).png"
+    private func write(_ picture: Picture, to folder: String, named name: String) throws -> String {
+        let path = "\(folder)/\(name).png"
         do {
-            try FileManager.default.createDirectory(atPath: overlayFolder, withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
             try picture.writePNG(to: path)
         } catch {
-            throw Refusal.hindered("could not write an overlay: \(error)")
+            throw Refusal.hindered("could not write a picture: \(error)")
         }
-        return [path]
+        return path
     }
 }
 
@@ -104,7 +128,7 @@ enum FrameStack {
         var batch: [Frame] = []
         // Multi-frame instances may not fit into memory as a whole: they are read part by part.
         let parts = try request.sources.flatMap { try request.parts(of: $0, samples: batchSamples) }
-        let total = parts.reduce(0) { $0 + ($1.frameNumbers?.count ?? 0) }
+        let total = parts.reduce(0) { $0 + ($1.frameNumbers?.count ?? 1) }
 
         func flush() throws {
             guard !batch.isEmpty else { return }
@@ -114,6 +138,7 @@ enum FrameStack {
             }
             for (index, frame) in batch.enumerated() {
                 stack.overlays += try request.overlay(frame, mask: result.masks[index], index: before + index)
+                stack.maskPictures += try request.maskPicture(result.masks[index], index: before + index)
             }
             stack.masks += result.masks
             if request.needsProbabilities { stack.probabilities += result.probabilities }
@@ -125,7 +150,7 @@ enum FrameStack {
         }
 
         for part in parts {
-            for frame in try request.decode(part).frames {
+            for frame in try request.frames(of: part) {
                 let samples = batch.reduce(frame.samples.count) { $0 + $1.samples.count }
                 if samples > batchSamples { try flush() }
                 batch.append(frame)
@@ -155,6 +180,9 @@ enum VolumeStack {
     static func segment(
         _ request: SegmentRequest, with segmenter: any Segmenter, progress: (WorkProgress) -> Void
     ) throws -> SegmentedStack {
+        guard request.form == .instances else {
+            throw Refusal.unfit("a volume is needed, and pictures have no place in one")
+        }
         var frames: [Frame] = []
         var planes: [PlaneGeometry] = []
         for (index, source) in request.sources.enumerated() {
@@ -193,6 +221,7 @@ enum VolumeStack {
         if let problem = assembly.order.problem { stack.notes.append("taken as evenly spaced although \(problem)") }
         for (index, frame) in frames.enumerated() {
             stack.overlays += try request.overlay(frame, mask: stack.masks[index], index: index)
+            stack.maskPictures += try request.maskPicture(stack.masks[index], index: index)
         }
         stack.overlays += try request.contactSheet(assembly.volume, masks: result.masks)
         return stack

@@ -32,7 +32,7 @@ import Testing
     @Test func `silence is an overrun and a progress line ends it`() {
         var watch = WorkerWatch(limits: limits, now: .zero)
         #expect(watch.check(now: .seconds(10), usage: nil) == nil)
-        watch.progressed(now: .seconds(10))
+        watch.progressed(WorkProgress(phase: .segmenting, done: 0, total: 1), now: .seconds(10))
         #expect(watch.check(now: .seconds(20), usage: nil) == nil)
         #expect(watch.check(now: .seconds(21), usage: nil) == .silence)
     }

@@ -21,7 +21,7 @@ public enum PictureFormat: String, Sendable, CaseIterable {
 
     /// The format of a file, of which no more than eight bytes are read.
     public init?(ofFile path: String) {
-        guard let file = FileHandle(forReadingAtPath: path), let start = try? file.read(upToCount: 8) else { return nil }
+        guard let start = try? FileHandle(forReadingAtPath: path)?.read(upToCount: 8) else { return nil }
         self.init(start)
     }
 

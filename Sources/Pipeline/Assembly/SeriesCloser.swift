@@ -71,7 +71,7 @@ struct SeriesCloser: Sendable {
             made.stack.segmenter = route.segmenter
             made.verdict = .unfit(reason: reason)
         case .routed(let route, let segmenter, let sources, let notes):
-            made.stack.segmenter = segmenter.name
+            made.stack.segmenter = segmenter.descriptor.name
             if sources.count > WorkMessage.sourceLimit {
                 made.verdict = .unfit(
                     reason: "a stack of \(sources.count) instances, at most \(WorkMessage.sourceLimit) are taken")
@@ -80,19 +80,21 @@ struct SeriesCloser: Sendable {
                 let job = job(route, segmenter, sources.map { members[$0] }, notes: notes)
                 made.verdict = .routed(
                     payload: try job.encoded(),
-                    how: AuditMethod(segmenterVersion: segmenter.version, weightsHash: segmenter.weightsHash))
+                    how: AuditMethod(
+                        segmenterVersion: segmenter.descriptor.version, weightsHash: segmenter.descriptor.weightsHash))
             }
         }
         return made
     }
 
     private func job(
-        _ route: Route, _ segmenter: SegmenterDescriptor, _ members: [SeriesInstance], notes: [String]
+        _ route: Route, _ segmenter: InstalledSegmenter, _ members: [SeriesInstance], notes: [String]
     ) -> SegmentationJob {
         let now = clock.wall()
         let newest = members.indices.max { members[$0].id < members[$1].id } ?? 0
         return SegmentationJob(
-            segmenter: segmenter, type: route.type, gaps: route.gaps,
+            segmenter: segmenter.descriptor, weights: segmenter.weights, options: route.options, type: route.type,
+            gaps: route.gaps,
             sources: members.map {
                 SegmentationJob.Source(
                     path: spool.relative($0.path), sopInstanceUID: $0.sopInstanceUID, imageDigest: $0.imageDigest)

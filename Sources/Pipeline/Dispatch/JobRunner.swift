@@ -169,7 +169,8 @@ struct JobRunner: Sendable {
             sources: work.sources.map {
                 SegmentRequest.Source(path: $0.path, sopInstanceUID: $0.sopInstanceUID, frameNumbers: nil)
             },
-            segmenter: work.segmenter, gaps: work.gaps, outputs: outputs)
+            segmenter: work.segmenter, weights: work.weights, options: work.options ?? .none, gaps: work.gaps,
+            outputs: outputs)
     }
 
     /// running -> done: moves what was made into place, and records it with its deliveries.

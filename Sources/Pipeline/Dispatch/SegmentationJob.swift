@@ -41,6 +41,10 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     }
 
     package var segmenter: SegmenterDescriptor
+    /// Where the weights are that are not inside the executable.
+    package var weights: WeightFile?
+    /// `nil` when nothing is asked beyond the segmenter's name.
+    package var options: SegmenterOptions?
     package var type: SegmentationType
     package var gaps: VolumeAssembly.Gaps
     package var sources: [Source]
@@ -57,11 +61,13 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     package var notes: [String]
 
     package init(
-        segmenter: SegmenterDescriptor, type: SegmentationType, gaps: VolumeAssembly.Gaps, sources: [Source],
-        newestSource: Int, outputs: [Output], created: Int64, localOffsetFromUTC: Int, review: ReviewRule? = nil,
-        notes: [String]
+        segmenter: SegmenterDescriptor, weights: WeightFile? = nil, options: SegmenterOptions = .none,
+        type: SegmentationType, gaps: VolumeAssembly.Gaps, sources: [Source], newestSource: Int, outputs: [Output],
+        created: Int64, localOffsetFromUTC: Int, review: ReviewRule? = nil, notes: [String]
     ) {
         self.segmenter = segmenter
+        self.weights = weights
+        self.options = options == .none ? nil : options
         self.type = type
         self.gaps = gaps
         self.sources = sources
@@ -87,7 +93,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
             [
                 "kontur segmentation", segmenter.name, segmenter.version, segmenter.weightsHash, type.rawValue,
                 gaps.rawValue, profile.rawValue, purpose.rawValue,
-            ] + (review?.markedBelow.map { ["review below \($0)"] } ?? []) + images)
+            ] + (options?.words ?? []) + (review?.markedBelow.map { ["review below \($0)"] } ?? []) + images)
     }
 
     /// Outputs grouped by viewer profile: two profiles are two objects, two peers of one profile get the same one.

@@ -76,6 +76,7 @@ public enum WorkMessage: Sendable, Hashable, Codable {
             }
         case .response(.segmented(let outcome)):
             guard outcome.frames > 0, outcome.frameConfidence.count == outcome.frames,
+                outcome.frameMeasures.values.allSatisfy({ $0.count == outcome.frames }),
                 outcome.foundFrames.allSatisfy({ 0 <= $0 && $0 < outcome.frames })
             else { throw .invalid(reason: "an outcome that contradicts itself about its \(outcome.frames) frames") }
         case .response(.quarantine(let reason)), .response(.unfit(let reason)), .response(.failed(let reason)),
@@ -99,9 +100,16 @@ extension WorkRequest {
         case .index(let request):
             guard request.path.hasPrefix("/") else { throw .invalid(reason: "a file without an absolute path") }
         case .segment(let request):
-            guard request.folder.hasPrefix("/"), request.outputs.allSatisfy({ $0.path.hasPrefix("/") }),
-                request.overlayFolder?.hasPrefix("/") ?? true
-            else { throw .invalid(reason: "a file without an absolute path") }
+            let others = [request.overlayFolder, request.maskFolder, request.dumpFolder, request.weights?.path]
+            for path in [request.folder] + request.outputs.map(\.path) + others.compactMap({ $0 }) {
+                guard path.hasPrefix("/") else { throw .invalid(reason: "a file without an absolute path") }
+            }
+            guard request.weights.map({ $0.sha256 == request.segmenter.weightsHash }) ?? true else {
+                throw .invalid(reason: "weights other than the segmenter's")
+            }
+            guard request.form == .instances || request.outputs.isEmpty else {
+                throw .invalid(reason: "a SEG of pictures")
+            }
             guard !request.sources.isEmpty else { throw .invalid(reason: "a stack without sources") }
             guard request.sources.count <= WorkMessage.sourceLimit else {
                 throw .invalid(

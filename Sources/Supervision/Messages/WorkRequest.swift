@@ -15,6 +15,12 @@ public enum WorkRequest: Sendable, Hashable, Codable {
         case .segment: .segment
         }
     }
+
+    /// Size of the file of weights that it needs, 0 for none.
+    var weightBytes: Int {
+        guard case .segment(let request) = self else { return 0 }
+        return max(0, request.weights?.bytes ?? 0)
+    }
 }
 
 /// Read the header of one received file.
@@ -37,10 +43,19 @@ public struct IndexRequest: Sendable, Hashable, Codable {
 ///
 /// The answer is a function of this request and the files it names: dates and UIDs are given, not made.
 public struct SegmentRequest: Sendable, Hashable, Codable {
+    /// What the sources are.
+    public enum Form: String, Sendable, Hashable, Codable {
+        /// DICOM instances.
+        case instances
+        /// PNG and JPEG files: frames about which nothing more is known. They get masks as pictures, and no SEG.
+        case pictures
+    }
+
     /// One source instance, in stack order.
     public struct Source: Sendable, Hashable, Codable {
         /// Relative to `folder`.
         public var path: String
+        /// Empty for a picture.
         public var sopInstanceUID: String
         /// Counted from 1; `nil` for all of them.
         public var frameNumbers: [Int]?
@@ -69,25 +84,39 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
     public var run: String
     /// Absolute path of the folder below which the sources lie.
     public var folder: String
+    public var form: Form
     public var sources: [Source]
     /// The recipe and weights to use: a worker that has others refuses.
     public var segmenter: SegmenterDescriptor
+    /// The file of the weights, where they are not inside the executable; its hash is the segmenter's.
+    public var weights: WeightFile?
+    public var options: SegmenterOptions
     /// What a volume with gaps or doubled positions is: unfit, or taken as it is with a note.
     public var gaps: VolumeAssembly.Gaps
     public var outputs: [Output]
     /// Where to put one PNG for each frame in which something was found; `nil` for none.
     public var overlayFolder: String?
+    /// Where to put one PNG mask (0 and 255) for each frame, also where nothing was found; `nil` for none.
+    public var maskFolder: String?
+    /// Where to put what the networks took in and gave out, one safetensors file for each frame; `nil` for none.
+    public var dumpFolder: String?
 
     public init(
-        run: String, folder: String, sources: [Source], segmenter: SegmenterDescriptor,
-        gaps: VolumeAssembly.Gaps = .refuse, outputs: [Output], overlayFolder: String? = nil
+        run: String, folder: String, form: Form = .instances, sources: [Source], segmenter: SegmenterDescriptor,
+        weights: WeightFile? = nil, options: SegmenterOptions = .none, gaps: VolumeAssembly.Gaps = .refuse,
+        outputs: [Output], overlayFolder: String? = nil, maskFolder: String? = nil, dumpFolder: String? = nil
     ) {
         self.run = run
         self.folder = folder
+        self.form = form
         self.sources = sources
         self.segmenter = segmenter
+        self.weights = weights
+        self.options = options
         self.gaps = gaps
         self.outputs = outputs
         self.overlayFolder = overlayFolder
+        self.maskFolder = maskFolder
+        self.dumpFolder = dumpFolder
     }
 }

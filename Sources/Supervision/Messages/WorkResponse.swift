@@ -6,6 +6,8 @@ public import Imaging
 /// How far a worker is with its request. Each one is a sign of life: the watchdog starts anew.
 public struct WorkProgress: Sendable, Hashable, Codable {
     public enum Phase: String, Sendable, Hashable, Codable {
+        /// Weights are read, verified and packed.
+        case loading
         case reading
         case segmenting
         case writing
@@ -68,22 +70,33 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
     public var confidence: Confidence
     /// 0...1, one a frame.
     public var frameConfidence: [Double]
+    /// The measures that confidences were made of, by name, one value a frame; NaN for a frame without it. Left out for
+    /// more than `framesMeasured` frames.
+    public var frameMeasures: [String: [Double]]
     /// Empty when nothing was found.
     public var outputs: [Output]
     /// Absolute paths of the overlays.
     public var overlays: [String]
+    /// Absolute paths of the masks written as pictures, one a frame.
+    public var masks: [String]
     public var notes: [String]
 
+    /// So that an outcome fits its line.
+    public static let framesMeasured = 10_000
+
     public init(
-        frames: Int, foundFrames: [Int], confidence: Confidence, frameConfidence: [Double], outputs: [Output],
-        overlays: [String], notes: [String]
+        frames: Int, foundFrames: [Int], confidence: Confidence, frameConfidence: [Double],
+        frameMeasures: [String: [Double]] = [:], outputs: [Output], overlays: [String], masks: [String] = [],
+        notes: [String]
     ) {
         self.frames = frames
         self.foundFrames = foundFrames
         self.confidence = confidence
         self.frameConfidence = frameConfidence
+        self.frameMeasures = frameMeasures
         self.outputs = outputs
         self.overlays = overlays
+        self.masks = masks
         self.notes = notes
     }
 }

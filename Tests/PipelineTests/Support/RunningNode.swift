@@ -56,7 +56,7 @@ struct NodeFolder: Sendable {
                         "seriesInstanceUID": output["description"]["seriesInstanceUID"], "frames": 1})
                 answer({"segmented": {"outcome": {"frames": 1, "foundFrames": [0],
                     "confidence": {"value": 0.5, "measures": {}}, "frameConfidence": [0.5], "outputs": outputs,
-                    "overlays": [], "notes": []}}})
+                    "frameMeasures": {}, "overlays": [], "masks": [], "notes": []}}})
             for line in sys.stdin:
                 request = json.loads(line)["segment"]["request"]
                 folder = "\(folder.path)"
@@ -91,7 +91,7 @@ struct NodeFolder: Sendable {
                     when: [try ConditionSet(.map([.init("modality", .list([.text("ES"), .text("MR")]))]))],
                     segmenter: "stub", sendTo: ["archive"])
             ],
-            segmenters: segmenters, configuration: Data("test".utf8), configurationHash: "c0ffee",
+            segmenters: segmenters.map { InstalledSegmenter($0) }, configuration: Data("test".utf8), configurationHash: "c0ffee",
             softwareVersion: "0", executable: executable ?? Executables.kontur)
         return try await Node.start(settings, clock: clock, logger: .silent)
     }
