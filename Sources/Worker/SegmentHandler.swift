@@ -10,7 +10,8 @@ import Supervision
 /// Decodes a stack, runs its segmenter, writes the objects asked for and reads them back.
 struct SegmentHandler: RequestHandler {
     private let threads: Int
-    /// The segmenter of the last request, its weights packed: jobs of one kind tend to follow each other.
+    /// The segmenter of the last request, its weights packed: jobs of one kind tend to follow each other. One alone is
+    /// kept, since weights may take gigabytes.
     private var loaded: (any Segmenter)?
 
     init(threads: Int) { self.threads = threads }
@@ -18,31 +19,50 @@ struct SegmentHandler: RequestHandler {
     mutating func answer(_ request: WorkRequest, progress: (WorkProgress) -> Void) -> WorkResponse {
         guard case .segment(let request) = request else { return .failed(reason: "this worker only segments") }
         do {
-            let segmenter = try segmenter(for: request.segmenter)
-            let stack =
+            let segmenter = try segmenter(for: request, progress: progress)
+            let trace = request.dumpFolder.map { TraceFolder(folder: $0) }
+            var stack =
                 request.segmenter.accepts == .volume
-                ? try VolumeStack.segment(request, with: segmenter, progress: progress)
-                : try FrameStack.segment(request, with: segmenter, progress: progress)
+                ? try VolumeStack.segment(request, with: segmenter, trace: trace, progress: progress)
+                : try FrameStack.segment(request, with: segmenter, trace: trace, progress: progress)
+            if let trace, trace.count == 0 { stack.notes.append("nothing was dumped: it has no promptable network") }
             return .segmented(outcome: try write(stack, for: request, progress: progress))
         } catch let refusal as Refusal {
             return refusal.response
-        } catch Segmentation.SegmentationError.unsuitable(_, let reason) {
-            return .unfit(reason: reason)
+        } catch let error as Segmentation.SegmentationError {
+            switch error {
+            case .unsuitable(_, let reason): return .unfit(reason: reason)
+            case .option: return .unfit(reason: "\(error)")
+            default: return .failed(reason: "\(error)")
+            }
         } catch {
             return .failed(reason: "\(error)")
         }
     }
 
-    /// The segmenter that the request names, provided that this executable holds the same recipe and weights.
-    private mutating func segmenter(for wanted: SegmenterDescriptor) throws -> any Segmenter {
-        guard let here = Segmenters.all.first(where: { $0.name == wanted.name }),
-            here.version == wanted.version, here.weightsHash == wanted.weightsHash
-        else {
-            throw Refusal.failed(
-                "\(wanted.name) \(wanted.version) with the weights asked for is not in this executable")
+    /// The segmenter that the request names, provided that this executable holds the same recipe and that the weights
+    /// are those asked for.
+    private mutating func segmenter(
+        for request: SegmentRequest, progress: (WorkProgress) -> Void
+    ) throws -> any Segmenter {
+        let wanted = request.segmenter
+        // The recipe's version goes with its name in one executable, so name and weights tell loaded segmenters apart.
+        if let loaded, loaded.descriptor.name == wanted.name, loaded.descriptor.version == wanted.version,
+            loaded.descriptor.weightsHash == wanted.weightsHash
+        {
+            return loaded
         }
-        if let loaded, loaded.descriptor.name == wanted.name { return loaded }
-        let segmenter = try Segmenters.make(wanted.name, threads: threads)
+        if let weights = request.weights, access(weights.path, R_OK) != 0 {
+            throw Refusal.failed(
+                "the weights \(weights.name) are not installed any more: add them again with 'kontur models add', "
+                    + "then take the job up with 'kontur jobs retry'")
+        }
+        // Before the next weights are loaded, so that two sets never lie in memory together.
+        loaded = nil
+        progress(WorkProgress(phase: .loading, done: 0, total: 1))
+        let segmenter = try Segmenters.make(
+            InstalledSegmenter(wanted, weights: request.weights), threads: threads)
+        progress(WorkProgress(phase: .loading, done: 1, total: 1))
         loaded = segmenter
         return segmenter
     }

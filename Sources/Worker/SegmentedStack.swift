@@ -121,7 +121,8 @@ enum FrameStack {
     private static let batchSamples = 48 << 20
 
     static func segment(
-        _ request: SegmentRequest, with segmenter: any Segmenter, progress: (WorkProgress) -> Void
+        _ request: SegmentRequest, with segmenter: any Segmenter, trace: TraceFolder?,
+        progress: (WorkProgress) -> Void
     ) throws -> SegmentedStack {
         var stack = SegmentedStack()
         var batches: [(Confidence, weight: Double)] = []
@@ -133,7 +134,8 @@ enum FrameStack {
         func flush() throws {
             guard !batch.isEmpty else { return }
             let before = stack.masks.count
-            let result = try segmenter.segment(.frames(batch)) { done, _ in
+            trace?.firstIndex = before
+            let result = try segmenter.segment(.frames(batch), options: request.options, trace: trace) { done, _ in
                 progress(WorkProgress(phase: .segmenting, done: min(before + done, total), total: total))
             }
             for (index, frame) in batch.enumerated() {
@@ -178,7 +180,8 @@ enum FrameStack {
 /// Stacks that make one volume.
 enum VolumeStack {
     static func segment(
-        _ request: SegmentRequest, with segmenter: any Segmenter, progress: (WorkProgress) -> Void
+        _ request: SegmentRequest, with segmenter: any Segmenter, trace: TraceFolder?,
+        progress: (WorkProgress) -> Void
     ) throws -> SegmentedStack {
         guard request.form == .instances else {
             throw Refusal.unfit("a volume is needed, and pictures have no place in one")
@@ -206,7 +209,9 @@ enum VolumeStack {
         } catch {
             throw Refusal.unfit("\(error)")
         }
-        let result = try segmenter.segment(.volume(assembly.volume)) { done, total in
+        let result = try segmenter.segment(
+            .volume(assembly.volume), options: request.options, trace: trace
+        ) { done, total in
             progress(WorkProgress(phase: .segmenting, done: done, total: total))
         }
         // Back from the order of the volume to that of the sources.

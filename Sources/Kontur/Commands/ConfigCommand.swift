@@ -20,10 +20,13 @@ struct ConfigCheckCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("The configuration file.", valueName: "file"))
     var file: String
 
+    @OptionGroup var models: ModelsOptions
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let configuration = try NodeConfiguration.load(file, segmenters: Segmenters.all.map(\.name))
+        let configuration = try NodeConfiguration.load(file, segmenters: Segmenters.catalogue.map(\.name))
+        let installed = try InstalledModels(folder: models.models, configuration: configuration)
+        _ = try installed.segmenters(of: configuration)
         try ReportPrinter.print(ConfigurationSummary(configuration), as: output.format)
     }
 }

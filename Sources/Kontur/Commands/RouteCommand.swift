@@ -30,7 +30,7 @@ struct RouteExplainCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let segmenters = Segmenters.all.map(\.name)
+        let segmenters = Segmenters.catalogue.map(\.name)
         let configuration =
             try config.map { try NodeConfiguration.load($0, segmenters: segmenters) }
             ?? BuiltInRoutes.configuration(segmenters: segmenters)
@@ -69,9 +69,9 @@ struct ExplainReport: Report {
             instances = stack.instances.count
             decision = RouteDecision(StackFacts(stack, callingAETitles: callingAETitles), routes: routes)
             guard let route = routes.first(where: { $0.name == decision.route }),
-                let segmenter = Segmenters.all.first(where: { $0.name == route.segmenter })
+                let segmenter = try? Segmenters.entry(route.segmenter)
             else { return }
-            switch stack.fit(for: segmenter, gaps: route.gaps) {
+            switch stack.fit(for: segmenter.template, gaps: route.gaps) {
             case .unfit(let reason): unfit = reason
             case .fit(_, let notes): self.notes = notes
             }
@@ -163,6 +163,7 @@ extension FileOutcome.Kind {
         case .own: "our own"
         case .duplicate: "a duplicate"
         case .passedOver: "passed over"
+        case .picture: "a picture"
         }
     }
 }

@@ -11,15 +11,22 @@ import Supervision
 struct SegmentCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "segment",
-        abstract: "Segments DICOM files without a node: SEG files, PNG overlays and a table.",
+        abstract: "Segments DICOM files and pictures without a node: SEG files, PNG overlays and a table.",
         discussion: """
             Instances are sorted into stacks, and each stack goes to the segmenter of the first route that takes it: of \
             the configuration, or of the built-in routes (endoscopy, and MR described as late enhancement). \
-            --segmenter and --route skip the conditions. Files in folders that are no DICOM are listed and passed over. \
-            Exit code 1: a DICOM file could not be read, a stack failed, or nothing was segmented.
+            --segmenter and --route skip the conditions. Files in folders that are no DICOM are listed and passed over.
+
+            PNG and JPEG files that are named themselves are segmented with --segmenter or --route: for trying out. They \
+            get a mask and an overlay as PNG files, and no SEG.
+
+            'kontur models list' says which segmenters there are, and which of them need weights that are not installed. \
+            Without --box and --point those that need a prompt find one by themselves.
+
+            Exit code 1: a file could not be read, a stack failed, or nothing was segmented.
             """)
 
-    @Argument(help: ArgumentHelp("DICOM files, or folders of them.", valueName: "path"))
+    @Argument(help: ArgumentHelp("DICOM files, folders of them, or pictures.", valueName: "path"))
     var paths: [String]
 
     @Option(name: .shortAndLong, help: ArgumentHelp("Where results go; made when missing.", valueName: "folder"))
@@ -34,6 +41,17 @@ struct SegmentCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Give every stack to this segmenter.", valueName: "name"))
     var segmenter: String?
 
+    @Option(help: ArgumentHelp("Installed weights for the segmenter, where several fit.", valueName: "name"))
+    var weights: String?
+
+    @OptionGroup var models: ModelsOptions
+    @OptionGroup var prompt: PromptOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "Write what the network took in and gave out here, one safetensors file a frame.", valueName: "folder"))
+    var dump: String?
+
     @Option(help: "For which viewer the SEG is written where images have no geometry: strict, ohif or slicer.")
     var viewerProfile = Word(ViewerProfile.Name.strict)
 
@@ -41,8 +59,17 @@ struct SegmentCommand: AsyncParsableCommand {
 
     func validate() throws {
         if route != nil, segmenter != nil { throw ValidationError("give either --route or --segmenter, not both") }
-        if let segmenter, !Segmenters.all.contains(where: { $0.name == segmenter }) {
-            throw ValidationError(Self.unknown("segmenter", segmenter, known: Segmenters.all.map(\.name)))
+        let names = Segmenters.catalogue.map(\.name)
+        if let segmenter {
+            guard names.contains(segmenter) else {
+                throw ValidationError(Self.unknown("segmenter", segmenter, known: names))
+            }
+            try prompt.check(prompt.options, segmenter: segmenter)
+        } else if let option = prompt.names.first, route == nil {
+            throw ValidationError("\(option) asks something of one segmenter: name it with --segmenter or --route")
+        }
+        if weights != nil, segmenter == nil {
+            throw ValidationError("--weights goes with --segmenter; routes name their weights themselves")
         }
     }
 
@@ -52,130 +79,68 @@ struct SegmentCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let names = Segmenters.all.map(\.name)
+        let names = Segmenters.catalogue.map(\.name)
         let configuration =
             try config.map { try NodeConfiguration.load($0, segmenters: names) }
             ?? BuiltInRoutes.configuration(segmenters: names)
-        let choice = try choice(from: configuration.routes)
+        let installed = try InstalledModels(folder: models.models, configuration: configuration)
+        let choice = try choice(from: configuration.routes, installed)
+        let folder = try outputFolder()
+        Signals.ignoreBrokenPipes()
+        let pool = WorkerPool.forCommand()
+        let progress = ProgressLine()
+        let study = await OfflineStudy(reading: paths, with: pool, progress: progress)
+        let segmentation = OfflineSegmentation(
+            study: study, folder: folder, dumpFolder: dump.map { URL(fileURLWithPath: $0).standardizedFileURL.path },
+            viewerProfile: viewerProfile.value, installed: installed, pool: pool, progress: progress)
+        var report = SegmentReport(stacks: [], files: study.files)
+        for (index, stack) in study.stacks.enumerated() {
+            report.stacks.append(await segmentation.segment(stack, number: index + 1, choice: choice))
+        }
+        for (index, picture) in study.pictures.enumerated() {
+            let number = study.stacks.count + index + 1
+            report.pictures.append(await segmentation.segment(picture: picture, number: number, choice: choice))
+        }
+        await pool.shutDown()
+        try ReportPrinter.print(report, as: printing.format)
+        if let failure = report.failure { throw CommandError(failure) }
+    }
+
+    private func outputFolder() throws -> URL {
         let folder = URL(fileURLWithPath: output, isDirectory: true).standardizedFileURL
         do {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         } catch {
             throw CommandError("the folder '\(output)' cannot be made; choose another --output")
         }
-        Signals.ignoreBrokenPipes()
-        let pool = WorkerPool.forCommand()
-        let progress = ProgressLine()
-        let study = await OfflineStudy(reading: paths, with: pool, progress: progress)
-        let segmentation = OfflineSegmentation(
-            study: study, folder: folder, viewerProfile: viewerProfile.value, pool: pool, progress: progress)
-        var stacks: [SegmentReport.StackLine] = []
-        for (index, stack) in study.stacks.enumerated() {
-            stacks.append(await segmentation.segment(stack, number: index + 1, choice: choice))
-        }
-        await pool.shutDown()
-        let report = SegmentReport(stacks: stacks, files: study.files)
-        try ReportPrinter.print(report, as: printing.format)
-        if let failure = report.failure { throw CommandError(failure) }
+        return folder
     }
 
-    private func choice(from routes: [Route]) throws -> OfflineSegmentation.Choice {
-        if let segmenter { return .forced(Route(name: "", when: [], segmenter: segmenter)) }
-        guard let route else { return .byConditions(routes) }
-        if let found = routes.first(where: { $0.name == route }) { return .forced(found) }
-        throw ValidationError(Self.unknown("route", route, known: routes.map(\.name)))
+    /// - Throws: when the segmenter that is named, or that of the route, cannot run here.
+    private func choice(from routes: [Route], _ installed: InstalledModels) throws -> OfflineSegmentation.Choice {
+        var chosen: Route
+        if let segmenter {
+            chosen = Route(name: "", when: [], segmenter: segmenter, weights: weights)
+        } else if let route {
+            guard let found = routes.first(where: { $0.name == route }) else {
+                throw ValidationError(Self.unknown("route", route, known: routes.map(\.name)))
+            }
+            chosen = found
+        } else {
+            return .byConditions(routes)
+        }
+        chosen.options = prompt.options.completed(by: chosen.options)
+        try prompt.check(chosen.options, segmenter: chosen.segmenter)
+        _ = try installed.segmenter(chosen.segmenter, weights: chosen.weights)
+        return .forced(chosen)
     }
 }
 
-/// What was segmented, and what was not and why.
-struct SegmentReport: Report {
-    enum Outcome: String, Encodable {
-        case segmented
-        case nothingFound
-        case unmatched
-        case undetermined
-        case unfit
-        case failed
-    }
-
-    struct StackLine: Encodable {
-        var seriesInstanceUID: String
-        var key: String
-        var modality: String?
-        var instances: Int
-        var route: String?
-        var segmenter: String?
-        var outcome: Outcome
-        var frames: Int?
-        var foundFrames: Int?
-        var seconds: Double?
-        /// 0...1, of the whole stack.
-        var confidence: Double?
-        var segmentation: String?
-        var sopInstanceUID: String?
-        var overlays: [String] = []
-        var reason: String?
-        var notes: [String] = []
-    }
-
-    var stacks: [StackLine]
-    var files: [FileOutcome]
-    var disclaimer = Shown.disclaimer
-
-    init(stacks: [StackLine], files: [FileOutcome]) {
-        self.stacks = stacks
-        self.files = files
-    }
-
-    /// What went wrong, in one line; `nil` when nothing did.
-    var failure: String? {
-        if let failure = FileOutcome.failure(files) { return failure }
-        if let failed = stacks.first(where: { $0.outcome == .failed }) {
-            let count = stacks.count { $0.outcome == .failed }
-            return "\(Shown.count(count, "stack")) failed; the first: \(failed.reason ?? "no reason given")"
-        }
-        if stacks.contains(where: { $0.outcome == .segmented || $0.outcome == .nothingFound }) { return nil }
-        let reason = stacks.first?.reason ?? files.first.map { "\($0.path): \($0.reason)" } ?? "there are no files"
-        return "nothing was segmented: \(reason)"
-    }
-
-    var parts: [ReportPart] {
-        var parts: [ReportPart] = []
-        if stacks.isEmpty {
-            parts.append(.line("No stack: none of the files holds an image to segment."))
-        } else {
-            parts.append(.table(table))
-        }
-        parts += stacks.flatMap { stack in stack.notes.map { .line("\(Shown.uid(stack.seriesInstanceUID)): \($0)") } }
-        if let table = FileOutcome.table(files) {
-            parts.append(.line(""))
-            parts.append(.table(table))
-        }
-        parts.append(.line(""))
-        parts.append(.line(disclaimer))
-        return parts
-    }
-
-    private var table: TextTable {
-        TextTable(
-            [
-                .init("series"), .init("modality"), .init("instances", isNumber: true), .init("route"),
-                .init("segmenter"),
-                .init("outcome"), .init("found in", isNumber: true), .init("time", isNumber: true),
-                .init("confidence", isNumber: true), .init("SEG"), .init("overlays"), .init("because"),
-            ],
-            rows: stacks.map { stack in
-                let found = stack.foundFrames.map { "\($0) of \(stack.frames ?? 0)" }
-                return [
-                    Shown.uid(stack.seriesInstanceUID), stack.modality ?? "", String(stack.instances),
-                    stack.route ?? "",
-                    stack.segmenter ?? "", stack.outcome == .nothingFound ? "nothing found" : stack.outcome.rawValue,
-                    found ?? "", stack.seconds.map { Shown.seconds(.seconds($0)) } ?? "",
-                    Shown.fraction(stack.confidence),
-                    stack.segmentation ?? "",
-                    stack.overlays.first.map { URL(fileURLWithPath: $0).deletingLastPathComponent().path } ?? "",
-                    stack.reason ?? "",
-                ]
-            })
+extension SegmenterOptions {
+    /// What is not asked for here is taken from `other`.
+    fileprivate func completed(by other: SegmenterOptions) -> SegmenterOptions {
+        SegmenterOptions(
+            box: box ?? other.box, points: points.isEmpty ? other.points : points,
+            keySlice: keySlice ?? other.keySlice, margin: margin ?? other.margin, shift: shift ?? other.shift)
     }
 }

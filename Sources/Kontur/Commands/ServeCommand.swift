@@ -28,10 +28,10 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         Processors.startOnce()
-        let segmenters = Segmenters.all
-        let names = segmenters.map(\.name)
+        let names = Segmenters.catalogue.map(\.name)
         let configuration =
             try config.map { try NodeConfiguration.load($0, segmenters: names) } ?? .defaults(segmenters: names)
+        let segmenters = try InstalledModels(configuration: configuration).segmenters(of: configuration)
         let level = logLevel.value
         let logger = Logger(label: "kontur") { LogfmtHandler(label: $0, level: level) }
         Signals.ignoreBrokenPipes()

@@ -22,7 +22,7 @@ struct SpoolOptions: ParsableArguments {
     func openJournal() throws -> Journal {
         var configuration = SpoolConfiguration()
         if let config {
-            configuration = try NodeConfiguration.load(config, segmenters: Segmenters.all.map(\.name)).spool
+            configuration = try NodeConfiguration.load(config, segmenters: Segmenters.catalogue.map(\.name)).spool
         } else if let spool {
             configuration.path = spool
         }

@@ -29,6 +29,7 @@ struct ConfigurationNode {
 
     func complain(_ reason: String) { problems.add(line: line, column: column, path: path, reason) }
 
+    var place: ConfigurationPlace { ConfigurationPlace(line: line, column: column, path: path) }
     var line: Int { node.mark?.line ?? 1 }
     var column: Int { node.mark?.column ?? 1 }
 

@@ -15,6 +15,14 @@ package struct ConfigurationProblem: Error, Sendable, Hashable, CustomStringConv
     }
 }
 
+/// A place in a configuration file.
+package struct ConfigurationPlace: Sendable, Hashable {
+    /// Counted from 1.
+    package var line: Int
+    package var column: Int
+    package var path: String
+}
+
 /// Everything that is wrong with a configuration file, in the order of its lines; never empty.
 package struct ConfigurationError: Error, Sendable, CustomStringConvertible {
     package var problems: [ConfigurationProblem]

@@ -15,6 +15,10 @@ package struct NodeConfiguration: Sendable {
     package var spool: SpoolConfiguration
     package var series: SeriesConfiguration
     package var routes: [Route]
+    /// Folder of installed weights, absolute.
+    package var models: String
+    /// Where each route stands in the file, by its name.
+    package var places: [String: RoutePlace]
     /// SHA-256 of what the file means, hexadecimal; of an empty file when there is none.
     package var hash: String
     /// The file's text.
@@ -42,7 +46,7 @@ package struct NodeConfiguration: Sendable {
     /// Reads and checks a file.
     ///
     /// - Parameter segmenters: the names there are.
-    /// - Throws: `ConfigurationError` with everything that is wrong in it; a relative `spool.path` starts at its folder.
+    /// - Throws: `ConfigurationError` with everything that is wrong in it; relative paths in it start at its folder.
     package static func load(_ file: String, segmenters: [String]) throws(ConfigurationError) -> NodeConfiguration {
         let problem: String
         if let data = FileManager.default.contents(atPath: file) {
@@ -61,20 +65,23 @@ package struct NodeConfiguration: Sendable {
 
     /// - Parameters:
     ///   - file: its name in error messages.
-    ///   - folder: where a relative `spool.path` starts.
+    ///   - folder: where relative paths start.
     package init(
         yaml: String, file: String, folder: String, segmenters: [String]
     ) throws(ConfigurationError) {
         let problems = ProblemList(file: file)
         let root = try ConfigurationNode.root(yaml, problems: problems)
-        let sections = root.section(["node", "peers", "spool", "series", "routes"])
+        let sections = root.section(["node", "peers", "spool", "series", "models", "routes"])
         let peers = PeerReader.peers(sections["peers"])
         let node = NodeReader(sections["node"], peers: peers.map(\.peer))
         listener = node.listener
         workers = node.workers
         spool = SpoolReader.spool(sections["spool"], folder: folder)
         series = SeriesReader.series(sections["series"])
-        routes = RouteReader.routes(sections["routes"], peers: peers, segmenters: segmenters)
+        models = ModelsReader.folder(sections["models"], folder: folder, spool: spool.path)
+        let found = RouteReader.routes(sections["routes"], peers: peers, segmenters: segmenters)
+        routes = found.map(\.route)
+        places = Dictionary(found.map { ($0.route.name, $0.place) }) { first, _ in first }
         hash = ConfigurationHash.hash(root.node)
         text = yaml
         self.file = file

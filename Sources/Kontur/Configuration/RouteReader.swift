@@ -1,19 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DICOM
+import Imaging
 import Routing
+import Segmentation
 import Yams
+
+/// Where a route stands in the configuration, for complaints that come after reading it.
+package struct RoutePlace: Sendable, Hashable {
+    package var segmenter: ConfigurationPlace
+    /// The value of `weights`, if there is one.
+    package var weights: ConfigurationPlace?
+}
 
 /// Reads `routes:`.
 enum RouteReader {
+    typealias Found = (route: Route, place: RoutePlace)
+
     static func routes(
         _ node: ConfigurationNode?, peers: [PeerReader.Named], segmenters: [String]
-    ) -> [Route] {
+    ) -> [Found] {
         var names: [String] = []
-        var routes: [Route] = []
+        var routes: [Found] = []
         for element in node?.elements(expecting: "routes with name, when, segmenter and sendTo") ?? [] {
             let section = element.section([
-                "name", "when", "segmenter", "sendTo", "gaps", "type", "reviewBelow", "onLowConfidence",
+                "name", "when", "segmenter", "weights", "margin", "shift", "sendTo", "gaps", "type", "reviewBelow",
+                "onLowConfidence",
             ])
             let name = section.required("name", "the audit trail names the route by it")?.name
             if let name, names.contains(name) { section["name"]?.complain("a route of this name stands above") }
@@ -21,6 +33,8 @@ enum RouteReader {
             let when = section.required("when", "conditions such as {modality: [MR]}").map(conditions) ?? []
             let segmenter = section.required("segmenter", "one of \(segmenters.joined(separator: ", "))")?
                 .value(expecting: "a segmenter: \(segmenters.alternatives)") { segmenters.contains($0) ? $0 : nil }
+            let weights = section["weights"]?.name
+            let options = options(section, segmenter: segmenter)
             let sendTo =
                 section.required("sendTo", "a list of peers; [] keeps the result in the spool")
                 .map { receivers($0, peers: peers) } ?? []
@@ -28,13 +42,35 @@ enum RouteReader {
                 section["gaps"]?.value(expecting: "refuse or mark") { VolumeAssembly.Gaps(rawValue: $0) } ?? .refuse
             let type = section["type"]?.word(SegmentationType.self) ?? .binary
             let review = review(section)
-            guard let name, let segmenter else { continue }
-            routes.append(
-                Route(
-                    name: name, when: when, segmenter: segmenter, sendTo: sendTo, gaps: gaps, type: type, review: review
-                ))
+            guard let name, let segmenter, let place = section["segmenter"]?.place else { continue }
+            let route = Route(
+                name: name, when: when, segmenter: segmenter, weights: weights, options: options, sendTo: sendTo,
+                gaps: gaps, type: type, review: review)
+            routes.append((route, RoutePlace(segmenter: place, weights: section["weights"]?.place)))
         }
         return routes
+    }
+
+    /// The parameters of the recipe that a route sets; each must be one that the segmenter takes.
+    private static func options(_ section: ConfigurationSection, segmenter: String?) -> SegmenterOptions {
+        var options = SegmenterOptions.none
+        let entry = segmenter.flatMap { try? Segmenters.entry($0) }
+        for (key, member) in [("margin", \SegmenterOptions.margin), ("shift", \SegmenterOptions.shift)] {
+            guard let place = section[key],
+                let value = place.value(
+                    expecting: "a number of pixels of the network's input",
+                    { Double($0).flatMap { $0.isFinite ? $0 : nil } })
+            else { continue }
+            var alone = SegmenterOptions.none
+            alone[keyPath: member] = value
+            do {
+                try entry?.check(alone)
+                options[keyPath: member] = value
+            } catch {
+                place.complain("\(error)")
+            }
+        }
+        return options
     }
 
     /// `reviewBelow` with `onLowConfidence`, which is `mark` unless it says otherwise.

@@ -17,11 +17,25 @@ enum SpoolReader {
                 if let time = keep["quarantined"]?.duration { spool.keep.quarantined = time }
             }
         }
-        spool.path = absolute(spool.path, in: folder)
+        spool.path = ConfiguredPath.absolute(spool.path, in: folder)
         return spool
     }
+}
 
-    private static func absolute(_ path: String, in folder: String) -> String {
+/// Reads `models:`.
+enum ModelsReader {
+    /// The folder of installed weights, absolute; without the section `models` in the spool.
+    static func folder(_ node: ConfigurationNode?, folder: String, spool: String) -> String {
+        guard let section = node?.section(["path"]), let value = section["path"],
+            let path = value.text(expecting: "the path of a folder")
+        else { return "\(spool)/models" }
+        return ConfiguredPath.absolute(path, in: folder)
+    }
+}
+
+enum ConfiguredPath {
+    /// - Parameter folder: where a relative path starts.
+    static func absolute(_ path: String, in folder: String) -> String {
         URL(fileURLWithPath: path, relativeTo: URL(fileURLWithPath: folder, isDirectory: true)).standardizedFileURL.path
     }
 }

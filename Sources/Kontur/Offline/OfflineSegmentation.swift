@@ -18,7 +18,10 @@ struct OfflineSegmentation {
 
     let study: OfflineStudy
     let folder: URL
+    /// Where to put what networks took in and gave out; `nil` for nowhere.
+    let dumpFolder: String?
     let viewerProfile: ViewerProfile.Name
+    let installed: InstalledModels
     let pool: WorkerPool
     let progress: ProgressLine
 
@@ -30,17 +33,21 @@ struct OfflineSegmentation {
         guard let route = route(for: stack, choice, &line) else { return line }
         line.route = route.name.isEmpty ? nil : route.name
         line.segmenter = route.segmenter
-        guard let segmenter = Segmenters.all.first(where: { $0.name == route.segmenter }) else {
-            preconditionFailure("routes and options name known segmenters only")
+        let segmenter: InstalledSegmenter
+        do {
+            segmenter = try installed.segmenter(route.segmenter, weights: route.weights)
+        } catch {
+            line.reason = "\(error)"
+            return line
         }
-        switch stack.fit(for: segmenter, gaps: route.gaps) {
+        switch stack.fit(for: segmenter.descriptor, gaps: route.gaps) {
         case .unfit(let reason):
             line.outcome = .unfit
             line.reason = reason
         case .fit(let order, let notes):
             line.notes = notes
             let sources = order.map { stack.instances[$0] }
-            await run(sources, segmenter, route, name: "\(number)-\(segmenter.name)", &line)
+            await run(sources, segmenter, route, name: "\(number)-\(segmenter.descriptor.name)", &line)
         }
         return line
     }
@@ -64,12 +71,24 @@ struct OfflineSegmentation {
     }
 
     private func run(
-        _ sources: [InstanceHeader], _ segmenter: SegmenterDescriptor, _ route: Route, name: String,
+        _ sources: [InstanceHeader], _ segmenter: InstalledSegmenter, _ route: Route, name: String,
         _ line: inout SegmentReport.StackLine
     ) async {
         // What an earlier run left under these names would pass for results of this one.
         for old in [segmentation(name), overlays(name)] { try? FileManager.default.removeItem(at: old) }
         let request = request(sources, segmenter, route, name: name)
+        switch await perform(request, name: name, seconds: &line.seconds) {
+        case .success(let outcome): accept(outcome, name: name, &line)
+        case .failure(let failure):
+            if failure.isUnfit { line.outcome = .unfit }
+            line.reason = failure.reason
+        }
+    }
+
+    /// Has a worker do it, with the progress shown.
+    func perform(
+        _ request: SegmentRequest, name: String, seconds: inout Double?
+    ) async -> Result<SegmentOutcome, WorkFailure> {
         let clock = ContinuousClock()
         let start = clock.now
         let result: WorkResult
@@ -79,24 +98,20 @@ struct OfflineSegmentation {
                 progress.show("\(name): \(step.phase.rawValue) \(step.done) of \(step.total)")
             }
         } catch {
-            line.reason = "\(error)"
-            return
+            return .failure(WorkFailure(reason: "\(error)"))
         }
         progress.clear()
-        line.seconds = (clock.now - start) / .seconds(1)
-        switch result {
-        case .response(.segmented(let outcome)): accept(outcome, name: name, &line)
-        case .response(.unfit(let reason)):
-            line.outcome = .unfit
-            line.reason = reason
-        case let other: line.reason = WorkFailure(other).reason
-        }
+        seconds = (clock.now - start) / .seconds(1)
+        if case .response(.segmented(let outcome)) = result { return .success(outcome) }
+        return .failure(WorkFailure(result))
     }
 
     private func accept(_ outcome: SegmentOutcome, name: String, _ line: inout SegmentReport.StackLine) {
         line.frames = outcome.frames
         line.foundFrames = outcome.foundFrames.count
         line.confidence = outcome.confidence.value
+        line.frameConfidence = outcome.frameConfidence
+        line.frameMeasures = outcome.frameMeasures
         line.overlays = outcome.overlays.sorted()
         line.notes += outcome.notes.filter { !line.notes.contains($0) }
         guard let output = outcome.outputs.first else {
@@ -116,8 +131,9 @@ struct OfflineSegmentation {
     // MARK: the request
 
     private func request(
-        _ sources: [InstanceHeader], _ segmenter: SegmenterDescriptor, _ route: Route, name: String
+        _ sources: [InstanceHeader], _ installed: InstalledSegmenter, _ route: Route, name: String
     ) -> SegmentRequest {
+        let segmenter = installed.descriptor
         let run = UUID().uuidString.lowercased()
         let root = Self.commonFolder(of: sources.compactMap { study.paths[$0.sopInstanceUID] })
         let now = Date()
@@ -127,7 +143,7 @@ struct OfflineSegmentation {
             [
                 "kontur segment", segmenter.name, segmenter.version, segmenter.weightsHash, route.type.rawValue,
                 route.gaps.rawValue, viewerProfile.rawValue, String(created),
-            ] + (route.review?.markedBelow.map { ["review below \($0)"] } ?? [])
+            ] + route.options.words + (route.review?.markedBelow.map { ["review below \($0)"] } ?? [])
             + sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()
         let description = SegmentationDescription(
             sopInstanceUID: DerivedUID.make(["instance"] + identity),
@@ -145,9 +161,9 @@ struct OfflineSegmentation {
                         sopInstanceUID: source.sopInstanceUID)
                 }
             },
-            segmenter: segmenter, gaps: route.gaps,
+            segmenter: segmenter, weights: installed.weights, options: route.options, gaps: route.gaps,
             outputs: [SegmentRequest.Output(path: written, description: description)],
-            overlayFolder: overlays(name).path)
+            overlayFolder: overlays(name).path, dumpFolder: dumpFolder.map { "\($0)/\(name)" })
     }
 
     private func segmentation(_ name: String) -> URL { folder.appendingPathComponent("\(name).dcm") }

@@ -2,6 +2,7 @@
 
 import DICOM
 import Foundation
+import Imaging
 import Logging
 import Routing
 import Supervision
@@ -17,6 +18,8 @@ struct FileOutcome: Encodable, Sendable {
         case own
         /// Another file holds the same instance.
         case duplicate
+        /// A PNG or JPEG file in a folder, which is segmented only when it is named itself.
+        case picture
         /// It lies in a folder of others and does not claim to be DICOM.
         case passedOver
     }
@@ -30,6 +33,8 @@ struct FileOutcome: Encodable, Sendable {
 struct OfflineStudy {
     var stacks: [Stack] = []
     var files: [FileOutcome] = []
+    /// PNG and JPEG files that the command line names.
+    private(set) var pictures: [String] = []
     /// Absolute, by SOP Instance UID.
     private(set) var paths: [String: String] = [:]
     private(set) var imageDigests: [String: String] = [:]
@@ -42,6 +47,15 @@ struct OfflineStudy {
         for (index, file) in collection.files.enumerated() {
             progress.show("reading \(index + 1) of \(collection.files.count) files")
             let absolute = URL(fileURLWithPath: file.path).standardizedFileURL.path
+            if let format = PictureFormat(ofFile: absolute) {
+                if file.isNamed {
+                    pictures.append(file.path)
+                } else {
+                    let reason = "a \(format.rawValue) picture: name the file itself to segment it"
+                    files.append(FileOutcome(path: file.path, outcome: .picture, reason: reason))
+                }
+                continue
+            }
             switch await Self.index(absolute, with: pool) {
             case .success(let header): take(header, file: file.path, absolute: absolute, into: &headers)
             case .failure(let refusal):
@@ -99,13 +113,17 @@ struct OfflineStudy {
 /// A result that is not the one hoped for, in words.
 struct WorkFailure: Error {
     var reason: String
+    /// The segmenter does not take what it was given.
+    var isUnfit = false
 
     init(reason: String) { self.reason = reason }
 
     init(_ result: WorkResult) {
         switch result {
-        case .response(.quarantine(let reason)), .response(.unfit(let reason)), .response(.failed(let reason)),
-            .response(.hindered(let reason)):
+        case .response(.unfit(let reason)):
+            self.reason = reason
+            isUnfit = true
+        case .response(.quarantine(let reason)), .response(.failed(let reason)), .response(.hindered(let reason)):
             self.reason = reason
         case .response(.indexed), .response(.segmented): reason = "the worker answered another question"
         case .workerDied(let death): reason = "\(death)"

@@ -4,6 +4,7 @@
 // pipe; progress lines and in the end one response come up the other. Both sides check what they read.
 
 import Foundation
+import Imaging
 
 /// What a worker writes.
 public enum WorkMessage: Sendable, Hashable, Codable {

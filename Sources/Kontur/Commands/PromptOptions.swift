@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Imaging
+import Segmentation
+
+/// What a person asks of a segmenter on the command line.
+struct PromptOptions: ParsableArguments {
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "A box around the structure, in pixels of every image (of the key slice in a volume).",
+            valueName: "x0,y0,x1,y1"))
+    var box: BoxArgument?
+
+    @Option(
+        parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "A point on the structure (+) or beside it (-), in pixels of every image; may be repeated.",
+            valueName: "x,y,+|-"))
+    var point: [PointArgument] = []
+
+    @Option(
+        help: ArgumentHelp("Which slice of a volume the box belongs to, counted from 1.", valueName: "number"))
+    var keySlice: Int?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "By how much boxes made from masks are widened, pixels of the network's input.", valueName: "pixels"))
+    var margin: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "By how much boxes are shifted to measure confidence, pixels of the network's input.", valueName: "pixels"))
+    var shift: Double?
+
+    var options: SegmenterOptions {
+        SegmenterOptions(
+            box: box?.value, points: point.map(\.value), keySlice: keySlice, margin: margin, shift: shift)
+    }
+
+    /// The options as they were typed, for error messages.
+    var names: [String] {
+        [
+            box.map { _ in "--box" }, point.isEmpty ? nil : "--point", keySlice.map { _ in "--key-slice" },
+            margin.map { _ in "--margin" }, shift.map { _ in "--shift" },
+        ].compactMap { $0 }
+    }
+
+    func validate() throws {
+        if keySlice != nil, box == nil {
+            throw ValidationError("--key-slice says which slice a box belongs to: give --box too")
+        }
+    }
+
+    /// - Throws: `ValidationError` when the segmenter does not take what was asked.
+    func check(_ options: SegmenterOptions, segmenter: String) throws {
+        do {
+            try Segmenters.entry(segmenter).check(options)
+        } catch {
+            throw ValidationError("\(error)")
+        }
+    }
+}
+
+/// `x0,y0,x1,y1`
+struct BoxArgument: ExpressibleByArgument {
+    var value: Box
+
+    init?(argument: String) {
+        let numbers = argument.split(separator: ",", omittingEmptySubsequences: false).map { Double($0) }
+        guard numbers.count == 4, let x0 = numbers[0], let y0 = numbers[1], let x1 = numbers[2], let y1 = numbers[3]
+        else { return nil }
+        value = Box(x0: x0, y0: y0, x1: x1, y1: y1)
+    }
+}
+
+/// `x,y,+` or `x,y,-`
+struct PointArgument: ExpressibleByArgument {
+    var value: LabeledPoint
+
+    init?(argument: String) {
+        let fields = argument.split(separator: ",", omittingEmptySubsequences: false)
+        guard fields.count == 3, let x = Double(fields[0]), let y = Double(fields[1]), ["+", "-"].contains(fields[2])
+        else { return nil }
+        value = LabeledPoint(x: x, y: y, isForeground: fields[2] == "+")
+    }
+}
