@@ -4,7 +4,6 @@
 // bytes of JSON, then the tensors' bytes. Read here: F32, F16 and BF16, whole files only. As the reference does, files
 // with overlapping tensors or with bytes that belong to none are refused.
 
-internal import Crypto
 public import Foundation
 
 /// Why a weight file cannot be read.
@@ -55,42 +54,37 @@ public struct SafeTensors: Sendable {
         let range: Range<Int>
     }
 
-    private let data: Data
+    private let file: WeightBytes
     private let entries: [String: Entry]
     /// The file's `__metadata__`.
     public let metadata: [String: String]
 
-    /// Opens a file without copying it: the bytes are mapped.
+    /// Opens a file without copying it: the bytes are mapped, and let go when they have been read.
     ///
     /// - Throws: `WeightFileError`.
-    public init(path: String) throws(WeightFileError) {
-        let data: Data
-        do {
-            data = try Data(contentsOf: URL(filePath: path), options: .alwaysMapped)
-        } catch {
-            throw .unreadable(path: path, reason: "\(error.localizedDescription)")
-        }
-        try self.init(data)
-    }
+    public init(path: String) throws(WeightFileError) { try self.init(WeightBytes(path: path)) }
 
     /// Reads a file from bytes that outlive this value, such as those embedded in the executable.
     ///
     /// - Throws: `WeightFileError`.
     public init(embedded bytes: UnsafeRawPointer, count: Int) throws(WeightFileError) {
-        // `Data` wants a mutable pointer for its deallocator; nothing here writes through it.
-        try self.init(Data(bytesNoCopy: UnsafeMutableRawPointer(mutating: bytes), count: count, deallocator: .none))
+        try self.init(WeightBytes(embedded: UnsafeRawBufferPointer(start: bytes, count: count)))
     }
 
+    /// Copies `data`.
+    ///
     /// - Throws: `WeightFileError`.
-    public init(_ data: Data) throws(WeightFileError) {
-        guard data.count >= 8 else { throw .tooShort(bytes: data.count) }
-        let length = data.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        guard length <= Self.largestHeader, Int(length) <= data.count - 8 else {
-            throw .headerLength(length, file: data.count)
+    public init(_ data: Data) throws(WeightFileError) { try self.init(WeightBytes(copying: data)) }
+
+    private init(_ file: WeightBytes) throws(WeightFileError) {
+        let bytes = file.bytes
+        guard bytes.count >= 8 else { throw .tooShort(bytes: bytes.count) }
+        let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
+        guard length <= Self.largestHeader, Int(length) <= bytes.count - 8 else {
+            throw .headerLength(length, file: bytes.count)
         }
         let start = 8 + Int(length)
-        let header = try SafeTensorsHeader(
-            json: data.subdata(in: data.startIndex + 8..<data.startIndex + start), bytes: data.count - start)
+        let header = try SafeTensorsHeader(json: Data(bytes[8..<start]), bytes: bytes.count - start)
         metadata = header.metadata
         var entries = [String: Entry]()
         for (name, tensor) in header.tensors {
@@ -101,7 +95,7 @@ public struct SafeTensors: Sendable {
             entries[name] = Entry(type: type, shape: tensor.shape, range: range)
         }
         self.entries = entries
-        self.data = data
+        self.file = file
     }
 
     public var names: [String] { entries.keys.sorted() }
@@ -109,7 +103,7 @@ public struct SafeTensors: Sendable {
     public func shape(of name: String) -> [Int]? { entries[name]?.shape }
 
     /// SHA-256 of the whole file, 64 lower-case hexadecimal digits.
-    public var sha256: String { SHA256.hash(data: data).map { String(format: "%02x", $0) }.joined() }
+    public var sha256: String { file.sha256 }
 
     /// How the numbers of the tensor called `name` are stored.
     public func dataType(of name: String) -> DataType? { entries[name]?.type }
@@ -124,7 +118,8 @@ public struct SafeTensors: Sendable {
         _ name: String, shape: [Int]? = nil, _ body: (DataType, UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result {
         let entry = try entry(name, shape: shape)
-        return try data.withUnsafeBytes { try body(entry.type, UnsafeRawBufferPointer(rebasing: $0[entry.range])) }
+        defer { file.release(entry.range) }
+        return try body(entry.type, UnsafeRawBufferPointer(rebasing: file.bytes[entry.range]))
     }
 
     /// The tensor called `name`, converted to fp32.
@@ -133,10 +128,9 @@ public struct SafeTensors: Sendable {
     /// - Throws: `WeightFileError.missing` or `.shape`.
     public func tensor(_ name: String, shape: [Int]? = nil) throws(WeightFileError) -> Tensor {
         let entry = try entry(name, shape: shape)
-        return data.withUnsafeBytes { bytes in
-            let bytes = UnsafeRawBufferPointer(rebasing: bytes[entry.range])
-            return Tensor(shape: entry.shape.isEmpty ? [1] : entry.shape) { entry.type.convert(bytes, to: $0) }
-        }
+        defer { file.release(entry.range) }
+        let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[entry.range])
+        return Tensor(shape: entry.shape.isEmpty ? [1] : entry.shape) { entry.type.convert(bytes, to: $0) }
     }
 
     private func entry(_ name: String, shape: [Int]?) throws(WeightFileError) -> Entry {
