@@ -8,39 +8,42 @@
 // bias b, the share of a key is 2^((s + b / scale - maximum) scale log2 e): all bias is kept divided by the scale. Its
 // part for the key's column starts the tile of scores, its part for the key's row enters with the maximum.
 
+// Keys are taken in blocks of whole rows, or of a part of one row where that is long. A row of a block takes `pitch`
+// places: as many as it has keys, or with tiles the next multiple of 16; places without a key have share 0.
+
 #define KEYS 256  // at most so many keys at once: their scores stay in the first-level cache
-#define PANELS 16  // at most so many panels of queries go through the keys together
+#ifdef TILES
+#define PANELS 32  // at most so many panels of queries go through the keys together
+#define PLACES 16  // what a row's places and the rows of a tile are multiples of
+#else
+#define PANELS 16
+#define PLACES 1
+#endif
+#define ROOM (KEYS + 32)  // places in a block, and what tiles read beyond
+
 
 typedef struct {
     const ck_self_attention *a;
     int64_t H, W, down, across;  // windows of H x W
-    int64_t D, words;  // words of a head along D
+    int64_t D, words, depth;  // words of a head along D, and rows of its sums
     int64_t blocks, panels;  // of queries in a window; panels in a block
     int64_t bias_stride;  // T rounded up to C
     const float *bias;  // [heads, T, bias_stride], divided by the scale; NULL: none
     const float *rel_height, *rel_width;  // [2 S - 1, words]; NULL: none
+    int pairs, tiles;  // how the products are computed; tiles imply pairs
     atomic_int status;
 } attention;
 
 // One thread's memory, from its scratch.
 typedef struct {
-    float *keys, *values;  // [KEYS, words], [KEYS (/ 2 in pairs), D]
-    float *queries, *sums;  // [panels, words, C], [panels, D, C]
+    float *keys, *values;  // [ROOM, words]; [ROOM, D], in pairs [ROOM / 2, D], with tiles [depth, ROOM / 2]
+    float *queries, *sums;  // [panels, words, C], [panels, depth, C]
     float *rows, *columns;  // [panels, H, C], [panels, W, C]: relative positions
     float *largest, *total;  // [panels, C]
-    float *scores;  // [KEYS + 1, C]
+    float *scores;  // [ROOM, C]
     float *relative;  // [2 S - 1, C]
     int32_t *y, *x;  // [panels, C]: where the queries are in the window
 } buffers;
-
-INLINE int attends_in_pairs(const ck_self_attention *a) {
-#ifdef DOT_PAIRS
-    return a->form == ck_bf16;
-#else
-    (void)a;
-    return 0;
-#endif
-}
 
 static size_t lay_out(const attention *at, char *memory, buffers *b) {
     size_t used = 0;
@@ -50,14 +53,14 @@ static size_t lay_out(const attention *at, char *memory, buffers *b) {
         b->field = (void *)(memory + used);             \
         used += ((size_t)(count) * 4 + 63) / 64 * 64;   \
     } while (0)
-    TAKE(scores, (KEYS + 1) * C);
-    TAKE(keys, KEYS * at->words);
-    TAKE(values, KEYS * at->D);
+    TAKE(scores, ROOM * C);
+    TAKE(keys, ROOM * at->words);
+    TAKE(values, ROOM * at->depth);
     TAKE(queries, at->panels * at->words * C);
-    TAKE(sums, at->panels * at->D * C);
+    TAKE(sums, at->panels * at->depth * C);
     TAKE(rows, at->rel_height ? at->panels * at->H * C : 0);
-    TAKE(columns, at->rel_height ? at->panels * at->W * C : 0);
-    TAKE(relative, at->rel_height ? (2 * longest - 1) * C : 0);
+    TAKE(columns, at->rel_height ? (at->panels * at->W + PLACES) * C : 0);
+    TAKE(relative, at->rel_height ? (2 * longest - 1 + PLACES) * C : 0);
     TAKE(largest, at->panels * C);
     TAKE(total, at->panels * C);
     TAKE(y, at->panels * C);
@@ -81,19 +84,19 @@ INLINE const void *token_of(const ck_self_attention *a, place at, int64_t y, int
     return (const char *)a->qkv + (size_t)(element * a->head_size) * size;
 }
 
-// A head's values as words: as they are, or bf16 widened where there are no pairs.
-static void copy_words(const attention *at, const void *token, const float *padding, float *words, int pairs) {
+// A head's values as words: as they are, or bf16 widened where there are no pairs; zeros beyond them.
+static void copy_words(const attention *at, const void *token, const float *padding, float *words) {
     int64_t D = at->D;
-    if (token == NULL) {
-        uint16_t rounded[256];
+    uint16_t rounded[256];
+    if (token == NULL && at->a->form == ck_bf16) {
         for (int64_t d = 0; d < D; d++) rounded[d] = ck_rounded(padding[d]);
-        for (int64_t k = 0; k < at->words; k++)
-            words[k] = pairs                         ? pair_of(rounded[2 * k], 2 * k + 1 < D ? rounded[2 * k + 1] : 0)
-                       : at->a->form == ck_bf16 ? ck_widened(rounded[k])
-                                                : padding[k];
-    } else if (pairs) {
-        words[at->words - 1] = 0;
+        token = rounded;
+    } else if (token == NULL) {
+        token = padding;
+    }
+    if (at->pairs) {
         memcpy(words, token, (size_t)D * sizeof(uint16_t));
+        memset((uint16_t *)words + D, 0, (size_t)(2 * at->words - D) * sizeof(uint16_t));
     } else if (at->a->form == ck_bf16) {
         for (int64_t d = 0; d < D; d++) words[d] = ck_widened(((const uint16_t *)token)[d]);
     } else {
@@ -105,31 +108,47 @@ static const float *padding_of(const ck_self_attention *a, int64_t part, int64_t
     return a->padding ? a->padding + (part * a->heads + head) * a->head_size : NULL;
 }
 
-// Keys and values [first, first + count) of the window. In pairs, a word of the values holds two neighbouring keys.
-static void fetch_keys(const attention *at, place p, int64_t first, int64_t count, const buffers *b, int pairs) {
+typedef struct {
+    int64_t y, x, rows, columns, pitch;  // keys from (y, x) of the window on
+} block;
+
+#ifdef TILES
+// Columns of bf16 for tiles: values^T [depth, ROOM] holds in row d what the keys have there.
+static void turn_values(const attention *at, const uint16_t *words, int64_t place, float *values) {
+    uint16_t *to = (uint16_t *)values + place;
+    for (int64_t d = 0; d < at->D; d++) to[d * ROOM] = words[d];
+}
+#endif
+
+// The keys and values of a block. In pairs, a word of the values holds two neighbouring places.
+static void fetch_keys(const attention *at, place p, block k, const buffers *b) {
     const ck_self_attention *a = at->a;
     const float *key_padding = padding_of(a, 1, p.head), *value_padding = padding_of(a, 2, p.head);
-    float pair[2][256];
-    for (int64_t i = 0; i < count; i++) {
-        int64_t y = (first + i) / at->W, x = (first + i) % at->W;
-        copy_words(at, token_of(a, p, y, x, 1), key_padding, b->keys + i * at->words, pairs);
-        const void *value = token_of(a, p, y, x, 2);
-        if (!pairs) {
-            copy_words(at, value, value_padding, b->values + i * at->D, 0);
-            continue;
+    float words[256];
+    if (at->pairs) memset(b->values, 0, (size_t)(ROOM / 2 * at->depth) * sizeof(float));
+    for (int64_t row = 0; row < k.rows; row++)
+        for (int64_t column = 0; column < k.columns; column++) {
+            int64_t place = row * k.pitch + column, y = k.y + row, x = k.x + column;
+            copy_words(at, token_of(a, p, y, x, 1), key_padding, b->keys + place * at->words);
+            const void *value = token_of(a, p, y, x, 2);
+            if (!at->pairs) {
+                copy_words(at, value, value_padding, b->values + place * at->D);
+                continue;
+            }
+            copy_words(at, value, value_padding, words);
+#ifdef TILES
+            turn_values(at, (const uint16_t *)words, place, b->values);
+#else
+            uint16_t *to = (uint16_t *)(b->values + place / 2 * at->D) + (place & 1);
+            for (int64_t d = 0; d < at->D; d++) to[2 * d] = ((const uint16_t *)words)[d];
+#endif
         }
-        copy_words(at, value, value_padding, pair[i & 1], 1);
-        if (i + 1 == count && !(i & 1)) memset(pair[1], 0, sizeof pair[1]);
-        if (i + 1 < count && !(i & 1)) continue;
-        const uint16_t *even = (const uint16_t *)pair[0], *odd = (const uint16_t *)pair[1];
-        for (int64_t d = 0; d < at->D; d++) b->values[i / 2 * at->D + d] = pair_of(even[d], odd[d]);
-    }
 }
 
 // A panel of queries from the `first` on among those inside the grid; what is missing of it repeats the last place
 // with zeros.
 static void fetch_queries(const attention *at, place p, int64_t first, int64_t count, int64_t width, const buffers *b,
-                          int64_t panel, int pairs) {
+                          int64_t panel) {
     float words[256], *queries = b->queries + panel * at->words * COLUMNS;
     for (int64_t lane = 0; lane < COLUMNS; lane++) {
         int64_t query = first + (lane < count ? lane : count - 1), y = query / width, x = query % width;
@@ -137,7 +156,7 @@ static void fetch_queries(const attention *at, place p, int64_t first, int64_t c
         b->x[panel * COLUMNS + lane] = (int32_t)x;
         const void *token = lane < count ? token_of(at->a, p, y, x, 0) : NULL;
         if (token)
-            copy_words(at, token, NULL, words, pairs);
+            copy_words(at, token, NULL, words);
         else
             memset(words, 0, sizeof words);
         for (int64_t k = 0; k < at->words; k++) queries[k * COLUMNS + lane] = words[k];
@@ -178,25 +197,33 @@ INLINE void tiles(int64_t rows, const float *a, int64_t row_step, int64_t k_step
 
 static const float zeros[COLUMNS] __attribute__((aligned(64)));
 
-// The scores of `rows` keys against a panel.
-static void score(int64_t rows, const float *keys, int64_t words, const float *queries, const float *start,
-                  int64_t start_step, float *scores, int pairs) {
-    if (pairs)
+// The scores of `rows` keys against a panel. Tiles take, and write, whole multiples of PLACES.
+static void score(const attention *at, int64_t rows, const float *keys, const float *queries, const float *start,
+                  int64_t start_step, float *scores) {
+    int64_t words = at->words;
+#ifdef TILES
+    if (at->tiles) return score_tiles(rows, keys, words, queries, start, start_step, scores);
+#endif
+    if (at->pairs)
         tiles(rows, keys, words, 1, queries, words, start, start_step, NULL, scores, 1);
     else
         tiles(rows, keys, words, 1, queries, words, start, start_step, NULL, scores, 0);
 }
 
-// sums = sums * factor + values^T shares; without a factor sums start at zero.
-static void add_values(int64_t D, const float *values, const float *shares, int64_t count, const vector *factor,
-                       float *sums, int pairs) {
+// sums = sums * factor + values^T shares over `count` places; without a factor sums start at zero.
+static void add_values(const attention *at, const float *values, const float *shares, int64_t count,
+                       const vector *factor, float *sums) {
     const float *start = factor ? sums : zeros;
-    int64_t step = factor ? COLUMNS : 0;
-    if (factor && pairs)
+    int64_t step = factor ? COLUMNS : 0, D = at->D;
+#ifdef TILES
+    if (at->tiles) return add_values_tiles(at->depth, values, ROOM / 2, shares, count, factor, sums);
+#endif
+    if (at->pairs) count = (count + 1) / 2;
+    if (factor && at->pairs)
         tiles(D, values, 1, D, shares, count, start, step, factor, sums, 1);
     else if (factor)
         tiles(D, values, 1, D, shares, count, start, step, factor, sums, 0);
-    else if (pairs)
+    else if (at->pairs)
         tiles(D, values, 1, D, shares, count, start, step, NULL, sums, 1);
     else
         tiles(D, values, 1, D, shares, count, start, step, NULL, sums, 0);
@@ -206,13 +233,13 @@ static void add_values(int64_t D, const float *values, const float *shares, int6
 
 // output[key][lane] = q[lane] . table[place[lane] - key + extent - 1] / scale, key < extent.
 static void relate(const attention *at, const float *table, int64_t extent, const int32_t *where, const float *queries,
-                   float *products, float *output, int pairs) {
+                   float *products, float *output) {
     int32_t low = where[0], high = where[0];
     for (int lane = 1; lane < COLUMNS; lane++) {
         low = where[lane] < low ? where[lane] : low;
         high = where[lane] > high ? where[lane] : high;
     }
-    score(high - low + extent, table + low * at->words, at->words, queries, zeros, 0, products, pairs);
+    score(at, high - low + extent, table + low * at->words, queries, zeros, 0, products);
     float factor = 1 / at->a->scale;
     for (int64_t key = 0; key < extent; key++)
         for (int64_t lane = 0; lane < COLUMNS; lane++)
@@ -222,39 +249,33 @@ static void relate(const attention *at, const float *table, int64_t extent, cons
 
 // Softmax -------------------------------------------------------------------------------------------------------------
 
-typedef struct {
-    const float *start, *row;  // of the bias: by key column or by key, and by key row
-    int64_t start_step, row_step;
-} bias_of_panel;
-
-// Scores of keys [first, first + count) become shares; `factor` receives what earlier sums are to be multiplied by.
-static void share_out(const attention *at, int64_t first, int64_t count, const bias_of_panel *bias, float *scores,
-                      float *largest, float *total, vector factor[2]) {
+// Scores of a block become shares; `row_bias` [H, C] of the window or, with step 0, zeros. `factor` receives what
+// earlier sums are to be multiplied by.
+static void share_out(const attention *at, block k, const float *row_bias, int64_t step, float *scores, float *largest,
+                      float *total, vector factor[2]) {
     vector c = every(at->a->scale * (float)M_LOG2E);
     vector top[2] = {load(largest), load(largest + LANES)}, old[2] = {top[0], top[1]};
-    for (int64_t i = 0; i < count;) {
-        int64_t row = (first + i) / at->W, end = (row + 1) * at->W - first;
-        if (end > count) end = count;
-        vector low = load(scores + i * COLUMNS), high = load(scores + i * COLUMNS + LANES);
-        for (i++; i < end; i++) {
-            low = larger(low, load(scores + i * COLUMNS));
-            high = larger(high, load(scores + i * COLUMNS + LANES));
+    row_bias += k.y * step;
+    for (int64_t row = 0; row < k.rows; row++) {
+        const float *from = scores + row * k.pitch * COLUMNS, *bias = row_bias + row * step;
+        vector low = load(from), high = load(from + LANES);
+        for (int64_t i = 1; i < k.columns; i++) {
+            low = larger(low, load(from + i * COLUMNS));
+            high = larger(high, load(from + i * COLUMNS + LANES));
         }
-        top[0] = larger(top[0], low + load(bias->row + row * bias->row_step));
-        top[1] = larger(top[1], high + load(bias->row + row * bias->row_step + LANES));
+        top[0] = larger(top[0], low + load(bias)), top[1] = larger(top[1], high + load(bias + LANES));
     }
     vector sum[2] = {every(0), every(0)};
-    for (int64_t i = 0; i < count;) {
-        int64_t row = (first + i) / at->W, end = (row + 1) * at->W - first;
-        if (end > count) end = count;
-        vector low = (load(bias->row + row * bias->row_step) - top[0]) * c;
-        vector high = (load(bias->row + row * bias->row_step + LANES) - top[1]) * c;
-        for (; i < end; i++) {
-            float *at_key = scores + i * COLUMNS;
+    for (int64_t row = 0; row < k.rows; row++) {
+        float *at_key = scores + row * k.pitch * COLUMNS;
+        const float *bias = row_bias + row * step;
+        vector low = (load(bias) - top[0]) * c, high = (load(bias + LANES) - top[1]) * c;
+        for (int64_t i = 0; i < k.columns; i++, at_key += COLUMNS) {
             vector left = exp2_of(fma_of(load(at_key), c, low)), right = exp2_of(fma_of(load(at_key + LANES), c, high));
             store(at_key, left), store(at_key + LANES, right);
             sum[0] += left, sum[1] += right;
         }
+        if (k.pitch > k.columns) memset(at_key, 0, (size_t)((k.pitch - k.columns) * COLUMNS) * sizeof(float));
     }
     for (int half = 0; half < 2; half++) {
         factor[half] = exp2_of((old[half] - top[half]) * c);
@@ -263,48 +284,58 @@ static void share_out(const attention *at, int64_t first, int64_t count, const b
     }
 }
 
-// Shares of neighbouring keys to pairs of bf16, in place; an odd one is paired with zero.
+// Shares of neighbouring places to pairs of bf16, in place, followed by zeros up to a multiple of 32.
 static void pair_shares(float *scores, int64_t count) {
-    memset(scores + count * COLUMNS, 0, sizeof(float) * COLUMNS);
-    for (int64_t i = 0; i < count; i += 2)
-        for (int64_t lane = 0; lane < COLUMNS; lane += LANES) {
-            integers even = rounded_bits(load(scores + i * COLUMNS + lane));
-            integers odd = rounded_bits(load(scores + (i + 1) * COLUMNS + lane));
-            store(scores + i / 2 * COLUMNS + lane, (vector)(((even >> 16) & 0xffff) | odd));
-        }
+    int64_t end = rounded_up(count, 32);
+    memset(scores + count * COLUMNS, 0, (size_t)((end - count) * COLUMNS) * sizeof(float));
+    for (int64_t i = 0; i < end; i += 2)
+        for (int64_t lane = 0; lane < COLUMNS; lane += LANES)
+            store(scores + i / 2 * COLUMNS + lane, pair_of_vectors(load(scores + i * COLUMNS + lane),
+                                                                   load(scores + (i + 1) * COLUMNS + lane)));
 }
 
-// -----------------------------------------------------------------------------------------------------------------
+// Panels --------------------------------------------------------------------------------------------------------------
 
-static void attend_panel(const attention *at, place p, int64_t first, int64_t count, int64_t query, int64_t panel,
-                         const buffers *b, int pairs) {
-    bias_of_panel bias = {zeros, zeros, 0, 0};
-    if (at->rel_height) {
-        bias.start = b->columns + panel * at->W * COLUMNS, bias.start_step = COLUMNS;
-        bias.row = b->rows + panel * at->H * COLUMNS, bias.row_step = COLUMNS;
-    }
-    const float *queries = b->queries + panel * at->words * COLUMNS;
-    for (int64_t i = 0; i < count;) {
-        int64_t column = (first + i) % at->W, run = at->W - column < count - i ? at->W - column : count - i;
-        const float *start = bias.start + column * bias.start_step;
-        int64_t step = bias.start_step;
+// A panel of queries, the first of them `query`, against a block of keys; `starts` with the first block.
+static void attend_panel(const attention *at, place p, block k, int64_t query, int64_t panel, int starts,
+                         const buffers *b) {
+    const float *queries = b->queries + panel * at->words * COLUMNS, *rows = zeros;
+    for (int64_t row = 0; row < k.rows; row++) {
+        const float *start = zeros;
+        int64_t step = 0, place = row * k.pitch;
+        if (at->rel_height)
+            start = b->columns + (panel * at->W + k.x) * COLUMNS, step = COLUMNS;
         if (at->bias) {
-            start = at->bias + (p.head * at->H * at->W + first + i) * at->bias_stride + query;
+            start = at->bias + ((p.head * at->H + k.y + row) * at->W + k.x) * at->bias_stride + query;
             step = at->bias_stride;
         }
-        score(run, b->keys + i * at->words, at->words, queries, start, step, b->scores + i * COLUMNS, pairs);
-        i += run;
+        score(at, k.columns, b->keys + place * at->words, queries, start, step, b->scores + place * COLUMNS);
     }
+    if (at->rel_height) rows = b->rows + panel * at->H * COLUMNS;
     vector factor[2];
-    share_out(at, first, count, &bias, b->scores, b->largest + panel * COLUMNS, b->total + panel * COLUMNS, factor);
-    if (pairs) pair_shares(b->scores, count);
-    add_values(at->D, b->values, b->scores, pairs ? (count + 1) / 2 : count, first ? factor : NULL,
-               b->sums + panel * at->D * COLUMNS, pairs);
+    share_out(at, k, rows, at->rel_height ? COLUMNS : 0, b->scores, b->largest + panel * COLUMNS,
+              b->total + panel * COLUMNS, factor);
+    if (at->pairs) pair_shares(b->scores, k.rows * k.pitch);
+    add_values(at, b->values, b->scores, k.rows * k.pitch, starts ? NULL : factor,
+               b->sums + panel * at->depth * COLUMNS);
+}
+
+// All keys of the window, block by block, for all panels.
+static void attend_panels(const attention *at, place p, int64_t query, int64_t panels, const buffers *b) {
+    int64_t pitch = rounded_up(at->W, at->tiles ? PLACES : 1), rows = pitch <= KEYS ? KEYS / pitch : 1;
+    for (int64_t y = 0; y < at->H; y += rows)
+        for (int64_t x = 0; x < at->W; x += KEYS) {
+            block k = {y, x, at->H - y < rows ? at->H - y : rows, at->W - x < KEYS ? at->W - x : KEYS, 0};
+            k.pitch = rounded_up(k.columns, at->tiles ? PLACES : 1);
+            fetch_keys(at, p, k, b);
+            for (int64_t panel = 0; panel < panels; panel++)
+                attend_panel(at, p, k, query + panel * COLUMNS, panel, y == 0 && x == 0, b);
+        }
 }
 
 static void write_panel(const attention *at, place p, int64_t count, int64_t panel, const buffers *b) {
     const ck_self_attention *a = at->a;
-    float *sums = b->sums + panel * at->D * COLUMNS;
+    const float *sums = b->sums + panel * at->depth * COLUMNS;
     for (int64_t lane = 0; lane < count; lane++) {
         int64_t y = p.top + b->y[panel * COLUMNS + lane], x = p.left + b->x[panel * COLUMNS + lane];
         if (y >= a->height || x >= a->width) continue;
@@ -320,19 +351,28 @@ static void write_panel(const attention *at, place p, int64_t count, int64_t pan
     }
 }
 
+static void prepare_panels(const attention *at, place p, int64_t first, int64_t last, int64_t width, const buffers *b) {
+    for (int64_t panel = 0; first + panel * COLUMNS < last; panel++) {
+        int64_t query = first + panel * COLUMNS, some = panel * COLUMNS;
+        fetch_queries(at, p, query, last - query < COLUMNS ? last - query : COLUMNS, width, b, panel);
+        for (int lane = 0; lane < COLUMNS; lane++) b->largest[some + lane] = -INFINITY, b->total[some + lane] = 0;
+        if (at->rel_height == NULL) continue;
+        const float *queries = b->queries + some * at->words;
+        relate(at, at->rel_height, at->H, b->y + some, queries, b->relative, b->rows + some * at->H);
+        relate(at, at->rel_width, at->W, b->x + some, queries, b->relative, b->columns + some * at->W);
+    }
+}
+
 // One block of queries of one window and head.
 static void attend_item(void *context, int64_t item) {
     attention *at = context;
     const ck_self_attention *a = at->a;
-    int pairs = attends_in_pairs(a);
-    int64_t block = item % at->blocks, windows = at->down * at->across, T = at->H * at->W;
-    int64_t image = item / at->blocks / windows % a->batch, window = item / at->blocks % windows;
-    int64_t head = item / at->blocks / windows / a->batch;
-    place p = {image, window / at->across * at->H, window % at->across * at->W, head};
+    int64_t windows = at->down * at->across, window = item / at->blocks % windows, lot = item / at->blocks / windows;
+    place p = {lot % a->batch, window / at->across * at->H, window % at->across * at->W, lot / a->batch};
     // Queries outside the grid are left out, unless the table of biases wants its order.
     int64_t height = a->height - p.top < at->H && !at->bias ? a->height - p.top : at->H;
     int64_t width = a->width - p.left < at->W && !at->bias ? a->width - p.left : at->W;
-    int64_t first = block * at->panels * COLUMNS, last = first + at->panels * COLUMNS;
+    int64_t first = item % at->blocks * at->panels * COLUMNS, last = first + at->panels * COLUMNS;
     if (last > height * width) last = height * width;
     if (first >= last) return;
     buffers b;
@@ -342,37 +382,26 @@ static void attend_item(void *context, int64_t item) {
         return;
     }
     lay_out(at, memory, &b);
+#ifdef TILES
+    if (at->tiles) TILES_BEGIN();
+#endif
     int64_t panels = (last - first + COLUMNS - 1) / COLUMNS;
-    for (int64_t panel = 0; panel < panels; panel++) {
-        int64_t query = first + panel * COLUMNS;
-        fetch_queries(at, p, query, last - query < COLUMNS ? last - query : COLUMNS, width, &b, panel, pairs);
-        for (int lane = 0; lane < COLUMNS; lane++)
-            b.largest[panel * COLUMNS + lane] = -INFINITY, b.total[panel * COLUMNS + lane] = 0;
-        if (at->rel_height == NULL) continue;
-        const float *queries = b.queries + panel * at->words * COLUMNS;
-        relate(at, at->rel_height, at->H, b.y + panel * COLUMNS, queries, b.relative,
-               b.rows + panel * at->H * COLUMNS, pairs);
-        relate(at, at->rel_width, at->W, b.x + panel * COLUMNS, queries, b.relative,
-               b.columns + panel * at->W * COLUMNS, pairs);
-    }
-    int64_t step = at->W <= KEYS ? KEYS / at->W * at->W : KEYS;
-    for (int64_t key = 0; key < T; key += step) {
-        int64_t count = T - key < step ? T - key : step;
-        fetch_keys(at, p, key, count, &b, pairs);
-        for (int64_t panel = 0; panel < panels; panel++)
-            attend_panel(at, p, key, count, first + panel * COLUMNS, panel, &b, pairs);
-    }
+    prepare_panels(at, p, first, last, width, &b);
+    attend_panels(at, p, first, panels, &b);
     for (int64_t panel = 0; panel < panels; panel++) {
         int64_t left = last - first - panel * COLUMNS;
         write_panel(at, p, left < COLUMNS ? left : COLUMNS, panel, &b);
     }
+#ifdef TILES
+    if (at->tiles) TILES_END();
+#endif
 }
 
 // What all threads share ----------------------------------------------------------------------------------------------
 
 // The table of biases, divided by the scale, its rows padded; and the tables of relative positions as words. Returns
 // the bytes that they take; fills `memory` unless it is NULL.
-static size_t prepare(attention *at, char *memory, int pairs) {
+static size_t prepare(attention *at, char *memory) {
     const ck_self_attention *a = at->a;
     int64_t T = at->H * at->W;
     size_t used = 0;
@@ -382,40 +411,44 @@ static size_t prepare(attention *at, char *memory, int pairs) {
             for (int64_t i = 0; i < at->bias_stride; i++)
                 table[row * at->bias_stride + i] = i < T ? a->bias[row * T + i] / a->scale : 0;
         at->bias = table;
-        used += (size_t)(a->heads * T * at->bias_stride) * sizeof(float);
+        used += (size_t)((a->heads * T + PLACES) * at->bias_stride) * sizeof(float);
     }
     at->rel_height = a->rel_height, at->rel_width = a->rel_width;
-    if (!a->rel_height || !pairs) return used;
+    if (!a->rel_height || !at->pairs) return used;
     for (int axis = 0; axis < 2; axis++) {
         const float *from = axis ? a->rel_width : a->rel_height;
         int64_t rows = 2 * (axis ? at->W : at->H) - 1, D = at->D;
         float *table = (float *)(void *)(memory + used);
-        for (int64_t k = 0; memory && k < rows * at->words; k++) {
-            const float *pair = from + k / at->words * D + k % at->words * 2;
-            table[k] = pair_of(ck_rounded(pair[0]), k % at->words * 2 + 1 < D ? ck_rounded(pair[1]) : 0);
-        }
+        for (int64_t row = 0; memory && row < rows; row++)
+            for (int64_t d = 0; d < 2 * at->words; d++)
+                ((uint16_t *)table)[row * 2 * at->words + d] = d < D ? ck_rounded(from[row * D + d]) : 0;
         *(axis ? &at->rel_width : &at->rel_height) = table;
-        used += (size_t)(rows * at->words) * sizeof(float);
+        used += (size_t)((rows + PLACES) * at->words) * sizeof(float);
     }
     return used;
 }
 
 static ck_status attend(const ck_self_attention *a) {
-    int pairs = attends_in_pairs(a);
-    int64_t H = a->window ? a->window : a->height, W = a->window ? a->window : a->width, T = H * W;
-    int64_t panels = (T + COLUMNS - 1) / COLUMNS, down = (a->height + H - 1) / H, across = (a->width + W - 1) / W;
-    attention at = {.a = a, .H = H, .W = W, .down = down, .across = across, .D = a->head_size, .status = ck_ok};
-    at.words = pairs ? (a->head_size + 1) / 2 : a->head_size;
+    int64_t H = a->window ? a->window : a->height, W = a->window ? a->window : a->width, D = a->head_size;
+    int64_t panels = (H * W + COLUMNS - 1) / COLUMNS, down = (a->height + H - 1) / H, across = (a->width + W - 1) / W;
+    attention at = {.a = a, .H = H, .W = W, .down = down, .across = across, .D = D, .words = D, .depth = D};
+#ifdef TILES
+    at.pairs = at.tiles = a->form == ck_bf16;
+    if (at.tiles) at.words = rounded_up(D, 32) / 2, at.depth = rounded_up(D, 16);
+#elif defined(DOT_PAIRS)
+    at.pairs = a->form == ck_bf16;
+    if (at.pairs) at.words = (D + 1) / 2;
+#endif
     at.bias_stride = panels * COLUMNS;
     // Enough blocks that no thread stays idle for long.
     int64_t lots = a->batch * a->heads * down * across, wanted = 8 * (ck_threads() > 0 ? ck_threads() : 1);
     at.blocks = (panels + PANELS - 1) / PANELS;
     if (at.blocks * lots < wanted) at.blocks = (wanted + lots - 1) / lots < panels ? (wanted + lots - 1) / lots : panels;
     at.panels = (panels + at.blocks - 1) / at.blocks;
-    size_t shared = prepare(&at, NULL, pairs);
+    size_t shared = prepare(&at, NULL);
     char *memory = shared ? ck_scratch(3, shared) : NULL;
     if (shared && memory == NULL) return ck_out_of_memory;
-    prepare(&at, memory, pairs);
+    prepare(&at, memory);
     ck_share(lots * at.blocks, attend_item, &at);
     return (ck_status)at.status;
 }

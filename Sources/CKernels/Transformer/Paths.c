@@ -4,6 +4,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "../Parallel.h"
 #include "Transformer.h"
@@ -15,18 +19,42 @@ static const ck_kernels *const kernels[ck_path_count] = {
     [ck_path_plain] = &ck_plain_kernels,
 #if defined(__x86_64__)
     [ck_path_avx2] = &ck_avx2_kernels,
+    [ck_path_avx512] = &ck_avx512_kernels,
+    [ck_path_avx512_bf16] = &ck_avx512_bf16_kernels,
+    [ck_path_amx] = &ck_amx_kernels,
+    [ck_path_emulated_avx512] = &ck_emulated_avx512_kernels,
+    [ck_path_emulated_avx512_bf16] = &ck_emulated_avx512_bf16_kernels,
+    [ck_path_emulated_amx] = &ck_emulated_amx_kernels,
 #endif
 };
 
 // The hardware paths, the best one first, and what each needs of the processor.
-static const ck_path by_rank[] = {ck_path_avx2, ck_path_plain};
+static const ck_path by_rank[] = {ck_path_amx, ck_path_avx512_bf16, ck_path_avx512, ck_path_avx2, ck_path_plain};
+
+#if defined(__x86_64__) && defined(__linux__)
+// Linux hands out the tile registers on request; the first tile instruction of a process that did not ask traps.
+static int may_use_tiles(void) {
+    enum { request_permission = 0x1023, tile_data = 18 };
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+#else
+static int may_use_tiles(void) { return 0; }
+#endif
 
 static int processor_can(ck_path path) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    int bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
     switch (path) {
-    case ck_path_avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    default: return path == ck_path_plain;
+    case ck_path_plain: return 1;
+    case ck_path_avx512: return avx512;
+    case ck_path_avx512_bf16: return bf16;
+    case ck_path_amx:
+        return bf16 && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") && may_use_tiles();
+    default: return avx2;
     }
 #else
     return path == ck_path_plain;

@@ -198,19 +198,24 @@ static void multiply_item(void *context, int64_t item) {
 
 #define BLOCK_ROWS 96  // rows of the input that a thread packs at once
 
-static ck_status multiply(const ck_matrix *matrix, const ck_multiplication *m) {
-    int64_t threads = ck_threads() > 0 ? ck_threads() : 1;
-    int64_t strips = (m->rows + ROWS - 1) / ROWS, panels = (matrix->n + COLUMNS - 1) / COLUMNS;
-    int64_t blocks = (m->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
-    product p = {matrix, m, 1, 1, ck_ok};
-    if (blocks >= threads || strips >= 4 * threads) {
+// Divides the output into items: rows first, columns where there are too few rows for all threads.
+static void divide(product *p, int64_t strip_rows, int64_t panel_columns, int64_t block_rows) {
+    int64_t threads = ck_threads() > 0 ? ck_threads() : 1, rows = p->m->rows;
+    int64_t strips = (rows + strip_rows - 1) / strip_rows, panels = (p->matrix->n + panel_columns - 1) / panel_columns;
+    p->row_blocks = (rows + block_rows - 1) / block_rows;
+    p->column_blocks = 1;
+    if (p->row_blocks >= threads || strips >= 4 * threads) {
         // Whole rounds for equally fast threads, handed out one by one for others.
-        p.row_blocks = (blocks + threads - 1) / threads * threads;
-        if (p.row_blocks > strips) p.row_blocks = strips;
+        p->row_blocks = rounded_up(p->row_blocks, threads);
+        if (p->row_blocks > strips) p->row_blocks = strips;
     } else {
-        p.row_blocks = blocks;
-        p.column_blocks = panels < threads ? panels : threads;
+        p->column_blocks = panels < threads ? panels : threads;
     }
+}
+
+static ck_status multiply(const ck_matrix *matrix, const ck_multiplication *m) {
+    product p = {matrix, m, 1, 1, ck_ok};
+    divide(&p, ROWS, COLUMNS, BLOCK_ROWS);
     ck_share(p.row_blocks * p.column_blocks, multiply_item, &p);
     return (ck_status)p.status;
 }

@@ -23,7 +23,8 @@ typedef struct ck_kernels {
 
 extern const ck_kernels ck_plain_kernels;
 #if defined(__x86_64__)
-extern const ck_kernels ck_avx2_kernels;
+extern const ck_kernels ck_avx2_kernels, ck_avx512_kernels, ck_avx512_bf16_kernels, ck_amx_kernels;
+extern const ck_kernels ck_emulated_avx512_kernels, ck_emulated_avx512_bf16_kernels, ck_emulated_amx_kernels;
 #endif
 
 // Memory of the calling thread that is kept and grows as needed, aligned to 64 bytes; NULL when there is none left.

@@ -9,6 +9,8 @@
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+INLINE int64_t rounded_up(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
+
 typedef float vector __attribute__((ext_vector_type(LANES)));
 typedef int32_t integers __attribute__((ext_vector_type(LANES)));
 typedef float vector_anywhere __attribute__((ext_vector_type(LANES), aligned(4), may_alias));
@@ -73,6 +75,11 @@ INLINE integers rounded_bits(vector x) {
     integers rounded = (word + 0x7fff + (((word >> 16) & 1))) & (int32_t)0xffff0000;
     integers quiet = (word | 0x00400000) & (int32_t)0xffff0000;
     return x != x ? quiet : rounded;
+}
+
+// Two vectors as pairs of bf16, `even` in the lower halves.
+INLINE vector pair_of_vectors(vector even, vector odd) {
+    return (vector)(((rounded_bits(even) >> 16) & 0xffff) | rounded_bits(odd));
 }
 
 typedef uint16_t halves __attribute__((ext_vector_type(LANES)));

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Products of bf16 on tiles of 16 rows x 64 bytes, as AMX has them. The file that includes this defines, for tile
+// numbers 0...7 that are constants, with strides in bytes:
+//
+//   TILE_ZERO(t)                   t = 0
+//   TILE_LOAD(t, from, stride)     16 rows of 64 bytes
+//   TILE_STORE(t, to, stride)
+//   TILE_DOT(c, a, b)              c[i][j] += sum over 32 k of a[i][k] b[k][j]; a row of b holds a pair of k for 16 j
+//   TILES_BEGIN(), TILES_END()     around their use on a thread
+//
+// Tiles 0...3 are sums, 4 and 5 their rows, 6 and 7 their columns.
+
+#define TILES
+#define TILE_WORDS 256  // floats or pairs of bf16 in a tile
+
+#define FOUR_DOTS() (TILE_DOT(0, 4, 6), TILE_DOT(1, 4, 7), TILE_DOT(2, 5, 6), TILE_DOT(3, 5, 7))
+
+// Attention -----------------------------------------------------------------------------------------------------------
+//
+// Strides in floats. `columns` are pairs [pair][32]: two tiles side by side.
+
+// output[i][:] = start[i][:] + a[i, :] columns for i < rows, rounded up to a multiple of 16; a has rows of a_step words.
+static void tile_rows(int64_t rows, const float *a, int64_t a_step, const float *columns, int64_t words,
+                      const float *start, int64_t start_step, float *output) {
+    const size_t line = 32 * sizeof(float);
+    for (; rows > 16; rows -= 32, a += 32 * a_step, start += 32 * start_step, output += 32 * 32) {
+        TILE_LOAD(0, start, (size_t)start_step * 4);
+        TILE_LOAD(1, start + 16, (size_t)start_step * 4);
+        TILE_LOAD(2, start + 16 * start_step, (size_t)start_step * 4);
+        TILE_LOAD(3, start + 16 * start_step + 16, (size_t)start_step * 4);
+        for (int64_t k = 0; k < words; k += 16) {
+            TILE_LOAD(4, a + k, (size_t)a_step * 4);
+            TILE_LOAD(6, columns + k * 32, line);
+            TILE_LOAD(7, columns + k * 32 + 16, line);
+            TILE_LOAD(5, a + 16 * a_step + k, (size_t)a_step * 4);
+            FOUR_DOTS();
+        }
+        TILE_STORE(0, output, line);
+        TILE_STORE(1, output + 16, line);
+        TILE_STORE(2, output + 16 * 32, line);
+        TILE_STORE(3, output + 16 * 32 + 16, line);
+    }
+    if (rows <= 0) return;
+    TILE_LOAD(0, start, (size_t)start_step * 4);
+    TILE_LOAD(1, start + 16, (size_t)start_step * 4);
+    for (int64_t k = 0; k < words; k += 16) {
+        TILE_LOAD(4, a + k, (size_t)a_step * 4);
+        TILE_LOAD(6, columns + k * 32, line);
+        TILE_LOAD(7, columns + k * 32 + 16, line);
+        TILE_DOT(0, 4, 6);
+        TILE_DOT(1, 4, 7);
+    }
+    TILE_STORE(0, output, line);
+    TILE_STORE(1, output + 16, line);
+}
+
+static void score_tiles(int64_t rows, const float *keys, int64_t words, const float *queries, const float *start,
+                        int64_t start_step, float *scores) {
+    tile_rows(rows, keys, words, queries, words, start, start_step, scores);
+}
+
+// values are [depth, value_step] words, places in pairs; shares [pair][32].
+static void add_values_tiles(int64_t depth, const float *values, int64_t value_step, const float *shares, int64_t count,
+                             const vector *factor, float *sums) {
+    for (int64_t d = 0; d < depth; d++) {
+        float *sum = sums + d * 32;
+        vector low = factor ? load(sum) * factor[0] : every(0), high = factor ? load(sum + 16) * factor[1] : every(0);
+        store(sum, low), store(sum + 16, high);
+    }
+    tile_rows(depth, values, value_step, shares, rounded_up(count, 32) / 2, sums, 32, sums);
+}
+
+// Products ------------------------------------------------------------------------------------------------------------
+//
+// The weight lies in panels of 32 outputs, [panel][step][2][16 pairs][16 outputs], a block of the input in strips of
+// 32 rows, [strip][step][2][16 rows][32 k]: whole tiles, one after the other. A step is 32 of k.
+
+#define TILE_DEEP 16  // at most so many steps at once: a panel of them stays in the first-level cache
+#define TILE_BLOCK_ROWS 128  // rows of the input that a thread packs at once
+
+static size_t packed_size_tiles(const ck_matrix *matrix) {
+    return (size_t)(rounded_up(matrix->n, 32) * rounded_up(matrix->k, 32)) * sizeof(uint16_t);
+}
+
+static void pack_tiles(const ck_matrix *matrix, const float *weight) {
+    int64_t N = matrix->n, K = matrix->k, steps = rounded_up(K, 32) / 32;
+    uint16_t *packed = matrix->packed;
+    for (int64_t n = 0; n < rounded_up(N, 32); n++)
+        for (int64_t k = 0; k < steps * 32; k++) {
+            int64_t tile = (n / 32 * steps + k / 32) * 2 + n / 16 % 2;
+            packed[(tile * TILE_WORDS + k / 2 % 16 * 16 + n % 16) * 2 + k % 2] =
+                n < N && k < K ? ck_rounded(weight[n * K + k]) : 0;
+        }
+}
+
+static void pack_rows_tiles(const ck_matrix *matrix, const ck_multiplication *m, int64_t first, int64_t rows,
+                            int64_t steps, uint16_t *packed) {
+    for (int64_t i = 0; i < rounded_up(rows, 32); i++) {
+        const uint16_t *from = (const uint16_t *)m->input + (first + i) * m->input_stride;
+        uint16_t *to = packed + i / 32 * steps * 4 * TILE_WORDS + i % 32 * 32;
+        for (int64_t step = 0; step < steps; step++, from += 32, to += 4 * TILE_WORDS) {
+            int64_t left = i < rows ? matrix->k - step * 32 : 0;
+            if (left >= 32) {
+                memcpy(to, from, 64);
+            } else {
+                memset(to, 0, 64);
+                if (left > 0) memcpy(to, from, (size_t)left * sizeof *to);
+            }
+        }
+    }
+}
+
+// sums [32][32] (+)= a b over `steps` steps.
+static void multiply_tiles(const float *a, const float *b, int64_t steps, int starts, float *sums) {
+    const size_t line = 32 * sizeof(float);
+    if (starts) {
+        TILE_ZERO(0);
+        TILE_ZERO(1);
+        TILE_ZERO(2);
+        TILE_ZERO(3);
+    } else {
+        TILE_LOAD(0, sums, line);
+        TILE_LOAD(1, sums + 16, line);
+        TILE_LOAD(2, sums + 16 * 32, line);
+        TILE_LOAD(3, sums + 16 * 32 + 16, line);
+    }
+    for (int64_t step = 0; step < steps; step++, a += 2 * TILE_WORDS, b += 2 * TILE_WORDS) {
+        TILE_LOAD(4, a, 64);
+        TILE_LOAD(6, b, 64);
+        TILE_LOAD(7, b + TILE_WORDS, 64);
+        TILE_LOAD(5, a + TILE_WORDS, 64);
+        FOUR_DOTS();
+    }
+    TILE_STORE(0, sums, line);
+    TILE_STORE(1, sums + 16, line);
+    TILE_STORE(2, sums + 16 * 32, line);
+    TILE_STORE(3, sums + 16 * 32 + 16, line);
+}
+
+static void finish_tiles(const ck_matrix *matrix, const ck_multiplication *m, const float *sums, int64_t row,
+                         int64_t rows, int64_t column) {
+    int64_t columns = matrix->n - column;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t half = 0; half < 32; half += LANES) {
+            vector x = load(sums + i * 32 + half) + load(matrix->bias + column + half);
+            if (columns - half >= LANES)
+                finish_vector(m, x, row + i, column + half);
+            else if (columns > half)
+                finish_rest(m, x, row + i, column + half, columns - half);
+        }
+}
+
+static void multiply_block_tiles(product *p, int64_t first, int64_t rows, int64_t panel, int64_t last_panel) {
+    const ck_matrix *matrix = p->matrix;
+    int64_t steps = rounded_up(matrix->k, 32) / 32, strips = (rows + 31) / 32;
+    int64_t blocks = (steps + TILE_DEEP - 1) / TILE_DEEP, deep = (steps + blocks - 1) / blocks;
+    float *input = ck_scratch(0, (size_t)(strips * steps * 2 * TILE_WORDS) * sizeof(float));
+    float *partial = ck_scratch(1, (size_t)(strips * WIDE * 4 * TILE_WORDS) * sizeof(float));
+    if (input == NULL || partial == NULL) {
+        p->status = ck_out_of_memory;
+        return;
+    }
+    pack_rows_tiles(matrix, p->m, first, rows, steps, (uint16_t *)input);
+    for (; panel < last_panel; panel += WIDE)
+        for (int64_t k = 0; k < steps; k += deep)
+            for (int64_t j = panel; j < panel + WIDE && j < last_panel; j++) {
+                int64_t count = steps - k < deep ? steps - k : deep;
+                const float *b = (const float *)matrix->packed + (j * steps + k) * 2 * TILE_WORDS;
+                float *sums = partial + (j - panel) * strips * 4 * TILE_WORDS;
+                for (int64_t i = 0; i < strips; i++, sums += 4 * TILE_WORDS) {
+                    multiply_tiles(input + (i * steps + k) * 2 * TILE_WORDS, b, count, k == 0, sums);
+                    if (k + count < steps) continue;
+                    int64_t left = rows - i * 32;
+                    finish_tiles(matrix, p->m, sums, first + i * 32, left < 32 ? left : 32, j * 32);
+                }
+            }
+}
+
+static void multiply_item_tiles(void *context, int64_t item) {
+    product *p = context;
+    int64_t strips = (p->m->rows + 31) / 32, panels = (p->matrix->n + 31) / 32;
+    int64_t row = item % p->row_blocks, column = item / p->row_blocks;
+    int64_t first = strips * row / p->row_blocks * 32, last = strips * (row + 1) / p->row_blocks * 32;
+    if (last > p->m->rows) last = p->m->rows;
+    TILES_BEGIN();
+    multiply_block_tiles(p, first, last - first, panels * column / p->column_blocks,
+                         panels * (column + 1) / p->column_blocks);
+    TILES_END();
+}
+
+// The doors: bf16 on tiles, fp32 on vectors -------------------------------------------------------------------------
+
+static size_t packed_size_either(const ck_matrix *matrix) {
+    return matrix->precision == ck_bf16 ? packed_size_tiles(matrix) : packed_size(matrix);
+}
+
+static void pack_either(const ck_matrix *matrix, const float *weight) {
+    (matrix->precision == ck_bf16 ? pack_tiles : pack)(matrix, weight);
+}
+
+static ck_status multiply_either(const ck_matrix *matrix, const ck_multiplication *m) {
+    if (matrix->precision != ck_bf16) return multiply(matrix, m);
+    product p = {matrix, m, 1, 1, ck_ok};
+    divide(&p, 32, 32, TILE_BLOCK_ROWS);
+    ck_share(p.row_blocks * p.column_blocks, multiply_item_tiles, &p);
+    return (ck_status)p.status;
+}
