@@ -15,7 +15,12 @@ struct ConfigCommand: ParsableCommand {
 
 struct ConfigCheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "check", abstract: "Reports every error in a configuration with its line, or what it means.")
+        commandName: "check", abstract: "Reports every error in a configuration with its line, or what it means.",
+        discussion: """
+            The expected time is an estimate for a study of ordinary size on this machine while nothing else runs: \
+            networks inside the executable are tried out for a moment, of installed ones the operations are counted and \
+            divided by the speed of the kernels. Receiving, decoding and sending come on top.
+            """)
 
     @Argument(help: ArgumentHelp("The configuration file.", valueName: "file"))
     var file: String
@@ -26,8 +31,9 @@ struct ConfigCheckCommand: ParsableCommand {
     func run() throws {
         let configuration = try NodeConfiguration.load(file, segmenters: Segmenters.catalogue.map(\.name))
         let installed = try InstalledModels(folder: models.models, configuration: configuration)
+        // Every route whose weights are missing is an error.
         _ = try installed.segmenters(of: configuration)
-        try ReportPrinter.print(ConfigurationSummary(configuration), as: output.format)
+        try ReportPrinter.print(ConfigurationSummary(configuration, installed), as: output.format)
     }
 }
 
@@ -46,6 +52,14 @@ struct ConfigurationSummary: Report {
         var name: String
         var conditions: [[String]]
         var segmenter: String
+        /// The name of installed weights; `nil` for those inside the executable.
+        var weights: String?
+        /// Parameters of the recipe that the route sets.
+        var options: [String]
+        /// An estimate for a study of ordinary size; `nil` when it cannot be told.
+        var expected: ExpectedTime?
+        /// The same in words.
+        var time: String
         var sendTo: [String]
         var gaps: String
         var type: String
@@ -61,7 +75,8 @@ struct ConfigurationSummary: Report {
     var peers: [PeerLine]
     var routes: [RouteLine]
 
-    init(_ configuration: NodeConfiguration) {
+    init(_ configuration: NodeConfiguration, _ installed: InstalledModels) {
+        var estimator = Estimator()
         file = configuration.file
         hash = configuration.hash
         aeTitle = configuration.listener.aeTitle.text
@@ -76,10 +91,15 @@ struct ConfigurationSummary: Report {
                 viewerProfile: peer.viewerProfile.rawValue)
         }
         routes = configuration.routes.map { route in
-            RouteLine(
+            let segmenter = try? installed.segmenter(route.segmenter, weights: route.weights)
+            let expected = segmenter.flatMap { estimator.time(of: $0) }
+            return RouteLine(
                 name: route.name,
                 conditions: route.when.map { set in set.conditions.map { type(of: $0).key } },
-                segmenter: route.segmenter, sendTo: route.sendTo, gaps: route.gaps.rawValue, type: route.type.rawValue,
+                segmenter: route.segmenter, weights: segmenter?.weights?.name, options: route.options.words,
+                expected: expected,
+                time: ExpectedTime.inWords(expected, accepts: segmenter?.descriptor.accepts ?? .frames),
+                sendTo: route.sendTo, gaps: route.gaps.rawValue, type: route.type.rawValue,
                 review: route.review.map { "below \($0.below): \($0.action.rawValue)" } ?? "never")
         }
     }
@@ -109,11 +129,16 @@ struct ConfigurationSummary: Report {
             parts.append(
                 .table(
                     TextTable(
-                        ["route", "conditions", "segmenter", "sends to", "gaps", "type", "review"].map { .init($0) },
+                        [
+                            "route", "conditions", "segmenter", "weights", "expected time", "sends to", "gaps", "type",
+                            "review",
+                        ].map { .init($0) },
                         rows: routes.map { route in
                             let conditions = route.conditions.map { $0.joined(separator: " and ") }
                             return [
-                                route.name, conditions.joined(separator: "; or "), route.segmenter,
+                                route.name, conditions.joined(separator: "; or "),
+                                ([route.segmenter] + route.options).joined(separator: " "), route.weights ?? "inside",
+                                route.time,
                                 route.sendTo.isEmpty ? "nobody" : route.sendTo.joined(separator: ", "), route.gaps,
                                 route.type, route.review,
                             ]
