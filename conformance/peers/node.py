@@ -131,6 +131,12 @@ routes:{routes}""")
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
         return done.returncode, done.stdout, done.stderr
 
+    def check_configuration(self, timeout=60):
+        """`kontur config check`: (exit status, standard output, standard error)."""
+        command = [executable(), "config", "check", self.configuration]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        return done.returncode, done.stdout, done.stderr
+
     def json(self, *arguments, timeout=60):
         """What `kontur <arguments> --json --config ...` says."""
         status, output, errors = self.run(*arguments, "--json", timeout=timeout)
