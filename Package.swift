@@ -105,7 +105,7 @@ let package = Package(
             ]),
         .testTarget(
             name: "KonturTests",
-            dependencies: ["Kontur", "DICOM", "Persistence", "Pipeline", "Routing", "TestSupport"]),
+            dependencies: ["Kontur", "DICOM", "Imaging", "Persistence", "Pipeline", "Routing", "TestSupport"]),
         .testTarget(name: "EndToEndTests", dependencies: ["Kontur", "TestSupport", subprocess]),
     ],
     swiftLanguageModes: [.v6],

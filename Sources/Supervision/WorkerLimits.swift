@@ -44,7 +44,7 @@ public struct WorkerLimits: Sendable, Hashable {
 
     /// The limits for a request whose weights come from a file: it is mapped, packed, and may be held a third time while
     /// that goes on. A worker that has loaded large weights is not replaced for their sake.
-    func allowing(weightBytes: Int) -> WorkerLimits {
+    package func allowing(weightBytes: Int) -> WorkerLimits {
         guard weightBytes > 0 else { return self }
         var limits = self
         let more = 3 * min(weightBytes, 1 << 40)

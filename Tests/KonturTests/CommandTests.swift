@@ -31,6 +31,21 @@ import Testing
         ["segment", "x", "--output", "y", "--segmenter", "polyp-compct"],
         ["segment", "x", "--output", "y", "--segmenter", "polyp-compact", "--route", "a"],
         ["jobs", "retry"], ["worker", "--role", "sleep"],
+        // Prompts that the segmenter does not take, or that are none.
+        ["segment", "x", "--output", "y", "--segmenter", "polyp-compact", "--box", "1,2,3,4"],
+        ["segment", "x", "--output", "y", "--segmenter", "polyp-compact", "--point", "1,2,+"],
+        ["segment", "x", "--output", "y", "--segmenter", "medsam-box", "--point", "1,2,+"],
+        ["segment", "x", "--output", "y", "--segmenter", "sam-box", "--box", "1,2,3"],
+        ["segment", "x", "--output", "y", "--segmenter", "sam-box", "--box", "5,2,3,4"],
+        ["segment", "x", "--output", "y", "--segmenter", "sam-box", "--box", "3,2,3,4"],
+        ["segment", "x", "--output", "y", "--segmenter", "sam-box", "--box", "nan,2,3,4"],
+        ["segment", "x", "--output", "y", "--segmenter", "sam-point", "--point", "1,2,x"],
+        ["segment", "x", "--output", "y", "--segmenter", "sam-point", "--point", "1,2"],
+        ["segment", "x", "--output", "y", "--segmenter", "medsam-slices", "--key-slice", "3"],
+        ["segment", "x", "--output", "y", "--segmenter", "medsam-slices", "--box", "1,2,3,4", "--key-slice", "0"],
+        ["segment", "x", "--output", "y", "--segmenter", "medsam-slices", "--margin", "wide"],
+        ["segment", "x", "--output", "y", "--box", "1,2,3,4"],
+        ["segment", "x", "--output", "y", "--weights", "medsam_vit_b"],
     ])
     func `wrong usage ends with 64 and says why on standard error`(_ arguments: [String]) async throws {
         let result = try await runExternal(Executables.kontur, arguments, within: 60)
@@ -42,6 +57,41 @@ import Testing
     @Test func `a slip in a segmenter's name is recognised`() async throws {
         let result = try await Self.kontur("segment", "x", "--output", "y", "--segmenter", "polyp-compct")
         #expect(result.errors.contains("unknown segmenter 'polyp-compct'; did you mean 'polyp-compact'?"))
+    }
+
+    @Test func `weights that are not installed are an error that says how to install them`() async throws {
+        try await withTemporaryFolder { folder in
+            let models = folder.appending(path: "models").path
+            let command = try await Self.kontur(
+                "segment", "x", "--output", folder.appending(path: "out").path, "--segmenter", "sam-box", "--models",
+                models)
+            #expect(command.status == 1)
+            #expect(command.errors.contains("not installed in \(models)"))
+            #expect(command.errors.contains("'kontur models add sam_vit_b_01ec64.pth --models \(models)'"))
+            #expect(command.errors.contains("https://github.com/facebookresearch/segment-anything"))
+
+            let file = folder.appending(path: "kontur.yaml").path
+            let yaml = """
+                spool: {path: spool}
+                routes:
+                  - {name: a, when: {modality: MR}, segmenter: left-atrium-compact, sendTo: []}
+                  - {name: b, when: {modality: MR}, segmenter: medsam-slices, sendTo: []}
+                  - {name: c, when: {modality: ES}, segmenter: sam-box, weights: mine, sendTo: []}
+                """
+            try Data(yaml.utf8).write(to: URL(fileURLWithPath: file))
+            for arguments in [["config", "check", file], ["serve", "--config", file]] {
+                let result = try await runExternal(Executables.kontur, arguments, within: 60)
+                #expect(result.status == 1)
+                #expect(
+                    result.errors.contains("\(file):4:48: routes[1].segmenter: medsam-slices needs weights of MedSAM"))
+                #expect(result.errors.contains("'kontur models add medsam_vit_b.pth --config \(file)'"))
+                #expect(result.errors.contains("\(file):5:66: routes[2].weights: sam-box needs the weights mine"))
+                #expect(result.errors.contains("2 errors in the configuration; nothing was started"))
+            }
+            // What only looks at a spool does not mind.
+            let status = try await Self.kontur("status", "--config", file)
+            #expect(status.errors.contains("there is no spool"))
+        }
     }
 
     @Test func `a faulty configuration ends with 1, its errors with file and line`() async throws {
@@ -68,6 +118,8 @@ import Testing
         #expect(text.status == 0)
         #expect(text.output.contains("no errors"))
         #expect(text.output.contains("colonoscopy"))
+        #expect(text.output.contains(/about [0-9.]+ (s|min) for 20 frames/))
+        #expect(text.output.contains(/about [0-9.]+ (s|min) for 88 slices/))
         let json = try await Self.kontur("config", "check", file, "--json")
         let object = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any]
         #expect((object?["routes"] as? [Any])?.count == 2)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DICOM
+import Imaging
 import Kontur
 import Persistence
 import Pipeline
@@ -73,6 +74,31 @@ import Testing
         #expect(configuration.routes[0].review == ReviewRule(below: 0.7, action: .hold))
     }
 
+    @Test func `installed weights and parameters of a recipe are named by a route`() throws {
+        let configuration = try NodeConfiguration(
+            yaml: """
+                models: {path: ../models}
+                spool: {path: /var/kontur}
+                routes:
+                  - name: a
+                    when: {modality: MR}
+                    segmenter: medsam-slices
+                    weights: medsam_vit_b
+                    margin: 6
+                    shift: 10
+                    sendTo: []
+                  - {name: b, when: {modality: MR}, segmenter: medsam-slices, sendTo: []}
+                """, file: "kontur.yaml", folder: "/etc/kontur", segmenters: ["medsam-slices"])
+        #expect(configuration.models == "/etc/models")
+        #expect(configuration.routes[0].weights == "medsam_vit_b")
+        #expect(configuration.routes[0].options == SegmenterOptions(margin: 6, shift: 10))
+        #expect(configuration.places["a"]?.weights?.line == 7)
+        #expect(configuration.routes[1].weights == nil)
+        #expect(configuration.routes[1].options == .none)
+        #expect(configuration.places["b"]?.segmenter.line == 11)
+        #expect(try Self.configuration("spool: {path: /var/kontur}").models == "/var/kontur/models")
+    }
+
     @Test func `the example in the repository is valid`() throws {
         let file = Checkout.root.appending(path: "kontur.example.yaml").path
         let configuration = try NodeConfiguration.load(file, segmenters: Self.segmenters)
@@ -139,7 +165,7 @@ import Testing
                 "17:37: routes[1].when.numberOfInstances.min: expected a number, 0 or more",
                 "18:16: routes[1].segmenter: expected a segmenter: polyp-compact or left-atrium-compact, found 'unet'",
                 "19:11: routes[1].type: expected binary or fractional, found 'bits'",
-                "20:1: colour: unknown key; known are node, peers, spool, series, routes",
+                "20:1: colour: unknown key; known are node, peers, spool, series, models, routes",
             ])
     }
 
@@ -169,6 +195,15 @@ import Testing
             "spool: {maxInstance: 1kB}",
             "1:22: spool.maxInstance: expected a size such as 512MiB or 2GiB, at least 1MiB, found '1kB'"
         ),
+        (
+            "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, margin: 3, sendTo: []}",
+            "2:74: routes[0].margin: the option margin was given to polyp-compact, which cannot use it: it takes no options"
+        ),
+        (
+            "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, shift: far, sendTo: []}",
+            "2:73: routes[0].shift: expected a number of pixels of the network's input, found 'far'"
+        ),
+        ("models: models", "1:9: models: expected keys and values: path"),
         ("node:\n  port: 1\n  port: 2", "2:3: the same key twice in one map: port"),
         (
             "node: {port: 1",

@@ -67,11 +67,58 @@ import Testing
     }
 
     @Test func `an outcome that contradicts itself is refused`() throws {
-        let outcome = SegmentOutcome(
-            frames: 2, foundFrames: [2], confidence: Confidence(value: 0.5, measures: [:]), frameConfidence: [0, 0.5],
-            outputs: [], overlays: [], notes: [])
-        let line = try WorkMessage.line(.response(.segmented(outcome: outcome)))
-        #expect(throws: WorkMessageError.self) { try WorkMessage(line: line.dropLast()) }
+        func outcome(found: [Int] = [1], measures: [String: [Double]] = [:]) -> SegmentOutcome {
+            SegmentOutcome(
+                frames: 2, foundFrames: found, confidence: Confidence(value: 0.5, measures: [:]),
+                frameConfidence: [0, 0.5], frameMeasures: measures, outputs: [], overlays: [], notes: [])
+        }
+        for wrong in [outcome(found: [2]), outcome(measures: ["stability": [0.5]])] {
+            let line = try WorkMessage.line(.response(.segmented(outcome: wrong)))
+            #expect(throws: WorkMessageError.self) { try WorkMessage(line: line.dropLast()) }
+        }
+        // A measure that a frame does not have is NaN, which JSON has not.
+        let line = try WorkMessage.line(.response(.segmented(outcome: outcome(measures: ["stability": [.nan, 0.5]]))))
+        guard case .response(.segmented(let found)) = try WorkMessage(line: line.dropLast()) else {
+            Issue.record("another message")
+            return
+        }
+        #expect(found.frameMeasures["stability"]?[0].isNaN == true)
+    }
+
+    @Test func `weights, options, pictures and dumps go down with a request`() throws {
+        var request = SegmentRequest.example(sources: 1)
+        request.form = .pictures
+        request.weights = WeightFile(
+            name: "medsam_vit_b", path: "/models/a", sha256: request.segmenter.weightsHash, bytes: 9)
+        request.options = SegmenterOptions(
+            box: Box(x0: 1, y0: 2, x1: 3.5, y1: 4), points: [LabeledPoint(x: 1, y: 2, isForeground: false)],
+            keySlice: 3, margin: 4, shift: 5)
+        request.maskFolder = "/tmp/masks"
+        request.dumpFolder = "/tmp/dump"
+        #expect(
+            try WorkRequest(line: WorkMessage.line(.segment(request: request)).dropLast())
+                == .segment(request: request))
+    }
+
+    @Test func `a request that contradicts itself is refused`() {
+        let changes: [(inout SegmentRequest) -> Void] = [
+            { $0.dumpFolder = "dump" },
+            { $0.maskFolder = "masks" },
+            { $0.weights = WeightFile(name: "a", path: "a", sha256: $0.segmenter.weightsHash, bytes: 1) },
+            { $0.weights = WeightFile(name: "a", path: "/a", sha256: String(repeating: "1", count: 64), bytes: 1) },
+            {
+                $0.form = .pictures
+                let description = SegmentationDescription(
+                    sopInstanceUID: "1.2", seriesInstanceUID: "1.3", created: 0, type: .binary, viewerProfile: .strict,
+                    segmenter: $0.segmenter, softwareVersion: "0")
+                $0.outputs = [.init(path: "/tmp/a.dcm", description: description)]
+            },
+        ]
+        for change in changes {
+            var request = SegmentRequest.example(sources: 1)
+            change(&request)
+            #expect(throws: WorkMessageError.self) { try WorkMessage.line(.segment(request: request)) }
+        }
     }
 }
 

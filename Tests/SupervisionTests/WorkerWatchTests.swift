@@ -37,6 +37,28 @@ import Testing
         #expect(watch.check(now: .seconds(21), usage: nil) == .silence)
     }
 
+    @Test func `every frame that is done allows more processor time, progress of other kinds does not`() {
+        var limits = limits
+        limits.processorTimePerStep = .seconds(5)
+        var watch = WorkerWatch(limits: limits, now: .zero)
+        #expect(watch.check(now: .zero, usage: usage()) == nil)
+        watch.progressed(WorkProgress(phase: .reading, done: 50, total: 50), now: .seconds(1))
+        #expect(watch.check(now: .seconds(1), usage: usage(processor: 21)) == .processorTime)
+        watch.progressed(WorkProgress(phase: .segmenting, done: 2, total: 50), now: .seconds(2))
+        #expect(watch.check(now: .seconds(2), usage: usage(processor: 30)) == nil)
+        #expect(watch.check(now: .seconds(2), usage: usage(processor: 31)) == .processorTime)
+    }
+
+    @Test func `weights from a file are allowed for, as far as the machine goes`() {
+        let base = WorkerLimits.segment
+        #expect(base.allowing(weightBytes: 0) == base)
+        let large = base.allowing(weightBytes: 100 << 20)
+        #expect(large.memory >= base.memory && large.memory <= base.memory + 300 << 20)
+        #expect(large.memoryMark == base.memoryMark + 300 << 20)
+        let most = Int(ProcessInfo.processInfo.physicalMemory)
+        #expect(base.allowing(weightBytes: .max).memory <= max(base.memory, most))
+    }
+
     @Test func `usage is parsed whatever the program is called`() throws {
         let stat = "42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 5 0 0"
         let usage = try #require(ProcessUsage(statm: "900 25 10 1 0 90 0\n", stat: stat))

@@ -33,6 +33,9 @@ import Testing
             uid { $0.segmenter.weightsHash = "1" },
             uid { $0.type = .fractional },
             uid { $0.gaps = .mark },
+            uid { $0.options = SegmenterOptions(margin: 6) },
+            uid { $0.options = SegmenterOptions(margin: 7) },
+            uid { $0.options = SegmenterOptions(shift: 6) },
             uid { $0.sources[0].imageDigest = "d3" },
             uid { $0.sources[0].sopInstanceUID = "1.3" },
             uid { $0.sources.removeLast() },
@@ -57,9 +60,29 @@ import Testing
                 })
     }
 
+    @Test func `where weights lie does not change the UID`() {
+        let weights = WeightFile(
+            name: "a", path: "/models/a", sha256: String(repeating: "0", count: 64), bytes: 1)
+        #expect(uid() == uid { $0.weights = weights })
+    }
+
+    @Test func `jobs without options keep the UIDs that earlier versions gave them`() {
+        #expect(uid() == "2.25.87474991814831668665324204367824313163")
+    }
+
     @Test func `a job survives its payload`() throws {
-        let job = job()
+        let job = job {
+            $0.weights = WeightFile(name: "a", path: "/models/a", sha256: $0.segmenter.weightsHash, bytes: 1)
+            $0.options = SegmenterOptions(margin: 6)
+        }
         #expect(try SegmentationJob.decoded(job.encoded()) == job)
+    }
+
+    @Test func `payloads of earlier versions are read: they name no weights and no options`() throws {
+        let payload = try job().encoded()
+        let text = String(decoding: payload, as: UTF8.self)
+        #expect(!text.contains("options") && !text.contains(#""weights""#))
+        #expect(try SegmentationJob.decoded(payload) == job())
     }
 
     @Test func `two peers of one profile get one object and another profile gets another`() throws {

@@ -91,7 +91,8 @@ struct NodeFolder: Sendable {
                     when: [try ConditionSet(.map([.init("modality", .list([.text("ES"), .text("MR")]))]))],
                     segmenter: "stub", sendTo: ["archive"])
             ],
-            segmenters: segmenters.map { InstalledSegmenter($0) }, configuration: Data("test".utf8), configurationHash: "c0ffee",
+            segmenters: segmenters.map { InstalledSegmenter($0) }, configuration: Data("test".utf8),
+            configurationHash: "c0ffee",
             softwareVersion: "0", executable: executable ?? Executables.kontur)
         return try await Node.start(settings, clock: clock, logger: .silent)
     }
