@@ -80,6 +80,19 @@ extension EndToEndTests {
     }
 }
 
+/// Segmenters on weights that a site installs, with drawn ones.
+extension EndToEndTests {
+    @Suite(.serialized) struct Installed {
+        @Test func `installed weights serve a route from C-STORE to the SEG in the archive`() async throws {
+            try await passes("promptable", within: 240)
+        }
+
+        @Test func `odd images and prompts get a result or a clear error`() async throws {
+            try await passes("bad_input", within: 300)
+        }
+    }
+}
+
 /// Invariants 1 to 3 of docs/design.md, from outside.
 extension EndToEndTests {
     @Suite(.serialized) struct Durability {

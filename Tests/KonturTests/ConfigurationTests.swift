@@ -197,11 +197,11 @@ import Testing
         ),
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, margin: 3, sendTo: []}",
-            "2:74: routes[0].margin: the option margin was given to polyp-compact, which cannot use it: it takes no options"
+            "2:71: routes[0].margin: the option margin was given to polyp-compact, which cannot use it: it takes no options"
         ),
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, shift: far, sendTo: []}",
-            "2:73: routes[0].shift: expected a number of pixels of the network's input, found 'far'"
+            "2:70: routes[0].shift: expected a number of pixels of the network's input, found 'far'"
         ),
         ("models: models", "1:9: models: expected keys and values: path"),
         ("node:\n  port: 1\n  port: 2", "2:3: the same key twice in one map: port"),

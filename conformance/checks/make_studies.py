@@ -36,8 +36,11 @@ def _base(sop_class, study, series, name, modality, syntax):
     return data
 
 
-def left_atrium(folder, name, image, description="3D LGE PSIR LA", spacing=0.625, slices=None):
-    """Writes an MR series, slice 0 the most inferior; returns its UIDs and those of its instances in that order."""
+def left_atrium(folder, name, image, description="3D LGE PSIR LA", spacing=0.625, slices=None, slope=None):
+    """Writes an MR series, slice 0 the most inferior; returns its UIDs and those of its instances in that order.
+
+    `slope`: Rescale Slope, with an intercept of 0.
+    """
     os.makedirs(folder, exist_ok=True)
     study, series, reference = generate_uid(None), generate_uid(None), generate_uid(None)
     uids = []
@@ -57,6 +60,8 @@ def left_atrium(folder, name, image, description="3D LGE PSIR LA", spacing=0.625
         data.Rows, data.Columns = image.shape[1:]
         data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
         data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 12, 11, 0
+        if slope is not None:
+            data.RescaleSlope, data.RescaleIntercept, data.RescaleType = slope, "0", "US"
         data.PixelData = image[index % len(image)].astype("<u2").tobytes()
         uids.append(data.SOPInstanceUID)
         data.save_as(os.path.join(folder, f"{index + 1:04}.dcm"), enforce_file_format=True)

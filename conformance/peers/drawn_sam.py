@@ -86,11 +86,13 @@ def decoder_shapes(channels=256, hidden=2048, masks=4):
 def draw(generator, name, shape):
     """One tensor; none keeps a value that training would start from."""
     last = name.rsplit(".", 1)[-1]
-    if last == "bias":
+    if last == "running_var":
+        values = generator.uniform(0.5, 1.5, shape)
+    elif last in ("bias", "running_mean"):
         values = generator.uniform(-0.2, 0.2, shape)
     elif last == "weight" and len(shape) == 1:
         values = generator.uniform(0.8, 1.2, shape)
-    elif last in ("pos_embed", "rel_pos_h", "rel_pos_w"):
+    elif last in ("pos_embed", "rel_pos_h", "rel_pos_w", "attention_biases"):
         values = generator.normal(0, 0.3, shape)
     elif "_embed" in name and "patch_embed" not in name or "_token" in name or "gaussian" in name:
         values = generator.normal(0, 1 if "gaussian" in name else 0.5, shape)

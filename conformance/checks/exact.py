@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What `kontur segment --dump` says of a network, beside what the reference package computes from the same checkpoint.
+
+For each picture: the network's input beside the reference's own (in grey levels), then image embedding, low-resolution
+logits and predicted IoU beside those that the reference computes from the very input that was dumped: norm of the
+difference over norm. Needs torch, segment-anything 1.0 and safetensors, and for two families scikit-image or OpenCV.
+
+    exact.py --family sam                                 drawn weights, scaled down
+    exact.py --family sam --network vit_h                 drawn weights, full size (vit_b, vit_l, vit_h; tiny)
+    exact.py --family medsam --checkpoint medsam_vit_b.pth --network vit_b --picture frame.png --box 40,60,300,260
+    exact.py --family sam --draw sam_drawn.pth            only writes the checkpoint
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.abspath(os.path.join(HERE, "..", ".."))
+sys.path[:0] = [os.path.join(HERE, "..", "peers"), os.path.join(ROOT, "training")]
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.numpy import load_file
+
+import drawn_sam
+from node import executable
+from reference_package import segment_anything
+from report import Report
+
+MEAN, DEVIATION = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+# Norm of the difference over norm, fp32.
+LIMITS = {"image_embedding": 5e-5, "low_res_logits": 1e-4, "iou_predictions": 1e-4}
+ENCODERS = {
+    "small": dict(size=256, width=96, depth=3, heads=2, global_blocks=(2,)),
+    "vit_b": dict(size=1024, width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11)),
+    "vit_l": dict(size=1024, width=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
+    "vit_h": dict(size=1024, width=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31)),
+}
+PICTURES = [(150, 200, 3), (333, 250, 3), (64, 64, 1)]
+
+
+def reference(name):
+    """The reference's network of a name of `ENCODERS`, or LiteMedSAM's for `tiny`."""
+    modeling = segment_anything.modeling
+    if name == "tiny":
+        from tiny_vit import TinyViT
+        encoder, size, grid = TinyViT(), 256, 64
+    else:
+        facts = ENCODERS[name]
+        size, grid = facts["size"], facts["size"] // 16
+        encoder = modeling.ImageEncoderViT(
+            img_size=size, patch_size=16, embed_dim=facts["width"], depth=facts["depth"], num_heads=facts["heads"],
+            mlp_ratio=4, out_chans=256, norm_layer=lambda width: torch.nn.LayerNorm(width, eps=1e-6),
+            use_rel_pos=True, window_size=14, global_attn_indexes=facts["global_blocks"])
+    decoder = modeling.MaskDecoder(
+        num_multimask_outputs=3, transformer_dim=256,
+        transformer=modeling.TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
+        iou_head_depth=3, iou_head_hidden_dim=256)
+    prompts = modeling.PromptEncoder(
+        embed_dim=256, image_embedding_size=(grid, grid), input_image_size=(size, size), mask_in_chans=16)
+    network = modeling.Sam(encoder, prompts, decoder)
+    network.size = size
+    return network.eval()
+
+
+def draw(network, seed):
+    """Gives every tensor of the state dict a drawn value."""
+    generator = np.random.default_rng(seed)
+    state = {name: torch.from_numpy(drawn_sam.draw(generator, name, tuple(value.shape)))
+             for name, value in network.state_dict().items() if value.is_floating_point()}
+    network.load_state_dict(state, strict=False)
+
+
+def drawn_picture(path, rows, columns, channels, seed):
+    """Blobs and noise, so that neighbouring windows differ."""
+    generator = np.random.default_rng(seed)
+    coarse = Image.fromarray(generator.integers(0, 256, (6, 6, 3)).astype(np.uint8)).resize((columns, rows), 2)
+    picture = np.clip(np.asarray(coarse).astype(int) + generator.integers(-20, 20, (rows, columns, 3)), 0, 255)
+    Image.fromarray(picture.astype(np.uint8)[..., 0] if channels == 1 else picture.astype(np.uint8)).save(path)
+
+
+def sam_input(rgb, size):
+    """Longest side to `size` by PIL, ImageNet's mean and deviation, zeros to the right and below."""
+    resized = segment_anything.utils.transforms.ResizeLongestSide(size).apply_image(rgb)
+    padded = np.zeros((size, size, 3))
+    padded[:resized.shape[0], :resized.shape[1]] = (resized - MEAN) / DEVIATION
+    return padded, DEVIATION, size / max(rgb.shape[:2]) * np.ones(2)
+
+
+def medsam_input(rgb, size):
+    """Stretched by scikit-image's cubic splines, 8 bits, minimum to maximum as 0 to 1 (MedSAM_Inference.py)."""
+    from skimage import transform
+    resized = transform.resize(rgb, (size, size), order=3, preserve_range=True, anti_aliasing=True).astype(np.uint8)
+    low, high = float(resized.min()), float(resized.max())
+    return (resized - low) / max(high - low, 1e-8), high - low, size / np.array(rgb.shape[1::-1])
+
+
+def lite_medsam_input(rgb, size):
+    """Longest side to `size` by OpenCV's INTER_AREA, minimum to maximum as 0 to 1, zeros to the right and below."""
+    import cv2
+    scale = size / max(rgb.shape[:2])
+    rows, columns = (int(side * scale + 0.5) for side in rgb.shape[:2])
+    resized = cv2.resize(rgb, (columns, rows), interpolation=cv2.INTER_AREA).astype(float)
+    low, high = resized.min(), resized.max()
+    padded = np.zeros((size, size, 3))
+    padded[:rows, :columns] = (resized - low) / max(high - low, 1e-8)
+    return padded, high - low, scale * np.ones(2)
+
+
+INPUTS = {"sam": sam_input, "medsam": medsam_input, "lite-medsam": lite_medsam_input}
+
+
+@torch.no_grad()
+def answer(network, values, prompt, scale):
+    """Embedding, logits and predicted IoU of the reference for an input [1, 3, S, S]."""
+    embedding = network.image_encoder(torch.from_numpy(values))
+    points = boxes = None
+    if len(prompt) == 4:
+        boxes = torch.tensor((np.array(prompt).reshape(2, 2) * scale).reshape(1, 4), dtype=torch.float32)
+    else:
+        points = (torch.tensor((np.array(prompt) * scale)[None, None], dtype=torch.float32), torch.ones(1, 1))
+    sparse, dense = network.prompt_encoder(points=points, boxes=boxes, masks=None)
+    logits, iou = network.mask_decoder(
+        image_embeddings=embedding, image_pe=network.prompt_encoder.get_dense_pe(), sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense, multimask_output=points is not None)
+    return {"image_embedding": embedding.numpy(), "low_res_logits": logits.numpy(), "iou_predictions": iou.numpy()}
+
+
+def kontur(*arguments, timeout=3600):
+    done = subprocess.run([executable(), *arguments], capture_output=True, text=True, timeout=timeout)
+    if done.returncode != 0:
+        raise SystemExit(f"kontur {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def compare(report, network, family, picture, prompt, models, scratch, is_exact):
+    """One picture and one prompt through both."""
+    segmenter = f"{family}-{'box' if len(prompt) == 4 else 'point'}"
+    asked = ",".join(map(str, prompt))
+    option = ["--box", asked] if len(prompt) == 4 else ["--point", f"{asked},+"]
+    dump = tempfile.mkdtemp(dir=scratch)
+    kontur("segment", picture, "--output", f"{dump}/out", "--models", models, "--segmenter", segmenter, *option,
+           "--dump", f"{dump}/dump")
+    found = [os.path.join(root, name) for root, _, names in os.walk(f"{dump}/dump") for name in names]
+    if not report.expect(len(found) == 1, f"{len(found)} files were dumped"):
+        return
+    dumped = load_file(found[0])
+    rgb = np.asarray(Image.open(picture).convert("RGB"))
+    own, levels, scale = INPUTS[family](rgb, network.size)
+    difference = np.abs(dumped["input"][0].transpose(1, 2, 0) - own) * levels
+    line = [f"{os.path.basename(picture)} {segmenter} {asked}: input within {difference.max():.3f} grey levels"]
+    report.expect(difference.max() <= 1.001, f"{line[0]}")
+    expected = answer(network, dumped["input"], prompt, scale)
+    for name, value in expected.items():
+        if name not in dumped:
+            line.append(f"{name} is left out")
+            continue
+        if not report.expect(dumped[name].shape == value.shape, f"{name} is {dumped[name].shape}, not {value.shape}"):
+            continue
+        error = np.linalg.norm((dumped[name] - value).ravel()) / np.linalg.norm(value.ravel())
+        line.append(f"{name} {error:.2e}")
+        if is_exact:
+            report.expect(error <= LIMITS[name], f"{name} differs by {error:.2e}, at most {LIMITS[name]:.0e}")
+    logits, other = expected["low_res_logits"], dumped["low_res_logits"]
+    sure = np.abs(logits) > 1e-3 * logits.std()
+    if is_exact:
+        report.expect(np.array_equal((logits > 0)[sure], (other > 0)[sure]), "masks differ where logits are sure")
+    report.line(", ".join(line))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--family", choices=sorted(INPUTS), default="sam")
+    parser.add_argument("--network", choices=[*ENCODERS, "tiny"], help="the size, scaled down unless said")
+    parser.add_argument("--checkpoint", help="instead of drawn weights")
+    parser.add_argument("--draw", help="write the drawn checkpoint here, and stop")
+    parser.add_argument("--picture", action="append", default=[])
+    parser.add_argument("--box", help="x0,y0,x1,y1 in pixels of every picture")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    report = Report("exact")
+    network = reference(options.network or ("tiny" if options.family == "lite-medsam" else "small"))
+    if options.checkpoint:
+        network.load_state_dict(torch.load(options.checkpoint, weights_only=True), strict=False)
+    else:
+        draw(network, options.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoint = options.checkpoint or options.draw or f"{scratch}/drawn.pth"
+        if not options.checkpoint:
+            torch.save({name: value for name, value in network.state_dict().items()
+                        if name not in ("pixel_mean", "pixel_std")}, checkpoint)
+        if options.draw:
+            return report.line(f"written to {checkpoint}")
+        kontur("models", "add", checkpoint, "--family", options.family, "--models", f"{scratch}/models")
+        pictures = options.picture
+        if not pictures:
+            for index, size in enumerate(PICTURES):
+                pictures.append(f"{scratch}/{index}-{size[0]}x{size[1]}.png")
+                drawn_picture(pictures[-1], *size, seed=options.seed + index)
+        is_exact = os.environ.get("KONTUR_INFERENCE") == "fp32"
+        for picture in pictures:
+            width, height = Image.open(picture).size
+            box = json.loads(f"[{options.box}]") if options.box else [
+                width // 5, height // 4, width * 3 // 4, height * 4 // 5]
+            prompts = [box] + ([[width // 2, height // 3]] if options.family == "sam" else [])
+            for prompt in prompts:
+                compare(report, network, options.family, picture, prompt, f"{scratch}/models", scratch, is_exact)
+        if not is_exact:
+            report.line("not judged: the limits hold for KONTUR_INFERENCE=fp32")
+    report.end()
+
+
+if __name__ == "__main__":
+    main()
