@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Inference
+
+/// Answers what `training/exact_sam.py` asks a full-size network, for its comparison with the reference.
+///
+/// The folder holds `weights.safetensors` and `question.safetensors`: `input` `[1, 3, size, size]`, and under the metadata
+/// key `kontur` a JSON of prompts and the precision. Written beside them, as raw fp32 in PyTorch's order: `embedding.f32`,
+/// and for every prompt `<prompt>.logits.f32` and `<prompt>.iou.f32`. Seconds and memory go to standard output.
+enum SegmentAnythingAnswers {
+    private struct Question: Decodable {
+        struct Prompt: Decodable {
+            let points: [[Float]]?
+            let box: [Float]?
+            let mask: Bool?
+            let multimask: Bool
+        }
+
+        let prompts: [String: Prompt]
+        let precision: String
+        /// How often the image is embedded: the memory must not grow.
+        let repeats: Int
+    }
+
+    static func answer(folder: String) throws {
+        try Compute.startWithAnyThreads()
+        let file = try SafeTensors(path: "\(folder)/question.safetensors")
+        let question = try JSONDecoder().decode(Question.self, from: Data((file.metadata["kontur"] ?? "").utf8))
+        let input = try file.tensor("input").channelsLast()
+        let clock = ContinuousClock()
+        var network: SegmentAnything?
+        let precision = Precision(rawValue: question.precision) ?? .fp32
+        let load = try clock.measure {
+            network = try SegmentAnything(
+                SafeTensors(path: "\(folder)/weights.safetensors"), precision: precision, inputSize: input.shape[1])
+        }
+        guard let network else { return }
+        print("load: \(load)")
+        network.encoderTimes = LayerTimes()
+        var embedding = try network.embed(input)
+        for _ in 1..<max(question.repeats, 1) {
+            let before = network.encoderTimes?.seconds ?? [:]
+            let duration = try clock.measure { embedding = try network.embed(input) }
+            print("embed: \(duration), resident \(resident()) kB")
+            for (kind, seconds) in (network.encoderTimes?.seconds ?? [:]).sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+                print("    \(kind.rawValue): \(String(format: "%.3f", seconds - (before[kind] ?? 0))) s")
+            }
+        }
+        try write(embedding.values.channelsFirst().values, "\(folder)/embedding.f32")
+        for (name, asked) in question.prompts.sorted(by: { $0.key < $1.key }) {
+            let prompt = Prompt(
+                points: (asked.points ?? []).map {
+                    PromptPoint(x: $0[0], y: $0[1], label: $0[2] == 1 ? .foreground : .background)
+                },
+                box: asked.box.map { PromptBox(x0: $0[0], y0: $0[1], x1: $0[2], y1: $0[3]) },
+                mask: asked.mask == true ? try file.tensor("mask").channelsLast() : nil)
+            var answers = [PromptAnswer]()
+            let duration = try clock.measure {
+                answers = try network.decode(embedding, [prompt], multimask: asked.multimask)
+            }
+            print("\(name): \(duration)")
+            try write(answers[0].logits.values, "\(folder)/\(name).logits.f32")
+            try write(answers[0].predictedIoU, "\(folder)/\(name).iou.f32")
+        }
+        print("peak: \(peak()) kB")
+    }
+
+    private static func write(_ values: [Float], _ path: String) throws {
+        try values.withUnsafeBytes { Data($0) }.write(to: URL(filePath: path))
+    }
+
+    private static func status(_ key: String) -> String {
+        let lines = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8))?.split(separator: "\n") ?? []
+        return lines.first { $0.hasPrefix(key) }?.split(whereSeparator: \.isWhitespace).dropFirst().first.map(String.init) ?? "?"
+    }
+
+    private static func resident() -> String { status("VmRSS:") }
+
+    private static func peak() -> String { status("VmHWM:") }
+}

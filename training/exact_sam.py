@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares full-size networks with the reference: python training/exact_sam.py .build/release/Benchmarks [NAME ...]
+
+NAME is vit_b, vit_l, vit_h or lite (all by default), with `:bf16` behind it for that precision. Every tensor is drawn by
+drawn.py. The reference is the package segment-anything 1.0 in PyTorch on the CPU, LiteMedSAM's encoder tiny_vit.py. Asked:
+embedding <= 5e-5, logits and predicted IoU <= 1e-4 (norm of the difference over norm), the same side of 0 wherever
+|logit| > 1e-3 standard deviations, and that the comparison fails once relative positions are zeroed. In bf16: at most
+1.2 times the error of PyTorch's autocast, the same side of 0 wherever |logit| exceeds three times the RMS error. ViT-H
+needs 12 GB of memory and some minutes.
+"""
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+import golden_sam
+from tiny_vit import TinyViT
+
+SIZES = {  # width, depth, heads, global blocks
+    "vit_b": (768, 12, 12, (2, 5, 8, 11)),
+    "vit_l": (1024, 24, 16, (5, 11, 17, 23)),
+    "vit_h": (1280, 32, 16, (7, 15, 23, 31)),
+}
+
+
+def build(name):
+    if name == "lite":
+        return golden_sam.sam(TinyViT(), 256, 64)[0], 256
+    width, depth, heads, global_blocks = SIZES[name]
+    return golden_sam.sam(golden_sam.vit(1024, width, depth, heads, global_blocks), 1024, 64)[0], 1024
+
+
+def ask(program, folder, network, image, precision, size, repeats=2):
+    """What the program answers: arrays by name."""
+    state = {key: value for key, value in network.state_dict().items() if value.is_floating_point()}
+    save_file({key: value.contiguous() for key, value in state.items()}, folder / "weights.safetensors")
+    prompts = {}
+    for prompt, values in golden_sam.PROMPTS.items():
+        prompts[prompt] = dict(values)
+        if "points" in values:
+            prompts[prompt]["points"] = [[x * size, y * size, label] for x, y, label in values["points"]]
+        if "box" in values:
+            prompts[prompt]["box"] = [value * size for value in values["box"]]
+    facts = {"prompts": prompts, "precision": precision, "repeats": repeats}
+    save_file({"input": image, "mask": golden_sam.mask_prompt(64)}, folder / "question.safetensors",
+              {"kontur": json.dumps(facts)})
+    subprocess.run([program, "answer", str(folder)], check=True, timeout=3000)
+    return lambda key, shape: torch.from_numpy(np.fromfile(folder / f"{key}.f32", np.float32).reshape(tuple(shape)))
+
+
+def compare(name, program):
+    name, _, precision = name.partition(":")
+    precision = precision or "fp32"
+    network, size = build(name)
+    image = golden_sam.picture(size)
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        answer = ask(program, Path(folder), network, image, precision, size)
+        embedding = network.image_encoder(image)
+        limit = {"embedding": 5e-5, "logits": 1e-4, "iou": 1e-4}
+        rounded = None
+        if precision == "bf16":
+            with torch.autocast("cpu", torch.bfloat16):
+                rounded = network.image_encoder(image).float()
+            limit["embedding"] = 1.2 * golden_sam.error(rounded, embedding)
+        failed = report(name, precision, "embedding", answer("embedding", embedding.shape), embedding, limit["embedding"])
+        for prompt, values in golden_sam.PROMPTS.items():
+            logits, iou = golden_sam.decode(network, embedding, values, size, 64)
+            if rounded is not None:
+                with torch.autocast("cpu", torch.bfloat16):
+                    bf16, bf16_iou = golden_sam.decode(network, rounded, values, size, 64)
+                limit = {"logits": 1.2 * golden_sam.error(bf16, logits), "iou": None}
+            found = answer(f"{prompt}.logits", logits.shape)
+            failed |= report(name, precision, f"{prompt} logits", found, logits, limit["logits"])
+            failed |= report(name, precision, f"{prompt} IoU", answer(f"{prompt}.iou", iou.shape), iou, limit["iou"])
+            margin = 1e-3 * logits.std() if rounded is None else 3 * (found - logits).pow(2).mean().sqrt()
+            differs = int((((found > 0) != (logits > 0)) & (logits.abs() > margin)).sum())
+            print(f"{name} {precision} {prompt}: {differs} pixels differ")
+            failed |= differs > 0
+        if precision == "fp32" and name in ("vit_b", "lite"):
+            failed |= control(name, network, image, answer("embedding", embedding.shape))
+    return failed
+
+
+def control(name, network, image, found):
+    """Without relative positions the reference must say something else."""
+    for key, value in network.named_parameters():
+        if "rel_pos" in key or "attention_biases" in key:
+            value.zero_()
+    difference = golden_sam.error(found, network.image_encoder(image))
+    print(f"{name} control without relative positions: {difference:.2g}, more than 1e-3 is asked")
+    return difference < 1e-3
+
+
+def report(name, precision, what, found, reference, limit):
+    value = golden_sam.error(found, reference)
+    print(f"{name} {precision} {what}: {value:.2g}" + (f" of {limit:.2g}" if limit else ""), flush=True)
+    return bool(limit) and not value <= limit
+
+
+def main():
+    torch.set_num_threads(2)
+    program, names = sys.argv[1], sys.argv[2:] or ["lite", "vit_b", "vit_l", "vit_h"]
+    failed = [name for name in names if compare(name, program)]
+    print("differs from the reference: " + ", ".join(failed) if failed else "exact")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
