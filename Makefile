@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo setup-tests build build-tests test demo arrows lint format sanitize bench clean
+.PHONY: help setup setup-demo setup-tests build build-tests test demo arrows lint format sanitize bench exact clean
 
 # One build configuration for demo, tests and benchmarks. An undeclared import of a sibling room is an error.
 SWIFT_FLAGS := -c release --explicit-target-dependency-import-check error
@@ -73,6 +73,13 @@ bench: setup-tests build ## Measure hot paths against their thresholds, then ing
 	OMP_WAIT_POLICY=passive timeout --foreground 1800 .build/release/Benchmarks
 	timeout --foreground 3600 $(VENV)/bin/python conformance/bench_inference.py
 	timeout --foreground 7200 $(VENV)/bin/python conformance/bench_ingest.py
+
+# A Python with PyTorch, segment-anything 1.0, scikit-image, OpenCV and safetensors; ViT-H takes 12 GB of memory.
+REFERENCE_PYTHON ?= python3
+exact: build ## Compare full-size networks with drawn weights with the reference; REFERENCE_PYTHON=one with PyTorch (long)
+	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks
+	timeout --foreground 7200 $(REFERENCE_PYTHON) training/exact_sam.py .build/release/Benchmarks
+	timeout --foreground 7200 $(REFERENCE_PYTHON) training/exact_sam.py .build/release/Benchmarks lite:bf16 vit_b:bf16
 
 clean: ## Remove everything that was built
 	rm -rf .build .build-address .build-thread demo-output

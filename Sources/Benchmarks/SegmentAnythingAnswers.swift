@@ -43,7 +43,9 @@ enum SegmentAnythingAnswers {
             let before = network.encoderTimes?.seconds ?? [:]
             let duration = try clock.measure { embedding = try network.embed(input) }
             print("embed: \(duration), resident \(resident()) kB")
-            for (kind, seconds) in (network.encoderTimes?.seconds ?? [:]).sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            for (kind, seconds) in (network.encoderTimes?.seconds ?? [:]).sorted(by: {
+                $0.key.rawValue < $1.key.rawValue
+            }) {
                 print("    \(kind.rawValue): \(String(format: "%.3f", seconds - (before[kind] ?? 0))) s")
             }
         }
@@ -72,7 +74,8 @@ enum SegmentAnythingAnswers {
 
     private static func status(_ key: String) -> String {
         let lines = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8))?.split(separator: "\n") ?? []
-        return lines.first { $0.hasPrefix(key) }?.split(whereSeparator: \.isWhitespace).dropFirst().first.map(String.init) ?? "?"
+        return lines.first { $0.hasPrefix(key) }?.split(whereSeparator: \.isWhitespace).dropFirst().first.map(
+            String.init) ?? "?"
     }
 
     private static func resident() -> String { status("VmRSS:") }

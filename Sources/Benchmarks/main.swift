@@ -5,6 +5,12 @@
 
 import Foundation
 
+// Answers for the comparison with the reference: no measurement.
+if CommandLine.arguments.count == 3, CommandLine.arguments[1] == "answer" {
+    try SegmentAnythingAnswers.answer(folder: CommandLine.arguments[2])
+    exit(0)
+}
+
 let chosen = CommandLine.arguments.dropFirst().first
 var failed = false
 
