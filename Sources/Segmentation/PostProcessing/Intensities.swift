@@ -16,6 +16,18 @@ enum Intensities {
         }
     }
 
+    /// Percentiles of non-negative floats, as numpy's: linear between the two values around the place. Empty for none.
+    static func percentiles(_ percentiles: [Double], of values: [Float]) -> [Double] {
+        guard !values.isEmpty else { return [] }
+        let places = percentiles.map { $0 / 100 * Double(values.count - 1) }
+        let ranks = places.flatMap { [Int($0), min(Int($0) + 1, values.count - 1)] }
+        let found = ranked(ranks, of: values).map(Double.init)
+        return places.indices.map { index in
+            let share = places[index] - places[index].rounded(.down)
+            return found[2 * index] + (found[2 * index + 1] - found[2 * index]) * share
+        }
+    }
+
     /// The bin that holds a rank, and how many lie in the bins before it.
     private static func find(_ rank: Int, _ counts: [Int]) -> (bin: Int, before: Int) {
         var before = 0

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Pillow's bilinear resize of 8-bit pictures (Resample.c, `ImagingResample` with 8 bits a channel), to the bit: a
+// triangle filter widened when shrinking, weights rounded to 22 bits, along the rows first, bytes in between.
+
+/// `PIL.Image.resize(size, BILINEAR)`.
+package enum PillowResize {
+    private static let precision = 22
+
+    package static func resize(_ image: ByteImage, rows: Int, columns: Int) -> ByteImage {
+        let channels = image.channels
+        var values = image.values
+        if columns != image.columns {
+            values = Weights(from: image.columns, to: columns).apply(values, outer: image.rows, inner: channels)
+        }
+        if rows != image.rows {
+            values = Weights(from: image.rows, to: rows).apply(values, outer: 1, inner: columns * channels)
+        }
+        return ByteImage(rows: rows, columns: columns, channels: channels, values: values)
+    }
+
+    /// The weights of one axis: output `i` is the sum of `counts[i]` inputs from `firsts[i]` on.
+    private struct Weights {
+        let inputCount: Int
+        let outputCount: Int
+        var firsts = [Int]()
+        var counts = [Int]()
+        /// `[outputCount, stride]`, in units of 2^-22.
+        var weights: [Int32]
+        let stride: Int
+
+        init(from inputCount: Int, to outputCount: Int) {
+            self.inputCount = inputCount
+            self.outputCount = outputCount
+            let scale = Double(inputCount) / Double(outputCount)
+            let support = max(scale, 1)
+            stride = Int(support.rounded(.up)) * 2 + 1
+            weights = [Int32](repeating: 0, count: outputCount * stride)
+            for i in 0..<outputCount {
+                let centre = (Double(i) + 0.5) * scale
+                let first = max(Int(centre - support + 0.5), 0)
+                let count = min(Int(centre + support + 0.5), inputCount) - first
+                let band = (0..<count).map { max(0, 1 - abs((Double($0 + first) - centre + 0.5) / support)) }
+                let sum = band.reduce(0, +)
+                for (offset, weight) in band.enumerated() {
+                    weights[i * stride + offset] = Int32(0.5 + weight / sum * Double(1 << precision))
+                }
+                firsts.append(first)
+                counts.append(count)
+            }
+        }
+
+        /// Resamples the middle axis of `[outer, inputCount, inner]`.
+        func apply(_ values: [UInt8], outer: Int, inner: Int) -> [UInt8] {
+            [UInt8](unsafeUninitializedCapacity: outer * outputCount * inner) { output, filled in
+                values.withUnsafeBufferPointer { input in
+                    weights.withUnsafeBufferPointer { weights in
+                        var sums = [Int32](repeating: 0, count: inner)
+                        for line in 0..<outer {
+                            for i in 0..<outputCount {
+                                for index in sums.indices { sums[index] = 1 << (precision - 1) }
+                                for offset in 0..<counts[i] {
+                                    let weight = weights[i * stride + offset]
+                                    let start = (line * inputCount + firsts[i] + offset) * inner
+                                    for index in 0..<inner { sums[index] &+= Int32(input[start + index]) &* weight }
+                                }
+                                let start = (line * outputCount + i) * inner
+                                for index in 0..<inner {
+                                    output[start + index] = UInt8(min(max(sums[index] >> precision, 0), 255))
+                                }
+                            }
+                        }
+                    }
+                }
+                filled = output.count
+            }
+        }
+    }
+}

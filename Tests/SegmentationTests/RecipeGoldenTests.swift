@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Imaging
+import Inference
+import Segmentation
+import Testing
+
+/// What the recipes of the SAM family do before and after the network, against the references
+/// (`training/golden_recipes.py`, networks' input scaled down to 64 x 64).
+@Suite struct RecipeGoldenTests {
+    let file: SafeTensors
+    static let images = Array(0..<11)
+    static let answers = [[37, 53], [100, 90], [1, 40], [64, 64]]
+
+    init() throws {
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
+        file = try SafeTensors(path: folder.appending(path: "recipes.safetensors").path)
+    }
+
+    private func image(_ name: String) throws -> ByteImage {
+        let tensor = try file.tensor(name)
+        return ByteImage(
+            rows: tensor.shape[0], columns: tensor.shape[1], channels: tensor.shape[2],
+            values: tensor.values.map { UInt8($0) })
+    }
+
+    @Test(arguments: images) func `Pillow's resize is matched to the bit`(index: Int) throws {
+        guard file.shape(of: "\(index).sam") != nil else { return }
+        let expected = try image("\(index).sam")
+        let found = try PillowResize.resize(image("\(index).image"), rows: expected.rows, columns: expected.columns)
+        #expect(found.colour.values == expected.values)
+    }
+
+    @Test(arguments: images) func `OpenCV's area resize is matched within a grey level`(index: Int) throws {
+        guard file.shape(of: "\(index).lite") != nil else { return }
+        let expected = try image("\(index).lite")
+        let found = try AreaResize.resize(image("\(index).image"), rows: expected.rows, columns: expected.columns)
+        let differences = zip(found.colour.values, expected.values).map { abs(Int($0) - Int($1)) }
+        #expect(differences.max() ?? 0 <= 1)
+        // Where sums lie on a half, the order of additions decides.
+        #expect(differences.count { $0 > 0 } <= differences.count / 100)
+    }
+
+    @Test(arguments: images) func `scikit-image's cubic spline is matched within a grey level`(index: Int) throws {
+        let expected = try image("\(index).medsam")
+        let found = try SplineResize.resize(image("\(index).image").colour, rows: 64, columns: 64).map { UInt8($0) }
+        let differences = zip(found, expected.values).map { abs(Int($0) - Int($1)) }
+        #expect(differences.max() ?? 0 <= 1)
+        // Flat ground comes out a rounding below or above a whole number.
+        #expect(differences.count { $0 > 0 } <= differences.count / 20)
+    }
+
+    @Test(arguments: ModelFamily.allCases) func `the network's input is the reference's`(family: ModelFamily) throws {
+        let prepared = try PreparedImage(image("0.image"), family: family, size: 64)
+        let expected = try file.tensor("input.\(Self.name(family))")
+        #expect(prepared.input.shape == [1] + expected.shape)
+        // A grey level: of 0...1 for the MedSAMs, over the deviation for SAM.
+        let level: Float = family == .sam ? 1 / 57.12 : 1 / 248
+        let largest = zip(prepared.input.values, expected.values).map { abs($0 - $1) }.max() ?? 1
+        #expect(largest <= level)
+        #expect(family == .medsam || largest < 1e-5)
+    }
+
+    @Test func `MR intensities become the bytes of the reference`() throws {
+        let bytes = try MagneticResonance.bytes(file.tensor("mri.volume").values)
+        #expect(try bytes.map(Float.init) == file.tensor("mri.bytes").values)
+    }
+
+    @Test func `intensities without extent become zeros`() {
+        #expect(MagneticResonance.bytes([0, 0]) == [0, 0])
+        #expect(MagneticResonance.bytes([7, 7, 7]) == [0, 0, 0])
+        #expect(MagneticResonance.bytes([-3, -2]) == [0, 0])
+    }
+
+    @Test(arguments: answers, ModelFamily.allCases)
+    func `logits become the reference's answer in the image's size`(size: [Int], family: ModelFamily) throws {
+        let tensor = try file.tensor(family == .liteMedSAM ? "logits.lite" : "logits")
+        let answer = PromptAnswer(
+            logits: Tensor(shape: [1] + tensor.shape, values: tensor.values), predictedIoU: [1])
+        let grid = InputGrid(rows: size[0], columns: size[1], family: family, size: 64)
+        let found = ImageAnswer(answer, mask: 0, on: grid)
+        let expected = try file.tensor("\(size[0])x\(size[1]).\(Self.name(family))").values
+        let cut: Float = family == .sam ? 0 : 0.5
+        for index in expected.indices {
+            let probability = family == .sam ? ImageAnswer.sigmoid(expected[index]) : expected[index]
+            #expect(abs(found.probabilities[index] - probability) < 1e-5)
+            guard abs(expected[index] - cut) > 1e-5 else { continue }
+            #expect(found.mask[index] == (expected[index] > cut ? 1 : 0))
+        }
+    }
+
+    private static func name(_ family: ModelFamily) -> String { family == .liteMedSAM ? "lite" : family.rawValue }
+}
