@@ -12,6 +12,8 @@ func naming<Value>(_ name: String, _ body: () throws -> Value) throws -> Value {
         throw SegmentationError.weights(segmenter: name, reason: error.description)
     } catch let error as ComputeError {
         throw SegmentationError.compute(segmenter: name, reason: error.description)
+    } catch let error as SegmentAnythingError {
+        throw SegmentationError.compute(segmenter: name, reason: error.description)
     }
 }
 

@@ -17,31 +17,64 @@ public enum ConnectedComponents {
     /// - Returns: the number of components there were.
     @discardableResult
     public static func keepLargest(_ values: inout [UInt8], slices: Int, rows: Int, columns: Int) -> Int {
-        precondition(values.count == slices * rows * columns, "values are [slices, rows, columns]")
-        let (runs, lineStarts) = findRuns(values, lines: slices * rows, columns: columns)
-        var parents = Array(runs.indices)
-        for slice in 0..<slices {
-            for row in 0..<rows {
-                let line = slice * rows + row
-                if row > 0 { join(line, line - 1, runs, lineStarts, &parents) }
-                guard slice > 0 else { continue }
-                for other in max(row - 1, 0)...min(row + 1, rows - 1) {
-                    join(line, (slice - 1) * rows + other, runs, lineStarts, &parents)
+        var found = Labels(values, slices: slices, rows: rows, columns: columns)
+        // Roots are the first runs of their components, so the first of equals is the first in the array.
+        let sizes = found.sizes
+        guard let largest = sizes.indices.max(by: { (sizes[$0], $1) < (sizes[$1], $0) }) else { return 0 }
+        found.clear(&values, columns: columns) { $0 != largest }
+        return sizes.count { $0 > 0 }
+    }
+
+    /// Clears the components that have fewer elements than `least`.
+    ///
+    /// - Parameter values: as for `keepLargest`.
+    /// - Returns: the number of components that were cleared.
+    @discardableResult
+    public static func removeSmall(
+        _ values: inout [UInt8], slices: Int, rows: Int, columns: Int, below least: Int
+    ) -> Int {
+        var found = Labels(values, slices: slices, rows: rows, columns: columns)
+        let sizes = found.sizes
+        found.clear(&values, columns: columns) { sizes[$0] < least }
+        return sizes.count { $0 > 0 && $0 < least }
+    }
+
+    /// Runs, and to which component each belongs.
+    private struct Labels {
+        let runs: [Run]
+        let lineStarts: [Int]
+        var parents: [Int]
+        /// Of the component whose first run has this index; 0 for other runs.
+        var sizes: [Int]
+
+        init(_ values: [UInt8], slices: Int, rows: Int, columns: Int) {
+            precondition(values.count == slices * rows * columns, "values are [slices, rows, columns]")
+            (runs, lineStarts) = findRuns(values, lines: slices * rows, columns: columns)
+            parents = Array(runs.indices)
+            for slice in 0..<slices {
+                for row in 0..<rows {
+                    let line = slice * rows + row
+                    if row > 0 { join(line, line - 1, runs, lineStarts, &parents) }
+                    guard slice > 0 else { continue }
+                    for other in max(row - 1, 0)...min(row + 1, rows - 1) {
+                        join(line, (slice - 1) * rows + other, runs, lineStarts, &parents)
+                    }
+                }
+            }
+            sizes = [Int](repeating: 0, count: runs.count)
+            for index in runs.indices {
+                sizes[root(index, &parents)] += runs[index].last - runs[index].first
+            }
+        }
+
+        /// Clears the runs of those components, named by their first run, that `chosen` picks.
+        mutating func clear(_ values: inout [UInt8], columns: Int, where chosen: (Int) -> Bool) {
+            for line in 0..<lineStarts.count - 1 {
+                for index in lineStarts[line]..<lineStarts[line + 1] where chosen(root(index, &parents)) {
+                    for column in runs[index].first..<runs[index].last { values[line * columns + column] = 0 }
                 }
             }
         }
-        var sizes = [Int](repeating: 0, count: runs.count)
-        for index in runs.indices {
-            sizes[root(index, &parents)] += runs[index].last - runs[index].first
-        }
-        // Roots are the first runs of their components, so the first of equals is the first in the array.
-        guard let largest = sizes.indices.max(by: { (sizes[$0], $1) < (sizes[$1], $0) }) else { return 0 }
-        for line in 0..<slices * rows {
-            for index in lineStarts[line]..<lineStarts[line + 1] where root(index, &parents) != largest {
-                for column in runs[index].first..<runs[index].last { values[line * columns + column] = 0 }
-            }
-        }
-        return sizes.count { $0 > 0 }
     }
 
     /// The runs of all lines, and where each line's begin.

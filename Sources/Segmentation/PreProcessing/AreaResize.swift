@@ -23,6 +23,7 @@ package enum AreaResize {
     ) -> [UInt8] {
         let (across, down) = (cells(image.columns, columns, horizontal), cells(image.rows, rows, vertical))
         let (width, channels) = (columns * image.channels, image.channels)
+        let isHalved = vertical == 2 && horizontal == 2
         var output = [UInt8]()
         output.reserveCapacity(rows * width)
         var line = [Float](repeating: 0, count: width)
@@ -41,7 +42,9 @@ package enum AreaResize {
                 }
                 for index in sum.indices { sum[index] += share * line[index] }
             }
-            for value in sum { output.append(UInt8(min(max(value.rounded(.toNearestOrEven), 0), 255))) }
+            // Halves go to the even number, but upwards in the mean of 2 x 2, which OpenCV computes in whole numbers.
+            let rounding: FloatingPointRoundingRule = isHalved ? .toNearestOrAwayFromZero : .toNearestOrEven
+            for value in sum { output.append(UInt8(min(max(value.rounded(rounding), 0), 255))) }
         }
         return output
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pillow's bilinear resize of 8-bit pictures (Resample.c, `ImagingResample` with 8 bits a channel), to the bit: a
-// triangle filter widened when shrinking, weights rounded to 22 bits, along the rows first, bytes in between.
+// Pillow's bilinear resize of 8-bit pictures (Resample.c, `ImagingResample` with 8 bits a channel): a triangle filter
+// widened when shrinking, weights rounded to 22 bits, along the rows first, bytes in between. To the bit, except that
+// Pillow 13 takes pictures more than twice as high as wide down the columns first: a grey level here and there.
 
 /// `PIL.Image.resize(size, BILINEAR)`.
 package enum PillowResize {

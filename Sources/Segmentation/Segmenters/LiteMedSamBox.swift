@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// lite-medsam-box: polyps in single frames by LiteMedSAM, from a box. The picture as bytes -> longest side to 256 by area
+// means -> least to greatest as 0...1 -> padded with zeros -> TinyViT -> mask decoder, the single mask -> the padding cut
+// off, resized to the frame -> sigmoid -> above 0.5 -> objects of fewer than 10 pixels dropped. Boxes in whole pixels of the
+// input.
 
 internal import Imaging
 internal import Inference
@@ -10,16 +15,23 @@ final class LiteMedSamBox: InstalledRecipe {
         paper: "Ma 2024 (MedSAM), Wu 2022 (TinyViT)",
         options: [.box, .margin, .shift], refusals: boxesOnly)
 
+    static let rules = PromptedRules(
+        name: entry.name, family: .liteMedSAM, margin: 3, shift: 3, smallestObject: 10,
+        trustsPredictedIoU: true)
+
     let descriptor: SegmenterDescriptor
+    private let body: PromptedFrames
 
     init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, precision: Precision) throws {
         self.descriptor = descriptor
+        body = try PromptedFrames(Self.rules, asks: .box, weights: weights, precision: precision)
     }
 
     func segment(
         _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
         progress: (Int, Int) -> Void
     ) throws -> SegmenterResult {
-        throw SegmentationError.unsuitable(segmenter: descriptor.name, reason: "its network is not built in")
+        try Self.entry.check(options)
+        return try body.segment(input, options: options, trace: trace, progress: progress)
     }
 }

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// medsam-box: polyps in single frames by MedSAM, from a box. The picture as bytes -> stretched to 1024 x 1024 by a cubic
+// spline, cut to bytes -> least to greatest as 0...1 -> image encoder -> mask decoder, the single mask -> sigmoid -> resized
+// to the frame -> above 0.5 -> objects of fewer than 100 pixels dropped. Its estimate of the IoU was never trained.
 
 internal import Imaging
 internal import Inference
@@ -10,16 +14,23 @@ final class MedSamBox: InstalledRecipe {
         paper: "Ma 2024 (MedSAM)",
         options: [.box, .margin, .shift], refusals: boxesOnly)
 
+    static let rules = PromptedRules(
+        name: entry.name, family: .medsam, margin: 12, shift: 10, smallestObject: 100,
+        trustsPredictedIoU: false)
+
     let descriptor: SegmenterDescriptor
+    private let body: PromptedFrames
 
     init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, precision: Precision) throws {
         self.descriptor = descriptor
+        body = try PromptedFrames(Self.rules, asks: .box, weights: weights, precision: precision)
     }
 
     func segment(
         _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
         progress: (Int, Int) -> Void
     ) throws -> SegmenterResult {
-        throw SegmentationError.unsuitable(segmenter: descriptor.name, reason: "its network is not built in")
+        try Self.entry.check(options)
+        return try body.segment(input, options: options, trace: trace, progress: progress)
     }
 }

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// sam-box: polyps in single frames by Segment Anything, from a box (and points that refine it). The picture as bytes ->
+// longest side to 1024 by Pillow's bilinear -> ImageNet's mean and deviation -> padded with zeros -> image encoder -> mask
+// decoder, the single mask -> logits enlarged to 1024, the padding cut off, resized to the frame -> above 0.
 
 internal import Imaging
 internal import Inference
@@ -10,16 +14,23 @@ final class SamBox: InstalledRecipe {
         paper: "Kirillov 2023 (Segment Anything)",
         options: [.box, .points, .margin, .shift])
 
+    static let rules = PromptedRules(
+        name: entry.name, family: .sam, margin: 10, shift: 10, smallestObject: 0,
+        trustsPredictedIoU: true)
+
     let descriptor: SegmenterDescriptor
+    private let body: PromptedFrames
 
     init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, precision: Precision) throws {
         self.descriptor = descriptor
+        body = try PromptedFrames(Self.rules, asks: .box, weights: weights, precision: precision)
     }
 
     func segment(
         _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
         progress: (Int, Int) -> Void
     ) throws -> SegmenterResult {
-        throw SegmentationError.unsuitable(segmenter: descriptor.name, reason: "its network is not built in")
+        try Self.entry.check(options)
+        return try body.segment(input, options: options, trace: trace, progress: progress)
     }
 }

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// sam-point: polyps in single frames by Segment Anything, from points. As sam-box, but that a lone point is answered with
+// the best of three masks by predicted IoU.
 
 internal import Imaging
 internal import Inference
@@ -10,16 +13,23 @@ final class SamPoint: InstalledRecipe {
         paper: "Kirillov 2023 (Segment Anything)",
         options: [.points, .shift], refusals: [.box: "its prompts are points: choose sam-box"])
 
+    static let rules = PromptedRules(
+        name: entry.name, family: .sam, margin: 0, shift: 10, smallestObject: 0,
+        trustsPredictedIoU: true)
+
     let descriptor: SegmenterDescriptor
+    private let body: PromptedFrames
 
     init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, precision: Precision) throws {
         self.descriptor = descriptor
+        body = try PromptedFrames(Self.rules, asks: .point, weights: weights, precision: precision)
     }
 
     func segment(
         _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
         progress: (Int, Int) -> Void
     ) throws -> SegmenterResult {
-        throw SegmentationError.unsuitable(segmenter: descriptor.name, reason: "its network is not built in")
+        try Self.entry.check(options)
+        return try body.segment(input, options: options, trace: trace, progress: progress)
     }
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Imaging
+internal import Inference
+
+/// A person's prompt, checked against the image it is for.
+struct GivenPrompt {
+    /// Inside the image; what lay beyond its edges is cut off.
+    let box: Box?
+    let points: [LabeledPoint]
+    /// Whether something was cut off.
+    let isClipped: Bool
+
+    /// - Throws: `SegmentationError.option` when a box or point lies outside.
+    init(_ options: SegmenterOptions, rows: Int, columns: Int, segmenter: String) throws(SegmentationError) {
+        let size = "\(columns) x \(rows) pixels"
+        var clipped: Box?
+        if let box = options.box {
+            let inside = Box(
+                x0: max(box.x0, 0), y0: max(box.y0, 0), x1: min(box.x1, Double(columns)), y1: min(box.y1, Double(rows)))
+            guard inside.width > 0, inside.height > 0 else {
+                throw .option(
+                    segmenter: segmenter, option: "box", reason: "it lies outside the image, which has \(size)")
+            }
+            clipped = inside
+        }
+        for point in options.points {
+            guard (0..<Double(columns)).contains(point.x), (0..<Double(rows)).contains(point.y) else {
+                throw .option(
+                    segmenter: segmenter, option: "points", reason: "one lies outside the image, which has \(size)")
+            }
+        }
+        box = clipped
+        points = options.points
+        isClipped = clipped != options.box
+    }
+
+    func prompt(on grid: InputGrid) -> Prompt { Prompt(points: points.map(grid.input), box: box.map(grid.input)) }
+}
+
+/// What happened to boxes, counted for the notes of an answer.
+struct BoxNotes {
+    /// A box that covers so much of both sides of an image is as large as the image.
+    static let wholeImage: Float = 0.95
+
+    /// Images whose box reached beyond their edges.
+    var clipped = 0
+    private var whole = 0
+
+    mutating func count(_ prompts: [Prompt], on grid: InputGrid) {
+        let boxes = prompts.compactMap(\.box)
+        whole += boxes.count {
+            $0.x1 - $0.x0 >= Self.wholeImage * Float(grid.insideColumns)
+                && $0.y1 - $0.y0 >= Self.wholeImage * Float(grid.insideRows)
+        }
+    }
+
+    /// - Parameter family: whose network was asked.
+    func notes(_ family: ModelFamily) -> [String] {
+        var notes = [String]()
+        if clipped > 0 { notes.append("the box was cut off at the edges of \(clipped) images") }
+        if whole > 0 {
+            notes.append(
+                "\(whole) boxes are about as large as the image: "
+                    + (family == .sam ? "the answer may be the background" : "\(family.title) fails there"))
+        }
+        return notes
+    }
+}
