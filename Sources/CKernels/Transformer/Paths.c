@@ -2,9 +2,11 @@
 //
 // The door of the transformer kernels: which path computes, and what every path may rely on being checked.
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__linux__)
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -63,6 +65,7 @@ static int processor_can(ck_path path) {
 
 static int chosen = 0;
 static ck_path current = ck_path_plain;
+static char warning[160] = "";
 
 const char *ck_path_name(ck_path path) { return (unsigned)path < ck_path_count ? names[path] : NULL; }
 
@@ -72,22 +75,50 @@ int ck_path_available(ck_path path) {
 
 int ck_path_has_bf16(ck_path path) { return path == ck_path_avx512_bf16 || path == ck_path_amx; }
 
+// Compared with the plain path once in a process, when it is first chosen.
+static int is_right(ck_path path) {
+    static enum { unknown, right, wrong } verdicts[ck_path_count];
+    if (path == ck_path_plain) return 1;
+    if (verdicts[path] == unknown) verdicts[path] = ck_agrees_with_plain(kernels[path]) ? right : wrong;
+    return verdicts[path] == right;
+}
+
+ck_status ck_choose_path(ck_path path) {
+    if (!ck_path_available(path)) return ck_unsupported;
+    chosen = 1;
+    current = path;
+    warning[0] = 0;
+    if (is_right(path)) return ck_ok;
+    for (size_t i = 0; i < sizeof by_rank / sizeof *by_rank; i++)
+        if (by_rank[i] < path && ck_path_available(by_rank[i]) && is_right(by_rank[i])) {
+            current = by_rank[i];
+            break;
+        }
+    snprintf(warning, sizeof warning, "the %s kernels disagree with the plain ones on this processor: %s ones are used",
+             names[path], names[current]);
+    return ck_ok;
+}
+
 ck_path ck_current_path(void) {
     for (size_t i = 0; !chosen; i++)
         if (ck_path_available(by_rank[i])) ck_choose_path(by_rank[i]);
     return current;
 }
 
-ck_status ck_choose_path(ck_path path) {
-    if (!ck_path_available(path)) return ck_unsupported;
-    current = path;
-    chosen = 1;
-    return ck_ok;
-}
-
-const char *ck_path_warning(void) { return ""; }
+const char *ck_path_warning(void) { return warning; }
 
 // Scratch -------------------------------------------------------------------------------------------------------------
+
+// Aligned to 64 bytes; what is large is aligned to huge pages and asks for them.
+static void *allocate(size_t bytes) {
+    const size_t huge = 2 << 20, page = bytes < huge ? 64 : huge;
+    size_t size = (bytes + page - 1) / page * page;
+    void *memory = aligned_alloc(page, size);
+#if defined(__linux__)
+    if (memory && page == huge) madvise(memory, size, MADV_HUGEPAGE);
+#endif
+    return memory;
+}
 
 void *ck_scratch(int slot, size_t bytes) {
     static _Thread_local struct {
@@ -95,10 +126,9 @@ void *ck_scratch(int slot, size_t bytes) {
         size_t size;
     } slots[ck_scratch_slots];
     if (slots[slot].size < bytes) {
-        size_t size = (bytes + 4095) / 4096 * 4096;
         free(slots[slot].memory);
-        slots[slot].memory = aligned_alloc(64, size);
-        slots[slot].size = slots[slot].memory ? size : 0;
+        slots[slot].memory = allocate(bytes);
+        slots[slot].size = slots[slot].memory ? bytes : 0;
     }
     return slots[slot].memory;
 }
@@ -107,14 +137,19 @@ void *ck_scratch(int slot, size_t bytes) {
 
 ck_status ck_matrix_create(int64_t n, int64_t k, const float *weight, const float *bias, ck_precision precision,
                            ck_matrix **matrix) {
+    return ck_matrix_create_for(kernels[ck_current_path()], n, k, weight, bias, precision, matrix);
+}
+
+ck_status ck_matrix_create_for(const ck_kernels *of, int64_t n, int64_t k, const float *weight, const float *bias,
+                               ck_precision precision, ck_matrix **matrix) {
     *matrix = NULL;
     if (n < 1 || k < 1 || n > INT32_MAX || k > INT32_MAX || weight == NULL) return ck_bad_argument;
     ck_matrix *made = calloc(1, sizeof *made);
     if (made == NULL) return ck_out_of_memory;
-    *made = (ck_matrix){kernels[ck_current_path()], n, k, precision, NULL, NULL};
+    *made = (ck_matrix){of, n, k, precision, NULL, NULL};
     size_t padded = (size_t)(n + 63) / 64 * 64 * sizeof(float);
-    made->bias = aligned_alloc(64, padded);
-    made->packed = aligned_alloc(64, (made->kernels->packed_size(made) + 63) / 64 * 64);
+    made->bias = allocate(padded);
+    made->packed = allocate(made->kernels->packed_size(made));
     if (made->bias == NULL || made->packed == NULL) {
         ck_matrix_destroy(made);
         return ck_out_of_memory;

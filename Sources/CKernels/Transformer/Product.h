@@ -4,7 +4,7 @@
 // block of the input is packed into strips of ROWS rows, [strip][k][ROWS], both filled up with zeros. k runs in
 // blocks whose panel stays in the first-level cache; sums between the blocks wait in `partial`.
 
-#define DEEP 384  // at most so many words of k at once
+#define DEEP 256  // at most so many words of k at once
 #define WIDE 16  // panels whose partial sums are kept at once
 
 // Words along k of a matrix: bf16 in pairs where the path has instructions for them.
@@ -52,24 +52,28 @@ static void pack(const ck_matrix *matrix, const float *weight) {
 // The input's rows [first, first + rows) as strips. Rows are copied as words: floats, pairs, or bf16 widened.
 static void pack_rows(const ck_matrix *matrix, const ck_multiplication *m, int64_t first, int64_t rows, int64_t words,
                       int pairs, float *packed) {
-    for (int64_t strip = 0; strip < rows; strip += ROWS, packed += words * ROWS)
+    for (int64_t strip = 0; strip < rows; strip += ROWS, packed += words * ROWS) {
+        int64_t left = rows - strip < ROWS ? rows - strip : ROWS, whole = 0;
+        size_t size = matrix->precision == ck_bf16 ? sizeof(uint16_t) : sizeof(float);
+        const char *from[ROWS];  // missing rows repeat the last one: what comes of them is not used
         for (int64_t i = 0; i < ROWS; i++) {
-            int64_t row = first + strip + i;
-            float *to = packed + i;
-            if (strip + i >= rows) {
-                for (int64_t k = 0; k < words; k++) to[k * ROWS] = 0;
-            } else if (matrix->precision == ck_fp32) {
-                const float *from = (const float *)m->input + row * m->input_stride;
-                for (int64_t k = 0; k < words; k++) to[k * ROWS] = from[k];
-            } else {
-                const uint16_t *from = (const uint16_t *)m->input + row * m->input_stride;
-                if (!pairs)
-                    for (int64_t k = 0; k < words; k++) to[k * ROWS] = ck_widened(from[k]);
-                else
-                    for (int64_t k = 0; k < words; k++)
-                        to[k * ROWS] = pair_of(from[2 * k], 2 * k + 1 < matrix->k ? from[2 * k + 1] : 0);
-            }
+            int64_t row = first + strip + (i < left ? i : left - 1);
+            from[i] = (const char *)m->input + (size_t)(row * m->input_stride) * size;
         }
+        if (matrix->precision == ck_bf16 && !pairs) {
+            for (; whole < words; whole++)
+                for (int64_t i = 0; i < ROWS; i++)
+                    packed[whole * ROWS + i] = ck_widened(((const uint16_t *)(const void *)from[i])[whole]);
+        } else {
+            int64_t complete = pairs ? matrix->k / 2 : words;
+            for (; whole < complete; whole++)
+#pragma clang loop unroll(full)
+                for (int64_t i = 0; i < ROWS; i++) memcpy(packed + whole * ROWS + i, from[i] + 4 * whole, 4);
+            if (whole < words)
+                for (int64_t i = 0; i < ROWS; i++)
+                    packed[whole * ROWS + i] = pair_of(((const uint16_t *)(const void *)from[i])[2 * whole], 0);
+        }
+    }
 }
 
 // One vector of finished sums to the output at `at`, with what is fused.
@@ -153,6 +157,25 @@ typedef struct {
     atomic_int status;
 } product;
 
+// A strip's share of the next panel, on its way to the second-level cache while this one is used.
+INLINE void fetch_share(const float *next, int64_t count, int64_t strip, int64_t strips) {
+    const char *from = (const char *)(next + count * COLUMNS * strip / strips);
+    const char *end = (const char *)(next + count * COLUMNS * (strip + 1) / strips);
+    for (; from < end; from += 64) __builtin_prefetch(from, 0, 2);
+}
+
+// The lines that `finish` will read and write, asked for while their sums are computed.
+INLINE void fetch_output(const ck_multiplication *m, int64_t row, int64_t rows, int64_t column) {
+    for (int64_t i = row; i < row + rows; i++) {
+        if (m->residual) __builtin_prefetch(m->residual + i * m->residual_stride + column, 0, 3);
+        int64_t at = i * m->output_stride + column;
+        if (m->output_form == ck_fp32)
+            __builtin_prefetch((float *)m->output + at, 1, 3);
+        else
+            __builtin_prefetch((uint16_t *)m->output + at, 1, 3);
+    }
+}
+
 // The output's rows [first, first + rows) of the panels [panel, last_panel).
 static void multiply_block(product *p, int64_t first, int64_t rows, int64_t panel, int64_t last_panel) {
     const ck_matrix *matrix = p->matrix;
@@ -175,12 +198,14 @@ static void multiply_block(product *p, int64_t first, int64_t rows, int64_t pane
                 vector *sums = partial + (j - panel) * strips * ROWS * 2;
                 for (int64_t i = 0; i < strips; i++, sums += ROWS * 2) {
                     const float *a = input + (i * words + k) * ROWS;
+                    int64_t left = rows - i * ROWS < ROWS ? rows - i * ROWS : ROWS;
+                    int ends = k + count == words;
+                    fetch_share(b + words * COLUMNS, count, i, strips);
+                    if (ends) fetch_output(p->m, first + i * ROWS, left, j * COLUMNS);
                     (pairs ? multiply_tile_pairs : multiply_tile_floats)(a, b, count, matrix->bias + j * COLUMNS,
                                                                          k == 0, sums);
-                    if (k + count < words) continue;
-                    int64_t left = rows - i * ROWS;
-                    finish(p->m, (vector(*)[2])sums, first + i * ROWS, left < ROWS ? left : ROWS, j * COLUMNS,
-                           matrix->n - j * COLUMNS);
+                    if (ends)
+                        finish(p->m, (vector(*)[2])sums, first + i * ROWS, left, j * COLUMNS, matrix->n - j * COLUMNS);
                 }
             }
         }
@@ -196,7 +221,7 @@ static void multiply_item(void *context, int64_t item) {
                    panels * (column + 1) / p->column_blocks);
 }
 
-#define BLOCK_ROWS 96  // rows of the input that a thread packs at once
+#define BLOCK_ROWS 192  // rows of the input that a thread packs at once
 
 // Divides the output into items: rows first, columns where there are too few rows for all threads.
 static void divide(product *p, int64_t strip_rows, int64_t panel_columns, int64_t block_rows) {

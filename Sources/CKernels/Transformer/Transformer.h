@@ -27,6 +27,13 @@ extern const ck_kernels ck_avx2_kernels, ck_avx512_kernels, ck_avx512_bf16_kerne
 extern const ck_kernels ck_emulated_avx512_kernels, ck_emulated_avx512_bf16_kernels, ck_emulated_amx_kernels;
 #endif
 
+// `ck_matrix_create` for kernels that need not be those of the current path.
+ck_status ck_matrix_create_for(const ck_kernels *kernels, int64_t n, int64_t k, const float *weight, const float *bias,
+                               ck_precision precision, ck_matrix **matrix);
+
+// 1 when the kernels compute what the plain ones do.
+int ck_agrees_with_plain(const ck_kernels *kernels);
+
 // Memory of the calling thread that is kept and grows as needed, aligned to 64 bytes; NULL when there is none left.
 // Every slot is a buffer of its own; what it held is lost when it grows.
 enum { ck_scratch_slots = 4 };

@@ -133,9 +133,9 @@ int ck_path_has_bf16(ck_path path);
 // The path of matrices made from now on and of attention. Before `ck_choose_path` it is the best available one.
 ck_path ck_current_path(void);
 
-// Takes another path: ck_unsupported where it is not available. Matrices keep the path they were packed for. A path
-// of hardware instructions is first compared with the plain one, once in a process; when they disagree the next best
-// one is taken instead and `ck_path_warning` says so.
+// Takes another path: ck_unsupported where it is not available. Matrices keep the path they were packed for. Any path
+// but the plain one is first compared with it, once in a process; where they disagree the next best path is taken
+// instead, and `ck_path_warning` says so. From one thread, before others compute.
 ck_status ck_choose_path(ck_path path);
 
 // What is to be told to the operator about the path in use; "" when there is nothing.
