@@ -21,7 +21,8 @@ def nms(boxes, scores, iou_threshold):
         corner = torch.maximum(boxes[best, :2], boxes[order, :2])
         size = (torch.minimum(boxes[best, 2:], boxes[order, 2:]) - corner).clamp(min=0)
         overlap = size[:, 0] * size[:, 1]
-        order = order[overlap / (areas[best] + areas[order] - overlap) <= iou_threshold]
+        # In double precision; boxes without area, whose quotient is 0/0, stay.
+        order = order[~((overlap / (areas[best] + areas[order] - overlap)).double() > iou_threshold)]
     return torch.stack(kept) if kept else torch.empty(0, dtype=torch.int64)
 
 
