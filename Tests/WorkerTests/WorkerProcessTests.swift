@@ -173,6 +173,69 @@ struct WorkerProcessTests {
         }
     }
 
+    @Test func `pictures are masks afterwards, all of the same worker, and a damaged one fails alone`() async throws {
+        try await withTemporaryFolder { folder in
+            let samples = (0..<90 * 70 * 3).map { UInt8(truncatingIfNeeded: $0 * 31 / 7) }
+            let picture = Picture(rows: 90, columns: 70, channels: 3, samples: samples).png()
+            try picture.write(to: folder.appending(path: "whole.png"))
+            try picture.prefix(picture.count / 2).write(to: folder.appending(path: "half.png"))
+            let lines = try ["half.png", "whole.png"].map { name in
+                var request = try segmentRequest([folder.appending(path: name).path], folder: "/", outputs: [])
+                request.form = .pictures
+                request.maskFolder = folder.appending(path: "masks").path
+                return try WorkMessage.line(.segment(request: request))
+            }
+            let (responses, _) = try await WorkerChild.run("segment") { child in
+                lines.map { line in
+                    child.send(line)
+                    return child.response()
+                }
+            }
+            guard case .failed(let reason) = responses[0], case .segmented(let outcome) = responses[1] else {
+                Issue.record("answered otherwise: \(responses)")
+                return
+            }
+            #expect(reason.hasPrefix("could not decode the PNG picture"))
+            #expect(outcome.frames == 1 && outcome.outputs.isEmpty)
+            #expect(outcome.frameMeasures["viewAgreement"]?.count == 1)
+            let mask = try Picture(path: try #require(outcome.masks.first))
+            #expect(mask.rows == 90 && mask.columns == 70)
+            #expect(Set(mask.samples).isSubset(of: [0, 255]))
+        }
+    }
+
+    @Test func `weights that were removed meanwhile are named, with what to do`() async throws {
+        let entry = try Segmenters.entry("medsam-slices")
+        var request = try segmentRequest(Self.samples("lge"), folder: "/tmp", outputs: [])
+        request.segmenter = entry.template
+        request.segmenter.weightsHash = String(repeating: "0", count: 64)
+        request.weights = WeightFile(
+            name: "medsam_vit_b", path: "/nowhere/medsam_vit_b.safetensors", sha256: request.segmenter.weightsHash,
+            bytes: 1)
+        guard case .failed(let reason) = try await ask("segment", .segment(request: request)) else {
+            Issue.record("answered otherwise")
+            return
+        }
+        #expect(reason.contains("medsam_vit_b are not installed any more"))
+        #expect(reason.contains("kontur models add"))
+    }
+
+    @Test func `a file with other bytes than the weights that were asked for is refused`() async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder.appending(path: "a.safetensors").path
+            try Data("no weights".utf8).write(to: URL(fileURLWithPath: path))
+            let entry = try Segmenters.entry("medsam-slices")
+            var request = try segmentRequest(Self.samples("lge"), folder: "/tmp", outputs: [])
+            request.segmenter = entry.template
+            request.segmenter.weightsHash = String(repeating: "0", count: 64)
+            request.weights = WeightFile(name: "a", path: path, sha256: request.segmenter.weightsHash, bytes: 10)
+            guard case .failed = try await ask("segment", .segment(request: request)) else {
+                Issue.record("answered otherwise")
+                return
+            }
+        }
+    }
+
     private func segmentRequest(
         _ files: [String], folder: String, outputs: [String], segmenter: String = "polyp-compact"
     ) throws -> SegmentRequest {
