@@ -81,8 +81,12 @@ def check_archive(report, node, archive, sources, weights, scratch):
         report.line(f"SEG {one['rows']} x {one['columns']}, {one['frames']} frames of {one['sources']} images, "
                     f"{one['voxels']} voxels compared in place: {one['description']}")
     for path in paths:
-        segment = pydicom.dcmread(path, stop_before_pixels=True).SegmentSequence[0]
-        text = str(segment)
+        data = pydicom.dcmread(path, stop_before_pixels=True)
+        comments = [str(frame.FrameContentSequence[0].get("FrameComments", ""))
+                    for frame in data.PerFrameFunctionalGroupsSequence]
+        report.expect(all("stabilityScore" in text and "jitterAgreement" in text for text in comments),
+                      f"the frames do not tell their confidence: {comments[:2]}")
+        text = str(data.SegmentSequence[0])
         report.expect("medsam-slices" in text, f"the SEG does not name the recipe: {text}")
         report.expect(weights[:16] in text, "the SEG does not name the weights")
     shown = node.json("audit", "show", "--event", "jobDone")["records"]

@@ -64,7 +64,7 @@ enum FunctionalGroups {
         var item = EncodedItem([(.dimensionIndexValues, .long(1, frame.rank))])
         let confidences = context.description.frameConfidences
         if frame.mask < confidences.count {
-            item[.frameComments] = .text("confidence \(SegmentItem.rounded(confidences[frame.mask].value))")
+            item[.frameComments] = WrittenText.ascii(SegmentItem.words(confidences[frame.mask]), limit: 1024)
         }
         if context.geometry == nil {
             item[.stackID] = .text("1")

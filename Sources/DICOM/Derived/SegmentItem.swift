@@ -40,12 +40,15 @@ enum SegmentItem {
     private static func text(_ description: SegmentationDescription) -> String {
         let segmenter = description.segmenter
         var text = "\(segmenter.segmentLabel) by \(segmenter.name) \(segmenter.version) (\(description.standing))"
-        if let confidence = description.confidence {
-            text += "; confidence \(rounded(confidence.value))"
-            let measures = confidence.measures.sorted { $0.key < $1.key }.map { "\($0.key) \(rounded($0.value))" }
-            if !measures.isEmpty { text += " (\(measures.joined(separator: ", ")))" }
-        }
+        if let confidence = description.confidence { text += "; \(words(confidence))" }
         return text
+    }
+
+    /// `confidence 0.912 (viewAgreement 0.950)`: of a stack, or of a frame.
+    static func words(_ confidence: Confidence) -> String {
+        let measures = confidence.measures.sorted { $0.key < $1.key }.map { "\($0.key) \(rounded($0.value))" }
+        let value = "confidence \(rounded(confidence.value))"
+        return measures.isEmpty ? value : "\(value) (\(measures.joined(separator: ", ")))"
     }
 
     /// Three digits after the point.
