@@ -61,8 +61,9 @@ CASES = [
     ("MR as frames", "volume", "medsam-box", ["--box", "10,10,40,30"], RESULT, ""),
     ("volume of one value", "flat", "medsam-slices", ["--box", "10,10,40,30"], RESULT, ""),
     ("volume of one value, no prompt", "flat", "medsam-slices", [], RESULT, ""),
-    ("not finite after rescale", "infinite", "medsam-slices", ["--box", "10,10,40,30"], REASON, "finite"),
-    ("not finite after rescale", "infinite", "sam-box", ["--box", "10,10,40,30"], REASON, "finite"),
+    ("not finite after rescale", "overflow", "medsam-slices", ["--box", "10,10,40,30"], REASON, ""),
+    ("not finite after rescale", "overflow", "sam-box", ["--box", "10,10,40,30"], REASON, ""),
+    ("rescale that is none", "infinite", "medsam-slices", ["--box", "10,10,40,30"], REASON, "Rescale Slope"),
 ]
 
 
@@ -84,6 +85,7 @@ def write_inputs(folder):
     make_studies.left_atrium(f"{folder}/volume", "VOLUME", volume)
     make_studies.left_atrium(f"{folder}/flat", "FLAT", np.full_like(volume, 700))
     make_studies.left_atrium(f"{folder}/infinite", "INFINITE", volume, slope="1e308")
+    make_studies.left_atrium(f"{folder}/overflow", "OVERFLOW", volume, slope="1e38")
 
 
 def install(models, scratch):

@@ -86,9 +86,9 @@ def check_archive(report, node, archive, sources, weights, scratch):
                     for frame in data.PerFrameFunctionalGroupsSequence]
         report.expect(all("stabilityScore" in text and "jitterAgreement" in text for text in comments),
                       f"the frames do not tell their confidence: {comments[:2]}")
-        text = str(data.SegmentSequence[0])
-        report.expect("medsam-slices" in text, f"the SEG does not name the recipe: {text}")
-        report.expect(weights[:16] in text, "the SEG does not name the weights")
+        algorithm = data.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
+        report.expect(algorithm.AlgorithmName == "medsam-slices", f"the SEG names {algorithm.AlgorithmName}")
+        report.expect(weights in algorithm.AlgorithmParameters, "the SEG does not name the weights")
     shown = node.json("audit", "show", "--event", "jobDone")["records"]
     report.expect(len(shown) == 1 and shown[0].get("weightsHash") == weights, "the trail does not name the weights")
     status, output, errors = node.run("audit", "verify")
