@@ -80,6 +80,9 @@ exact: build ## Compare full-size networks with drawn weights with the reference
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks
 	timeout --foreground 7200 $(REFERENCE_PYTHON) training/exact_sam.py .build/release/Benchmarks
 	timeout --foreground 7200 $(REFERENCE_PYTHON) training/exact_sam.py .build/release/Benchmarks lite:bf16 vit_b:bf16
+	for family in sam medsam lite-medsam; do \
+		KONTUR_INFERENCE=fp32 timeout --foreground 1200 $(REFERENCE_PYTHON) conformance/checks/exact.py --family $$family || exit 1; \
+	done
 
 clean: ## Remove everything that was built
 	rm -rf .build .build-address .build-thread demo-output
