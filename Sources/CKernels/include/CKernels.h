@@ -211,6 +211,38 @@ typedef struct {
 
 ck_status ck_cross_attend(const ck_cross_attention *a);
 
+// Few tokens, many places -------------------------------------------------------------------------------------------
+
+// The mask decoder's attention between a prompt's tokens and the image's places, in fp32, without a projection of any
+// place: what would multiply every place is multiplied into the tokens, since q . (K x) = (K^T q) . x. Tokens then have a
+// vector of the places' channels for each of 8 heads; vector j = 8 token + head.
+//
+// With `key` the places attend to the tokens: output[n] = norm(rows[n] + bias + sum over j of share[n][j] value[j]),
+// shares being the softmax over a head's tokens of key[j] . (rows[n] + positions[n]) + offset[j]. With `query` the tokens
+// attend to the places as they are then: sums[j] = sum over n of share[j][n] row[n], shares being the softmax over all
+// places of query[j] . (row[n] + positions[n]).
+typedef struct {
+    int64_t places, tokens;
+    int64_t channels;  // a multiple of 32
+    const float *rows, *positions;  // [places, channels]
+    const float *key, *offset, *value;  // [8 tokens, channels], [8 tokens], [8 tokens, channels]; key NULL: rows stay
+    const float *bias, *norm_weight, *norm_bias;  // [channels]
+    float epsilon;
+    float *output;  // [places, channels]; may be `rows`
+    const float *query;  // [8 tokens, channels] or NULL
+    float *sums;  // [8 tokens, channels]
+} ck_pass;
+
+ck_status ck_pass_tokens(const ck_pass *pass);
+
+// output[row, head, :] = scale * x[row, head, :] matrix[head], with matrix [heads, head_size, channels].
+void ck_fold_heads(int64_t rows, int64_t heads, int64_t head_size, int64_t channels, float scale, const float *x,
+                   const float *matrix, float *output);
+
+// output[row, head, :] = bias[head] + x[row, head, :] matrix[head], with matrix [heads, channels, head_size].
+void ck_unfold_heads(int64_t rows, int64_t heads, int64_t head_size, int64_t channels, const float *x,
+                     const float *matrix, const float *bias, float *output);
+
 // Layers of transformers ----------------------------------------------------------------------------------------------
 
 // output = (row - mean) / sqrt(variance + epsilon) * weight + bias over the channels of every row, biased variance.

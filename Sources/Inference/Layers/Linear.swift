@@ -95,6 +95,15 @@ struct LayerNorm: Sendable {
 
     var channels: Int { weight.count }
 
+    /// Calls `body` with weight, bias and epsilon, for a kernel that norms by the way.
+    func withParameters<Result>(
+        _ body: (UnsafePointer<Float>?, UnsafePointer<Float>?, Float) throws -> Result
+    ) rethrows -> Result {
+        try weight.withUnsafeBufferPointer { weight in
+            try bias.withUnsafeBufferPointer { bias in try body(weight.baseAddress, bias.baseAddress, epsilon) }
+        }
+    }
+
     /// What a row of zeros becomes.
     var zeroRow: [Float] { bias }
 

@@ -2,182 +2,128 @@
 
 internal import CKernels
 
-/// Tokens that attend to the image: few queries, thousands of keys.
+/// A projection that is applied to the tokens' side of an attention instead of to every place of the image.
+private struct HeadMatrix {
+    let heads = MaskDecoder.heads
+    let headSize: Int
+    let channels: Int
+    /// `[heads, headSize, channels]` to fold, `[heads, channels, headSize]` to unfold.
+    let values: [Float]
+
+    /// From `[inner, channels]`.
+    init(rows: [Float], channels: Int) {
+        self.channels = channels
+        headSize = rows.count / channels / heads
+        values = rows
+    }
+
+    /// From `[channels, inner]`.
+    init(columns: [Float], channels: Int) {
+        let inner = columns.count / channels
+        self.init(
+            rows: (0..<columns.count).map { columns[$0 % channels * inner + $0 / channels] }, channels: channels)
+    }
+
+    /// With every head's rows and columns exchanged.
+    var unfolding: [Float] {
+        (0..<values.count).map { index in
+            let (head, rest) = (index / (headSize * channels), index % (headSize * channels))
+            return values[(head * headSize + rest % headSize) * channels + rest / headSize]
+        }
+    }
+
+    /// x `[rows, inner]` to output `[rows, heads, channels]`.
+    func fold(_ rows: Int, _ x: UnsafePointer<Float>, scale: Float, to output: UnsafeMutablePointer<Float>) {
+        ck_fold_heads(Int64(rows), Int64(heads), Int64(headSize), Int64(channels), scale, x, values, output)
+    }
+}
+
+/// Tokens that attend to the image: few queries, thousands of keys. Keys and values are never made: the tokens take the
+/// keys' matrix, and what they gather takes the values'.
 final class ImageAttention {
-    /// Of keys and of values.
-    let inner: Int
-    private let heads = MaskDecoder.heads
+    private let inner: Int
     private let q: Linear
     private let out: Linear
-    /// Keys and values side by side.
-    private let kv: Linear
-    /// What the positions add to them, `[places, 2 inner]`: k(x + p) = k(x) + k's matrix times p.
-    private let placed: [Float]
-    private let places: Int
+    private let key: HeadMatrix
+    private let value: [Float]
+    private let valueBias: [Float]
 
-    init(
-        _ weights: SafeTensors, _ name: String, channels: Int, positions: [Float], precision: Precision
-    ) throws {
-        inner = try weights.shape("\(name).q_proj.weight", axes: 2)[0]
-        guard inner % heads == 0 else {
-            throw WeightFileError.tensor("\(name).q_proj.weight", reason: "\(inner) rows are not \(heads) heads")
-        }
+    init(_ weights: SafeTensors, _ name: String, channels: Int) throws {
+        inner = try MaskDecoder.inner(weights, name)
         q = try weights.linear("\(name).q_proj", channels, inner, precision: .fp32)
         out = try weights.linear("\(name).out_proj", inner, channels, precision: .fp32)
-        let key = try weights.tensor("\(name).k_proj.weight", shape: [inner, channels]).values
-        let value = try weights.tensor("\(name).v_proj.weight", shape: [inner, channels]).values
-        let bias =
-            try weights.tensor("\(name).k_proj.bias", shape: [inner]).values
-            + weights.tensor("\(name).v_proj.bias", shape: [inner]).values
-        kv = try Linear(
-            weight: key + value, bias: bias, outputs: 2 * inner, inputs: channels, precision: precision)
-        places = positions.count / channels
-        placed = try Linear(
-            weight: key + [Float](repeating: 0, count: value.count), bias: nil, outputs: 2 * inner, inputs: channels,
-            precision: .fp32
-        ).all(positions)
+        key = HeadMatrix(
+            rows: try weights.tensor("\(name).k_proj.weight", shape: [inner, channels]).values, channels: channels)
+        // The keys' bias adds the same to all scores of a query, which the softmax does not see.
+        _ = try weights.tensor("\(name).k_proj.bias", shape: [inner])
+        let rows = try weights.tensor("\(name).v_proj.weight", shape: [inner, channels]).values
+        value = HeadMatrix(rows: rows, channels: channels).unfolding
+        valueBias = try weights.tensor("\(name).v_proj.bias", shape: [inner]).values
     }
 
-    /// Keys and values of the image's rows, `[places, 2 inner]`.
-    func project(_ rows: UnsafeRawPointer, to output: UnsafeMutablePointer<Float>) throws(ComputeError) {
-        var status: ComputeError?
-        placed.withUnsafeBufferPointer { placed in
-            do throws(ComputeError) {
-                try kv.apply(rows: places, rows, to: output, residual: placed.baseAddress)
-            } catch { status = error }
-        }
-        if let status { throw status }
+    /// The tokens' vectors for `ck_pass`, `[rows, heads, channels]`.
+    func fold(
+        _ rows: Int, _ placedTokens: UnsafePointer<Float>, to output: UnsafeMutablePointer<Float>,
+        _ workspace: Workspace
+    ) throws {
+        let queries = workspace.floats("token q", rows * inner)
+        try q.apply(rows: rows, placedTokens, to: queries)
+        key.fold(rows, queries, scale: 1 / Float(key.headSize).squareRoot(), to: output)
     }
 
-    /// The queries of placed tokens, `[rows, inner]`.
-    func queries(_ rows: Int, _ placedTokens: UnsafePointer<Float>, to output: UnsafeMutablePointer<Float>) throws {
-        try q.apply(rows: rows, placedTokens, to: output)
-    }
-
-    /// - Parameters:
-    ///   - queries: `[prompts, tokens, inner]`.
-    ///   - keysAndValues: `[places, 2 inner]`, of all these prompts.
-    func attend(
-        _ group: TokenGroup, _ queries: UnsafePointer<Float>, _ keysAndValues: UnsafePointer<Float>,
-        to output: UnsafeMutablePointer<Float>
-    ) throws(ComputeError) {
-        var call = ck_cross_attention()
-        call.batch = Int64(group.prompts)
-        (call.queries, call.keys) = (Int64(group.tokens), Int64(places))
-        call.heads = Int64(heads)
-        call.head_size = Int64(inner / heads)
-        call.scale = 1 / Float(inner / heads).squareRoot()
-        call.query = queries
-        (call.query_batch_stride, call.query_stride) = (Int64(group.tokens * inner), Int64(inner))
-        call.key = keysAndValues
-        call.value = keysAndValues + inner
-        (call.key_stride, call.value_stride) = (Int64(2 * inner), Int64(2 * inner))
-        call.output = output
-        try ComputeError.check(ck_cross_attend(&call), "the tokens' attention to the image")
-    }
-
-    /// tokens += the product after the attention.
-    func finish(_ rows: Int, _ attended: UnsafePointer<Float>, addingTo tokens: UnsafeMutablePointer<Float>) throws {
+    /// tokens += the attention, from what they gathered, `[rows, heads, channels]`.
+    func finish(
+        _ rows: Int, _ sums: UnsafePointer<Float>, addingTo tokens: UnsafeMutablePointer<Float>, _ workspace: Workspace
+    ) throws {
+        let attended = workspace.floats("token q", rows * inner)
+        ck_unfold_heads(
+            Int64(rows), Int64(key.heads), Int64(key.headSize), Int64(key.channels), sums, value, valueBias, attended)
         try out.apply(rows: rows, attended, to: tokens, residual: tokens)
     }
 }
 
-/// The image's rows that attend to the tokens: thousands of queries, few keys.
+/// The image's places that attend to the tokens: thousands of queries, few keys.
 final class TokenAttention {
-    let inner: Int
-    private let heads = MaskDecoder.heads
-    private let q: Linear
+    private let inner: Int
     private let k: Linear
     private let v: Linear
-    private let out: Linear
-    private let precision: Precision
-    /// What the positions add to the queries, `[places, inner]`.
-    private let placed: [Float]
-    private let places: Int
+    private let query: HeadMatrix
+    private let queryBias: [Float]
+    private let out: HeadMatrix
+    /// Added to every place.
+    let bias: [Float]
 
-    init(
-        _ weights: SafeTensors, _ name: String, channels: Int, positions: [Float], precision: Precision
-    ) throws {
-        self.precision = precision
-        inner = try weights.shape("\(name).q_proj.weight", axes: 2)[0]
-        guard inner % heads == 0 else {
-            throw WeightFileError.tensor("\(name).q_proj.weight", reason: "\(inner) rows are not \(heads) heads")
-        }
-        let query = try weights.tensor("\(name).q_proj.weight", shape: [inner, channels]).values
-        q = try Linear(
-            weight: query, bias: weights.tensor("\(name).q_proj.bias", shape: [inner]).values, outputs: inner,
-            inputs: channels, precision: precision)
+    init(_ weights: SafeTensors, _ name: String, channels: Int) throws {
+        inner = try MaskDecoder.inner(weights, name)
         k = try weights.linear("\(name).k_proj", channels, inner, precision: .fp32)
         v = try weights.linear("\(name).v_proj", channels, inner, precision: .fp32)
-        out = try weights.linear("\(name).out_proj", inner, channels, precision: precision)
-        places = positions.count / channels
-        placed = try Linear(weight: query, bias: nil, outputs: inner, inputs: channels, precision: .fp32).all(positions)
+        query = HeadMatrix(
+            rows: try weights.tensor("\(name).q_proj.weight", shape: [inner, channels]).values, channels: channels)
+        queryBias = try weights.tensor("\(name).q_proj.bias", shape: [inner]).values
+        out = HeadMatrix(
+            columns: try weights.tensor("\(name).out_proj.weight", shape: [channels, inner]).values, channels: channels)
+        bias = try weights.tensor("\(name).out_proj.bias", shape: [channels]).values
     }
 
-    /// The queries of the image's rows, `[places, inner]`.
-    func project(_ rows: UnsafeRawPointer, to output: UnsafeMutablePointer<Float>) throws(ComputeError) {
-        var status: ComputeError?
-        placed.withUnsafeBufferPointer { placed in
-            do throws(ComputeError) {
-                try q.apply(rows: places, rows, to: output, residual: placed.baseAddress)
-            } catch { status = error }
-        }
-        if let status { throw status }
-    }
-
-    /// Keys and values of tokens, `[rows, 2 inner]`.
-    func keysAndValues(
+    /// The tokens' vectors for `ck_pass`: keys and values `[rows, heads, channels]`, offsets `[rows, heads]`.
+    func fold(
         _ rows: Int, placedTokens: UnsafePointer<Float>, tokens: UnsafePointer<Float>,
-        to output: UnsafeMutablePointer<Float>
+        keys: UnsafeMutablePointer<Float>, offsets: UnsafeMutablePointer<Float>, values: UnsafeMutablePointer<Float>,
+        _ workspace: Workspace
     ) throws {
-        try k.apply(rows: rows, placedTokens, to: output, outputStride: 2 * inner)
-        try v.apply(rows: rows, tokens, to: output + inner, outputStride: 2 * inner)
-    }
-
-    /// output = image + attention of one prompt's image rows.
-    ///
-    /// - Parameters:
-    ///   - queries: `[places, inner]`.
-    ///   - keysAndValues: of this prompt's tokens, `[tokens, 2 inner]`.
-    func apply(
-        _ queries: UnsafePointer<Float>, _ keysAndValues: UnsafePointer<Float>, tokens: Int,
-        image: UnsafePointer<Float>, to output: UnsafeMutablePointer<Float>, _ workspace: Workspace
-    ) throws {
-        let attended = workspace.floats("attended places", places * inner)
-        var call = ck_cross_attention()
-        call.batch = 1
-        (call.queries, call.keys) = (Int64(places), Int64(tokens))
-        call.heads = Int64(heads)
-        call.head_size = Int64(inner / heads)
-        call.scale = 1 / Float(inner / heads).squareRoot()
-        call.query = queries
-        call.query_stride = Int64(inner)
-        call.key = keysAndValues
-        call.value = keysAndValues + inner
-        (call.key_stride, call.value_stride) = (Int64(2 * inner), Int64(2 * inner))
-        call.output = attended
-        try ComputeError.check(ck_cross_attend(&call), "the image's attention to tokens")
-        var rows = UnsafeRawPointer(attended)
-        if precision == .bf16 {
-            let rounded = workspace.numbers("rounded places", places * inner, .bf16)
-            roundToBF16(attended, count: places * inner, to: rounded)
-            rows = UnsafeRawPointer(rounded)
+        let projected = workspace.floats("token q", rows * inner)
+        let scale = 1 / Float(query.headSize).squareRoot()
+        try k.apply(rows: rows, placedTokens, to: projected)
+        query.fold(rows, projected, scale: scale, to: keys)
+        for item in 0..<rows * query.heads {
+            var sum: Float = 0
+            let head = item % query.heads
+            for d in 0..<query.headSize {
+                sum += queryBias[head * query.headSize + d] * projected[item * query.headSize + d]
+            }
+            offsets[item] = scale * sum
         }
-        try out.apply(rows: places, rows, to: output, residual: image)
-    }
-}
-
-extension Linear {
-    /// The product with dense fp32 rows, as an array.
-    func all(_ rows: [Float]) throws(ComputeError) -> [Float] {
-        var failure: ComputeError?
-        let count = rows.count / inputs
-        let result = [Float](unsafeUninitializedCapacity: count * outputs) { buffer, filled in
-            filled = buffer.count
-            guard let base = buffer.baseAddress else { return }
-            do throws(ComputeError) { try apply(rows: count, rows, to: base) } catch { failure = error }
-        }
-        if let failure { throw failure }
-        return result
+        try v.apply(rows: rows, tokens, to: projected)
+        out.fold(rows, projected, scale: 1, to: values)
     }
 }

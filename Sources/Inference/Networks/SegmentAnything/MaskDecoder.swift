@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// segment_anything/modeling/mask_decoder.py, with its tensor names. What the image contributes to the first layer is the
-// same for all prompts without a mask: it is computed once for an embedding.
+// segment_anything/modeling/mask_decoder.py, with its tensor names. A prompt's tokens and the image's places meet in
+// passes over the places (`ck_pass` in CKernels.h): in each the places attend to the tokens as one layer left them, and
+// the tokens, as the next layer made them, to the places.
 
 internal import CKernels
 
@@ -27,7 +28,8 @@ final class MaskDecoder {
     private let hypernetworks: [Perceptron]
     private let iouHead: Perceptron
     private let workspace = Workspace()
-    /// Whose share of the first layer the workspace holds; kept, so that no other one takes its place in memory.
+    /// Whose places, with the vector that stands for no mask, the workspace holds; kept, so that no other one takes its
+    /// place in memory.
     private var sharedEmbedding: ImageEmbedding?
 
     /// - Throws: `WeightFileError` that names the tensor, `ComputeError`.
@@ -52,12 +54,9 @@ final class MaskDecoder {
         }
         layers = try (0..<depth).map {
             try TwoWayAttentionBlock(
-                weights, "\(transformer).layers.\($0)", channels: channels, positions: prompts.densePositions,
-                isFirst: $0 == 0, precision: precision)
+                weights, "\(transformer).layers.\($0)", channels: channels, isFirst: $0 == 0)
         }
-        final = try ImageAttention(
-            weights, "\(transformer).final_attn_token_to_image", channels: channels, positions: prompts.densePositions,
-            precision: precision)
+        final = try ImageAttention(weights, "\(transformer).final_attn_token_to_image", channels: channels)
         finalNorm = try weights.layerNorm("\(transformer).norm_final_attn", channels, epsilon: 1e-5)
         upscaling = try OutputUpscaling(
             weights, "\(Self.name).output_upscaling", channels: channels, grid: size, precision: precision)
@@ -68,6 +67,15 @@ final class MaskDecoder {
         }
         iouHead = try Perceptron(
             weights, "\(Self.name).iou_prediction_head", inputs: channels, outputs: masks)
+    }
+
+    /// The width of an attention: that of its queries, keys and values.
+    static func inner(_ weights: SafeTensors, _ name: String) throws(WeightFileError) -> Int {
+        let inner = try weights.shape("\(name).q_proj.weight", axes: 2)[0]
+        guard inner % heads == 0 else {
+            throw .tensor("\(name).q_proj.weight", reason: "\(inner) rows are not \(heads) heads")
+        }
+        return inner
     }
 
     /// Height and width of the logits.
@@ -104,59 +112,74 @@ final class MaskDecoder {
             (positions + index * tokens.count).update(from: tokens, count: tokens.count)
         }
         queries.update(from: positions, count: count)
-        let places = size * size
-        let images = workspace.floats("image rows", prompts.count * places * channels)
+        let images = workspace.floats("places", prompts.count * places * channels)
+        let masked = prompts[0].mask != nil
+        if masked { try addMasks(prompts, embedding, to: images) } else { shareImage(embedding) }
+        let vectors = TokenVectors(workspace, count: group.rows * Self.heads, channels: channels)
+        try layers[0].attendToSelf(group, queries, positions: positions, workspace)
+        try layers[0].tokenToImage.fold(
+            group.rows, placed(group, queries, positions), to: vectors.queries, workspace)
+        try pass(group, nil, vectors, isShared: !masked, images)
         for (index, layer) in layers.enumerated() {
-            try run(layer, index, group, prompts, embedding, queries, positions, images)
+            try layer.tokenToImage.finish(group.rows, vectors.sums, addingTo: queries, workspace)
+            try layer.applyMLP(group, queries, workspace)
+            try layer.imageToToken.fold(
+                group.rows, placedTokens: placed(group, queries, positions), tokens: queries, keys: vectors.keys,
+                offsets: vectors.offsets, values: vectors.values, workspace)
+            // What the tokens of the next layer ask is known before the places have changed.
+            let next = index + 1 < layers.count ? layers[index + 1] : nil
+            try next?.attendToSelf(group, queries, positions: positions, workspace)
+            try (next?.tokenToImage ?? final).fold(
+                group.rows, placed(group, queries, positions), to: vectors.queries, workspace)
+            try pass(group, layer, vectors, isShared: index == 0 && !masked, images)
         }
-        try attend(final, group, queries, positions) { try projected(final, images, prompt: $0) }
+        try final.finish(group.rows, vectors.sums, addingTo: queries, workspace)
         finalNorm.apply(rows: group.rows, queries, to: queries)
         return try answers(group, queries, images, masks: multimask ? 1..<outputs - 1 : 0..<1)
     }
 
-    /// One layer of all prompts: the tokens together, the images one after the other.
-    private func run(
-        _ layer: TwoWayAttentionBlock, _ index: Int, _ group: TokenGroup, _ prompts: [Prompt],
-        _ embedding: ImageEmbedding, _ queries: UnsafeMutablePointer<Float>, _ positions: UnsafePointer<Float>,
+    private var places: Int { size * size }
+
+    /// One pass over the places of every prompt.
+    ///
+    /// - Parameters:
+    ///   - layer: whose places attend to the tokens; `nil` leaves them.
+    ///   - isShared: the places are still those of the embedding, for all prompts.
+    private func pass(
+        _ group: TokenGroup, _ layer: TwoWayAttentionBlock?, _ vectors: TokenVectors, isShared: Bool,
         _ images: UnsafeMutablePointer<Float>
     ) throws {
-        let shared = index == 0 && prompts[0].mask == nil ? try sharedImage(embedding) : nil
-        if index == 0, shared == nil { try addMasks(prompts, embedding, to: images) }
-        try layer.attendToSelf(group, queries, positions: positions, workspace)
-        try attend(layer.tokenToImage, group, queries, positions) {
-            try shared.map { UnsafePointer($0.keysAndValues) } ?? projected(layer.tokenToImage, images, prompt: $0)
+        let shared = workspace.floats("shared places", places * channels)
+        var call = ck_pass()
+        call.places = Int64(places)
+        call.tokens = Int64(group.tokens)
+        call.channels = Int64(channels)
+        try prompts.densePositions.withUnsafeBufferPointer { positions in
+            call.positions = positions.baseAddress
+            for prompt in 0..<group.prompts {
+                let image = images + prompt * places * channels
+                let first = prompt * group.tokens * Self.heads
+                call.rows = UnsafePointer(isShared ? shared : image)
+                call.query = UnsafePointer(vectors.queries + first * channels)
+                call.sums = vectors.sums + first * channels
+                call.output = image
+                guard let layer else {
+                    try ComputeError.check(ck_pass_tokens(&call), "the tokens' attention to the image")
+                    continue
+                }
+                call.key = UnsafePointer(vectors.keys + first * channels)
+                call.offset = UnsafePointer(vectors.offsets + first)
+                call.value = UnsafePointer(vectors.values + first * channels)
+                let status = layer.imageNorm.withParameters { weight, bias, epsilon in
+                    layer.imageToToken.bias.withUnsafeBufferPointer { added in
+                        (call.norm_weight, call.norm_bias, call.epsilon) = (weight, bias, epsilon)
+                        call.bias = added.baseAddress
+                        return ck_pass_tokens(&call)
+                    }
+                }
+                try ComputeError.check(status, "the attention between tokens and image")
+            }
         }
-        try layer.applyMLP(group, queries, workspace)
-        let inner = layer.imageToToken.inner
-        let keysAndValues = workspace.floats("token keys and values", group.rows * 2 * inner)
-        try layer.imageToToken.keysAndValues(
-            group.rows, placedTokens: placed(group, queries, positions), tokens: queries, to: keysAndValues)
-        for prompt in 0..<group.prompts {
-            let image = images + prompt * size * size * channels
-            let source = shared.map { UnsafePointer($0.rows) } ?? UnsafePointer(image)
-            let asked = try shared.map { UnsafePointer($0.queries) } ?? imageQueries(layer.imageToToken, image)
-            try layer.imageToToken.apply(
-                asked, keysAndValues + prompt * group.tokens * 2 * inner,
-                tokens: group.tokens, image: source, to: image, workspace)
-            layer.imageNorm.apply(rows: size * size, image, to: image)
-        }
-    }
-
-    /// queries += attention of every prompt's tokens to its image, whose keys and values `image` gives.
-    private func attend(
-        _ attention: ImageAttention, _ group: TokenGroup, _ queries: UnsafeMutablePointer<Float>,
-        _ positions: UnsafePointer<Float>, image: (Int) throws -> UnsafePointer<Float>
-    ) throws {
-        let inner = attention.inner
-        let projected = workspace.floats("token q, k, v", 2 * group.rows * inner)
-        let attended = projected + group.rows * inner
-        try attention.queries(group.rows, placed(group, queries, positions), to: projected)
-        let one = TokenGroup(prompts: 1, tokens: group.tokens)
-        for prompt in 0..<group.prompts {
-            let offset = prompt * group.tokens * inner
-            try attention.attend(one, projected + offset, image(prompt), to: attended + offset)
-        }
-        try attention.finish(group.rows, attended, addingTo: queries)
     }
 
     private func placed(
@@ -167,34 +190,18 @@ final class MaskDecoder {
         return UnsafePointer(placed)
     }
 
-    /// A prompt's image rows in the precision of the products.
+    /// A prompt's places in the precision of the upscaling.
     private func rounded(_ image: UnsafePointer<Float>) -> UnsafeRawPointer {
         guard precision == .bf16 else { return UnsafeRawPointer(image) }
-        let rows = workspace.numbers("rounded rows", size * size * channels, .bf16)
-        roundToBF16(image, count: size * size * channels, to: rows)
+        let rows = workspace.numbers("rounded places", places * channels, .bf16)
+        roundToBF16(image, count: places * channels, to: rows)
         return UnsafeRawPointer(rows)
-    }
-
-    private func projected(
-        _ attention: ImageAttention, _ images: UnsafePointer<Float>, prompt: Int
-    ) throws -> UnsafePointer<Float> {
-        let output = workspace.floats("keys and values", size * size * 2 * attention.inner)
-        try attention.project(rounded(images + prompt * size * size * channels), to: output)
-        return UnsafePointer(output)
-    }
-
-    private func imageQueries(
-        _ attention: TokenAttention, _ image: UnsafePointer<Float>
-    ) throws -> UnsafePointer<Float> {
-        let output = workspace.floats("image queries", size * size * attention.inner)
-        try attention.project(rounded(image), to: output)
-        return UnsafePointer(output)
     }
 
     private func addMasks(
         _ prompts: [Prompt], _ embedding: ImageEmbedding, to images: UnsafeMutablePointer<Float>
     ) throws {
-        let count = size * size * channels
+        let count = places * channels
         for (index, prompt) in prompts.enumerated() {
             guard let mask = prompt.mask else { continue }
             let image = images + index * count
@@ -205,24 +212,16 @@ final class MaskDecoder {
         }
     }
 
-    private func sharedImage(_ embedding: ImageEmbedding) throws -> SharedImage {
-        let places = size * size
-        let image = SharedImage(
-            rows: workspace.floats("shared rows", places * channels),
-            keysAndValues: workspace.floats("shared keys and values", places * 2 * layers[0].tokenToImage.inner),
-            queries: workspace.floats("shared queries", places * layers[0].imageToToken.inner))
-        if let sharedEmbedding, sharedEmbedding.values.hasStorage(of: embedding.values) { return image }
-        sharedEmbedding = nil
+    /// Puts the embedding's places, with the vector that stands for no mask, where all prompts find them.
+    private func shareImage(_ embedding: ImageEmbedding) {
+        let shared = workspace.floats("shared places", places * channels)
+        if let sharedEmbedding, sharedEmbedding.values.hasStorage(of: embedding.values) { return }
         embedding.values.values.withUnsafeBufferPointer { values in
             guard let base = values.baseAddress else { return }
-            image.rows.update(from: base, count: places * channels)
+            shared.update(from: base, count: places * channels)
         }
-        ck_add(Int64(places), Int64(channels), image.rows, prompts.noMask, 0, image.rows)
-        let rows = rounded(image.rows)
-        try layers[0].tokenToImage.project(rows, to: image.keysAndValues)
-        try layers[0].imageToToken.project(rows, to: image.queries)
+        ck_add(Int64(places), Int64(channels), shared, prompts.noMask, 0, shared)
         sharedEmbedding = embedding
-        return image
     }
 
     private func answers(
@@ -240,7 +239,7 @@ final class MaskDecoder {
             rows: group.prompts, queries, stride: group.tokens * channels, to: iou, outputStride: iouHead.outputs,
             workspace)
         return try (0..<group.prompts).map { prompt in
-            let image = images + prompt * size * size * channels
+            let image = images + prompt * places * channels
             let logits = try upscaling.logits(
                 rounded(image), vectors + prompt * masks.count * outputs, masks: masks.count, workspace)
             return PromptAnswer(logits: logits, predictedIoU: masks.map { iou[prompt * iouHead.outputs + $0] })
@@ -248,14 +247,21 @@ final class MaskDecoder {
     }
 }
 
-/// What the image contributes to the first layer for every prompt without a mask.
-private struct SharedImage {
-    /// The embedding and the vector that stands for no mask, `[places, channels]`.
-    let rows: UnsafeMutablePointer<Float>
-    /// `[places, 2 inner]`.
-    let keysAndValues: UnsafeMutablePointer<Float>
-    /// `[places, inner]`.
+/// A group's vectors for a pass: `[prompts, tokens, heads, channels]`, the offsets without channels.
+private struct TokenVectors {
     let queries: UnsafeMutablePointer<Float>
+    let keys: UnsafeMutablePointer<Float>
+    let values: UnsafeMutablePointer<Float>
+    let sums: UnsafeMutablePointer<Float>
+    let offsets: UnsafeMutablePointer<Float>
+
+    init(_ workspace: Workspace, count: Int, channels: Int) {
+        queries = workspace.floats("token vectors", count * (4 * channels + 1))
+        keys = queries + count * channels
+        values = keys + count * channels
+        sums = values + count * channels
+        offsets = sums + count * channels
+    }
 }
 
 extension Tensor {

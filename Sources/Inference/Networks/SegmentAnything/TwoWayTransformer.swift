@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // segment_anything/modeling/transformer.py, with its tensor names: tokens attend to each other and to the image, the image
-// to the tokens. Tokens are computed in fp32 for many prompts at once; the image's rows in the network's precision.
+// to the tokens. All of it is fp32, the tokens of many prompts at once.
 
 internal import CKernels
 
@@ -26,25 +26,19 @@ final class TwoWayAttentionBlock {
     /// The first layer's tokens are their own positions.
     private let isFirst: Bool
 
-    init(
-        _ weights: SafeTensors, _ name: String, channels: Int, positions: [Float], isFirst: Bool, precision: Precision
-    ) throws {
+    init(_ weights: SafeTensors, _ name: String, channels: Int, isFirst: Bool) throws {
         self.channels = channels
         self.isFirst = isFirst
         selfAttention = try SmallAttention(weights, "\(name).self_attn", channels: channels)
-        tokenToImage = try ImageAttention(
-            weights, "\(name).cross_attn_token_to_image", channels: channels, positions: positions, precision: precision
-        )
-        imageToToken = try TokenAttention(
-            weights, "\(name).cross_attn_image_to_token", channels: channels, positions: positions, precision: precision
-        )
+        tokenToImage = try ImageAttention(weights, "\(name).cross_attn_token_to_image", channels: channels)
+        imageToToken = try TokenAttention(weights, "\(name).cross_attn_image_to_token", channels: channels)
         norms = try (1...4).map { try weights.layerNorm("\(name).norm\($0)", channels, epsilon: 1e-5) }
         let hidden = try weights.shape("\(name).mlp.lin1.weight", axes: 2)[0]
         lin1 = try weights.linear("\(name).mlp.lin1", channels, hidden, precision: .fp32)
         lin2 = try weights.linear("\(name).mlp.lin2", hidden, channels, precision: .fp32)
     }
 
-    /// The norm of the image's rows.
+    /// The norm of the image's places.
     var imageNorm: LayerNorm { norms[3] }
 
     /// queries = norm1(self-attention).
@@ -81,14 +75,11 @@ final class SmallAttention {
     private let out: Linear
 
     init(_ weights: SafeTensors, _ name: String, channels: Int) throws {
-        let inner = try weights.shape("\(name).q_proj.weight", axes: 2)[0]
+        let inner = try MaskDecoder.inner(weights, name)
         q = try weights.linear("\(name).q_proj", channels, inner, precision: .fp32)
         k = try weights.linear("\(name).k_proj", channels, inner, precision: .fp32)
         v = try weights.linear("\(name).v_proj", channels, inner, precision: .fp32)
         out = try weights.linear("\(name).out_proj", inner, channels, precision: .fp32)
-        guard inner % heads == 0 else {
-            throw WeightFileError.tensor("\(name).q_proj.weight", reason: "\(inner) rows are not \(heads) heads")
-        }
     }
 
     /// output = attention(placed, placed, values) (+ residual); output may be the values or the residual.

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The door of the passes, the plain version that is the others' oracle, and what moves a head's matrix to the tokens.
+
+#include <math.h>
+#include <string.h>
+
+#include "../Parallel.h"
+#include "../Transformer/Transformer.h"
+#include "Kernels.h"
+
+enum { HEADS = 8 };
+
+static float product(const float *a, const float *b, int64_t count) {
+    float sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+// A place's new row. shares: [tokens].
+static void spread(const ck_pass *p, int64_t place, float *placed, float *shares, float *row) {
+    int64_t C = p->channels, T = p->tokens;
+    for (int64_t c = 0; c < C; c++) row[c] = p->rows[place * C + c] + p->bias[c];
+    for (int64_t head = 0; head < HEADS; head++) {
+        float largest = -INFINITY, sum = 0;
+        for (int64_t t = 0; t < T; t++) {
+            int64_t j = t * HEADS + head;
+            shares[t] = product(placed, p->key + j * C, C) + p->offset[j];
+            if (shares[t] > largest) largest = shares[t];
+        }
+        for (int64_t t = 0; t < T; t++) sum += shares[t] = expf(shares[t] - largest);
+        for (int64_t t = 0; t < T; t++)
+            for (int64_t c = 0; c < C; c++) row[c] += shares[t] / sum * p->value[(t * HEADS + head) * C + c];
+    }
+    ck_layer_norm(1, C, row, C, p->norm_weight, p->norm_bias, p->epsilon, row, ck_fp32, C);
+}
+
+static ck_status pass_plain(const ck_pass *p) {
+    int64_t C = p->channels, J = p->tokens * HEADS;
+    float *placed = ck_scratch(2, (size_t)(2 * C + p->tokens + p->places) * sizeof *placed);
+    if (placed == NULL) return ck_out_of_memory;
+    float *row = placed + C, *shares = row + C, *scores = shares + p->tokens;
+    const float *rows = p->rows;
+    for (int64_t n = 0; p->key && n < p->places; n++) {
+        for (int64_t c = 0; c < C; c++) placed[c] = p->rows[n * C + c] + p->positions[n * C + c];
+        spread(p, n, placed, shares, row);
+        memcpy(p->output + n * C, row, (size_t)C * sizeof *row);
+        rows = p->output;
+    }
+    for (int64_t j = 0; p->query && j < J; j++) {
+        float largest = -INFINITY, sum = 0;
+        const float *query = p->query + j * C;
+        for (int64_t n = 0; n < p->places; n++) {
+            scores[n] = product(query, rows + n * C, C) + product(query, p->positions + n * C, C);
+            if (scores[n] > largest) largest = scores[n];
+        }
+        memset(row, 0, (size_t)C * sizeof *row);
+        for (int64_t n = 0; n < p->places; n++) {
+            sum += scores[n] = expf(scores[n] - largest);
+            for (int64_t c = 0; c < C; c++) row[c] += scores[n] * rows[n * C + c];
+        }
+        for (int64_t c = 0; c < C; c++) p->sums[j * C + c] = row[c] / sum;
+    }
+    return ck_ok;
+}
+
+ck_status ck_pass_tokens(const ck_pass *pass) {
+    if (pass->places < 1 || pass->tokens < 1 || pass->channels < 32 || pass->channels % 32) return ck_bad_argument;
+    switch (ck_current_path()) {
+#if defined(__x86_64__)
+    case ck_path_avx2: return ck_pass_avx2(pass);
+    case ck_path_avx512:
+    case ck_path_avx512_bf16:
+    case ck_path_amx: return ck_pass_avx512(pass);
+    case ck_path_emulated_avx512:
+    case ck_path_emulated_avx512_bf16:
+    case ck_path_emulated_amx: return ck_pass_emulated_avx512(pass);
+#endif
+    default: return pass_plain(pass);
+    }
+}
+
+CK_VECTORISED void ck_fold_heads(int64_t rows, int64_t heads, int64_t head_size, int64_t channels, float scale,
+                                 const float *x, const float *matrix, float *restrict output) {
+    for (int64_t item = 0; item < rows * heads; item++) {
+        float *restrict to = output + item * channels;
+        const float *from = x + item * head_size, *m = matrix + item % heads * head_size * channels;
+        for (int64_t c = 0; c < channels; c++) to[c] = scale * from[0] * m[c];
+        for (int64_t d = 1; d < head_size; d++) {
+            float factor = scale * from[d];
+            for (int64_t c = 0; c < channels; c++) to[c] += factor * m[d * channels + c];
+        }
+    }
+}
+
+CK_VECTORISED void ck_unfold_heads(int64_t rows, int64_t heads, int64_t head_size, int64_t channels, const float *x,
+                                   const float *matrix, const float *bias, float *restrict output) {
+    for (int64_t item = 0; item < rows * heads; item++) {
+        int64_t head = item % heads;
+        float *restrict to = output + item * head_size;
+        for (int64_t d = 0; d < head_size; d++) to[d] = bias[head * head_size + d];
+        for (int64_t c = 0; c < channels; c++) {
+            float factor = x[item * channels + c];
+            const float *m = matrix + (head * channels + c) * head_size;
+            for (int64_t d = 0; d < head_size; d++) to[d] += factor * m[d];
+        }
+    }
+}
