@@ -25,6 +25,17 @@ protocol InstalledRecipe: Segmenter {
     ///
     /// - Parameter descriptor: the entry's, with the hash and terms of these weights.
     init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, precision: Precision) throws
+
+    /// As above, for recipes that read what a site laid beside its weights.
+    ///
+    /// - Parameter file: where the weights are.
+    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision) throws
+}
+
+extension InstalledRecipe {
+    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision) throws {
+        try self.init(descriptor, weights: weights, precision: precision)
+    }
 }
 
 /// What every segmenter on embedded weights declares beside the door's `Segmenter`.

@@ -16,6 +16,7 @@ public enum Segmenters {
     /// On weights that a site installs.
     private static var installedRecipes: [any InstalledRecipe.Type] {
         [
+            SamAuto.self,
             SamBox.self,
             SamPoint.self,
             MedSamBox.self,
@@ -120,7 +121,8 @@ public enum Segmenters {
             else {
                 throw SegmentationError.missingWeights(segmenter: wanted.name, reason: "no file was named")
             }
-            return try recipe.init(wanted, weights: open(file, hash: wanted.weightsHash), precision: precision)
+            let weights = try open(file, hash: wanted.weightsHash)
+            return try recipe.init(wanted, weights: weights, file: file, precision: precision)
         }
     }
 

@@ -77,13 +77,15 @@ final class WorkerStation {
         return started
     }
 
-    /// What a worker sees of our environment: nothing but the overrides of its kernels.
+    /// What a worker sees of our environment: nothing but the overrides of its kernels, and where sam-auto writes the
+    /// masks it looked at.
     ///
     /// OpenMP's threads sleep while they wait: spinning, as they do of themselves, costs three times the processor time
     /// when the cores are shared. OpenBLAS works in the threads of OpenMP and needs none of its own.
     private static func environment(threads: String) -> [String: String] {
         let own = ProcessInfo.processInfo.environment
-        let overrides = own.filter { $0.key.hasPrefix("KONTUR_INFERENCE") || $0.key == "ONEDNN_MAX_CPU_ISA" }
+        let passed = ["ONEDNN_MAX_CPU_ISA", "KONTUR_SAM_AUTO_MASKS"]
+        let overrides = own.filter { $0.key.hasPrefix("KONTUR_INFERENCE") || passed.contains($0.key) }
         return overrides.merging([
             "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC0", "OMP_NUM_THREADS": threads,
             "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1",

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the rule of sam-auto sees of a generated mask. `training/auto_features.py` has the same definitions: rules are
+// fitted there, and a test compares the two.
+
+package import Inference
+internal import Foundation
+
+/// The numbers by which a mask is judged, in the order of `names`.
+package struct SamAutoFeatures: Sendable, Hashable {
+    package static let names = [
+        "logAreaShare", "squaredLogAreaShare", "stability", "predictedIoU", "borderContact", "colourContrast",
+        "compactness", "specularShare", "centreDistance",
+    ]
+
+    /// A channel at least that bright in all colours mirrors the lamp, 0...255.
+    static let specular: UInt8 = 200
+    /// Width of the ring around a mask in radii of the disc of its area.
+    static let ring = 0.25
+
+    package let values: [Double]
+
+    package init(_ values: [Double]) {
+        precondition(values.count == Self.names.count, "every feature has a value")
+        self.values = values
+    }
+
+    /// - Parameters:
+    ///   - mask: with at least one pixel.
+    ///   - image: the frame that it was found in.
+    package init(_ mask: AutomaticMask, in image: ByteImage) {
+        let colours = image.colour.values
+        let (rows, columns) = (image.rows, image.columns)
+        let pixels = mask.segmentation.pixels
+        let area = Double(mask.area)
+        let outline = Outline(pixels, rows: rows, columns: columns, box: mask.box)
+        let distance = max(1, Int(Self.ring * (area / Double.pi).squareRoot() + 0.5))
+        let around = Self.dilated(pixels, rows: rows, columns: columns, by: distance, box: mask.box)
+        var (inside, outside) = (Colour(), Colour())
+        var specular = 0
+        var (sumX, sumY) = (0.0, 0.0)
+        for y in around.y0...around.y1 {
+            for x in around.x0...around.x1 {
+                let place = y * columns + x
+                if pixels[place] != 0 {
+                    inside.add(colours, place)
+                    (sumX, sumY) = (sumX + Double(x), sumY + Double(y))
+                    let least = min(colours[place * 3], colours[place * 3 + 1], colours[place * 3 + 2])
+                    if least >= Self.specular { specular += 1 }
+                } else if around[x, y] {
+                    outside.add(colours, place)
+                }
+            }
+        }
+        let share = log(area / Double(rows * columns))
+        let offset = (
+            x: sumX / area - Double(columns - 1) / 2, y: sumY / area - Double(rows - 1) / 2
+        )
+        let diagonal = hypot(Double(rows), Double(columns)) / 2
+        let edges = Double(outline.edges)
+        self.init([
+            share, share * share, Double(mask.stabilityScore), Double(mask.predictedIoU),
+            Double(outline.borderEdges) / edges, inside.distance(to: outside) / 255,
+            min(1, 64 * area / (Double.pi * edges * edges)), Double(specular) / area,
+            hypot(offset.x, offset.y) / diagonal,
+        ])
+    }
+
+    /// Sums of the colours of some pixels.
+    private struct Colour {
+        private var sums = (0.0, 0.0, 0.0)
+        private var count = 0.0
+
+        mutating func add(_ colours: [UInt8], _ place: Int) {
+            sums.0 += Double(colours[place * 3])
+            sums.1 += Double(colours[place * 3 + 1])
+            sums.2 += Double(colours[place * 3 + 2])
+            count += 1
+        }
+
+        /// Between the means; 0 where there are no pixels.
+        func distance(to other: Colour) -> Double {
+            guard count > 0, other.count > 0 else { return 0 }
+            let red = sums.0 / count - other.sums.0 / other.count
+            let green = sums.1 / count - other.sums.1 / other.count
+            let blue = sums.2 / count - other.sums.2 / other.count
+            return (red * red + green * green + blue * blue).squareRoot()
+        }
+    }
+
+    /// The sides of pixels between set and clear ones, and those on the image's border.
+    private struct Outline {
+        var edges = 0
+        var borderEdges = 0
+
+        init(_ pixels: [UInt8], rows: Int, columns: Int, box: PixelBox) {
+            for y in box.y0...box.y1 {
+                for x in box.x0...box.x1 where pixels[y * columns + x] != 0 {
+                    let place = y * columns + x
+                    let border =
+                        (x == 0 ? 1 : 0) + (x == columns - 1 ? 1 : 0) + (y == 0 ? 1 : 0)
+                        + (y == rows - 1 ? 1 : 0)
+                    borderEdges += border
+                    edges += border
+                    if x > 0, pixels[place - 1] == 0 { edges += 1 }
+                    if x < columns - 1, pixels[place + 1] == 0 { edges += 1 }
+                    if y > 0, pixels[place - columns] == 0 { edges += 1 }
+                    if y < rows - 1, pixels[place + columns] == 0 { edges += 1 }
+                }
+            }
+        }
+    }
+
+    /// A window of the image and which of its pixels are near a mask.
+    private struct Neighbourhood {
+        let (x0, y0, x1, y1): (Int, Int, Int, Int)
+        let near: [Bool]
+
+        subscript(x: Int, y: Int) -> Bool { near[(y - y0) * (x1 - x0 + 1) + x - x0] }
+    }
+
+    /// Pixels at most `distance` rows and columns from a set one.
+    private static func dilated(
+        _ pixels: [UInt8], rows: Int, columns: Int, by distance: Int, box: PixelBox
+    ) -> Neighbourhood {
+        let (x0, y0) = (max(box.x0 - distance, 0), max(box.y0 - distance, 0))
+        let (x1, y1) = (min(box.x1 + distance, columns - 1), min(box.y1 + distance, rows - 1))
+        let (width, height) = (x1 - x0 + 1, y1 - y0 + 1)
+        var wide = [Bool](repeating: false, count: width * height)
+        for y in box.y0...box.y1 {
+            // The end, exclusive, of what the last set pixel of the line reaches.
+            var reach = x0
+            for x in box.x0...box.x1 where pixels[y * columns + x] != 0 {
+                let end = min(x + distance, x1) + 1
+                for place in max(max(x - distance, x0), reach)..<end { wide[(y - y0) * width + place - x0] = true }
+                reach = end
+            }
+        }
+        var near = [Bool](repeating: false, count: width * height)
+        for column in 0..<width {
+            var reach = 0
+            for row in box.y0 - y0...box.y1 - y0 where wide[row * width + column] {
+                let end = min(row + distance, height - 1) + 1
+                for place in max(max(row - distance, 0), reach)..<end { near[place * width + column] = true }
+                reach = end
+            }
+        }
+        return Neighbourhood(x0: x0, y0: y0, x1: x1, y1: y1, near: near)
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Imaging
+import Inference
+import Segmentation
+import Testing
+
+extension SegmentationSuites {
+    /// sam-auto from frame to mask, on the scaled-down network of training/shapes_sam.py and a picture that it knows.
+    @Suite struct SamAutoSegmenterTests {
+        let folder: URL
+        let weights: WeightFile
+        let frame: Frame
+
+        init() throws {
+            let golden = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+                .appending(path: "InferenceTests/Golden")
+            folder = FileManager.default.temporaryDirectory.appending(path: "sam-auto-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            let path = folder.appending(path: "shapes-0123.safetensors")
+            try FileManager.default.copyItem(at: golden.appending(path: "shapes-sam.safetensors"), to: path)
+            let file = try SafeTensors(path: path.path)
+            let bytes = try Data(contentsOf: path).count
+            weights = WeightFile(name: "shapes", path: path.path, sha256: file.sha256, bytes: bytes)
+            let picture = try SafeTensors(path: golden.appending(path: "shapes-inputs.safetensors").path).tensor("0")
+            frame = Frame(rows: picture.shape[0], columns: picture.shape[1], channels: 3, samples: picture.values)
+        }
+
+        private func segmenter() throws -> any Segmenter {
+            var descriptor = try Segmenters.entry("sam-auto").template
+            descriptor.weightsHash = weights.sha256
+            return try Segmenters.make(InstalledSegmenter(descriptor, weights: weights))
+        }
+
+        private func cleanUp() { try? FileManager.default.removeItem(at: folder) }
+
+        @Test func `a site's rule chooses disjoint masks, and every mask looked at can be written down`() throws {
+            defer { cleanUp() }
+            let rule = try SamAutoTests.rule(threshold: 0.1, weights: weights.sha256)
+            try JSONEncoder().encode(rule).write(to: folder.appending(path: "shapes-0123.rule.json"))
+            let table = folder.appending(path: "masks.csv")
+            setenv("KONTUR_SAM_AUTO_MASKS", table.path, 1)
+            defer { unsetenv("KONTUR_SAM_AUTO_MASKS") }
+            var steps = [[Int]]()
+            let result = try segmenter().segment(.frames([frame])) { done, all in steps.append([done, all]) }
+            #expect(steps == [[1, 1]])
+            #expect(result.masks[0].area > 0)
+            for (pixel, probability) in zip(result.masks[0].pixels, result.probabilities[0]) {
+                #expect((pixel == 1) == (probability > 0))
+            }
+            let measures = result.frameConfidence[0].measures.keys.sorted()
+            #expect(measures == ["estimatedDice", "predictedIoU", "stabilityScore"])
+            #expect(result.notes.contains { $0.hasPrefix("the rule that chose was fitted on these weights") })
+            let lines = try String(contentsOf: table, encoding: .utf8).split(separator: "\n")
+            #expect(lines[0].split(separator: ",").count == 5 + SamAutoFeatures.names.count)
+            #expect(lines.count > 10 && lines.dropFirst().allSatisfy { $0.hasPrefix("0,128,128,\(weights.sha256),") })
+        }
+
+        @Test func `nothing good enough is no polyp, and the built-in rule is not measured on these weights`() throws {
+            defer { cleanUp() }
+            let rule = try SamAutoTests.rule(threshold: 1)
+            let file = folder.appending(path: "shapes-0123.rule.json")
+            try JSONEncoder().encode(rule).write(to: file)
+            let result = try segmenter().segment(.frames([frame])) { _, _ in }
+            #expect(result.masks[0].isEmpty && result.probabilities[0].allSatisfy { $0 == 0 })
+            #expect((0...1).contains(result.confidence.value))
+            #expect(result.notes.contains { $0.contains("not measured on these weights") })
+            try Data("{}".utf8).write(to: file)
+            #expect(throws: SegmentationError.self) { try segmenter() }
+        }
+
+        @Test func `prompts and volumes are refused`() throws {
+            defer { cleanUp() }
+            let segmenter = try segmenter()
+            for options in [
+                SegmenterOptions(box: Box(x0: 1, y0: 1, x1: 9, y1: 9)),
+                SegmenterOptions(points: [LabeledPoint(x: 1, y: 1, isForeground: true)]),
+            ] {
+                #expect(throws: SegmentationError.self) {
+                    try segmenter.segment(.frames([frame]), options: options, trace: nil) { _, _ in }
+                }
+            }
+            #expect(throws: SegmentationError.self) { try segmenter.segment(.frames([])) { _, _ in } }
+        }
+    }
+}
