@@ -43,13 +43,17 @@ public struct WorkerLimits: Sendable, Hashable {
     private static let mostMemory = Int(ProcessInfo.processInfo.physicalMemory / 4 * 3)
 
     /// The limits for a request whose weights come from a file: it is mapped, packed, and may be held a third time while
-    /// that goes on. A worker that has loaded large weights is not replaced for their sake.
+    /// that goes on. A worker that has loaded large weights is not replaced for their sake. A frame takes longer the larger
+    /// the network is, and workers stand behind everything else that runs: two seconds more for each MiB.
     package func allowing(weightBytes: Int) -> WorkerLimits {
         guard weightBytes > 0 else { return self }
         var limits = self
         let more = 3 * min(weightBytes, 1 << 40)
         limits.memory = max(memory, min(memory + more, Self.mostMemory))
         limits.memoryMark += more
+        let patience = Duration.seconds(2 * (min(weightBytes, 1 << 40) >> 20))
+        limits.silence += patience
+        limits.processorTimePerStep += patience * 8
         return limits
     }
 }

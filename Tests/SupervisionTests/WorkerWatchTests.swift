@@ -55,6 +55,7 @@ import Testing
         let large = base.allowing(weightBytes: 100 << 20)
         #expect(large.memory >= base.memory && large.memory <= base.memory + 300 << 20)
         #expect(large.memoryMark == base.memoryMark + 300 << 20)
+        #expect(large.silence == base.silence + .seconds(200))
         let most = Int(ProcessInfo.processInfo.physicalMemory)
         #expect(base.allowing(weightBytes: .max).memory <= max(base.memory, most))
     }
