@@ -3,11 +3,14 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo setup-tests build build-tests test demo arrows lint format sanitize bench exact clean
+.PHONY: help setup setup-demo setup-tests setup-reference build build-tests test demo arrows lint format sanitize bench exact clean
 
 # One build configuration for demo, tests and benchmarks. An undeclared import of a sibling room is an error.
 SWIFT_FLAGS := -c release --explicit-target-dependency-import-check error
 VENV := .build/venv
+REFERENCE_VENV := .build/venv-reference
+# Another Python that has what training/requirements-reference.txt lists may be named.
+REFERENCE_PYTHON ?= $(REFERENCE_VENV)/bin/python
 # What a command may take at most, in seconds: nothing here hangs for ever.
 BUILD_LIMIT := 2700
 TEST_LIMIT := 2400
@@ -31,7 +34,10 @@ setup-demo: setup
 
 setup-tests: setup ## Install what the tests need: Orthanc, DICOM checkers, a Python environment in .build/venv
 	@scripts/packages.sh $(TEST_PACKAGES)
-	@scripts/venv.sh $(VENV)
+	@scripts/venv.sh $(VENV) conformance/requirements.txt
+
+setup-reference: setup-tests ## Install PyTorch, segment-anything, ONNX Runtime, OpenVINO in .build/venv-reference (several GB)
+	@scripts/venv.sh $(REFERENCE_VENV) training/requirements-reference.txt
 
 build: setup ## Build the executable: .build/release/kontur
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product kontur
@@ -68,15 +74,16 @@ sanitize: setup-tests ## Run the suites under the address and thread sanitizers 
 		timeout 7200 swift test --sanitize=$$kind --scratch-path .build-$$kind --disable-xctest --filter '$(SANITIZED)' || exit 1; \
 	done
 
-bench: setup-tests build ## Measure hot paths against their thresholds, then ingest and inference (long)
+bench: setup-tests build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),setup-reference) ## Measure hot paths against their thresholds, then ingest, inference and SAM beside its peers (long)
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks
 	OMP_WAIT_POLICY=passive timeout --foreground 1800 .build/release/Benchmarks
 	timeout --foreground 3600 $(VENV)/bin/python conformance/bench_inference.py
 	timeout --foreground 7200 $(VENV)/bin/python conformance/bench_ingest.py
+	timeout --foreground 7200 $(REFERENCE_PYTHON) conformance/bench_encoder.py
+	timeout --foreground 3600 $(REFERENCE_PYTHON) conformance/bench_encoder.py --prompt
+	timeout --foreground 7200 $(REFERENCE_PYTHON) conformance/bench_encoder.py --automatic
 
-# A Python with PyTorch, segment-anything 1.0, scikit-image, OpenCV and safetensors; ViT-H takes 12 GB of memory.
-REFERENCE_PYTHON ?= python3
-exact: build ## Compare full-size networks with drawn weights with the reference; REFERENCE_PYTHON=one with PyTorch (long)
+exact: build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),setup-reference) ## Compare full-size networks with the reference packages (long; ViT-H takes 12 GB)
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks
 	timeout --foreground 7200 $(REFERENCE_PYTHON) training/exact_sam.py .build/release/Benchmarks
 	timeout --foreground 7200 $(REFERENCE_PYTHON) training/exact_sam.py .build/release/Benchmarks lite:bf16 vit_b:bf16

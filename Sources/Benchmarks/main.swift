@@ -11,6 +11,12 @@ if CommandLine.arguments.count == 3, CommandLine.arguments[1] == "answer" {
     exit(0)
 }
 
+// A contender of `conformance/bench_encoder.py`.
+if CommandLine.arguments.count == 3, let work = EncoderRounds.Work(rawValue: CommandLine.arguments[1]) {
+    try EncoderRounds.serve(work, weights: CommandLine.arguments[2])
+    exit(0)
+}
+
 let chosen = CommandLine.arguments.dropFirst().first
 var failed = false
 
