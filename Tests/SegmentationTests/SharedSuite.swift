@@ -56,17 +56,21 @@ enum Inputs {
 extension SegmentationSuites {
     /// Every segmenter passes the same exercise.
     @Suite struct SharedSuite {
-        static let names = Segmenters.all.map(\.name)
+        static let names = Segmenters.catalogue.map(\.name)
+
+        private func make(_ name: String) throws -> any Segmenter { try DrawnModels.segmenter(name) }
 
         @Test func `every descriptor can be written and read, names its hash, and has a name of its own`() throws {
-            #expect(Set(Self.names).count == Segmenters.all.count && !Segmenters.all.isEmpty)
-            for descriptor in Segmenters.all {
+            let descriptors = try Segmenters.installed(DrawnModels.installed()).map(\.descriptor)
+            #expect(Set(Self.names).count == Segmenters.catalogue.count && descriptors.map(\.name) == Self.names)
+            for descriptor in descriptors {
                 let data = try JSONEncoder().encode(descriptor)
                 #expect(try JSONDecoder().decode(SegmenterDescriptor.self, from: data) == descriptor)
                 #expect(descriptor.weightsHash.count == 64 && descriptor.weightsHash.allSatisfy { $0.isHexDigit })
                 let texts = [descriptor.segmentLabel, descriptor.title, descriptor.type.meaning, descriptor.licence]
                 #expect(texts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { $0 < 128 } })
                 // SH, LO and CS of the attributes they are written to.
+                #expect(descriptor.version.count <= 64)
                 #expect(descriptor.type.value.count <= 16 && descriptor.type.meaning.count <= 64)
                 #expect(descriptor.segmentLabel.count <= 64)
             }
@@ -81,7 +85,7 @@ extension SegmentationSuites {
         }
 
         @Test(arguments: names) func `the answer lies on the source's grid`(name: String) throws {
-            let segmenter = try Segmenters.make(name)
+            let segmenter = try make(name)
             #expect(segmenter.descriptor.name == name)
             let input = Inputs.make(for: segmenter.descriptor.accepts, Inputs.pattern)
             let sizes = Inputs.sizes(input)
@@ -100,12 +104,12 @@ extension SegmentationSuites {
         }
 
         @Test(arguments: names) func `the same input gives the same answer bit for bit`(name: String) throws {
-            let segmenter = try Segmenters.make(name)
+            let segmenter = try make(name)
             let input = Inputs.make(for: segmenter.descriptor.accepts, Inputs.pattern)
             let other = Inputs.make(for: segmenter.descriptor.accepts) { Inputs.pattern($0 * 7) }
             let first = try segmenter.segment(input) { _, _ in }
             _ = try segmenter.segment(other) { _, _ in }
-            for again in [segmenter, try Segmenters.make(name)] {
+            for again in [segmenter, try make(name)] {
                 let second = try again.segment(input) { _, _ in }
                 #expect(second.masks == first.masks)
                 #expect(second.probabilities == first.probabilities)
@@ -114,7 +118,7 @@ extension SegmentationSuites {
         }
 
         @Test(arguments: names) func `progress is told step by step, up to the last`(name: String) throws {
-            let segmenter = try Segmenters.make(name)
+            let segmenter = try make(name)
             var steps = [[Int]]()
             _ = try segmenter.segment(Inputs.make(for: segmenter.descriptor.accepts, Inputs.pattern)) {
                 steps.append([$0, $1])
@@ -125,7 +129,7 @@ extension SegmentationSuites {
 
         @Test(arguments: names, [Float(0), 128, -1000, 70_000, 1e30])
         func `a constant input has an answer`(name: String, value: Float) throws {
-            let segmenter = try Segmenters.make(name)
+            let segmenter = try make(name)
             let input = Inputs.make(for: segmenter.descriptor.accepts) { _ in value }
             let result = try segmenter.segment(input) { _, _ in }
             #expect(result.probabilities.joined().allSatisfy { $0.isFinite })
@@ -134,14 +138,14 @@ extension SegmentationSuites {
 
         @Test(arguments: names, [Float.nan, .infinity, -.infinity])
         func `values that are not finite are refused with the reason`(name: String, value: Float) throws {
-            let segmenter = try Segmenters.make(name)
+            let segmenter = try make(name)
             let input = Inputs.make(for: segmenter.descriptor.accepts) { $0 == 100 ? value : 1 }
             #expect { _ = try segmenter.segment(input) { _, _ in } } throws: { "\($0)".contains("not finite") }
         }
 
         @Test(arguments: names, [[1, 1], [1, 4000], [4000, 1], [2, 3], [17, 16]])
         func `odd sizes have an answer`(name: String, size: [Int]) throws {
-            let segmenter = try Segmenters.make(name)
+            let segmenter = try make(name)
             let input: SegmenterInput =
                 switch segmenter.descriptor.accepts {
                 case .frames:
@@ -161,7 +165,7 @@ extension SegmentationSuites {
         }
 
         @Test(arguments: names) func `the other kind of input is refused`(name: String) throws {
-            let segmenter = try Segmenters.make(name)
+            let segmenter = try make(name)
             let other: SegmenterDescriptor.Accepts = segmenter.descriptor.accepts == .frames ? .volume : .frames
             #expect { _ = try segmenter.segment(Inputs.make(for: other, Inputs.pattern)) { _, _ in } } throws: {
                 "\($0)".hasPrefix("\(name) segments")

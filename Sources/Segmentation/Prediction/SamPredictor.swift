@@ -33,7 +33,16 @@ public final class SamPredictor {
     /// - Throws: `WeightFileError` or `ComputeError`.
     public init(_ weights: SafeTensors, family: ModelFamily, precision: Precision) throws {
         self.family = family
-        network = try SegmentAnything(weights, precision: precision)
+        network = try SegmentAnything(weights, precision: precision, inputSize: Self.inputSize(weights))
+    }
+
+    /// Scaled-down TinyViTs say in the file's metadata what no tensor tells; published ones say nothing.
+    private static func inputSize(_ weights: SafeTensors) throws(WeightFileError) -> Int? {
+        guard let text = weights.metadata["inputSize"] else { return nil }
+        guard let size = Int(text), (32...1024).contains(size), size % 16 == 0 else {
+            throw .header(reason: "its inputSize is not a multiple of 16 from 32 to 1024")
+        }
+        return size
     }
 
     /// Runs the image encoder.

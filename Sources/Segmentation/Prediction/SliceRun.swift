@@ -20,9 +20,6 @@ struct SliceRun {
         var measures: [String: Double]
     }
 
-    /// After an empty mask the first box is tried again, in at most so many slices running.
-    static let mostRetries = 3
-
     let grid: InputGrid
     /// `nil` for slices that the network was not asked about.
     private(set) var answers: [Answer?]
@@ -54,37 +51,20 @@ struct SliceRun {
     mutating func follow(_ plan: Plan, step: () -> Void) throws {
         switch plan {
         case .slices(let boxes):
-            let found = boxes.indices.filter { boxes[$0] != nil }
-            guard let first = found.first, let last = found.last else { return }
-            for slice in first...last {
-                let nearest = found.min { abs($0 - slice) < abs($1 - slice) } ?? slice
-                guard let box = boxes[nearest] else { continue }
+            for (slice, box) in BoxWalk.filled(boxes).enumerated() {
+                guard let box else { continue }
                 _ = try answer(slice, box)
                 step()
             }
         case .walk(let key, let box):
-            let mask = try answer(key, box)
-            step()
-            for direction in [1, -1] { try walk(from: key, direction, first: box, mask, step) }
-        }
-    }
-
-    private mutating func walk(
-        from key: Int, _ direction: Int, first: PromptBox, _ mask: [UInt8], _ step: () -> Void
-    ) throws {
-        var (slice, mask, retries) = (key + direction, mask, 0)
-        while answers.indices.contains(slice) {
-            var box = first
-            if let last = MaskPrompter.box(mask, columns: columns) {
-                box = grid.widened(grid.input(last), by: margin)
-                retries = 0
-            } else {
-                guard retries < Self.mostRetries else { return }
-                retries += 1
+            let (grid, columns, margin) = (grid, columns, margin)
+            try BoxWalk.walk(slices: answers.count, from: key, box: box) { slice, box in
+                let mask = try answer(slice, box)
+                step()
+                return mask
+            } next: { mask in
+                MaskPrompter.box(mask, columns: columns).map { grid.widened(grid.input($0), by: margin) }
             }
-            mask = try answer(slice, box)
-            step()
-            slice += direction
         }
     }
 

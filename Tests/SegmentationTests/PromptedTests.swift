@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Imaging
+import Inference
+import Segmentation
+import Testing
+
+extension SegmentationSuites {
+    /// Segmenters of the SAM family with a person's prompts, on scaled-down networks with drawn weights.
+    @Suite struct PromptedTests {
+        private final class Trace: SegmentationTrace {
+            var frames = [TracedFrame]()
+            func record(_ frame: TracedFrame) { frames.append(frame) }
+        }
+
+        static let onFrames = ["sam-box", "medsam-box", "lite-medsam-box"]
+        static let onVolumes = ["medsam-slices", "lite-medsam-slices"]
+        private let frame = Inputs.frame(70, 99) { Inputs.pattern($0 + $1) }
+        private let box = Box(x0: 20, y0: 15, x1: 71, y1: 52)
+
+        private func segment(
+            _ name: String, _ input: SegmenterInput, _ options: SegmenterOptions, trace: Trace? = nil
+        ) throws -> SegmenterResult {
+            try DrawnModels.segmenter(name).segment(input, options: options, trace: trace) { _, _ in }
+        }
+
+        @Test(arguments: onFrames) func `a box is answered with measures, and traced as PyTorch has it`(
+            name: String
+        ) throws {
+            let trace = Trace()
+            let result = try segment(name, .frames([frame, frame]), SegmenterOptions(box: box), trace: trace)
+            let names: Set<String> = ["stabilityScore", "jitterAgreement"]
+            for confidence in result.frameConfidence {
+                #expect(Set(confidence.measures.keys) == names.union(name == "medsam-box" ? [] : ["predictedIoU"]))
+                #expect(confidence.measures.values.allSatisfy { (0...1).contains($0) })
+            }
+            #expect(result.masks[0] == result.masks[1])
+            let traced = try #require(trace.frames.last)
+            let size = name == "lite-medsam-box" ? 64 : 256
+            let grid = 16
+            #expect(trace.frames.map(\.index) == [0, 1] && traced.input.shape == [1, 3, size, size])
+            #expect(traced.embedding.shape == [1, 256, grid, grid])
+            #expect(traced.logits?.shape == [1, 1, 4 * grid, 4 * grid] && traced.predictedIoU?.shape == [1, 1])
+            #expect(traced.tensors.map(\.name) == ["image_embedding", "input", "iou_predictions", "low_res_logits"])
+        }
+
+        @Test func `a lone point is answered with the best of three masks`() throws {
+            let trace = Trace()
+            let point = LabeledPoint(x: 44, y: 30, isForeground: true)
+            let result = try segment("sam-point", .frames([frame]), SegmenterOptions(points: [point]), trace: trace)
+            #expect(trace.frames[0].logits?.shape == [1, 3, 64, 64])
+            let predictor = try SamPredictor(DrawnModels.file(.sam), family: .sam, precision: Compute.precision())
+            let masks = try predictor.predict(predictor.embed(frame), points: [point], multimask: true)
+            let best = try #require(masks.max { $0.predictedIoU < $1.predictedIoU })
+            #expect(result.masks[0] == best.mask && result.probabilities[0] == best.probabilities)
+
+            let several = Trace()
+            let points = [point, LabeledPoint(x: 3, y: 3, isForeground: false)]
+            _ = try segment("sam-point", .frames([frame]), SegmenterOptions(points: points), trace: several)
+            #expect(several.frames[0].logits?.shape == [1, 1, 64, 64])
+        }
+
+        @Test func `an embedding that was kept answers later prompts as a new one does`() throws {
+            let predictor = try SamPredictor(DrawnModels.file(.sam), family: .sam, precision: Compute.precision())
+            let kept = try predictor.embed(frame)
+            let first = try predictor.predict(kept, box: box, multimask: false)[0]
+            _ = try predictor.embed(Inputs.frame(30, 20) { Inputs.pattern($0 * 3 + $1) })
+            let refined = try predictor.predict(kept, box: box, mask: first.logits, multimask: false)[0]
+            let again = try predictor.predict(kept, box: box, multimask: false)[0]
+            #expect(again.mask == first.mask && again.logits == first.logits)
+            #expect(refined.logits != first.logits)
+            let result = try segment("sam-box", .frames([frame]), SegmenterOptions(box: box))
+            #expect(result.masks[0] == first.mask)
+        }
+
+        @Test(arguments: onFrames + onVolumes) func `boxes that cannot be meant are refused with the reason`(
+            name: String
+        ) throws {
+            let segmenter = try DrawnModels.segmenter(name)
+            let input = Inputs.make(for: segmenter.descriptor.accepts, Inputs.pattern)
+            for (box, reason) in [
+                (Box(x0: 500, y0: 3, x1: 510, y1: 9), "outside the image"),
+                (Box(x0: 9, y0: 3, x1: 2, y1: 9), "inverted"),
+                (Box(x0: 9, y0: 3, x1: 9, y1: 9), "empty"), (Box(x0: .nan, y0: 3, x1: 9, y1: 9), "not numbers"),
+            ] {
+                #expect {
+                    _ = try segmenter.segment(input, options: SegmenterOptions(box: box), trace: nil) { _, _ in }
+                } throws: { "\($0)".contains(reason) && "\($0)".contains(name) }
+            }
+        }
+
+        @Test func `points outside, and points for networks that know boxes only, are refused`() throws {
+            let outside = SegmenterOptions(points: [LabeledPoint(x: 99, y: 3, isForeground: true)])
+            #expect { _ = try segment("sam-point", .frames([frame]), outside) } throws: {
+                "\($0)".contains("outside the image, which has 99 x 70 pixels")
+            }
+            let inside = SegmenterOptions(points: [LabeledPoint(x: 9, y: 3, isForeground: true)])
+            #expect { _ = try segment("medsam-box", .frames([frame]), inside) } throws: {
+                "\($0)".contains("trained with boxes only")
+            }
+            #expect { _ = try segment("sam-box", .frames([frame]), inside) } throws: { "\($0)".contains("sam-point") }
+            #expect { _ = try segment("sam-point", .frames([frame]), SegmenterOptions(box: box)) } throws: {
+                "\($0)".contains("choose sam-box")
+            }
+            #expect { _ = try segment("polyp-compact", .frames([frame]), inside) } throws: {
+                "\($0)".contains("it takes no options")
+            }
+        }
+
+        @Test func `a box as large as the image, or beyond it, is answered with a note`() throws {
+            let whole = SegmenterOptions(box: Box(x0: -4, y0: 0, x1: 99, y1: 69))
+            let notes = try segment("medsam-box", .frames([frame]), whole).notes
+            #expect(notes.contains("1 boxes are about as large as the image: MedSAM fails there"))
+            #expect(notes.contains("the box was cut off at the edges of 1 images"))
+        }
+
+        @Test(arguments: onVolumes) func `a box is walked from its slice, step by step`(name: String) throws {
+            let volume = Inputs.volume(7, 31, 37, Inputs.pattern)
+            let trace = Trace()
+            var steps = [[Int]]()
+            let result = try DrawnModels.segmenter(name).segment(
+                .volume(volume), options: SegmenterOptions(box: Box(x0: 5, y0: 4, x1: 30, y1: 25), keySlice: 2),
+                trace: trace
+            ) { steps.append([$0, $1]) }
+            #expect(steps == (1...7).map { [$0, 7] })
+            #expect(Array(trace.frames.map(\.index).prefix(2)) == [1, 2] && result.masks.count == 7)
+            #expect(result.notes.contains { $0.hasPrefix("the box of slice 2 was walked") })
+            #expect {
+                _ = try segment(name, .volume(volume), SegmenterOptions(keySlice: 8))
+            } throws: { "\($0)".contains("the volume has 7 slices") }
+        }
+
+        @Test func `margin, shift and key slice decide what the network is asked`() throws {
+            let volume = Inputs.volume(5, 31, 37, Inputs.pattern)
+            let box = Box(x0: 5, y0: 4, x1: 30, y1: 25)
+            func logits(_ options: SegmenterOptions) throws -> [Int: [Float]] {
+                let trace = Trace()
+                _ = try segment("medsam-slices", .volume(volume), options, trace: trace)
+                return Dictionary(uniqueKeysWithValues: trace.frames.map { ($0.index, $0.logits?.values ?? []) })
+            }
+            let plain = try logits(SegmenterOptions(box: box))
+            #expect(try logits(SegmenterOptions(box: box, keySlice: 3)) == plain)
+            let firm = try segment("medsam-slices", .volume(volume), SegmenterOptions(box: box, shift: 0))
+            #expect(firm.confidence.measures["jitterAgreement"] == nil)
+            let wide = try logits(SegmenterOptions(box: box, margin: 40))
+            // A person's box is taken as it is; only what is made from masks is widened.
+            #expect(wide[2] == plain[2])
+        }
+
+        @Test func `memory does not grow from slice to slice`() throws {
+            let volume = Inputs.volume(88, 40, 40, Inputs.pattern)
+            let segmenter = try DrawnModels.segmenter("medsam-slices")
+            var early = 0
+            _ = try segmenter.segment(
+                .volume(volume), options: SegmenterOptions(box: Box(x0: 5, y0: 5, x1: 35, y1: 35), shift: 0), trace: nil
+            ) { done, _ in if done == 20 { early = residentKiB() } }
+            #expect(residentKiB() - early < 16 << 10)
+        }
+
+        private func residentKiB() -> Int {
+            let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+            let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") } ?? ""
+            return line.split(separator: " ").compactMap { Int($0) }.first ?? 0
+        }
+    }
+
+    /// The catalogue, and which weights a segmenter runs on.
+    @Suite struct CatalogueTests {
+        private func weights(_ names: [String]) -> [InstalledWeights] {
+            names.map {
+                InstalledWeights(
+                    name: $0, family: .sam, architecture: "ViT-B", sha256: String(repeating: "a", count: 64), bytes: 1,
+                    parameters: 1, source: InstalledWeights.Source(file: "x", sha256: ""), licence: "L", path: "/x")
+            }
+        }
+
+        @Test func `one file of the family is taken by itself, several need a choice, none is an error`() throws {
+            let only = try Segmenters.choose("sam-box", among: weights(["b"]))
+            #expect(only.weights?.name == "b" && only.descriptor.weightsHash == only.weights?.sha256)
+            #expect(only.descriptor.licence == "L")
+            let chosen = try Segmenters.choose("sam-box", weights: "h", among: weights(["b", "h"]))
+            #expect(chosen.weights?.name == "h")
+            for (name, asked, names, reason) in [
+                ("sam-box", nil, ["b", "h"], "choose one of b, h"),
+                ("sam-box", "l", ["b"], "named l are installed, only b"),
+                ("medsam-box", nil, ["b"], "are not installed"), ("polyp-compact", "b", ["b"], "inside the executable"),
+            ] as [(String, String?, [String], String)] {
+                #expect { _ = try Segmenters.choose(name, weights: asked, among: weights(names)) } throws: {
+                    "\($0)".hasPrefix("\(name) lacks its weights") && "\($0)".contains(reason)
+                }
+            }
+        }
+
+        @Test func `another version, and a file that changed, are refused`() throws {
+            var other = try Segmenters.choose("sam-box", among: DrawnModels.installed())
+            other.descriptor.version = "0.9"
+            #expect { _ = try Segmenters.make(other) } throws: { "\($0)".contains("is not in this executable") }
+            var changed = try Segmenters.choose("sam-box", among: DrawnModels.installed())
+            changed.descriptor.weightsHash = String(repeating: "0", count: 64)
+            #expect { _ = try Segmenters.make(changed) } throws: { "\($0)".contains("SHA-256") }
+        }
+    }
+}
