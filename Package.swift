@@ -68,11 +68,15 @@ let package = Package(
                 "Imaging", "DICOM", "Routing", "Persistence", "Supervision", lifecycle, logging, crypto,
             ],
             swiftSettings: room),
+        .target(
+            name: "Evaluation",
+            dependencies: ["Imaging", "DICOM", "Supervision", crypto],
+            swiftSettings: room),
         .executableTarget(
             name: "Kontur",
             dependencies: [
                 "Imaging", "DICOM", "Inference", "Segmentation", "Routing", "Persistence", "Supervision", "Worker",
-                "Pipeline", argumentParser, yams, lifecycle, unixSignals, logging, crypto,
+                "Pipeline", "Evaluation", argumentParser, yams, lifecycle, unixSignals, logging, crypto,
             ],
             swiftSettings: room),
         .executableTarget(
@@ -104,6 +108,10 @@ let package = Package(
                 "Pipeline", "Persistence", "Routing", "Supervision", "DICOM", "Imaging", "TestSupport", lifecycle,
                 logging,
             ]),
+        .testTarget(
+            name: "EvaluationTests",
+            dependencies: ["Evaluation", "DICOM", "Imaging", "Supervision", "TestSupport"],
+            exclude: ["Golden", "make_golden.py"]),
         .testTarget(
             name: "KonturTests",
             dependencies: ["Kontur", "DICOM", "Imaging", "Persistence", "Pipeline", "Routing", "TestSupport"]),

@@ -36,12 +36,26 @@ public struct ProcessUsage: Sendable, Hashable {
         processorTime = .milliseconds((user + system) * 1000 / max(1, Int(sysconf(Int32(_SC_CLK_TCK)))))
     }
 
+    /// Makes the kernel count the peak of resident memory anew: proc(5), `/proc/<pid>/clear_refs`.
+    static func resetPeak(processID: Int32) {
+        let descriptor = open("/proc/\(processID)/clear_refs", O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        _ = write(descriptor, "5", 1)
+        close(descriptor)
+    }
+
+    /// The most resident memory since then, or since the process began: `VmHWM` of `/proc/<pid>/status`, bytes.
+    static func peak(processID: Int32) -> Int? {
+        let line = file("/proc/\(processID)/status", capacity: 8192)?.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
+    }
+
     /// Reads a small file of /proc, whose size is not known beforehand.
-    private static func file(_ path: String) -> String? {
+    private static func file(_ path: String, capacity: Int = 1024) -> String? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
-        var buffer = [UInt8](repeating: 0, count: 1024)
+        var buffer = [UInt8](repeating: 0, count: capacity)
         let count = read(descriptor, &buffer, buffer.count)
         return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
     }

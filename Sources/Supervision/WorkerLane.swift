@@ -10,13 +10,18 @@ final class WorkItem: @unchecked Sendable {
     /// Size of the file of weights that it needs, 0 for none.
     let weightBytes: Int
     let progress: @Sendable (WorkProgress) -> Void
+    let measured: @Sendable (WorkMeasure) -> Void
     fileprivate var continuation: CheckedContinuation<WorkResult, Never>?
     fileprivate var isCancelled = false
 
-    init(line: [UInt8], weightBytes: Int = 0, progress: @escaping @Sendable (WorkProgress) -> Void) {
+    init(
+        line: [UInt8], weightBytes: Int = 0, progress: @escaping @Sendable (WorkProgress) -> Void,
+        measured: @escaping @Sendable (WorkMeasure) -> Void = { _ in }
+    ) {
         self.line = line
         self.weightBytes = weightBytes
         self.progress = progress
+        self.measured = measured
     }
 }
 

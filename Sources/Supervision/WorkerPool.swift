@@ -65,15 +65,19 @@ public final class WorkerPool: Sendable {
 
     /// Asks a worker, waiting for one to be free.
     ///
-    /// - Parameter progress: called on the worker's thread for every progress line; must not block.
+    /// - Parameters:
+    ///   - progress: called on the worker's thread for every progress line; must not block.
+    ///   - measured: called there once, before the answer is given, when a worker has been asked; must not block.
     /// - Returns: `.stopped` also when the calling task is cancelled: a worker busy with the request is killed.
     /// - Throws: `WorkMessageError` when the request is no valid message, being too long for instance.
     public func perform(
-        _ request: WorkRequest, progress: @escaping @Sendable (WorkProgress) -> Void = { _ in }
+        _ request: WorkRequest, progress: @escaping @Sendable (WorkProgress) -> Void = { _ in },
+        measured: @escaping @Sendable (WorkMeasure) -> Void = { _ in }
     ) async throws(WorkMessageError) -> WorkResult {
         let line = try WorkMessage.line(request)
         let lane = request.role == .index ? index : segment
-        let item = WorkItem(line: line, weightBytes: request.weightBytes, progress: progress)
+        let item = WorkItem(
+            line: line, weightBytes: request.weightBytes, progress: progress, measured: measured)
         return await withTaskCancellationHandler {
             await withCheckedContinuation { lane.enqueue(item, continuation: $0) }
         } onCancel: {

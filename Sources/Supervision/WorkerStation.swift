@@ -31,6 +31,7 @@ final class WorkerStation {
     /// Puts one request to the worker and watches it until it answers or ends.
     func perform(_ item: WorkItem, isStopped: () -> Bool) -> WorkResult {
         if isStopped() { return .stopped }
+        let start = monotonicNow()
         let process: WorkerProcess
         do {
             process = try ready()
@@ -40,9 +41,13 @@ final class WorkerStation {
         }
         let limits = limits.allowing(weightBytes: item.weightBytes)
         let conversation = WorkerConversation(process: process, print: print)
+        ProcessUsage.resetPeak(processID: process.processID)
         let result = conversation.ask(
             item, watch: WorkerWatch(limits: limits, now: monotonicNow()), isStopped: isStopped)
         served += 1
+        item.measured(
+            WorkMeasure(
+                duration: monotonicNow() - start, peakMemory: ProcessUsage.peak(processID: process.processID)))
         if case .response = result {
             retireIfDue(process, limits)
         } else {

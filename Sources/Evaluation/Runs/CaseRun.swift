@@ -110,7 +110,7 @@ struct CaseRun: Sendable {
         let measures = MeasureSum()
         let result: WorkResult
         do {
-            result = try await pool.perform(.segment(request: request)) { measures.add($0) }
+            result = try await pool.perform(.segment(request: request), measured: { measures.add($0) })
         } catch {
             return .failed("\(error)")
         }
