@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Foundation
+
+/// Text for HTML and SVG.
+enum Markup {
+    static func escaped(_ text: String) -> String {
+        var result = ""
+        for character in text {
+            switch character {
+            case "&": result += "&amp;"
+            case "<": result += "&lt;"
+            case ">": result += "&gt;"
+            case "\"": result += "&quot;"
+            default: result.append(character)
+            }
+        }
+        return result
+    }
+
+    static func number(_ value: Double?, digits: Int = 3) -> String {
+        value.map { $0.isFinite ? String(format: "%.\(digits)f", $0) : "" } ?? ""
+    }
+
+    static func percent(_ share: Double?) -> String {
+        share.map { String(format: "%.0f%%", $0 * 100) } ?? ""
+    }
+
+    /// `0.912 [0.890, 0.931]`
+    static func interval(_ estimate: Estimate?, digits: Int = 3) -> String {
+        estimate.map {
+            "\(number($0.mean, digits: digits)) <small>[\(number($0.low, digits: digits)), \(number($0.high, digits: digits))]</small>"
+        } ?? ""
+    }
+
+    /// A table; the first column holds names, the others numbers. Cells are HTML.
+    static func table(_ titles: [String], _ rows: [[String]]) -> String {
+        let head = titles.map { "<th>\(escaped($0))</th>" }.joined()
+        let body = rows.map { row in
+            "<tr>" + row.enumerated().map { $0 == 0 ? "<th scope=\"row\">\($1)</th>" : "<td>\($1)</td>" }.joined() + "</tr>"
+        }
+        return "<div class=\"scroll\"><table><thead><tr>\(head)</tr></thead><tbody>\(body.joined(separator: "\n"))</tbody></table></div>\n"
+    }
+
+    static func figure(_ content: String, caption: String) -> String {
+        "<figure>\(content)<figcaption>\(caption)</figcaption></figure>\n"
+    }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Foundation
+
+extension ReportPage {
+    // MARK: where it fails
+
+    var failures: String {
+        let traits = CaseTraits.titles.filter { trait in
+            report.segmenters.contains { $0.splits.contains { $0.trait == trait.name } }
+        }
+        guard !traits.isEmpty else { return "" }
+        let plots = traits.map { trait in
+            Markup.figure(splitPlot(trait.name, trait.title), caption: Markup.escaped(splitCaption(trait.name)))
+        }
+        return "<p>Cases in three equal parts by what was measured on image and truth: a mean that falls from one side to the other says where the segmenter fails.</p>"
+            + Plot.legend(names) + "<div class=\"grid\">\(plots.joined())</div>"
+    }
+
+    private func splitPlot(_ trait: String, _ title: String) -> String {
+        let splits = report.segmenters.map { summary in summary.splits.first { $0.trait == trait } }
+        let parts = splits.compactMap { $0?.parts }.first ?? []
+        let lowest = splits.compactMap { $0?.parts.map(\.dice.low).min() }.min() ?? 0
+        let floor = max(0, (lowest * 5).rounded(.down) / 5)
+        var plot = Plot("Dice by \(title)", x: 0...3, y: floor...1, width: 340, height: 240)
+        let bounds = parts.map { "\(Self.brief($0.low)) … \(Self.brief($0.high))" }
+        plot.axes(
+            x: title, xTicks: [0.5, 1.5, 2.5], y: "mean Dice",
+            yTicks: stride(from: floor, through: 1.001, by: floor > 0.5 ? 0.1 : 0.2).map { $0 }, names: bounds)
+        for (number, split) in splits.enumerated() {
+            guard let split else { continue }
+            let offset = (Double(number) + 1) / Double(splits.count + 1)
+            for (third, part) in split.parts.enumerated() {
+                plot.whisker(Double(third) + offset, part.dice, colour: Plot.colour(number))
+            }
+        }
+        return plot.svg
+    }
+
+    private func splitCaption(_ trait: String) -> String {
+        zip(names, report.segmenters).compactMap { name, summary in
+            summary.splits.first { $0.trait == trait }?.spearman.map { "\(name): rank correlation \(Markup.number($0, digits: 2))" }
+        }.joined(separator: "; ")
+    }
+
+    private static func brief(_ value: Double) -> String {
+        String(format: abs(value) >= 10 ? "%.0f" : abs(value) >= 1 ? "%.1f" : "%.3f", value)
+    }
+
+    // MARK: confidence
+
+    var confidence: String {
+        let known = report.segmenters.indices.filter { report.segmenters[$0].confidence != nil }
+        guard !known.isEmpty else { return "" }
+        var html = Plot.legend(names)
+        html += "<div class=\"grid\">"
+        html += Markup.figure(
+            reliabilityPlot(known), caption: "Reliability: on the dashed line confidence says what Dice will be. Larger dots stand for more cases.")
+        html += Markup.figure(
+            triagePlot(known), caption: "Triage: what the rest scores when the least certain answers go to a human.")
+        html += "</div>" + predictors(known)
+        for number in known { html += triageTable(number) }
+        return html
+    }
+
+    private func reliabilityPlot(_ known: [Int]) -> String {
+        var plot = Plot("Mean Dice over confidence", x: 0...1, y: 0...1, width: 420)
+        let ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
+        plot.axes(x: "confidence", xTicks: ticks, y: "mean Dice", yTicks: ticks)
+        plot.line((0, 0), (1, 1), colour: "#5a6572", dashes: "4 4")
+        for number in known {
+            let bins = report.segmenters[number].confidence?.bins ?? []
+            plot.curve(bins.map { ($0.meanConfidence, $0.meanDice) }, colour: Plot.colour(number))
+            for bin in bins {
+                plot.dot(
+                    bin.meanConfidence, bin.meanDice, radius: min(9, 2.5 + Double(bin.cases).squareRoot() * 0.6),
+                    colour: Plot.colour(number), opacity: 0.8, tip: "\(bin.cases) cases")
+            }
+        }
+        return plot.svg
+    }
+
+    private func triagePlot(_ known: [Int]) -> String {
+        let rows = known.map { ($0, (report.segmenters[$0].confidence?.triage ?? []).filter { $0.restMeanDice != nil }) }
+        let lowest = rows.flatMap { $0.1.compactMap(\.restMeanDice) }.min() ?? 0
+        let floor = max(0, (lowest * 10).rounded(.down) / 10)
+        var plot = Plot("Mean Dice of the rest over the share sent to a human", x: 0...1, y: floor...1, width: 420)
+        plot.axes(
+            x: "share of cases sent to a human", xTicks: [0, 0.2, 0.4, 0.6, 0.8, 1], y: "mean Dice of the rest",
+            yTicks: stride(from: floor, through: 1.001, by: floor >= 0.7 ? 0.05 : 0.1).map { $0 })
+        for (number, triage) in rows {
+            plot.curve(triage.map { ($0.toHuman, $0.restMeanDice ?? 0) }, colour: Plot.colour(number))
+        }
+        return plot.svg
+    }
+
+    private func predictors(_ known: [Int]) -> String {
+        let rows = known.flatMap { number -> [[String]] in
+            let study = report.segmenters[number].confidence
+            return (study?.predictors ?? []).map { predictor in
+                let isFirst = predictor.measure == "confidence"
+                return [
+                    Markup.escaped("\(names[number]): \(predictor.measure)"), Markup.number(predictor.spearman),
+                    Markup.number(predictor.auroc), isFirst ? Markup.number(study?.meanConfidence) : "",
+                    isFirst ? Markup.number(study?.meanDice) : "", isFirst ? Markup.number(study?.calibrationError) : "",
+                ]
+            }
+        }
+        let limit = Plot.short(report.settings.acceptable)
+        return "<h3>How well each measure foretells Dice</h3>"
+            + Markup.table(
+                ["measure", "Spearman with Dice", "AUROC for Dice < \(limit)", "mean confidence", "mean Dice", "calibration error"],
+                rows)
+    }
+
+    private func triageTable(_ number: Int) -> String {
+        let steps = report.segmenters[number].confidence?.triage.filter { Int(($0.threshold * 100).rounded()) % 10 == 0 } ?? []
+        let rows = steps.map { step in
+            [
+                Plot.short(step.threshold), Markup.percent(step.toHuman), Markup.number(step.restMeanDice),
+                Markup.percent(step.restUnacceptable), Markup.percent(step.caught),
+            ]
+        }
+        return "<details><summary>Thresholds for \(Markup.escaped(names[number]))</summary>"
+            + Markup.table(
+                ["confidence below", "go to a human", "mean Dice of the rest", "of the rest need correction", "of those that need it are caught"],
+                rows) + "</details>"
+    }
+
+    // MARK: prompts
+
+    var prompts: String {
+        report.promptStudies.map { study in
+            let enlargements = PromptPlan.enlargements.filter { e in study.cells.contains { abs($0.enlargement - e) < 1e-6 } }
+            let shifts = PromptPlan.shifts.filter { s in study.cells.contains { abs($0.shift - s) < 1e-6 } }
+            let rows = shifts.map { shift in
+                ["shift \(Markup.percent(shift))"]
+                    + enlargements.map { Self.heat(study.cell(enlargement: $0, shift: shift)?.dice) }
+            }
+            let titles = [""] + enlargements.map { ($0 > 0 ? "+" : "") + Markup.percent($0) }
+            let automatic = study.automatic.map { "With its own prompts the same cases score \(Markup.interval($0))." } ?? ""
+            return "<h3>\(Markup.escaped(study.name)): \(Markup.escaped(study.boxes))</h3>"
+                + "<p>Mean Dice of \(study.cases) cases over how much the truth's box is enlarged (columns) and shifted (rows). \(automatic)</p>"
+                + Markup.table(titles, rows).replacingOccurrences(of: "<table>", with: "<table class=\"heat\">")
+        }.joined()
+    }
+
+    /// A value on its colour: from orange (0.4 and less) over white to blue (1).
+    private static func heat(_ estimate: Estimate?) -> String {
+        guard let estimate else { return "" }
+        let share = min(max((estimate.mean - 0.4) / 0.6, 0), 1)
+        let (low, middle, high) = ([230.0, 140, 60], [255.0, 255, 255], [70.0, 140, 200])
+        let (from, to, part) = share < 0.5 ? (low, middle, share * 2) : (middle, high, share * 2 - 1)
+        let colour = zip(from, to).map { String(Int($0 + ($1 - $0) * part)) }.joined(separator: ",")
+        return "<span style=\"background:rgb(\(colour))\" title=\"\(Markup.number(estimate.low)) to \(Markup.number(estimate.high))\">\(Markup.number(estimate.mean))</span>"
+    }
+
+    // MARK: time
+
+    var resources: String {
+        let rows = report.segmenters.enumerated().map { number, summary in
+            [
+                Markup.escaped(names[number]), Markup.number(summary.seconds?.median, digits: 2),
+                Markup.number(summary.seconds?.mean, digits: 2), Markup.number(summary.seconds?.largest, digits: 2),
+                summary.peakMemory.map { String(format: "%.0f MB", Double($0) / 1e6) } ?? "",
+            ]
+        }
+        return Markup.table(["segmenter", "median s", "mean s", "longest s", "peak memory of a worker"], rows)
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Foundation
+
+extension ReportPage {
+    var worstCases: String {
+        names.indices.map { number -> String in
+            let own = pictures(of: number)
+            guard !own.isEmpty else { return "" }
+            let figures = own.map { id, png in
+                let result = results[number].first { $0.key.caseID == id }
+                let dice = Markup.number(result?.scores?.dice, digits: 2)
+                let sure = result?.confidence.map { ", confidence \(Markup.number($0.value, digits: 2))" } ?? ""
+                let image =
+                    "<img alt=\"\(Markup.escaped(id))\" src=\"data:image/png;base64,\(png.base64EncodedString())\">"
+                return Markup.figure(image, caption: "\(Markup.escaped(id)): Dice \(dice)\(sure)")
+            }
+            return "<h3>\(Markup.escaped(names[number]))</h3><div class=\"pictures\">\(figures.joined())</div>"
+        }.joined().withLegend(
+            "<p class=\"legend\"><span><i style=\"background:#00e5ff\"></i>truth</span><span><i style=\"background:#ff9600\"></i>answer</span></p>")
+    }
+
+    var methods: String {
+        let settings = report.settings
+        let items = [
+            "A case is a frame or a volume; scores are of the binary mask that Kontur sends, averaged over cases. Empty truth with an empty answer scores 1; either one empty scores 0, and has no surface distance.",
+            "Weighted F-measure: Margolin 2014 (beta 1). S-measure: Fan 2017 (alpha 0.5). E-measure: Fan 2018; over thresholds as in PraNet's evaluation, 0 to 1 in 256 steps, of which 0 fills the frame; the largest is that of the mean curve. Mean absolute error over pixels.",
+            "Distances between surfaces as in medpy 0.5 (hd95, asd from answer to truth, assd), in mm with the spacing of the images.",
+            "Intervals: percentile bootstrap over cases, \(settings.resampling.draws) draws, seed \(settings.resampling.seed). Pairs: bootstrap of the differences, sign flips (two-sided) and Wilcoxon's signed-rank test, not corrected for their number.",
+            "Sharpness: gradient of brightness across the true edge, a pixel. Contrast: distance of the mean colours inside and within a tenth of the root of the area around. Highlights: pixels brighter than 0.9 in all colours. Size: share of the frame, or ml. All in shares of the image's range.",
+            "Seconds: from request to answer of one worker, with decoding. Peak memory: resident, of the worker process.",
+        ]
+        let rows = report.segmenters.enumerated().map { number, summary in
+            [
+                Markup.escaped(names[number]), Markup.escaped(summary.descriptor.version),
+                "<code>\(Markup.escaped(String(summary.descriptor.weightsHash.prefix(16))))…</code>",
+                Markup.escaped(summary.descriptor.licence), Markup.escaped(summary.descriptor.paper),
+            ]
+        }
+        let failed = report.segmenters.enumerated().flatMap { number, summary in
+            summary.failures.prefix(20).map { "\(names[number]), \($0.caseID): \($0.reason)" }
+        }
+        return "<ul>\(items.map { "<li>\(Markup.escaped($0))</li>" }.joined())</ul>"
+            + Markup.table(["segmenter", "version", "weights (SHA-256)", "terms", "after"], rows)
+            + (failed.isEmpty
+                ? "" : "<h3>Cases without an answer</h3><ul>\(failed.map { "<li>\(Markup.escaped($0))</li>" }.joined())</ul>")
+    }
+
+    static let style = """
+        :root{color-scheme:light;--ink:#1b2733;--soft:#5a6572;--line:#d8dde3;--paper:#fff}
+        *{box-sizing:border-box}body{margin:0;background:#f4f6f8;color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
+        header,main{max-width:1080px;margin:0 auto;padding:0 20px}header{padding-top:20px}
+        .warning{background:#fff3cd;border:1px solid #e0c36a;border-radius:6px;padding:8px 12px;margin:0 0 16px;font-weight:600}
+        h1{font-size:26px;margin:.2em 0}h2{font-size:19px;margin:0 0 .6em}h3{font-size:15px;margin:1.2em 0 .4em}
+        section{background:var(--paper);border:1px solid var(--line);border-radius:8px;padding:18px 20px;margin:16px 0}
+        .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.4em 0}
+        th,td{padding:5px 12px 5px 0;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;white-space:nowrap}
+        th:first-child{text-align:left}thead th{color:var(--soft);font-weight:600;font-size:13px}tbody th{font-weight:500}
+        td small,p small{color:var(--soft)}figure{margin:10px 0}figcaption{color:var(--soft);font-size:13px}
+        svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,"DejaVu Sans",sans-serif;fill:#3a4653}
+        .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:6px 22px}
+        .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(230px,1fr));gap:10px}.pictures img{width:100%;height:auto;border-radius:4px;display:block;background:#000}
+        .pictures figure{margin:0;overflow-wrap:anywhere}
+        .legend{margin:.2em 0;font-size:13px;color:var(--soft)}.legend span{margin-right:16px}.legend i{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:5px;vertical-align:-1px}
+        .heat td{padding:1px;border:0}.heat td span{display:block;padding:6px 10px;min-width:58px;text-align:center;border-radius:3px}
+        input,select{font:inherit;padding:4px 6px;border:1px solid #b8c0c9;border-radius:4px;width:110px;text-align:right}select{width:auto;text-align:left}
+        .costs td:last-child{min-width:120px}output{font-weight:600}details{margin:.6em 0}summary{cursor:pointer}
+        @media print{body{background:#fff}section{break-inside:avoid;border:0;padding:0}}
+        """
+}
+
+extension String {
+    /// With a legend before it, unless there is nothing to explain.
+    fileprivate func withLegend(_ legend: String) -> String { isEmpty ? "" : legend + self }
+}
