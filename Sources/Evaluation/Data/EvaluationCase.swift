@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Crypto
-public import DICOM
+internal import DICOM
 internal import Foundation
-public import Imaging
+internal import Imaging
 
 /// One labelled case: a frame, or a volume that is scored as one.
 public struct EvaluationCase: Sendable, Hashable {

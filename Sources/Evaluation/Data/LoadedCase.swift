@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DICOM
+internal import DICOM
 public import Imaging
 
 /// The pixels and the truth of a case, in the order of its images.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Foundation
+internal import Foundation
 internal import Imaging
 
 /// A table of cases, CSV in UTF-8 as RFC 4180 has it, its first row naming the columns:

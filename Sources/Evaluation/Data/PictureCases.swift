@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Foundation
+internal import Foundation
 internal import Imaging
 
 /// Cases in a folder of pictures: `images/` and `masks/` with the same names, or pairs in one folder (`x.jpg` and

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Foundation
+internal import Imaging
 
 /// A small table in which a site fills in its volumes and costs. The numbers at the start are examples; the share that
 /// needs correction is the one measured.

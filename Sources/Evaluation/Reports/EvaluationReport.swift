@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Foundation
-public import Imaging
+internal import Imaging
 
 /// How results are summed up.
 public struct ReportSettings: Sendable, Hashable, Codable {
@@ -49,16 +49,16 @@ public struct EvaluationReport: Sendable, Codable {
         let cases = Dictionary(grouping: results, by: \.key.caseID).values.compactMap(\.first)
         frames = cases.count { $0.kind == .frame }
         volumes = cases.count { $0.kind == .volume }
-        func results(of plan: SegmenterPlan) -> [CaseResult] {
+        func own(_ plan: SegmenterPlan) -> [CaseResult] {
             results.filter { $0.name == plan.name && $0.key.prompt == plan.prompt }
         }
         let shown = plans.filter { $0.prompt == .automatic || $0.prompt == .truthBox }
         segmenters = shown.compactMap { plan in
-            let own = results(of: plan)
-            return own.isEmpty
-                ? nil : SegmenterSummary(own, descriptor: plan.segmenter.descriptor, settings: settings)
+            let found = own(plan)
+            return found.isEmpty
+                ? nil : SegmenterSummary(found, descriptor: plan.segmenter.descriptor, settings: settings)
         }
-        comparisons = Self.comparisons(shown.map { (Self.title($0), results(of: $0)) }, settings.resampling)
+        comparisons = Self.comparisons(shown.map { (Self.title($0), own($0)) }, settings.resampling)
         promptStudies = PromptStudy.studies(results, plans: plans, resampling: settings.resampling)
     }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Imaging
+
 /// What the box does to one box-prompted segmenter: Dice over how much the truth's box is enlarged and shifted, beside
 /// that of its own prompts.
 public struct PromptStudy: Sendable, Hashable, Codable {

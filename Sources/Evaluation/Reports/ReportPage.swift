@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Foundation
+internal import Foundation
+internal import Imaging
 
 /// The pilot report: one HTML page that needs nothing beside it. Pictures and plots are inside, its only script
 /// computes the table of costs, and a policy forbids it to load anything.

@@ -33,7 +33,7 @@ public struct EvaluationRun: Sendable {
         with pool: WorkerPool, log: ResultLog, progress: @escaping @Sendable (Progress) -> Void
     ) async throws -> [CaseResult] {
         let jobs = plans.flatMap { plan in
-            cases.map { CaseRun(source: $0, plan: plan, output: output, pool: pool) }
+            cases.filter(plan.takes).map { CaseRun(source: $0, plan: plan, output: output, pool: pool) }
         }
         var results = [CaseResult?](repeating: nil, count: jobs.count)
         var state = Progress(done: 0, total: jobs.count, skipped: 0, failed: 0, name: "", caseID: "")

@@ -18,6 +18,9 @@ public enum PromptPlan: Sendable, Hashable, Codable {
     /// Of the prompt study.
     public static let enlargements = [-0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5]
     public static let shifts = [0, 0.1, 0.2, 0.3]
+    public static var study: [PromptPlan] {
+        shifts.flatMap { shift in enlargements.map { .truthBox(enlargement: $0, shift: shift) } }
+    }
 
     /// For keys and file names; empty for automatic prompts.
     var words: String {
@@ -64,10 +67,17 @@ public enum PromptPlan: Sendable, Hashable, Codable {
 public struct SegmenterPlan: Sendable, Hashable {
     public var segmenter: InstalledSegmenter
     public var prompt: PromptPlan
+    /// A segmenter of frames also answers volumes, slice by slice.
+    public var takesSlices: Bool
 
-    public init(_ segmenter: InstalledSegmenter, prompt: PromptPlan = .automatic) {
+    public init(_ segmenter: InstalledSegmenter, prompt: PromptPlan = .automatic, takesSlices: Bool = false) {
         self.segmenter = segmenter
         self.prompt = prompt
+        self.takesSlices = takesSlices
+    }
+
+    func takes(_ source: EvaluationCase) -> Bool {
+        segmenter.descriptor.accepts == .volume ? source.kind == .volume : source.kind == .frame || takesSlices
     }
 
     /// What reports call the segmenter, without its prompt.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Foundation
+internal import Foundation
 internal import Synchronization
 
 /// Results as they come, one JSON object a line: what makes an evaluation that was stopped go on where it was.

@@ -17,7 +17,7 @@ struct KonturCommand: ParsableCommand {
         version: version,
         subcommands: [
             ServeCommand.self, SegmentCommand.self, RouteCommand.self, StatusCommand.self, JobsCommand.self,
-            AuditCommand.self, ModelsCommand.self, ConfigCommand.self, WorkerCommand.self,
+            AuditCommand.self, ModelsCommand.self, EvaluateCommand.self, ConfigCommand.self, WorkerCommand.self,
         ])
 }
 

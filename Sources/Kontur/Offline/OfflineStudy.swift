@@ -146,9 +146,12 @@ extension Overrun {
 
 extension WorkerPool {
     /// The workers of one command, which ends with it.
-    static func forCommand() -> WorkerPool {
+    ///
+    /// - Parameter workers: how many stacks are segmented at once.
+    static func forCommand(workers: Int = 1) -> WorkerPool {
         let logger = Logger(label: "kontur") { LogfmtHandler(label: $0, level: .error) }
         return WorkerPool(
-            configuration: WorkerPoolConfiguration(executable: WorkerPoolConfiguration.ownExecutable), logger: logger)
+            configuration: WorkerPoolConfiguration(
+                executable: WorkerPoolConfiguration.ownExecutable, segmentWorkers: workers), logger: logger)
     }
 }
