@@ -24,7 +24,9 @@ final class TestFolder {
 
     /// A grey picture in which the pixels of `box` (rows, columns) are 255 and the others 0.
     @discardableResult
-    func picture(_ name: String, rows: Int = 8, columns: Int = 10, box: (Range<Int>, Range<Int>)? = nil) throws -> String {
+    func picture(_ name: String, rows: Int = 8, columns: Int = 10, box: (Range<Int>, Range<Int>)? = nil) throws
+        -> String
+    {
         try makeFolder(of: name)
         let samples = (0..<rows * columns).map { index -> UInt8 in
             guard let box else { return 0 }

@@ -68,7 +68,8 @@ import Testing
 
 @Suite struct PromptPlanTests {
     static let truth = Mask(
-        rows: 20, columns: 30, pixels: (0..<600).map { (5..<9).contains($0 / 30) && (10..<20).contains($0 % 30) ? 1 : 0 })
+        rows: 20, columns: 30,
+        pixels: (0..<600).map { (5..<9).contains($0 / 30) && (10..<20).contains($0 % 30) ? 1 : 0 })
 
     static func plan(_ prompt: PromptPlan) -> PromptPlan { prompt }
 
