@@ -14,7 +14,7 @@ import Testing
         let result = try await Self.kontur("--help")
         #expect(result.status == 0)
         #expect(result.output.contains("Research software, not a medical device"))
-        for command in ["serve", "segment", "route", "status", "jobs", "audit", "models", "config"] {
+        for command in ["serve", "segment", "evaluate", "route", "status", "jobs", "audit", "models", "config"] {
             #expect(result.output.contains("  \(command) "), "\(command) is not listed")
         }
         #expect(!result.output.contains("worker"))

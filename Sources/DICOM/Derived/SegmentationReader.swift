@@ -85,7 +85,11 @@ public struct SegmentationReader: Sendable {
                 item.flatMap { data.items(attribute, in: $0).first }
             }
         }
-        guard let segment = first(.segmentIdentificationSequence, from: group),
+        // What all frames have in common may stand in the shared groups: PS3.3 C.7.6.16.
+        let shared = data.items(.sharedFunctionalGroupsSequence).first
+        guard
+            let segment = first(.segmentIdentificationSequence, from: group)
+                ?? shared.flatMap({ first(.segmentIdentificationSequence, from: $0) }),
             let number = data.integer(.referencedSegmentNumber, in: segment),
             let source = first(.derivationImageSequence, .sourceImageSequence, from: group),
             let uid = data.string(.referencedSOPInstanceUID, in: source)

@@ -15,6 +15,9 @@ public struct LoadedCase: Sendable {
         switch source.truth {
         case .nothing: truth = frames.map { Mask(rows: $0.rows, columns: $0.columns) }
         case .picture(let path):
+            guard frames.count == 1 else {
+                throw .mismatch(reason: "it is one picture for \(frames.count) slices: give a SEG")
+            }
             do {
                 truth = [try Picture(path: path).mask(above: 127)]
             } catch {

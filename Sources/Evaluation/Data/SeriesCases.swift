@@ -41,7 +41,8 @@ public enum SeriesCases {
     /// The order of slices along the normal and their spacings, if these are slices of one volume.
     private static func volume(_ instances: [InstanceHeader]) -> (order: [Int], spacing: [Double])? {
         let planes = instances.compactMap(\.plane)
-        guard planes.count == instances.count, instances.allSatisfy({ $0.numberOfFrames <= 1 && $0.samplesPerPixel == 1 }),
+        guard planes.count == instances.count,
+            instances.allSatisfy({ $0.numberOfFrames <= 1 && $0.samplesPerPixel == 1 }),
             let order = try? SliceOrder(planes: planes), order.problem == nil, order.spacing > 0
         else { return nil }
         return (order.indices, [order.spacing, planes[0].rowSpacing, planes[0].columnSpacing])

@@ -15,8 +15,11 @@ enum CasePicture {
         let occupied = loaded.truth.indices.filter { !loaded.truth[$0].isEmpty || !answer[$0].isEmpty }
         let chosen =
             loaded.frames.count == 1
-            ? [0] : occupied.isEmpty ? [loaded.frames.count / 2] : [1, 2, 3].map { occupied[$0 * (occupied.count - 1) / 4] }
-        let tiles = chosen.map { tile(loaded.frames[$0], loaded.truth[$0], answer[$0], side: chosen.count > 1 ? 240 : side) }
+            ? [0]
+            : occupied.isEmpty ? [loaded.frames.count / 2] : [1, 2, 3].map { occupied[$0 * (occupied.count - 1) / 4] }
+        let tiles = chosen.map {
+            tile(loaded.frames[$0], loaded.truth[$0], answer[$0], side: chosen.count > 1 ? 240 : side)
+        }
         return row(tiles)
     }
 
@@ -25,7 +28,9 @@ enum CasePicture {
         let scale = Double(min(side, longest * 4)) / Double(longest)
         let (rows, columns) = (max(1, Int(Double(frame.rows) * scale)), max(1, Int(Double(frame.columns) * scale)))
         let (low, high) = range(of: frame)
-        func source(_ place: Int, _ count: Int, _ whole: Int) -> Int { min(whole - 1, (2 * place + 1) * whole / (2 * count)) }
+        func source(_ place: Int, _ count: Int, _ whole: Int) -> Int {
+            min(whole - 1, (2 * place + 1) * whole / (2 * count))
+        }
         let ys = (0..<rows).map { source($0, rows, frame.rows) }
         let xs = (0..<columns).map { source($0, columns, frame.columns) }
         func inside(_ mask: Mask, _ row: Int, _ column: Int) -> Bool {

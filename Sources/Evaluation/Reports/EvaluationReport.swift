@@ -31,7 +31,8 @@ public struct ReportSettings: Sendable, Hashable, Codable {
 
 /// Everything that an evaluation has found out: `summary.json`, and what the page and the tables are made of.
 public struct EvaluationReport: Sendable, Codable {
-    public var disclaimer = "Research software, not a medical device: results must not be used for diagnosis or treatment."
+    public var disclaimer =
+        "Research software, not a medical device: results must not be used for diagnosis or treatment."
     public var settings: ReportSettings
     public var frames: Int
     public var volumes: Int

@@ -37,9 +37,11 @@ enum Markup {
     static func table(_ titles: [String], _ rows: [[String]]) -> String {
         let head = titles.map { "<th>\(escaped($0))</th>" }.joined()
         let body = rows.map { row in
-            "<tr>" + row.enumerated().map { $0 == 0 ? "<th scope=\"row\">\($1)</th>" : "<td>\($1)</td>" }.joined() + "</tr>"
+            "<tr>" + row.enumerated().map { $0 == 0 ? "<th scope=\"row\">\($1)</th>" : "<td>\($1)</td>" }.joined()
+                + "</tr>"
         }
-        return "<div class=\"scroll\"><table><thead><tr>\(head)</tr></thead><tbody>\(body.joined(separator: "\n"))</tbody></table></div>\n"
+        return
+            "<div class=\"scroll\"><table><thead><tr>\(head)</tr></thead><tbody>\(body.joined(separator: "\n"))</tbody></table></div>\n"
     }
 
     static func figure(_ content: String, caption: String) -> String {

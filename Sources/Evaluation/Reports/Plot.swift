@@ -53,7 +53,8 @@ struct Plot {
         text(xTitle, left + (width - left - right) / 2, height - 8, anchor: "middle")
         let middle = top + (height - top - bottom) / 2
         parts.append(
-            "<text x=\"14\" y=\"\(Self.n(middle))\" text-anchor=\"middle\" transform=\"rotate(-90 14 \(Self.n(middle)))\">\(Markup.escaped(yTitle))</text>")
+            "<text x=\"14\" y=\"\(Self.n(middle))\" text-anchor=\"middle\" transform=\"rotate(-90 14 \(Self.n(middle)))\">\(Markup.escaped(yTitle))</text>"
+        )
     }
 
     static func short(_ value: Double) -> String {
@@ -67,7 +68,8 @@ struct Plot {
         let (p, q) = (place(a.0, a.1), place(b.0, b.1))
         let dash = dashes.map { " stroke-dasharray=\"\($0)\"" } ?? ""
         parts.append(
-            "<line x1=\"\(Self.n(p.x))\" y1=\"\(Self.n(p.y))\" x2=\"\(Self.n(q.x))\" y2=\"\(Self.n(q.y))\" stroke=\"\(colour)\" stroke-width=\"\(width)\"\(dash)/>")
+            "<line x1=\"\(Self.n(p.x))\" y1=\"\(Self.n(p.y))\" x2=\"\(Self.n(q.x))\" y2=\"\(Self.n(q.y))\" stroke=\"\(colour)\" stroke-width=\"\(width)\"\(dash)/>"
+        )
     }
 
     mutating func curve(_ points: [(Double, Double)], colour: String, dashes: String? = nil) {
@@ -79,11 +81,14 @@ struct Plot {
         parts.append("<polyline points=\"\(text)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"2\"\(dash)/>")
     }
 
-    mutating func dot(_ px: Double, _ py: Double, radius: Double = 3.5, colour: String, opacity: Double = 1, tip: String = "") {
+    mutating func dot(
+        _ px: Double, _ py: Double, radius: Double = 3.5, colour: String, opacity: Double = 1, tip: String = ""
+    ) {
         let at = place(px, py)
         let title = tip.isEmpty ? "" : "<title>\(Markup.escaped(tip))</title>"
         parts.append(
-            "<circle cx=\"\(Self.n(at.x))\" cy=\"\(Self.n(at.y))\" r=\"\(Self.n(radius))\" fill=\"\(colour)\" fill-opacity=\"\(opacity)\">\(title)</circle>")
+            "<circle cx=\"\(Self.n(at.x))\" cy=\"\(Self.n(at.y))\" r=\"\(Self.n(radius))\" fill=\"\(colour)\" fill-opacity=\"\(opacity)\">\(title)</circle>"
+        )
     }
 
     /// A value with its interval.

@@ -40,7 +40,8 @@ public struct PromptStudy: Sendable, Hashable, Codable {
         let boxed = prompts.filter { $0 != .automatic }
         let byPrompt = Dictionary(grouping: results, by: \.key.prompt)
         // Cells are compared: only cases that every box has an answer for.
-        let shared = boxed.map { Set((byPrompt[$0] ?? []).map(\.key.caseID)) }
+        let shared =
+            boxed.map { Set((byPrompt[$0] ?? []).map(\.key.caseID)) }
             .reduce(nil) { (all: Set<String>?, some) in all?.intersection(some) ?? some } ?? []
         func estimate(_ prompt: PromptPlan) -> Estimate? {
             let own = (byPrompt[prompt] ?? []).filter { shared.contains($0.key.caseID) }

@@ -14,7 +14,8 @@ extension ReportPage {
         let plots = traits.map { trait in
             Markup.figure(splitPlot(trait.name, trait.title), caption: Markup.escaped(splitCaption(trait.name)))
         }
-        return "<p>Cases in three equal parts by what was measured on image and truth: a mean that falls from one side to the other says where the segmenter fails.</p>"
+        return
+            "<p>Cases in three equal parts by what was measured on image and truth: a mean that falls from one side to the other says where the segmenter fails.</p>"
             + Plot.legend(names) + "<div class=\"grid\">\(plots.joined())</div>"
     }
 
@@ -40,7 +41,9 @@ extension ReportPage {
 
     private func splitCaption(_ trait: String) -> String {
         zip(names, report.segmenters).compactMap { name, summary in
-            summary.splits.first { $0.trait == trait }?.spearman.map { "\(name): rank correlation \(Markup.number($0, digits: 2))" }
+            summary.splits.first { $0.trait == trait }?.spearman.map {
+                "\(name): rank correlation \(Markup.number($0, digits: 2))"
+            }
         }.joined(separator: "; ")
     }
 
@@ -56,7 +59,9 @@ extension ReportPage {
         var html = Plot.legend(names)
         html += "<div class=\"grid\">"
         html += Markup.figure(
-            reliabilityPlot(known), caption: "Reliability: on the dashed line confidence says what Dice will be. Larger dots stand for more cases.")
+            reliabilityPlot(known),
+            caption:
+                "Reliability: on the dashed line confidence says what Dice will be. Larger dots stand for more cases.")
         html += Markup.figure(
             triagePlot(known), caption: "Triage: what the rest scores when the least certain answers go to a human.")
         html += "</div>" + predictors(known)
@@ -82,7 +87,9 @@ extension ReportPage {
     }
 
     private func triagePlot(_ known: [Int]) -> String {
-        let rows = known.map { ($0, (report.segmenters[$0].confidence?.triage ?? []).filter { $0.restMeanDice != nil }) }
+        let rows = known.map {
+            ($0, (report.segmenters[$0].confidence?.triage ?? []).filter { $0.restMeanDice != nil })
+        }
         let lowest = rows.flatMap { $0.1.compactMap(\.restMeanDice) }.min() ?? 0
         let floor = max(0, (lowest * 10).rounded(.down) / 10)
         var plot = Plot("Mean Dice of the rest over the share sent to a human", x: 0...1, y: floor...1, width: 420)
@@ -103,19 +110,24 @@ extension ReportPage {
                 return [
                     Markup.escaped("\(names[number]): \(predictor.measure)"), Markup.number(predictor.spearman),
                     Markup.number(predictor.auroc), isFirst ? Markup.number(study?.meanConfidence) : "",
-                    isFirst ? Markup.number(study?.meanDice) : "", isFirst ? Markup.number(study?.calibrationError) : "",
+                    isFirst ? Markup.number(study?.meanDice) : "",
+                    isFirst ? Markup.number(study?.calibrationError) : "",
                 ]
             }
         }
         let limit = Plot.short(report.settings.acceptable)
         return "<h3>How well each measure foretells Dice</h3>"
             + Markup.table(
-                ["measure", "Spearman with Dice", "AUROC for Dice < \(limit)", "mean confidence", "mean Dice", "calibration error"],
+                [
+                    "measure", "Spearman with Dice", "AUROC for Dice < \(limit)", "mean confidence", "mean Dice",
+                    "calibration error",
+                ],
                 rows)
     }
 
     private func triageTable(_ number: Int) -> String {
-        let steps = report.segmenters[number].confidence?.triage.filter { Int(($0.threshold * 100).rounded()) % 10 == 0 } ?? []
+        let steps =
+            report.segmenters[number].confidence?.triage.filter { Int(($0.threshold * 100).rounded()) % 10 == 0 } ?? []
         let rows = steps.map { step in
             [
                 Plot.short(step.threshold), Markup.percent(step.toHuman), Markup.number(step.restMeanDice),
@@ -124,7 +136,10 @@ extension ReportPage {
         }
         return "<details><summary>Thresholds for \(Markup.escaped(names[number]))</summary>"
             + Markup.table(
-                ["confidence below", "go to a human", "mean Dice of the rest", "of the rest need correction", "of those that need it are caught"],
+                [
+                    "confidence below", "go to a human", "mean Dice of the rest", "of the rest need correction",
+                    "of those that need it are caught",
+                ],
                 rows) + "</details>"
     }
 
@@ -132,14 +147,17 @@ extension ReportPage {
 
     var prompts: String {
         report.promptStudies.map { study in
-            let enlargements = PromptPlan.enlargements.filter { e in study.cells.contains { abs($0.enlargement - e) < 1e-6 } }
+            let enlargements = PromptPlan.enlargements.filter { e in
+                study.cells.contains { abs($0.enlargement - e) < 1e-6 }
+            }
             let shifts = PromptPlan.shifts.filter { s in study.cells.contains { abs($0.shift - s) < 1e-6 } }
             let rows = shifts.map { shift in
                 ["shift \(Markup.percent(shift))"]
                     + enlargements.map { Self.heat(study.cell(enlargement: $0, shift: shift)?.dice) }
             }
             let titles = [""] + enlargements.map { ($0 > 0 ? "+" : "") + Markup.percent($0) }
-            let automatic = study.automatic.map { "With its own prompts the same cases score \(Markup.interval($0))." } ?? ""
+            let automatic =
+                study.automatic.map { "With its own prompts the same cases score \(Markup.interval($0))." } ?? ""
             return "<h3>\(Markup.escaped(study.name)): \(Markup.escaped(study.boxes))</h3>"
                 + "<p>Mean Dice of \(study.cases) cases over how much the truth's box is enlarged (columns) and shifted (rows). \(automatic)</p>"
                 + Markup.table(titles, rows).replacingOccurrences(of: "<table>", with: "<table class=\"heat\">")
@@ -153,7 +171,8 @@ extension ReportPage {
         let (low, middle, high) = ([230.0, 140, 60], [255.0, 255, 255], [70.0, 140, 200])
         let (from, to, part) = share < 0.5 ? (low, middle, share * 2) : (middle, high, share * 2 - 1)
         let colour = zip(from, to).map { String(Int($0 + ($1 - $0) * part)) }.joined(separator: ",")
-        return "<span style=\"background:rgb(\(colour))\" title=\"\(Markup.number(estimate.low)) to \(Markup.number(estimate.high))\">\(Markup.number(estimate.mean))</span>"
+        return
+            "<span style=\"background:rgb(\(colour))\" title=\"\(Markup.number(estimate.low)) to \(Markup.number(estimate.high))\">\(Markup.number(estimate.mean))</span>"
     }
 
     // MARK: time

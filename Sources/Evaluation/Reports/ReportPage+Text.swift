@@ -18,7 +18,8 @@ extension ReportPage {
             }
             return "<h3>\(Markup.escaped(names[number]))</h3><div class=\"pictures\">\(figures.joined())</div>"
         }.joined().withLegend(
-            "<p class=\"legend\"><span><i style=\"background:#00e5ff\"></i>truth</span><span><i style=\"background:#ff9600\"></i>answer</span></p>")
+            "<p class=\"legend\"><span><i style=\"background:#00e5ff\"></i>truth</span><span><i style=\"background:#ff9600\"></i>answer</span></p>"
+        )
     }
 
     var methods: String {
@@ -44,7 +45,8 @@ extension ReportPage {
         return "<ul>\(items.map { "<li>\(Markup.escaped($0))</li>" }.joined())</ul>"
             + Markup.table(["segmenter", "version", "weights (SHA-256)", "terms", "after"], rows)
             + (failed.isEmpty
-                ? "" : "<h3>Cases without an answer</h3><ul>\(failed.map { "<li>\(Markup.escaped($0))</li>" }.joined())</ul>")
+                ? ""
+                : "<h3>Cases without an answer</h3><ul>\(failed.map { "<li>\(Markup.escaped($0))</li>" }.joined())</ul>")
     }
 
     static let style = """

@@ -80,7 +80,8 @@ public struct ReportPage {
             .formatted(.iso8601.year().month().day())
         return Markup.escaped(
             "\(counts.joined(separator: " and ")) with a known truth, segmented by Kontur \(report.settings.softwareVersion) on \(date). "
-                + "Brackets hold 95% intervals. An answer needs correction when its Dice is below \(Plot.short(report.settings.acceptable)).")
+                + "Brackets hold 95% intervals. An answer needs correction when its Dice is below \(Plot.short(report.settings.acceptable))."
+        )
     }
 
     private var glance: String {
@@ -98,7 +99,8 @@ public struct ReportPage {
             "segmenter", "cases", "mean Dice", "mean IoU", "need correction", "empty cases marked", "median s a case",
             "failed",
         ]
-        return Markup.table(titles, rows) + Markup.figure(dicePlot, caption: "Dice of every case, with the mean and its interval.")
+        return Markup.table(titles, rows)
+            + Markup.figure(dicePlot, caption: "Dice of every case, with the mean and its interval.")
             + oracleNote
     }
 

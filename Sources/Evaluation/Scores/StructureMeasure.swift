@@ -35,7 +35,10 @@ enum StructureMeasure {
     private static func region(_ map: [Double], _ truth: [UInt8], _ rows: Int, _ columns: Int) -> Double {
         let (row, column) = centroid(truth, columns)
         var sum = 0.0
-        for part in [(0..<row, 0..<column), (0..<row, column..<columns), (row..<rows, 0..<column), (row..<rows, column..<columns)]
+        for part in [
+            (0..<row, 0..<column), (0..<row, column..<columns), (row..<rows, 0..<column),
+            (row..<rows, column..<columns),
+        ]
         where !part.0.isEmpty && !part.1.isEmpty {
             let indices = part.0.flatMap { row in part.1.map { row * columns + $0 } }
             let weight = Double(indices.count) / Double(truth.count)

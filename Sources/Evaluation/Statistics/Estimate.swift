@@ -39,7 +39,9 @@ public struct Estimate: Sendable, Hashable, Codable {
     static func resampledMeans(_ values: [Double], _ resampling: Resampling) -> [Double] {
         var generator = SeededGenerator(seed: resampling.seed)
         return (0..<resampling.draws).map { _ in
-            let sum = values.indices.reduce(0) { sum, _ in sum + values[Int.random(in: values.indices, using: &generator)] }
+            let sum = values.indices.reduce(0) { sum, _ in
+                sum + values[Int.random(in: values.indices, using: &generator)]
+            }
             return sum / Double(values.count)
         }
     }

@@ -13,7 +13,8 @@ struct EvaluationDataOptions: ParsableArguments {
     @Flag(help: "Take images without a mask, and series without a SEG, for images in which nothing is.")
     var unlabelledIsEmpty = false
 
-    @Option(help: ArgumentHelp("Take only this Segment Number of SEGs; else all segments together.", valueName: "number"))
+    @Option(
+        help: ArgumentHelp("Take only this Segment Number of SEGs; else all segments together.", valueName: "number"))
     var truthSegment: Int?
 
     @Option(help: ArgumentHelp("Take no more than the first cases.", valueName: "number"))
@@ -40,19 +41,19 @@ struct LabelledData {
             try await readTable(Manifest(path: absolute), pool, progress)
         } else if let pictures = try PictureCases(folder: absolute, unlabelledIsEmpty: options.unlabelledIsEmpty) {
             cases = pictures.cases
-            note(pictures.unlabelled, "image", "have no mask")
+            note(pictures.unlabelled, "images", "without a mask")
         } else {
             try await readSeries(in: absolute, pool, progress)
         }
         guard !cases.isEmpty else {
-            throw EvaluationError.noCases(path: path, reason: notes.first ?? "it has no images that can be read")
+            throw EvaluationError.noCases(path: path, reason: notes.last ?? "it has no images that can be read")
         }
         if let limit = options.limit { cases = Array(cases.prefix(max(1, limit))) }
     }
 
     private mutating func note(_ names: [String], _ what: String, _ why: String) {
         guard let first = names.first else { return }
-        notes.append("\(Shown.count(names.count, what)) \(why) and were left out, \(first) first")
+        notes.append("left out: \(names.count) \(what) \(why), such as \(first)")
     }
 
     private mutating func readTable(_ table: Manifest, _ pool: WorkerPool, _ progress: ProgressLine) async throws {
@@ -66,8 +67,9 @@ struct LabelledData {
                 continue
             }
             let study = await OfflineStudy(reading: [row.image], with: pool, progress: progress)
-            let truth = row.mask.map {
-                EvaluationCase.Truth.segmentation(path: $0, segment: options.truthSegment)
+            let truth = row.mask.map { mask -> EvaluationCase.Truth in
+                PictureFormat(ofFile: mask) == nil
+                    ? .segmentation(path: mask, segment: options.truthSegment) : .picture(path: mask)
             }
             for (number, stack) in study.stacks.enumerated() {
                 cases += SeriesCases.cases(
@@ -84,8 +86,12 @@ struct LabelledData {
         var truths: [(path: String, instances: Set<String>)] = []
         for file in study.files where file.outcome == .notAnImage || file.outcome == .own {
             let path = URL(fileURLWithPath: file.path).standardizedFileURL.path
-            guard let truth = try? SegmentationTruth(path: path, segment: options.truthSegment) else { continue }
-            truths.append((path, truth.instances))
+            do {
+                let truth = try SegmentationTruth(path: path, segment: options.truthSegment)
+                truths.append((path, truth.instances))
+            } catch {
+                notes.append("no truth: \(error)")
+            }
         }
         var unlabelled: [String] = []
         var names: Set<String> = []
@@ -106,9 +112,9 @@ struct LabelledData {
             }
             add(stack, .segmentation(path: truth, segment: options.truthSegment), study, &names)
         }
-        note(unlabelled, "series", "have no SEG")
+        note(unlabelled, "series", "without a SEG")
         let broken = study.files.filter { $0.outcome == .quarantined }.map(\.path)
-        note(broken, "file", "cannot be read")
+        note(broken, "files", "that cannot be read")
     }
 
     private mutating func add(
