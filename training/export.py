@@ -18,14 +18,15 @@ from safetensors.torch import save
 
 import cards
 import embed
+import fit_presence
 import left_atrium
 import polyp
 import reference
 from networks import Architecture, UNet
+from presence import Presence
 from scores import confidence, dice, spearman, summary
 
 TASKS = {polyp.NAME: polyp, left_atrium.NAME: left_atrium}
-VERSION = "1.0.0"
 HERE = Path(__file__).resolve().parent
 WEIGHTS = HERE.parent / "Sources/CWeights/files"
 
@@ -37,6 +38,8 @@ def load(path):
         state = {key: file.get_tensor(key).float() for key in file.keys()}
     arch = {key: tuple(value) if isinstance(value, list) else value for key, value in facts["architecture"].items()}
     network = UNet(Architecture(**arch)).eval()
+    if any(key.startswith("presence.") for key in state):
+        network.presence = Presence()
     network.load_state_dict(state)
     return network, facts
 
@@ -52,9 +55,9 @@ def score(task, network, data):
     """Dice of every held-out case, plainly and augmented, and the confidence of the augmented answer."""
     rows = []
     for name, image, truth in task.held_out(data):
-        plain, augmented, masks, probability = task.views(network, image)
+        plain, augmented, *answer = task.views(network, image)
         rows.append({"case": name, "plain": dice(plain, truth), "augmented": dice(augmented, truth),
-                     **confidence(augmented, masks, probability)})
+                     **confidence(augmented, *answer)})
     scores = {key: {k: round(v, 4) for k, v in summary([row[key] for row in rows]).items()}
               for key in ("plain", "augmented")}
     for key in ("agreement", "foreground", "confidence"):
@@ -78,14 +81,28 @@ def write(task, network, scores, version, training):
     return path, digest
 
 
-def export(task, data, runs, early=False, with_scores=True):
+def trained(task, runs):
+    """The rounded network of a checkpoint, and how it came about: its stages, the last one's facts first."""
     kept = torch.load(runs / task.NAME / "checkpoint.pt", weights_only=True)
     network = UNet(task.ARCHITECTURE).eval()
     network.load_state_dict(kept["average"])
-    network = rounded(network)
+    last = {"samples": kept["step"] * task.BATCH, "seed": kept["seed"], "core_seconds": round(kept["seconds"])}
+    return rounded(network), {**last, "stages": [*kept["stages"], last]} if kept.get("stages") else last
+
+
+def export(task, data, runs, early=False, with_scores=True, trunk=None):
+    if trunk:
+        network, facts = load(trunk)
+        if hasattr(network, "presence"):
+            del network.presence
+        training = facts["training"]
+    else:
+        network, training = trained(task, runs)
+    presence = fit_presence.attach(network, data, runs) if task is polyp else None
     scores, rows = score(task, network, data) if with_scores else ({}, [])
-    training = {"samples": kept["step"] * task.BATCH, "seed": kept["seed"], "core_seconds": round(kept["seconds"])}
-    path, digest = write(task, network, scores, VERSION + ("-early" if early else ""), training)
+    if presence:
+        scores["presence"] = presence
+    path, digest = write(task, network, scores, task.VERSION + ("-early" if early else ""), training)
     reference.write(task, network, digest, data)
     print(path.name, path.stat().st_size, json.dumps(scores))
     if with_scores:
@@ -98,11 +115,13 @@ def main():
     parser.add_argument("name", choices=TASKS)
     parser.add_argument("--data", default=HERE.parent / "../shared/data", type=Path)
     parser.add_argument("--runs", default=HERE / "runs", type=Path)
+    parser.add_argument("--trunk", type=Path, help="take the network of this shipped file, not the checkpoint's")
     parser.add_argument("--early", action="store_true")
     parser.add_argument("--no-scores", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    export(TASKS[arguments.name], arguments.data, arguments.runs, arguments.early, not arguments.no_scores)
+    export(TASKS[arguments.name], arguments.data, arguments.runs, arguments.early, not arguments.no_scores,
+           arguments.trunk)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from networks import LEFT_ATRIUM_COMPACT
 from resize import grid_shape, resize
 
 NAME = "left-atrium-compact"
+VERSION = "1.0.0"  # of the recipe, as the runtime names it
 ARCHITECTURE = LEFT_ATRIUM_COMPACT
 SPACING = 1.25
 STRIDE = LEFT_ATRIUM_COMPACT.total_stride
@@ -181,11 +182,11 @@ def largest_component(mask):
 
 
 def views(network, volume, spacing=(0.625,) * 3):
-    """(mask of the plain view, mask of the mean, masks of every view, mean probability), on the source grid."""
+    """(mask of the plain view, mask of the mean, masks of every view, mean probability, None), on the source grid."""
     each = probabilities(network, volume, spacing)
     mean = resize(np.mean(each, axis=0, dtype=np.float32), volume.shape)
     masks = [largest_component(resize(view, volume.shape) >= 0.5) for view in each]
-    return masks[0], largest_component(mean >= 0.5), masks, mean
+    return masks[0], largest_component(mean >= 0.5), masks, mean, None
 
 
 def predict(network, volume, spacing=(0.625,) * 3):

@@ -49,8 +49,8 @@ def volume(network, folder, truth, out):
     values, spacing, axes = read_volume(sorted(folder.glob("*.dcm")))
     order, flips = canonical(axes)
     turned = np.ascontiguousarray(np.flip(values.transpose(order), flips))
-    _, mask, masks, probability = left_atrium.views(network, turned, tuple(spacing[k] for k in order))
-    sure = confidence(mask, masks, probability)
+    _, mask, *answer = left_atrium.views(network, turned, tuple(spacing[k] for k in order))
+    sure = confidence(mask, *answer)
     mask = np.flip(mask, flips).transpose(np.argsort(order))
     print(folder.name, mask.shape, f"{mask.sum() * np.prod(spacing) / 1000:.1f} ml", {k: round(v, 4) for k, v in sure.items()})
     if truth:
@@ -65,8 +65,8 @@ def frames(network, folder, truth, out):
     scores = []
     for path in sorted(folder.glob("*.dcm")):
         image = pydicom.dcmread(path).pixel_array
-        _, mask, masks, probability = polyp.views(network, image)
-        sure = {k: round(v, 3) for k, v in confidence(mask, masks, probability).items()}
+        _, mask, *answer = polyp.views(network, image)
+        sure = {k: round(v, 3) for k, v in confidence(mask, *answer).items()}
         print(path.name, mask.shape, f"{mask.mean():.4f} of the frame", sure, end="")
         expected = truth and truth / f"{path.stem}.png"
         if expected and expected.exists():

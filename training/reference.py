@@ -51,12 +51,13 @@ def areas(network, folder):
 def write(task, network, digest, data):
     tensors, inputs = {}, []
     for n, (image, arguments) in enumerate(drawn(task)):
-        _, mask, masks, probability = task.views(network, image, **arguments)
+        _, mask, *answer = task.views(network, image, **arguments)
+        probability = answer[1]
         arrays = {"input": image, "probability": probability, "mask": mask}
         for key, array in arrays.items():  # bytes and bits fit fp16 exactly
             kind = np.float16 if array.dtype in (np.uint8, bool) else np.float32
             tensors[f"{n}.{key}"] = torch.from_numpy(np.ascontiguousarray(array, kind))
-        inputs.append({**arguments, **confidence(mask, masks, probability)})
+        inputs.append({**arguments, **confidence(mask, *answer)})
     held_out, series = {}, {}
     if task is left_atrium:
         series["samples-dicom/lge"] = areas(network, HERE.parent / "samples-dicom/lge")

@@ -20,12 +20,17 @@ def summary(values, draws=2000, seed=0):
             "min": float(values.min()), "count": len(values)}
 
 
-def confidence(mask, masks, probability):
+def confidence(mask, masks, probability, presence=None):
     """Without the truth: mean Dice of the mask with the masks of the single views, mean probability inside the mask,
-    and their product. An empty mask has the foreground value 1 - (largest probability)."""
+    and their product. An empty mask has the foreground value 1 - (largest probability). Where a network says whether
+    there is anything at all, the product is multiplied with that presence, and an empty answer has 1 - presence."""
     agreement = float(np.mean([dice(mask, other) for other in masks]))
     foreground = float(probability[mask].mean()) if mask.any() else 1 - float(probability.max())
-    return {"agreement": agreement, "foreground": foreground, "confidence": agreement * foreground}
+    value = agreement * foreground
+    if presence is None:
+        return {"agreement": agreement, "foreground": foreground, "confidence": value}
+    return {"agreement": agreement, "foreground": foreground, "presence": presence,
+            "confidence": value * presence if mask.any() else 1 - presence}
 
 
 def spearman(a, b):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains a network that ships inside Kontur: python training/train.py polyp-compact --data ../shared/data
 
-Continues from runs/<name>/checkpoint.pt when there is one. Seeds are fixed; every step draws from a generator seeded
+Continues from runs/<name>/checkpoint.pt when there is one; otherwise `--start FILE` begins a new stage from shipped weights. Seeds are fixed; every step draws from a generator seeded
 with its own number, so a resumed run sees what an uninterrupted one would. Beside the checkpoint: log.csv and curve.png.
 At the end export.py turns the checkpoint into the shipped file and its model card (cards/<name>.md).
 """
@@ -18,7 +18,7 @@ import torch
 
 import left_atrium
 import polyp
-from export import TASKS, export
+from export import TASKS, export, load
 from networks import UNet
 from scores import dice, summary
 
@@ -34,6 +34,10 @@ def options():
     parser.add_argument("--data", default=HERE.parent / "../shared/data", type=Path)
     parser.add_argument("--runs", default=HERE / "runs", type=Path)
     parser.add_argument("--samples", type=int, help="length of the run; may be changed when it is resumed")
+    parser.add_argument("--start", type=Path, help="a shipped file to begin from, instead of random weights")
+    parser.add_argument("--rate", type=float, help="peak learning rate; by default the task's, half of it after --start")
+    parser.add_argument("--leave-out", type=int, help="a PolypGen centre to leave out and to watch")
+    parser.add_argument("--no-export", action="store_true", help="end with the checkpoint")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--save-minutes", type=float, default=3)
     parser.add_argument("--score-minutes", type=float, default=10)
@@ -46,6 +50,26 @@ def rate(progress):
 
 def score(task, network, data):
     return [dice(task.predict(network, image), mask) for _, image, mask in task.held_out(data)]
+
+
+def watch(task, network, training):
+    """Mean Dice of a left-out centre's frames with a polyp, and the share of those without one that get a mask."""
+    found = [(dice(mask := task.predict(network, image), truth), mask.any(), truth.any())
+             for image, truth in training.left_out_cases()]
+    return (f"{np.mean([score for score, _, present in found if present]):.4f}",
+            f"{np.mean([marked for _, marked, present in found if not present] or [0]):.3f}")
+
+
+def begin(task, path, training):
+    """The network to train: drawn, or of a shipped file, with batch norms again."""
+    if path is None:
+        return UNet(task.ARCHITECTURE), []
+    network, facts = load(path)
+    if task.ARCHITECTURE.norm == "batch":
+        rng = np.random.default_rng([SEED, 8])
+        chosen = rng.permutation(len(training))[:16 * task.BATCH].reshape(16, -1)
+        network = network.unfolded(training.batch(indices, rng)[0] for indices in chosen)
+    return network, facts["training"].get("stages") or [facts["training"]]
 
 
 def save(path, state):
@@ -86,34 +110,40 @@ def main():
     total = arguments.samples or SAMPLES[task.NAME]
 
     torch.manual_seed(SEED)
-    network = UNet(task.ARCHITECTURE)
+    leave_out = {"leave_out": arguments.leave_out} if arguments.leave_out is not None else {}
+    training = task.Training(arguments.data, arguments.runs, **leave_out)
+    checkpoint = folder / "checkpoint.pt"
+    network, stages = begin(task, None if checkpoint.exists() else arguments.start, training)
     layout = torch.channels_last if task.ARCHITECTURE.axes == 2 else torch.contiguous_format  # the faster ones
     network = network.to(memory_format=layout)
     average = UNet(task.ARCHITECTURE).to(memory_format=layout).eval()
     average.load_state_dict(network.state_dict())
+    peak = arguments.rate or task.LEARNING_RATE * (0.5 if stages else 1)
+    seed = SEED + len(stages)
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": task.WEIGHT_DECAY},
-                                   {"params": plain, "weight_decay": 0}], lr=task.LEARNING_RATE)
+                                   {"params": plain, "weight_decay": 0}], lr=peak)
     step, seconds, rows = 0, 0.0, []
-    checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
         network.load_state_dict(kept["network"])
         average.load_state_dict(kept["average"])
         optimiser.load_state_dict(kept["optimiser"])
-        step, seconds, rows = kept["step"], kept["seconds"], kept["rows"]
-    training = task.Training(arguments.data, arguments.runs)
+        step, seconds, rows, stages = kept["step"], kept["seconds"], kept["rows"], kept["stages"]
+        peak, seed = kept["peak"], kept["seed"]
     print(f"{task.NAME}: {len(training)} cases, {total} samples, at step {step}", flush=True)
 
     def keep():
         save(checkpoint, {"network": network.state_dict(), "average": average.state_dict(), "rows": rows,
-                          "optimiser": optimiser.state_dict(), "step": step, "seconds": seconds, "seed": SEED, "total": total})
+                          "optimiser": optimiser.state_dict(), "step": step, "seconds": seconds, "seed": seed, "total": total,
+                          "peak": peak, "stages": stages, "leave_out": arguments.leave_out})
 
     def report(with_score):
         value = summary(score(task, average, arguments.data))["mean"] if with_score else ""
+        watched = watch(task, average, training) if with_score and leave_out else ("", "")
         rows.append({"samples": step * task.BATCH, "loss": f"{np.mean(losses):.4f}", "dice": value and f"{value:.4f}",
-                     "seconds": f"{seconds:.0f}"})
+                     "left_out": watched[0], "left_out_marked": watched[1], "seconds": f"{seconds:.0f}"})
         print(time.strftime("%H:%M:%S"), rows[-1], f"lr {optimiser.param_groups[0]['lr']:.2e}", flush=True)
         with open(folder / "log.csv", "w", newline="") as file:
             writer = csv.DictWriter(file, rows[-1].keys())
@@ -125,11 +155,11 @@ def main():
     while step * task.BATCH < total:
         begun = time.monotonic()
         for group in optimiser.param_groups:
-            group["lr"] = task.LEARNING_RATE * rate(step * task.BATCH / total)
+            group["lr"] = peak * rate(step * task.BATCH / total)
         first, count = step * task.BATCH, len(training)
-        indices = [np.random.default_rng([SEED, k // count]).permutation(count)[k % count]
+        indices = [np.random.default_rng([seed, k // count]).permutation(count)[k % count]
                    for k in range(first, first + task.BATCH)]
-        images, truth = training.batch(indices, np.random.default_rng([SEED, 7, step]))
+        images, truth = training.batch(indices, np.random.default_rng([seed, 7, step]))
         network.train()
         value = task.loss(network(images.to(memory_format=layout)), truth)
         optimiser.zero_grad()
@@ -137,7 +167,7 @@ def main():
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
         step += 1
-        keep_of = min(task.EMA, step / (step + 9))
+        keep_of = min(task.EMA, step / (step + 9), max(0.9, 1 - 10 * task.BATCH / total))  # a tenth of a short run
         with torch.no_grad():
             for ours, theirs in zip(average.state_dict().values(), network.state_dict().values()):
                 if ours.is_floating_point():
@@ -153,7 +183,8 @@ def main():
     if losses:
         report(True)
     keep()
-    export(task, arguments.data, arguments.runs)
+    if not arguments.no_export:
+        export(task, arguments.data, arguments.runs)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@
 .Lname1:
     .asciz "polyp-compact"
 .Lsha1:
-    .asciz "b35e987cc0b5b1df874a203bf5f6a69b695d006a3cd028dd0c6e58eca161d39c"
+    .asciz "25439be46fd51917bf5f7e803190aeb0d660b9e7e7bd8a2296d0dc6ba0051c5b"
     .balign 64
 .Lbytes1:
-    .incbin "polyp-compact-b35e987c.safetensors"
+    .incbin "polyp-compact-25439be4.safetensors"
 .Lend1:
     .byte 0
 

@@ -55,9 +55,15 @@ extension Recipe {
     static func unsuitable(_ reason: String) -> SegmentationError { .unsuitable(segmenter: name, reason: reason) }
 
     /// The network in the embedded file, whose metadata must agree with the recipe.
+    static func network(expecting expected: [String: [Double]], precision: Precision) throws -> ResidualUNet {
+        let file = try weights(expecting: expected)
+        return try naming(name) { try ResidualUNet(file, precision: precision) }
+    }
+
+    /// The embedded file, whose metadata must agree with the recipe.
     ///
     /// - Parameter expected: values of the file's `input` facts that the recipe relies on.
-    static func network(expecting expected: [String: [Double]], precision: Precision) throws -> ResidualUNet {
+    static func weights(expecting expected: [String: [Double]]) throws -> SafeTensors {
         try naming(name) {
             let file = try EmbeddedWeights(of: name).open()
             let facts = file.metadata["kontur"].map { Data($0.utf8) }
@@ -70,7 +76,7 @@ extension Recipe {
                     throw SegmentationError.weights(segmenter: name, reason: reason)
                 }
             }
-            return try ResidualUNet(file, precision: precision)
+            return file
         }
     }
 }

@@ -2,16 +2,18 @@
 //
 // polyp-compact: polyps in single colonoscopy frames. The recipe is that of training/polyp.py: RGB 0...255 -> resized
 // to 192 x 192 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net (training/networks.py) on
-// the four flips -> sigmoid -> mean -> resized to the frame -> mask where at least 0.5. Nothing is removed from the
-// mask.
+// the four flips -> sigmoid -> mean -> resized to the frame -> mask where at least 0.5; nothing is removed from the mask.
+// A presence head (training/presence.py) looks at each flip too: where the sigmoid of its mean is below 0.5, there is no
+// polyp, the mask is empty and the probabilities are multiplied with the presence.
 
+internal import Foundation
 internal import Imaging
 internal import Inference
 
 final class PolypCompact: Recipe {
     static let description = SegmenterDescriptor(
         name: "polyp-compact",
-        version: "1.0.0",
+        version: "1.1.0",
         accepts: .frames,
         weightsHash: EmbeddedWeights(of: "polyp-compact").sha256,
         segmentLabel: "polyp",
@@ -28,21 +30,28 @@ final class PolypCompact: Recipe {
     static let mean: [Float] = [0.485, 0.456, 0.406]
     static let deviation: [Float] = [0.229, 0.224, 0.225]
     static let threshold: Float = 0.5
+    /// Frames below it have no polyp. With the threshold of pixels at least as high, none of their probabilities, which
+    /// are multiplied with the presence, reaches that.
+    static let presenceThreshold = 0.5
     /// Frames with more pixels are refused: five resized planes of each are held at once.
     static let mostPixels = 40_000_000
     /// Flips along (rows, columns).
     static let views = [(false, false), (false, true), (true, false), (true, true)]
 
     private let network: ResidualUNet
+    private let presenceHead: PresenceHead
     private let precision: Precision
 
     init(precision: Precision) throws {
         let size = Double(Self.size)
-        network = try Self.network(
-            expecting: [
-                "size": [size, size], "mean": Self.mean.map(Double.init), "std": Self.deviation.map(Double.init),
-                "threshold": [Double(Self.threshold)],
-            ], precision: precision)
+        let file = try Self.weights(expecting: [
+            "size": [size, size], "mean": Self.mean.map(Double.init), "std": Self.deviation.map(Double.init),
+            "threshold": [Double(Self.threshold)], "presence_threshold": [Self.presenceThreshold],
+        ])
+        (network, presenceHead) = try naming(Self.name) {
+            let network = try ResidualUNet(file, precision: precision)
+            return (network, try PresenceHead(file))
+        }
         self.precision = precision
     }
 
@@ -68,6 +77,8 @@ final class PolypCompact: Recipe {
             progress(index + 1, frames.count)
         }
         result.confidence = Agreement.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
+        let presences = result.frameConfidence.compactMap { $0.measures["presence"] }
+        result.confidence.measures["presence"] = presences.max()
         let grey = frames.count { $0.channels == 1 }
         if grey > 0 { result.notes.append("\(grey) of \(frames.count) frames are grey: the network knows colour only") }
         return result
@@ -85,28 +96,42 @@ final class PolypCompact: Recipe {
 
     private func segment(_ frame: Frame) throws -> (Mask, [Float], Confidence) {
         let (rows, columns) = (frame.rows, frame.columns)
-        let each = try probabilities(of: frame)
+        let (each, presence) = try look(at: frame)
         var mean = each[0]
         for view in each.dropFirst() { for index in mean.indices { mean[index] += view[index] } }
         for index in mean.indices { mean[index] /= Float(each.count) }
-        let probability = Self.toFrame(mean, rows, columns)
+        var probability = Self.toFrame(mean, rows, columns)
+        guard presence >= Self.presenceThreshold else {
+            for index in probability.indices { probability[index] *= Float(presence) }
+            let mask = Mask(rows: rows, columns: columns, probabilities: probability, threshold: Self.threshold)
+            return (mask, probability, Self.confidence(mask, probability, agreement: 1, presence))
+        }
         let mask = Mask(rows: rows, columns: columns, probabilities: probability, threshold: Self.threshold)
         let agreements = each.map { view in
             let values = Self.toFrame(view, rows, columns)
             return Dice.score(
                 mask, Mask(rows: rows, columns: columns, probabilities: values, threshold: Self.threshold))
         }
-        let confidence = Agreement.confidence(
-            mask: mask.pixels, probability: probability, agreement: agreements.reduce(0, +) / Double(agreements.count))
-        return (mask, probability, confidence)
+        let agreement = agreements.reduce(0, +) / Double(agreements.count)
+        return (mask, probability, Self.confidence(mask, probability, agreement: agreement, presence))
+    }
+
+    /// Of an empty answer: the probability that nothing is there.
+    private static func confidence(
+        _ mask: Mask, _ probability: [Float], agreement: Double, _ presence: Double
+    ) -> Confidence {
+        var confidence = Agreement.confidence(mask: mask.pixels, probability: probability, agreement: agreement)
+        confidence.measures["presence"] = presence
+        confidence.value = mask.isEmpty ? 1 - presence : confidence.value * presence
+        return confidence
     }
 
     private static func toFrame(_ square: [Float], _ rows: Int, _ columns: Int) -> [Float] {
         Resampling.resize(square, from: [size, size], to: [rows, columns])
     }
 
-    /// `[size, size]` of each view, turned back.
-    private func probabilities(of frame: Frame) throws -> [[Float]] {
+    /// Probabilities `[size, size]` of each view, turned back, and the presence of a polyp.
+    private func look(at frame: Frame) throws -> ([[Float]], presence: Double) {
         let pixels = Self.normalised(frame)
         let (size, plane) = (Self.size, Self.size * Self.size)
         var batch = [Float]()
@@ -123,15 +148,23 @@ final class PolypCompact: Recipe {
             }
         }
         let input = Tensor(shape: [Self.views.count, size, size, 3], values: batch)
-        var output = try naming(Self.name) { try network(input) }
+        var head = input
+        var output = try naming(Self.name) { try network(input) { if $0 == "head" { head = $1 } } }
         output.applySigmoid()
-        return Self.views.enumerated().map { view, flips in
+        let probabilities = Self.views.enumerated().map { view, flips in
             (0..<plane).map { pixel in
                 let row = flips.0 ? size - 1 - pixel / size : pixel / size
                 let column = flips.1 ? size - 1 - pixel % size : pixel % size
                 return output.values[view * plane + row * size + column]
             }
         }
+        return (probabilities, presence(head))
+    }
+
+    /// The sigmoid of the views' mean logit.
+    private func presence(_ head: Tensor) -> Double {
+        let logits = presenceHead(head)
+        return 1 / (1 + exp(-logits.reduce(0, +) / Double(logits.count)))
     }
 
     /// `[size, size, 3]`. Grey frames are taken for grey colours; values beyond 0...255 are stretched into it.
