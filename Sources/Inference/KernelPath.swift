@@ -83,7 +83,9 @@ extension Compute {
     public static func transformerPrecision(
         environment: [String: String] = ProcessInfo.processInfo.environment, kernels: KernelPath = Compute.kernels
     ) throws(ComputeError) -> Precision {
-        guard let asked = environment["KONTUR_INFERENCE"], !asked.isEmpty else { return kernels.hasBF16 ? .bf16 : .fp32 }
+        guard let asked = environment["KONTUR_INFERENCE"], !asked.isEmpty else {
+            return kernels.hasBF16 ? .bf16 : .fp32
+        }
         guard let precision = Precision(rawValue: asked) else { throw .unknownPrecision(asked) }
         return precision
     }

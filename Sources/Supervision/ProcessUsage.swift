@@ -46,7 +46,9 @@ public struct ProcessUsage: Sendable, Hashable {
 
     /// The most resident memory since then, or since the process began: `VmHWM` of `/proc/<pid>/status`, bytes.
     static func peak(processID: Int32) -> Int? {
-        let line = file("/proc/\(processID)/status", capacity: 8192)?.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        let line = file("/proc/\(processID)/status", capacity: 8192)?.split(separator: "\n").first {
+            $0.hasPrefix("VmHWM:")
+        }
         return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
     }
 

@@ -28,7 +28,8 @@ extension InferenceSuites {
             }
             #expect(
                 ComputeError.kernelsUnavailable(.amx, available: available).description
-                    == "KONTUR_KERNELS asks for amx, which this processor cannot run: unset it or set one of plain, avx2")
+                    == "KONTUR_KERNELS asks for amx, which this processor cannot run: unset it or set one of plain, avx2"
+            )
         }
 
         @Test func `transformers run in bf16 by themselves only where it is fast`() throws {

@@ -25,7 +25,9 @@ extension InferenceSuites {
         }
 
         /// What `path` computes of a case that is drawn alike for all.
-        func run(_ path: KernelPath, _ precision: ck_precision, _ it: Case, rows some: Range<Int>? = nil) throws -> [Float] {
+        func run(_ path: KernelPath, _ precision: ck_precision, _ it: Case, rows some: Range<Int>? = nil) throws
+            -> [Float]
+        {
             var drawing = Drawing(seed: it.rows &* 31 &+ it.n &* 7 &+ it.k)
             let weight = drawing.values(it.n * it.k, scale: 1 / Float(it.k).squareRoot())
             let bias = drawing.values(it.n)
@@ -48,7 +50,8 @@ extension InferenceSuites {
                                 var m = ck_multiplication()
                                 m.rows = Int64(some.count)
                                 let size = precision == ck_bf16 ? 2 : 4
-                                m.input = (precision == ck_bf16 ? short : full).baseAddress! + some.lowerBound * stride * size
+                                m.input =
+                                    (precision == ck_bf16 ? short : full).baseAddress! + some.lowerBound * stride * size
                                 m.input_stride = Int64(stride)
                                 let start = some.lowerBound * it.n
                                 m.output = it.rounds ? half.baseAddress! + start * 2 : output.baseAddress! + start * 4
@@ -60,7 +63,8 @@ extension InferenceSuites {
                                 switch it.residual {
                                 case .none: break
                                 case .another: m.residual = residual.baseAddress! + start
-                                case .output: m.residual = UnsafePointer(output.bindMemory(to: Float.self).baseAddress! + start)
+                                case .output:
+                                    m.residual = UnsafePointer(output.bindMemory(to: Float.self).baseAddress! + start)
                                 }
                                 return ck_matrix_multiply(matrix, &m)
                             }
@@ -81,7 +85,8 @@ extension InferenceSuites {
                 for path in Compute.availableKernels where path != .plain {
                     let found = try run(path, precision, it)
                     // Sums in another order; what is rounded to bf16 at the end may fall to the other side.
-                    #expect(relativeError(found, expected) < (it.rounds ? 2e-3 : tolerance), "\(path) \(precision) \(note)")
+                    #expect(
+                        relativeError(found, expected) < (it.rounds ? 2e-3 : tolerance), "\(path) \(precision) \(note)")
                 }
             }
         }
@@ -89,7 +94,9 @@ extension InferenceSuites {
         @Test func `every path multiplies matrices of odd sizes`() throws {
             for rows in [1, 5, 7, 97] {
                 for n in [1, 15, 33, 100] {
-                    for k in [1, 3, 27, 64, 515] { try compare(Case(rows: rows, n: n, k: k), 2e-6, "\(rows) \(n) \(k)") }
+                    for k in [1, 3, 27, 64, 515] {
+                        try compare(Case(rows: rows, n: n, k: k), 2e-6, "\(rows) \(n) \(k)")
+                    }
                 }
             }
         }
@@ -114,7 +121,9 @@ extension InferenceSuites {
             }
         }
 
-        @Test func `a row has the same bits whichever rows are computed with it, and so for any number of threads`() throws {
+        @Test func `a row has the same bits whichever rows are computed with it, and so for any number of threads`()
+            throws
+        {
             let before = Compute.kernels
             defer { try? Compute.use(before) }
             let it = Case(rows: 211, n: 70, k: 300, activation: ck_gelu)
@@ -124,7 +133,8 @@ extension InferenceSuites {
                     #expect(try run(path, precision, it) == whole, "\(path) \(precision) again")
                     for rows in [0..<1, 3..<10, 100..<211] {
                         let part = try run(path, precision, it, rows: rows)
-                        #expect(part == Array(whole[rows.lowerBound * 70..<rows.upperBound * 70]), "\(path) \(precision)")
+                        #expect(
+                            part == Array(whole[rows.lowerBound * 70..<rows.upperBound * 70]), "\(path) \(precision)")
                     }
                 }
             }

@@ -92,7 +92,9 @@ extension InferenceSuites {
                         for tap in 0..<9 {
                             let (y, u) = (row * stride + tap / 3 - 1, column * stride + tap % 3 - 1)
                             guard (0..<height).contains(y), (0..<width).contains(u) else { continue }
-                            sum += Double(x[(y * width + u) * channels + channel]) * Double(weight[tap * channels + channel])
+                            sum +=
+                                Double(x[(y * width + u) * channels + channel])
+                                * Double(weight[tap * channels + channel])
                         }
                         expected.append(Float(max(sum, 0)))
                     }
@@ -124,7 +126,10 @@ extension InferenceSuites {
             var found = [Float](repeating: .nan, count: count * rows)
             ck_dot_rows(Int64(rows), Int64(k), Int64(count), x, vectors, &found)
             let expected = (0..<count * rows).map { place in
-                Float((0..<k).reduce(0.0) { $0 + Double(x[place % rows * k + $1]) * Double(vectors[place / rows * k + $1]) })
+                Float(
+                    (0..<k).reduce(0.0) {
+                        $0 + Double(x[place % rows * k + $1]) * Double(vectors[place / rows * k + $1])
+                    })
             }
             #expect(relativeError(found, expected) < 1e-6)
             var sums: [Float] = [1, 2, 3, 4]
