@@ -39,7 +39,9 @@ enum CasePicture {
         }
         func isEdge(_ mask: Mask, _ row: Int, _ column: Int) -> Bool {
             guard inside(mask, row, column) else { return false }
-            return [(1, 0), (-1, 0), (0, 1), (0, -1)].contains { !inside(mask, row + $0.0, column + $0.1) }
+            // Two pixels wide: pictures are shown smaller than they are.
+            return [(1, 0), (-1, 0), (0, 1), (0, -1), (2, 0), (-2, 0), (0, 2), (0, -2)]
+                .contains { !inside(mask, row + $0.0, column + $0.1) }
         }
         var samples: [UInt8] = []
         samples.reserveCapacity(rows * columns * 3)

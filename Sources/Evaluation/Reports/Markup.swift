@@ -34,14 +34,16 @@ enum Markup {
     }
 
     /// A table; the first column holds names, the others numbers. Cells are HTML.
-    static func table(_ titles: [String], _ rows: [[String]]) -> String {
+    ///
+    /// - Parameter style: a class of the page's style sheet.
+    static func table(_ titles: [String], _ rows: [[String]], style: String = "") -> String {
         let head = titles.map { "<th>\(escaped($0))</th>" }.joined()
         let body = rows.map { row in
             "<tr>" + row.enumerated().map { $0 == 0 ? "<th scope=\"row\">\($1)</th>" : "<td>\($1)</td>" }.joined()
                 + "</tr>"
         }
         return
-            "<div class=\"scroll\"><table><thead><tr>\(head)</tr></thead><tbody>\(body.joined(separator: "\n"))</tbody></table></div>\n"
+            "<div class=\"scroll\"><table class=\"\(style)\"><thead><tr>\(head)</tr></thead><tbody>\(body.joined(separator: "\n"))</tbody></table></div>\n"
     }
 
     static func figure(_ content: String, caption: String) -> String {

@@ -160,7 +160,7 @@ extension ReportPage {
                 study.automatic.map { "With its own prompts the same cases score \(Markup.interval($0))." } ?? ""
             return "<h3>\(Markup.escaped(study.name)): \(Markup.escaped(study.boxes))</h3>"
                 + "<p>Mean Dice of \(study.cases) cases over how much the truth's box is enlarged (columns) and shifted (rows). \(automatic)</p>"
-                + Markup.table(titles, rows).replacingOccurrences(of: "<table>", with: "<table class=\"heat\">")
+                + Markup.table(titles, rows, style: "heat")
         }.joined()
     }
 
