@@ -65,6 +65,8 @@ def begin(task, path, training):
     if path is None:
         return UNet(task.ARCHITECTURE), []
     network, facts = load(path)
+    if hasattr(network, "presence"):  # fitted again when the trunk is finished
+        del network.presence
     if task.ARCHITECTURE.norm == "batch":
         rng = np.random.default_rng([SEED, 8])
         chosen = rng.permutation(len(training))[:16 * task.BATCH].reshape(16, -1)

@@ -9,7 +9,7 @@ extension InferenceSuites {
         init() throws { try Compute.startWithAnyThreads() }
 
         @Test func `names and numbers of the paths are the C room's`() {
-            #expect(KernelPath.allCases.count == Int(ck_path_count.rawValue))
+            #expect(KernelPath.allCases.count == Int(ck_path_count))
             for (number, path) in KernelPath.allCases.enumerated() {
                 #expect(ck_path_name(ck_path(UInt32(number))).map { String(cString: $0) } == path.rawValue)
             }
