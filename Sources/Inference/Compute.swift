@@ -3,7 +3,7 @@
 internal import CKernels
 public import Foundation
 
-/// The number format of a convolution's operands; sums are fp32 in both.
+/// The number format of a product's operands; sums are fp32 in both.
 public enum Precision: String, Sendable, Hashable, CaseIterable {
     case fp32
     case bf16
@@ -15,6 +15,9 @@ public enum ComputeError: Error, Sendable, Hashable, CustomStringConvertible {
     case threadsAlreadyFixed(at: Int, asked: Int)
     case bf16Unavailable
     case unknownPrecision(String)
+    /// KONTUR_KERNELS names a path that this processor lacks; `available` are those it has.
+    case kernelsUnavailable(KernelPath, available: [KernelPath])
+    case unknownKernels(String)
     case outOfMemory(operation: String)
     case failed(operation: String, status: Int)
 
@@ -26,6 +29,12 @@ public enum ComputeError: Error, Sendable, Hashable, CustomStringConvertible {
             "KONTUR_INFERENCE asks for bf16, but this processor has neither AVX512-BF16 nor AMX: unset it or set fp32"
         case .unknownPrecision(let value):
             "KONTUR_INFERENCE is \(value.debugDescription): set fp32 or bf16, or unset it"
+        case .kernelsUnavailable(let path, let available):
+            "KONTUR_KERNELS asks for \(path.rawValue), which this processor cannot run: unset it or set one of "
+                + available.map(\.rawValue).joined(separator: ", ")
+        case .unknownKernels(let value):
+            "KONTUR_KERNELS is \(value.debugDescription): unset it or set one of "
+                + KernelPath.allCases.map(\.rawValue).joined(separator: ", ")
         case .outOfMemory(let operation):
             "out of memory in \(operation)"
         case .failed(let operation, let status):
@@ -55,12 +64,17 @@ public enum Compute {
 
     /// Fixes the number of threads, once for the process: calls that ask for the same number again do nothing.
     ///
-    /// - Throws: `ComputeError.threadsAlreadyFixed`.
+    /// The first call takes the path of kernels that the environment variable KONTUR_KERNELS names, if it names one.
+    ///
+    /// - Throws: `ComputeError.threadsAlreadyFixed`, `.unknownKernels` or `.kernelsUnavailable`.
     public static func start(threads: Int) throws(ComputeError) {
         precondition((1...256).contains(threads), "1 to 256 threads")
+        let asked = try kernelsAsked()
+        let isFirst = ck_threads() == 0
         guard ck_start(Int32(threads)) == ck_ok else {
             throw .threadsAlreadyFixed(at: Int(ck_threads()), asked: threads)
         }
+        if isFirst, let asked { try use(asked) }
     }
 
     /// Starts with as many threads as are fixed already, or the default.

@@ -109,12 +109,11 @@ public enum Segmenters {
         }
         return try naming(wanted.name) {
             if let threads { try Compute.start(threads: threads) } else { try Compute.startWithAnyThreads() }
-            let precision = try Compute.precision()
             if let recipe = recipes.first(where: { $0.name == wanted.name }) {
                 guard recipe.description.weightsHash == wanted.weightsHash else {
                     throw SegmentationError.otherRecipe(segmenter: wanted.name, version: wanted.version)
                 }
-                return try recipe.init(precision: precision)
+                return try recipe.init(precision: Compute.precision())
             }
             guard let recipe = installedRecipes.first(where: { $0.entry.name == wanted.name }),
                 let file = segmenter.weights
@@ -122,7 +121,8 @@ public enum Segmenters {
                 throw SegmentationError.missingWeights(segmenter: wanted.name, reason: "no file was named")
             }
             let weights = try open(file, hash: wanted.weightsHash)
-            return try recipe.init(wanted, weights: weights, file: file, precision: precision)
+            return try recipe.init(
+                wanted, weights: weights, file: file, precision: Compute.transformerPrecision())
         }
     }
 

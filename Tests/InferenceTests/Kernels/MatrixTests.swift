@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CKernels
+import Foundation
+import Inference
+import Testing
+
+extension InferenceSuites {
+    /// Every path that this processor can run, emulated ones too, against the plain one.
+    @Suite struct MatrixTests {
+        init() throws { try Compute.startWithAnyThreads() }
+
+        enum Residual: CaseIterable { case none, another, output }
+
+        struct Case {
+            var rows = 7
+            var n = 33
+            var k = 27
+            var activation = ck_identity
+            var residual = Residual.none
+            var activatesLast = false
+            var rounds = false
+            /// Elements between rows beyond their length.
+            var slack = 0
+        }
+
+        /// What `path` computes of a case that is drawn alike for all.
+        func run(_ path: KernelPath, _ precision: ck_precision, _ it: Case, rows some: Range<Int>? = nil) throws
+            -> [Float]
+        {
+            var drawing = Drawing(seed: it.rows &* 31 &+ it.n &* 7 &+ it.k)
+            let weight = drawing.values(it.n * it.k, scale: 1 / Float(it.k).squareRoot())
+            let bias = drawing.values(it.n)
+            let stride = it.k + it.slack
+            let input = drawing.values(it.rows * stride)
+            let residual = drawing.values(it.rows * it.n)
+            let some = some ?? 0..<it.rows
+            try Compute.use(path)
+            var matrix: OpaquePointer?
+            #expect(ck_matrix_create(Int64(it.n), Int64(it.k), weight, bias, precision, &matrix) == ck_ok)
+            defer { ck_matrix_destroy(matrix) }
+            var output = it.residual == .output ? residual : [Float](repeating: .nan, count: it.rows * it.n)
+            var half = [UInt16](repeating: 0xffff, count: it.rows * it.n)
+            let halves = rounded(input)
+            let status = input.withUnsafeBytes { full in
+                halves.withUnsafeBytes { short in
+                    residual.withUnsafeBufferPointer { residual in
+                        output.withUnsafeMutableBytes { output in
+                            half.withUnsafeMutableBytes { half in
+                                var m = ck_multiplication()
+                                m.rows = Int64(some.count)
+                                let size = precision == ck_bf16 ? 2 : 4
+                                m.input =
+                                    (precision == ck_bf16 ? short : full).baseAddress! + some.lowerBound * stride * size
+                                m.input_stride = Int64(stride)
+                                let start = some.lowerBound * it.n
+                                m.output = it.rounds ? half.baseAddress! + start * 2 : output.baseAddress! + start * 4
+                                m.output_form = it.rounds ? ck_bf16 : ck_fp32
+                                m.output_stride = Int64(it.n)
+                                m.activation = it.activation
+                                m.activates_last = it.activatesLast ? 1 : 0
+                                m.residual_stride = Int64(it.n)
+                                switch it.residual {
+                                case .none: break
+                                case .another: m.residual = residual.baseAddress! + start
+                                case .output:
+                                    m.residual = UnsafePointer(output.bindMemory(to: Float.self).baseAddress! + start)
+                                }
+                                return ck_matrix_multiply(matrix, &m)
+                            }
+                        }
+                    }
+                }
+            }
+            #expect(status == ck_ok)
+            let all = it.rounds ? widened(half) : output
+            return Array(all[some.lowerBound * it.n..<some.upperBound * it.n])
+        }
+
+        private func compare(_ it: Case, _ tolerance: Double, _ note: Comment) throws {
+            let before = Compute.kernels
+            defer { try? Compute.use(before) }
+            for precision in [ck_fp32, ck_bf16] {
+                let expected = try run(.plain, precision, it)
+                for path in Compute.availableKernels where path != .plain {
+                    let found = try run(path, precision, it)
+                    // Sums in another order; what is rounded to bf16 at the end may fall to the other side.
+                    #expect(
+                        relativeError(found, expected) < (it.rounds ? 2e-3 : tolerance), "\(path) \(precision) \(note)")
+                }
+            }
+        }
+
+        @Test func `every path multiplies matrices of odd sizes`() throws {
+            for rows in [1, 5, 7, 97] {
+                for n in [1, 15, 33, 100] {
+                    for k in [1, 3, 27, 64, 515] {
+                        try compare(Case(rows: rows, n: n, k: k), 2e-6, "\(rows) \(n) \(k)")
+                    }
+                }
+            }
+        }
+
+        @Test func `many rows and deep sums are cut into blocks`() throws {
+            try compare(Case(rows: 421, n: 530, k: 100), 2e-6, "rows")
+            try compare(Case(rows: 70, n: 50, k: 1100), 5e-6, "depth")
+        }
+
+        @Test func `activations, residuals and rounding are fused in any combination`() throws {
+            for activation in [ck_identity, ck_gelu, ck_relu] {
+                for residual in Residual.allCases {
+                    for last in [false, true] {
+                        for rounds in [false, true] where !(rounds && residual == .output) {
+                            try compare(
+                                Case(
+                                    activation: activation, residual: residual, activatesLast: last, rounds: rounds,
+                                    slack: 3), 2e-6, "\(activation) \(residual) \(last) \(rounds)")
+                        }
+                    }
+                }
+            }
+        }
+
+        @Test func `a row has the same bits whichever rows are computed with it, and so for any number of threads`()
+            throws
+        {
+            let before = Compute.kernels
+            defer { try? Compute.use(before) }
+            let it = Case(rows: 211, n: 70, k: 300, activation: ck_gelu)
+            for path in Compute.availableKernels {
+                for precision in [ck_fp32, ck_bf16] {
+                    let whole = try run(path, precision, it)
+                    #expect(try run(path, precision, it) == whole, "\(path) \(precision) again")
+                    for rows in [0..<1, 3..<10, 100..<211] {
+                        let part = try run(path, precision, it, rows: rows)
+                        #expect(
+                            part == Array(whole[rows.lowerBound * 70..<rows.upperBound * 70]), "\(path) \(precision)")
+                    }
+                }
+            }
+        }
+
+        @Test func `GELU is the one with erf, also far from zero`() throws {
+            var x = stride(from: Float(-12), through: 12, by: 0.01).map(\.self)
+            let expected = x.map { Double($0) / 2 * (1 + erf(Double($0) / 2.0.squareRoot())) }
+            ck_gelu_in_place(Int64(x.count), &x)
+            for (found, expected) in zip(x, expected) { #expect(abs(Double(found) - expected) < 1e-6) }
+        }
+
+        @Test func `strides that are too short and a rounded residual in place are refused`() throws {
+            var matrix: OpaquePointer?
+            #expect(ck_matrix_create(2, 3, [1, 2, 3, 4, 5, 6], nil, ck_fp32, &matrix) == ck_ok)
+            defer { ck_matrix_destroy(matrix) }
+            var output: [Float] = [0, 0]
+            let input: [Float] = [1, 1, 1]
+            input.withUnsafeBytes { input in
+                output.withUnsafeMutableBytes { output in
+                    var m = ck_multiplication()
+                    m.rows = 1
+                    m.input = input.baseAddress
+                    m.output = output.baseAddress
+                    m.output_stride = 2
+                    m.input_stride = 2
+                    #expect(ck_matrix_multiply(matrix, &m) == ck_bad_argument)
+                    m.input_stride = 3
+                    #expect(ck_matrix_multiply(matrix, &m) == ck_ok)
+                    m.output_form = ck_bf16
+                    m.residual = UnsafePointer(output.bindMemory(to: Float.self).baseAddress)
+                    m.residual_stride = 2
+                    #expect(ck_matrix_multiply(matrix, &m) == ck_bad_argument)
+                }
+            }
+            #expect(output == [6, 15])
+        }
+    }
+}

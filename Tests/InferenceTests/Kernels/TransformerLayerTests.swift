@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CKernels
+import Foundation
+import Inference
+import Testing
+
+extension InferenceSuites {
+    /// Each layer against its definition, computed in double.
+    @Suite struct TransformerLayerTests {
+        init() throws { try Compute.startWithAnyThreads() }
+
+        @Test(arguments: [1, 3, 8, 37, 768]) func `layer norm takes mean and variance of a row`(channels: Int) {
+            var drawing = Drawing(seed: channels)
+            let (rows, stride) = (5, channels + 2)
+            let x = drawing.values(rows * stride, scale: 3)
+            let (weight, bias) = (drawing.values(channels), drawing.values(channels))
+            var expected: [Float] = []
+            for row in 0..<rows {
+                let values = x[row * stride..<row * stride + channels].map(Double.init)
+                let mean = values.reduce(0, +) / Double(channels)
+                let variance = values.map { ($0 - mean) * ($0 - mean) }.reduce(0, +) / Double(channels)
+                expected += zip(values, zip(weight, bias)).map {
+                    Float(($0 - mean) / (variance + 1e-6).squareRoot() * Double($1.0) + Double($1.1))
+                }
+            }
+            var found = [Float](repeating: .nan, count: rows * channels)
+            ck_layer_norm(
+                Int64(rows), Int64(channels), x, Int64(stride), weight, bias, 1e-6, &found, ck_fp32, Int64(channels))
+            #expect(relativeError(found, expected) < 1e-6)
+            var half = [UInt16](repeating: 0xffff, count: rows * channels)
+            ck_layer_norm(
+                Int64(rows), Int64(channels), x, Int64(stride), weight, bias, 1e-6, &half, ck_bf16, Int64(channels))
+            #expect(half == rounded(found))
+        }
+
+        @Test func `queries attend to keys that all of a batch may share`() {
+            var drawing = Drawing(seed: 1)
+            let (batch, queries, keys, heads, size) = (3, 5, 67, 2, 16)
+            let width = heads * size
+            let q = drawing.values(batch * queries * width, scale: 2)
+            let (k, v) = (drawing.values(keys * width, scale: 2), drawing.values(batch * keys * width))
+            var expected: [Float] = []
+            for row in 0..<batch * queries {
+                for head in 0..<heads {
+                    func dot(_ key: Int) -> Double {
+                        (0..<size).reduce(0) {
+                            $0 + Double(q[row * width + head * size + $1]) * Double(k[key * width + head * size + $1])
+                        }
+                    }
+                    let shares = (0..<keys).map { exp(dot($0) * 0.25) }
+                    let total = shares.reduce(0, +)
+                    for d in head * size..<(head + 1) * size {
+                        let values = (0..<keys).map { Double(v[(row / queries * keys + $0) * width + d]) }
+                        expected.append(Float(zip(shares, values).reduce(0) { $0 + $1.0 * $1.1 } / total))
+                    }
+                }
+            }
+            var found = [Float](repeating: .nan, count: expected.count)
+            let status = q.withUnsafeBufferPointer { q in
+                k.withUnsafeBufferPointer { k in
+                    v.withUnsafeBufferPointer { v in
+                        found.withUnsafeMutableBufferPointer { found in
+                            var a = ck_cross_attention()
+                            (a.batch, a.queries, a.keys) = (Int64(batch), Int64(queries), Int64(keys))
+                            (a.heads, a.head_size, a.scale) = (Int64(heads), Int64(size), 0.25)
+                            (a.query, a.key, a.value) = (q.baseAddress, k.baseAddress, v.baseAddress)
+                            (a.query_stride, a.key_stride, a.value_stride) = (Int64(width), Int64(width), Int64(width))
+                            a.query_batch_stride = Int64(queries * width)
+                            a.value_batch_stride = Int64(keys * width)
+                            a.output = found.baseAddress
+                            return ck_cross_attend(&a)
+                        }
+                    }
+                }
+            }
+            #expect(status == ck_ok)
+            #expect(relativeError(found, expected) < 2e-6)
+        }
+
+        @Test(arguments: [1, 2]) func `a depthwise convolution weights the nine neighbours`(stride: Int) {
+            var drawing = Drawing(seed: stride)
+            let (height, width, channels) = (5, 6, 11)
+            let x = drawing.values(height * width * channels)
+            let (weight, bias) = (drawing.values(9 * channels), drawing.values(channels))
+            let (rows, columns) = ((height - 1) / stride + 1, (width - 1) / stride + 1)
+            var expected: [Float] = []
+            for row in 0..<rows {
+                for column in 0..<columns {
+                    for channel in 0..<channels {
+                        var sum = Double(bias[channel])
+                        for tap in 0..<9 {
+                            let (y, u) = (row * stride + tap / 3 - 1, column * stride + tap % 3 - 1)
+                            guard (0..<height).contains(y), (0..<width).contains(u) else { continue }
+                            sum +=
+                                Double(x[(y * width + u) * channels + channel])
+                                * Double(weight[tap * channels + channel])
+                        }
+                        expected.append(Float(max(sum, 0)))
+                    }
+                }
+            }
+            var found = [Float](repeating: .nan, count: expected.count)
+            ck_depthwise(
+                1, Int64(height), Int64(width), Int64(channels), Int64(stride), x, weight, bias, ck_relu, &found)
+            #expect(relativeError(found, expected) < 1e-6)
+        }
+
+        @Test func `patches are what a kernel sees, and a shuffle spreads what a transposed one makes`() {
+            var patches = [Float](repeating: .nan, count: 2 * 2 * 9)
+            ck_patches(1, 3, 3, 1, 3, 2, 1, [1, 2, 3, 4, 5, 6, 7, 8, 9], &patches, ck_fp32)
+            #expect(Array(patches[0..<9]) == [0, 0, 0, 0, 1, 2, 0, 4, 5])
+            #expect(Array(patches[27..<36]) == [5, 6, 0, 8, 9, 0, 0, 0, 0])
+            var halves = [UInt16](repeating: 1, count: 36)
+            ck_patches(1, 3, 3, 1, 3, 2, 1, [1, 2, 3, 4, 5, 6, 7, 8, 9], &halves, ck_bf16)
+            #expect(widened(halves) == patches)
+            var spread = [Float](repeating: .nan, count: 8)
+            ck_pixel_shuffle(1, 1, 2, 2, 1, [1, 2, 3, 4, 5, 6, 7, 8], &spread)
+            #expect(spread == [1, 2, 5, 6, 3, 4, 7, 8])
+        }
+
+        @Test func `rows are weighed by a few vectors, and images share what is added`() {
+            var drawing = Drawing(seed: 3)
+            let (rows, k, count) = (19, 32, 4)
+            let (x, vectors) = (drawing.values(rows * k), drawing.values(count * k))
+            var found = [Float](repeating: .nan, count: count * rows)
+            ck_dot_rows(Int64(rows), Int64(k), Int64(count), x, vectors, &found)
+            let expected = (0..<count * rows).map { place in
+                Float(
+                    (0..<k).reduce(0.0) {
+                        $0 + Double(x[place % rows * k + $1]) * Double(vectors[place / rows * k + $1])
+                    })
+            }
+            #expect(relativeError(found, expected) < 1e-6)
+            var sums: [Float] = [1, 2, 3, 4]
+            sums.withUnsafeMutableBufferPointer { ck_add(2, 2, $0.baseAddress, [10, 20], 0, $0.baseAddress) }
+            #expect(sums == [11, 22, 13, 24])
+        }
+    }
+}
