@@ -86,7 +86,8 @@ let package = Package(
             name: "DICOMTests", dependencies: ["DICOM", "Imaging", "CDCMTK", "TestSupport"],
             exclude: ["Fixtures", "Derived/read_segmentation.py"]),
         .testTarget(
-            name: "InferenceTests", dependencies: ["Inference", "CKernels", "TestSupport"], exclude: ["Golden"]),
+            name: "InferenceTests", dependencies: ["Inference", "CKernels", "TestSupport"],
+            exclude: ["Golden", "Weights/Fixtures", "Weights/make_fixtures.py"]),
         .testTarget(
             name: "SegmentationTests", dependencies: ["Segmentation", "Inference", "DICOM", "Imaging", "TestSupport"],
             exclude: ["Golden"]),

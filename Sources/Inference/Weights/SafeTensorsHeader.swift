@@ -37,7 +37,10 @@ struct SafeTensorsHeader {
     static func tensors(of file: CheckpointFile) throws(CheckpointError) -> [CheckpointTensor] {
         guard let length = LittleEndian(try file.bytes(at: 0, count: 8)).integer(at: 0, width: 8),
             length <= SafeTensors.largestHeader, Int(length) <= file.size - 8
-        else { throw .format(reason: "it is no safetensors file: its header is said to be longer than it; it may be truncated") }
+        else {
+            throw .format(
+                reason: "it is no safetensors file: its header is said to be longer than it; it may be truncated")
+        }
         let start = 8 + Int(length)
         let json = Data(try file.bytes(at: 8, count: Int(length)))
         let header: SafeTensorsHeader

@@ -45,8 +45,11 @@ struct SafeTensorsWriter {
 
     /// Padded with spaces, so that the numbers begin at a multiple of 64 bytes.
     private static func header(_ tensors: [Tensor], _ metadata: [String: String]) -> Data {
-        var parts = ["\"__metadata__\":{" + metadata.sorted { $0.key < $1.key }.map { "\(json($0.key)):\(json($0.value))" }
-            .joined(separator: ",") + "}"]
+        var parts = [
+            "\"__metadata__\":{"
+                + metadata.sorted { $0.key < $1.key }.map { "\(json($0.key)):\(json($0.value))" }
+                .joined(separator: ",") + "}"
+        ]
         var offset = 0
         for tensor in tensors {
             let shape = tensor.shape.map(String.init).joined(separator: ",")

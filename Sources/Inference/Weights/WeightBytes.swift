@@ -23,7 +23,9 @@ final class WeightBytes: @unchecked Sendable {
         defer { close(descriptor) }
         var facts = stat()
         guard fstat(descriptor, &facts) == 0 else { throw failure() }
-        guard facts.st_mode & S_IFMT == S_IFREG else { throw .unreadable(path: path, reason: "it is not a regular file") }
+        guard facts.st_mode & S_IFMT == S_IFREG else {
+            throw .unreadable(path: path, reason: "it is not a regular file")
+        }
         origin = .mapped
         let count = Int(facts.st_size)
         guard count > 0 else {

@@ -9,6 +9,11 @@ extension WeightStore {
         public var name: String
         /// `nil`: the file has the hash that was noted when it was added.
         public var problem: String?
+
+        public init(name: String, problem: String? = nil) {
+            self.name = name
+            self.problem = problem
+        }
     }
 
     /// Reads every installed file and compares its hash with its record.
@@ -21,7 +26,8 @@ extension WeightStore {
         return all.map { weights in
             defer { before += weights.bytes }
             return Verification(
-                name: weights.name, problem: Self.problem(of: weights) { done in progress(.verifying, before + done, total) })
+                name: weights.name,
+                problem: Self.problem(of: weights) { done in progress(.verifying, before + done, total) })
         }
     }
 

@@ -92,5 +92,7 @@ struct LittleEndian {
     }
 
     /// One that is known to be small.
-    func small(at offset: Int, width: Int) -> Int? { integer(at: offset, width: width).map { Int(truncatingIfNeeded: $0) } }
+    func small(at offset: Int, width: Int) -> Int? {
+        integer(at: offset, width: width).map { Int(truncatingIfNeeded: $0) }
+    }
 }

@@ -23,10 +23,12 @@ enum FileKind {
         } else if bytes.starts(with: [0x1f, 0x8b]) {
             self = .refused(.format(reason: "it is compressed with gzip; unpack it first, with gunzip"))
         } else if text.hasPrefix("version https://git-lfs") {
-            self = .refused(.format(reason: "it is a Git LFS pointer, not the file it points to; fetch that, with git lfs pull"))
+            self = .refused(
+                .format(reason: "it is a Git LFS pointer, not the file it points to; fetch that, with git lfs pull"))
         } else if text.drop(while: \.isWhitespace).first == "<" {
             self = .refused(
-                .format(reason: "it is a web page, not a checkpoint: the download went wrong; open the link in a browser"))
+                .format(
+                    reason: "it is a web page, not a checkpoint: the download went wrong; open the link in a browser"))
         } else if bytes.count > 8, bytes[8] == UInt8(ascii: "{") {
             self = .safetensors
         } else {
@@ -42,7 +44,9 @@ enum FileKind {
     private static func resave(_ format: String, _ name: String, weightsOnly: Bool) -> CheckpointError {
         // Letters that neither shell nor Python read as anything else.
         let plain = name.unicodeScalars.allSatisfy { scalar in
-            scalar.isASCII && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || "._-".unicodeScalars.contains(scalar))
+            scalar.isASCII
+                && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar)
+                    || "._-".unicodeScalars.contains(scalar))
         }
         let file = plain ? name : "FILE"
         return .needsResaving(

@@ -164,7 +164,9 @@ struct Pickle {
     // MARK: stack and memo
 
     private mutating func push(_ value: PickleValue) throws(PickleFault) {
-        guard stack.count < Self.deepestStack else { throw PickleFault("more than \(Self.deepestStack) values at once") }
+        guard stack.count < Self.deepestStack else {
+            throw PickleFault("more than \(Self.deepestStack) values at once")
+        }
         stack.append(value)
     }
 

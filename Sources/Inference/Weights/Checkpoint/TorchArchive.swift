@@ -15,7 +15,8 @@ struct TorchArchive {
         let archive = try ZipArchive(file)
         let folder = try Self.folder(of: archive)
         if archive.entries[folder + "/constants.pkl"] != nil {
-            throw .format(reason: "it is a TorchScript program, not a checkpoint; save the state_dict of its module instead")
+            throw .format(
+                reason: "it is a TorchScript program, not a checkpoint; save the state_dict of its module instead")
         }
         if let order = archive.entries[folder + "/byteorder"] {
             guard order.size == 6, try file.bytes(at: order.offset, count: 6).elementsEqual("little".utf8) else {
@@ -35,7 +36,9 @@ struct TorchArchive {
     }
 
     private static func folder(of archive: ZipArchive) throws(CheckpointError) -> String {
-        let found = archive.entries.keys.filter { $0.hasSuffix("/data.pkl") && $0.utf8.count { $0 == UInt8(ascii: "/") } == 1 }
+        let found = archive.entries.keys.filter {
+            $0.hasSuffix("/data.pkl") && $0.utf8.count { $0 == UInt8(ascii: "/") } == 1
+        }
         guard let only = found.first, found.count == 1 else {
             throw .archive(reason: found.isEmpty ? "it has no data.pkl" : "it has more than one data.pkl")
         }

@@ -54,7 +54,8 @@ struct ZipArchive {
         else { throw .archive(reason: "entry \(name) does not begin where the directory says") }
         let offset = header.localOffset + 30 + nameLength + extraLength
         guard offset <= end, header.size <= end - offset else {
-            throw .archive(reason: "entry \(name) has \(header.size) bytes and the file ends before; it may be truncated")
+            throw .archive(
+                reason: "entry \(name) has \(header.size) bytes and the file ends before; it may be truncated")
         }
         return Entry(offset: offset, size: header.size)
     }
@@ -73,7 +74,8 @@ private struct Directory {
         let bytes = LittleEndian(try file.bytes(at: base, count: tail))
         // The comment behind the record fills the rest of the file exactly.
         let found = stride(from: tail - 22, through: 0, by: -1).first { place in
-            bytes.integer(at: place, width: 4) == 0x0605_4b50 && bytes.small(at: place + 20, width: 2) == tail - 22 - place
+            bytes.integer(at: place, width: 4) == 0x0605_4b50
+                && bytes.small(at: place + 20, width: 2) == tail - 22 - place
         }
         guard let place = found, let disks = bytes.integer(at: place + 4, width: 4),
             let here = bytes.integer(at: place + 8, width: 2), var entries = bytes.integer(at: place + 10, width: 2),

@@ -70,7 +70,9 @@ struct RecognisedModel {
         }
         for name in harmless { found[name] = nil }
         let shown = Set(harmless.compactMap { $0.split(separator: ".").last.map(String.init) }).sorted()
-        if !shown.isEmpty { notes.append("Left out, since only training needs them: \(shown.joined(separator: ", ")).") }
+        if !shown.isEmpty {
+            notes.append("Left out, since only training needs them: \(shown.joined(separator: ", ")).")
+        }
     }
 
     private static func checkNumbers(
@@ -79,7 +81,8 @@ struct RecognisedModel {
         var bytes = 0
         for tensor in found.values.sorted(by: { $0.name < $1.name }) {
             guard tensor.type.stored != nil else {
-                throw .tensor(tensor.name, reason: "its numbers are of type \(tensor.type.rawValue), not floating-point")
+                throw .tensor(
+                    tensor.name, reason: "its numbers are of type \(tensor.type.rawValue), not floating-point")
             }
             bytes += tensor.count * tensor.type.width
         }
@@ -123,7 +126,8 @@ private struct Network {
             throw .unknownNetwork(reason: "they are those of SAM 2, which is not supported")
         } else {
             let first = found.keys.sorted().prefix(3).map(\.quoted).joined(separator: ", ")
-            throw .unknownNetwork(reason: "it has no 'image_encoder.patch_embed...'; its tensors are \(first) and so on")
+            throw .unknownNetwork(
+                reason: "it has no 'image_encoder.patch_embed...'; its tensors are \(first) and so on")
         }
     }
 

@@ -23,7 +23,8 @@ struct TinyVisionTransformerShapes {
         }
         let channels = try found.extent(encoder + "neck.0.weight", rank: 4, axis: 0)
         try found.check(widths[0].isMultiple(of: 2), "an even number of channels comes first, not \(widths[0])")
-        architecture = widths == [64, 128, 160, 320] ? "TinyViT" : "TinyViT \(widths.map(String.init).joined(separator: "/"))"
+        architecture =
+            widths == [64, 128, 160, 320] ? "TinyViT" : "TinyViT \(widths.map(String.init).joined(separator: "/"))"
         addStem(widths[0])
         try addFirstStage(widths, found)
         for stage in 1..<4 { try addStage(stage, widths, found) }

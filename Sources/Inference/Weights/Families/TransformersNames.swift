@@ -13,7 +13,8 @@ enum TransformersNames {
     static func official(_ name: String) -> String {
         let words = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
         switch words[0] {
-        case "vision_encoder": return (["image_encoder"] + imageEncoder(Array(words.dropFirst()))).joined(separator: ".")
+        case "vision_encoder":
+            return (["image_encoder"] + imageEncoder(Array(words.dropFirst()))).joined(separator: ".")
         case "shared_image_embedding":
             return name == "shared_image_embedding.positional_embedding" ? gaussian : name
         case "prompt_encoder":

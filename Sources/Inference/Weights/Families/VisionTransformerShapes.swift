@@ -15,7 +15,8 @@ struct VisionTransformerShapes {
     init(_ shapes: [String: [Int]]) throws(CheckpointError) {
         let found = FoundShapes(shapes: shapes, network: "SAM with a ViT image encoder")
         let sizes = try Sizes(found)
-        (letter, architecture) = sizes.published.map { ($0.letter, "ViT-\($0.letter.uppercased())") } ?? ("custom", sizes.title)
+        (letter, architecture) =
+            sizes.published.map { ($0.letter, "ViT-\($0.letter.uppercased())") } ?? ("custom", sizes.title)
         add(sizes)
         try network.addPromptEncoderAndMaskDecoder(channels: sizes.channels, found)
     }

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Imaging
+import Inference
+import Segmentation
+
+struct ModelsListCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "Lists segmenters, installed weights, and what is missing and where to get it.",
+        discussion: "With --config also what each of its routes needs.")
+
+    @OptionGroup var place: ModelsPlace
+    @OptionGroup var output: OutputOptions
+
+    func run() throws {
+        let configuration = try place.configuration()
+        let models = try InstalledModels(folder: place.models.models, configuration: configuration)
+        try ReportPrinter.print(ModelsReport(models, configuration), as: output.format)
+    }
+}
+
+/// Segmenters and their weights.
+struct ModelsReport: Report {
+    struct SegmenterLine: Encodable {
+        var name: String
+        var version: String
+        var takes: SegmenterDescriptor.Accepts
+        var segments: String
+        var title: String
+        var paper: String
+        /// `nil`: its weights are inside the executable.
+        var family: ModelFamily?
+        /// Installed weights that it can run with.
+        var weights: [String]
+        /// Of the weights inside the executable.
+        var weightsHash: String?
+        var canRun: Bool
+    }
+
+    struct RouteLine: Encodable {
+        var route: String
+        var segmenter: String
+        var weights: String?
+        /// Why it cannot run; `nil` when it can.
+        var lacks: String?
+    }
+
+    struct OfferLine: Encodable {
+        var family: ModelFamily
+        var page: String
+        var terms: String
+        var segmenters: [String]
+        var command: String
+    }
+
+    var folder: String
+    var segmenters: [SegmenterLine]
+    /// Every segmenter that can run, once for each file of weights it can run with.
+    var models: [SegmenterDescriptor]
+    var weights: [InstalledWeights]
+    /// Families of which nothing is installed, and where they are offered.
+    var missing: [OfferLine]
+    /// `nil` without a configuration.
+    var routes: [RouteLine]?
+
+    init(_ installed: InstalledModels, _ configuration: NodeConfiguration?) {
+        folder = installed.folder
+        weights = installed.weights
+        models = Segmenters.installed(installed.weights).map(\.descriptor)
+        segmenters = Segmenters.catalogue.map { Self.line($0, installed) }
+        missing = ModelFamily.allCases.compactMap { family in
+            let needing = Segmenters.catalogue.filter { $0.family == family }.map(\.name)
+            guard !needing.isEmpty, !installed.weights.contains(where: { $0.family == family }) else { return nil }
+            return OfferLine(
+                family: family, page: family.page, terms: family.publishedTerms, segmenters: needing,
+                command: "kontur models add \(family.checkpoint)\(installed.options)")
+        }
+        routes = configuration?.routes.map { route in
+            var line = RouteLine(route: route.name, segmenter: route.segmenter, weights: route.weights)
+            do {
+                line.weights = try installed.segmenter(route.segmenter, weights: route.weights).weights?.name
+            } catch {
+                line.lacks = "\(error)"
+            }
+            return line
+        }
+    }
+
+    private static func line(_ entry: SegmenterEntry, _ installed: InstalledModels) -> SegmenterLine {
+        let fitting = installed.weights.filter { $0.family == entry.family }.map(\.name)
+        let template = entry.template
+        return SegmenterLine(
+            name: entry.name, version: template.version, takes: template.accepts, segments: template.segmentLabel,
+            title: template.title, paper: template.paper, family: entry.family, weights: fitting,
+            weightsHash: entry.family == nil ? template.weightsHash : nil,
+            canRun: entry.family == nil || !fitting.isEmpty)
+    }
+
+    // MARK: text
+
+    var parts: [ReportPart] {
+        var parts: [ReportPart] = [.table(segmenterTable), .line("")]
+        if weights.isEmpty {
+            parts.append(.line("No weights are installed in \(folder)."))
+        } else {
+            parts += [.line("Installed in \(folder):"), .table(weightTable)]
+        }
+        if let routes { parts += [.line(""), .table(Self.table(routes))] }
+        for offer in missing {
+            parts += [
+                .line(""),
+                .line(
+                    "\(offer.segmenters.joined(separator: ", ")): no weights of \(offer.family.title) are installed."),
+                .line("  Their publisher offers them at \(offer.page) (\(offer.terms)); then run"),
+                .line("  \(offer.command)"),
+            ]
+        }
+        parts.append(.line(""))
+        for line in segmenters { parts.append(.line("\(line.name): \(line.title). \(line.paper)")) }
+        return parts + [.line(""), .line(Shown.disclaimer)]
+    }
+
+    private var segmenterTable: TextTable {
+        TextTable(
+            ["segmenter", "takes", "segments", "weights", "version"].map { .init($0) },
+            rows: segmenters.map { line in
+                let weights =
+                    line.family == nil
+                    ? "inside the executable, SHA-256 \(line.weightsHash?.prefix(16) ?? "")…"
+                    : line.weights.isEmpty ? "missing" : line.weights.joined(separator: ", ")
+                return [line.name, line.takes.rawValue, line.segments, weights, line.version]
+            })
+    }
+
+    private var weightTable: TextTable {
+        TextTable(
+            [
+                .init("weights"), .init("family"), .init("network"), .init("size", isNumber: true),
+                .init("SHA-256"), .init("made of"), .init("published as"), .init("terms"),
+            ],
+            rows: weights.map { weights in
+                [
+                    weights.name, weights.family.rawValue, weights.architecture, Shown.bytes(Int64(weights.bytes)),
+                    weights.sha256.prefix(16) + "…", weights.source.file,
+                    weights.source.publication ?? "not known here",
+                    weights.licence,
+                ]
+            })
+    }
+
+    private static func table(_ routes: [RouteLine]) -> TextTable {
+        TextTable(
+            ["route", "segmenter", "weights", "lacks"].map { .init($0) },
+            rows: routes.map { line in
+                [
+                    line.route, line.segmenter, line.weights ?? (line.lacks == nil ? "inside the executable" : ""),
+                    line.lacks ?? "",
+                ]
+            })
+    }
+}

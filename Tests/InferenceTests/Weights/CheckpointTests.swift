@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Inference
+import TestSupport
+import Testing
+
+/// Checkpoints as PyTorch and transformers write them, and what the store makes of them.
+@Suite struct CheckpointTests {
+    static func added(
+        _ fixture: String, as file: String? = nil, _ options: WeightStore.AddOptions = .init(),
+        _ body: (WeightStore.Addition, SafeTensors) throws -> Void
+    ) throws {
+        try withTemporaryFolder { folder in
+            let source = try folder.file(file ?? fixture, Fixture.bytes(fixture))
+            let store = WeightStore(folder: folder.appending(path: "store").path)
+            let addition = try store.add(source, options)
+            try body(addition, addition.weights.open())
+        }
+    }
+
+    @Test(arguments: [
+        "sam_flat.pth", "sam_trained.pth", "sam_strided.pth", "sam_double.pth", "sam_transformers.safetensors",
+        "sam_expected.safetensors",
+    ])
+    func `every way of saving a network gives the same tensors`(fixture: String) throws {
+        let expected = try SafeTensors(path: Fixture.path("sam_expected.safetensors"))
+        try Self.added(fixture) { addition, stored in
+            #expect(stored.names == expected.names)
+            for name in expected.names {
+                let (found, right) = (try stored.tensor(name), try expected.tensor(name))
+                #expect(found == right, "\(name)")
+                #expect(stored.dataType(of: name) == .f32)
+            }
+            #expect(addition.weights.name == "sam_vit_custom")
+            #expect(addition.weights.family == .sam)
+            #expect(addition.weights.architecture == "ViT 8/2, 8 x 8")
+            #expect(
+                addition.weights.parameters
+                    == expected.names.reduce(0) { $0 + (expected.shape(of: $1) ?? []).reduce(1, *) })
+            #expect(stored.metadata["kontur.family"] == "sam")
+            #expect(stored.metadata["kontur.source"] == fixture)
+            #expect(stored.metadata["kontur.source_sha256"] == addition.weights.source.sha256)
+        }
+    }
+
+    @Test(arguments: [("sam_half_protocol4.pth", SafeTensors.DataType.f16), ("sam_bfloat16_parameters.pth", .bf16)])
+    func `half precision is stored as it is`(fixture: String, type: SafeTensors.DataType) throws {
+        let expected = try SafeTensors(path: Fixture.path("sam_expected.safetensors"))
+        try Self.added(fixture) { _, stored in
+            #expect(stored.names == expected.names)
+            let allowed: Float = type == .f16 ? 0x1p-11 : 0x1p-8
+            for name in expected.names {
+                #expect(stored.dataType(of: name) == type)
+                let (found, right) = (try stored.tensor(name), try expected.tensor(name))
+                #expect(found.shape == right.shape)
+                // Rounded to nearest: half a unit in the last place, or of the smallest subnormal number.
+                #expect(zip(found.values, right.values).allSatisfy { abs($0 - $1) <= max(abs($1) * allowed, 0x1p-25) })
+            }
+        }
+    }
+
+    @Test func `LiteMedSAM is recognised, and its counters are left out`() throws {
+        let expected = try SafeTensors(path: Fixture.path("lite_expected.safetensors"))
+        try Self.added("lite_medsam.pth") { addition, stored in
+            #expect(stored.names == expected.names)
+            for name in expected.names {
+                let (found, right) = (try stored.tensor(name), try expected.tensor(name))
+                #expect(found == right, "\(name)")
+            }
+            #expect(addition.weights.family == .liteMedSAM)
+            #expect(addition.weights.name == "lite_medsam_custom")
+            #expect(addition.notes == ["Left out, since only training needs them: num_batches_tracked."])
+        }
+    }
+
+    @Test func `what was beside the model is told`() throws {
+        try Self.added("sam_trained.pth") { addition, _ in
+            #expect(addition.notes.contains("Left out, since they are not the model: 'epoch', 'loss', 'optimizer'."))
+        }
+        try Self.added("sam_double.pth") { addition, _ in
+            #expect(addition.notes.contains("Double precision was rounded to single."))
+        }
+        try Self.added("sam_transformers.safetensors") { addition, _ in
+            #expect(addition.notes.contains { $0.contains("names are those of transformers") })
+            #expect(addition.notes.contains { $0.contains("prompt_encoder.shared_embedding") })
+        }
+    }
+
+    @Test func `MedSAM is told from SAM by the file's name, or by whoever adds it`() throws {
+        try Self.added("sam_flat.pth", as: "MedSAM_best.pth") { addition, _ in
+            #expect(addition.weights.family == .medsam)
+            #expect(addition.weights.name == "medsam_vit_custom")
+            #expect(addition.notes.contains { $0.hasPrefix("Taken for MedSAM") && $0.contains("--family sam") })
+        }
+        try Self.added("sam_flat.pth", as: "MedSAM_best.pth", .init(family: .sam)) { addition, _ in
+            #expect(addition.weights.family == .sam)
+            #expect(addition.notes.isEmpty)
+        }
+        try Self.added("sam_flat.pth", .init(family: .medsam, terms: "ours")) { addition, _ in
+            #expect(addition.weights.family == .medsam)
+            #expect(addition.weights.licence == "ours")
+        }
+        try Self.added("sam_flat.pth") { addition, _ in
+            #expect(addition.notes.contains { $0.hasPrefix("Taken for SAM") && $0.contains("--family medsam") })
+        }
+    }
+
+    @Test func `a family that the tensors are not of is refused`() {
+        #expect(throws: CheckpointError.otherFamily(asked: .liteMedSAM, network: "SAM ViT 8/2, 8 x 8")) {
+            try Self.added("sam_flat.pth", .init(family: .liteMedSAM)) { _, _ in }
+        }
+        #expect(throws: CheckpointError.otherFamily(asked: .medsam, network: "LiteMedSAM")) {
+            try Self.added("lite_medsam.pth", .init(family: .medsam)) { _, _ in }
+        }
+    }
+
+    @Test func `the stored file is one that safetensors itself reads, with aligned numbers`() throws {
+        try Self.added("sam_flat.pth") { addition, _ in
+            let bytes = try Data(contentsOf: URL(filePath: addition.weights.path))
+            let header = bytes.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
+            #expect((8 + header).isMultiple(of: 64))
+            let object = try #require(
+                try JSONSerialization.jsonObject(with: bytes[8..<8 + header]) as? [String: [String: Any]])
+            #expect(object.count == 180)
+        }
+    }
+}
