@@ -7,7 +7,7 @@ import Testing
 
 /// Changed bytes of valid files: an error or weights, never a crash.
 @Suite struct CheckpointFuzzTests {
-    static let cases = Int(ProcessInfo.processInfo.environment["KONTUR_FUZZ_CASES"] ?? "") ?? 300
+    static let cases = Int(ProcessInfo.processInfo.environment["KONTUR_FUZZ_CASES"] ?? "") ?? 75
 
     /// Changes a few bytes, mostly where a file says what it is made of.
     static func mutate(_ bytes: [UInt8], _ places: Range<Int>, _ random: inout SeededGenerator) -> [UInt8] {

@@ -78,7 +78,7 @@ import Testing
         View(PickleBuilder.tensor(count: .max, shape: [1], strides: [1]), "a storage of impossible size"),
         View(PickleBuilder.tensor(count: -1, shape: [1], strides: [1]), "a storage of impossible size"),
         View(
-            PickleBuilder.tensor(count: 1, shape: [0, .max, .max], strides: [.max, .max, .max]), "no weights of SAM"),
+            PickleBuilder.tensor(count: 1, shape: [0, .max, .max], strides: [.max, .max, .max]), "beyond its storage"),
         View(
             PickleBuilder.tensor(count: 1, shape: [1, 1, 1, 1, 1, 1, 1, 1, 1], strides: [1, 1, 1, 1, 1, 1, 1, 1, 1]),
             "8 axes"),
@@ -104,11 +104,12 @@ import Testing
 
     static let pickles: [View] = [
         View([], "takes a value where there is none"),
+        View([0x73], "takes a value where there is none"),
         View([0x29], "no state_dict"),
         View([0x4e], "no state_dict"),
-        View([0x28, 0x4e], "takes a value"),
-        View([0x74], "no mark"),
-        View([0x5d, 0x29, 0x73], "takes a value"),
+        View([0x28, 0x4e, 0x52], "takes a value"),
+        View([0x74], "a mark where there is none"),
+        View([0x5d, 0x29, 0x73], "something else stands where a container should"),
         View([0x7d, 0x28, 0x4e, 0x75], "a key has no value"),
         View([0x7d, 0x4e, 0x61], "appends to what is no list"),
         View([0x68, 5], "no value 5 in the memo"),
