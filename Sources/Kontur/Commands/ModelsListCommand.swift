@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import Imaging
 import Inference
+import Routing
 import Segmentation
 
 struct ModelsListCommand: ParsableCommand {
