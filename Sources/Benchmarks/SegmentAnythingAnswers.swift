@@ -65,6 +65,13 @@ enum SegmentAnythingAnswers {
             try write(answers[0].logits.values, "\(folder)/\(name).logits.f32")
             try write(answers[0].predictedIoU, "\(folder)/\(name).iou.f32")
         }
+        let points = (0..<64).map { Prompt(points: [PromptPoint(x: Float($0 * 4), y: Float(250 - $0 * 3))]) }
+        for count in [1, 1, 1, 64] {
+            let duration = try clock.measure {
+                _ = try network.decode(embedding, Array(points.prefix(count)), multimask: true)
+            }
+            print("\(count) points at once: \(duration)")
+        }
         print("peak: \(peak()) kB")
     }
 

@@ -89,7 +89,7 @@ final class WorkerStation {
     /// when the cores are shared. OpenBLAS works in the threads of OpenMP and needs none of its own.
     private static func environment(threads: String) -> [String: String] {
         let own = ProcessInfo.processInfo.environment
-        let passed = ["ONEDNN_MAX_CPU_ISA", "KONTUR_SAM_AUTO_MASKS"]
+        let passed = ["ONEDNN_MAX_CPU_ISA", "KONTUR_KERNELS", "KONTUR_SAM_AUTO_MASKS"]
         let overrides = own.filter { $0.key.hasPrefix("KONTUR_INFERENCE") || passed.contains($0.key) }
         return overrides.merging([
             "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC0", "OMP_NUM_THREADS": threads,

@@ -126,15 +126,6 @@ import Testing
         #expect((object?["hash"] as? String)?.count == 64)
     }
 
-    @Test func `the models are listed with their hashes`() async throws {
-        let result = try await Self.kontur("models", "list", "--json")
-        #expect(result.status == 0)
-        let object = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
-        let models = try #require(object?["models"] as? [[String: Any]])
-        #expect(Set(models.compactMap { $0["name"] as? String }) == ["polyp-compact", "left-atrium-compact"])
-        #expect(models.allSatisfy { ($0["weightsHash"] as? String)?.count == 64 })
-    }
-
     @Test func `files that cannot be read get a line each, and the command ends with 1`() async throws {
         try await withTemporaryFolder { folder in
             let study = folder.appending(path: "study")

@@ -38,7 +38,9 @@ static const tile_configuration eight_tiles = {
 #include "Product.h"
 #include "Tiles.h"
 #include "Attention.h"
+#include "Rows.h"
 #pragma clang attribute pop
 
-const ck_kernels ck_amx_kernels = {packed_size_either, pack_either, multiply_either, attend};
+const ck_kernels ck_amx_kernels = {packed_size_either, pack_either, multiply_either, attend, gelu_values,
+                                   norm_values, dot_values};
 #endif

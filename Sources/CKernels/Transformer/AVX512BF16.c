@@ -20,7 +20,8 @@
 #include "Tile.h"
 #include "Product.h"
 #include "Attention.h"
+#include "Rows.h"
 #pragma clang attribute pop
 
-const ck_kernels ck_avx512_bf16_kernels = {packed_size, pack, multiply, attend};
+const ck_kernels ck_avx512_bf16_kernels = {packed_size, pack, multiply, attend, gelu_values, norm_values, dot_values};
 #endif

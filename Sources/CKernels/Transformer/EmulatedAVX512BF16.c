@@ -29,7 +29,8 @@ static inline __attribute__((always_inline)) lanes dot_pairs(lanes acc, lanes a,
 #include "Tile.h"
 #include "Product.h"
 #include "Attention.h"
+#include "Rows.h"
 #pragma clang attribute pop
 
-const ck_kernels ck_emulated_avx512_bf16_kernels = {packed_size, pack, multiply, attend};
+const ck_kernels ck_emulated_avx512_bf16_kernels = {packed_size, pack, multiply, attend, gelu_values, norm_values, dot_values};
 #endif

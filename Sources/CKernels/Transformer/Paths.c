@@ -105,6 +105,8 @@ ck_path ck_current_path(void) {
     return current;
 }
 
+const ck_kernels *ck_current_kernels(void) { return kernels[ck_current_path()]; }
+
 const char *ck_path_warning(void) { return warning; }
 
 // Scratch -------------------------------------------------------------------------------------------------------------
@@ -137,7 +139,7 @@ void *ck_scratch(int slot, size_t bytes) {
 
 ck_status ck_matrix_create(int64_t n, int64_t k, const float *weight, const float *bias, ck_precision precision,
                            ck_matrix **matrix) {
-    return ck_matrix_create_for(kernels[ck_current_path()], n, k, weight, bias, precision, matrix);
+    return ck_matrix_create_for(ck_current_kernels(), n, k, weight, bias, precision, matrix);
 }
 
 ck_status ck_matrix_create_for(const ck_kernels *of, int64_t n, int64_t k, const float *weight, const float *bias,
@@ -183,5 +185,5 @@ ck_status ck_attend(const ck_self_attention *a) {
     if ((a->rel_height == NULL) != (a->rel_width == NULL)) return ck_bad_argument;
     int divides = a->window == 0 || (a->height % a->window == 0 && a->width % a->window == 0);
     if (!divides && a->padding == NULL) return ck_bad_argument;
-    return kernels[ck_current_path()]->attend(a);
+    return ck_current_kernels()->attend(a);
 }

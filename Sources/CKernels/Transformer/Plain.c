@@ -161,4 +161,28 @@ static ck_status attend(const ck_self_attention *a) {
     return (ck_status)at.status;
 }
 
-const ck_kernels ck_plain_kernels = {packed_size, pack, multiply, attend};
+// Rows ----------------------------------------------------------------------------------------------------------------
+
+static void gelu_values(int64_t count, float *x) {
+    for (int64_t i = 0; i < count; i++) x[i] = activated(x[i], ck_gelu);
+}
+
+static void norm_values(int64_t C, const float *x, const float *weight, const float *bias, float epsilon, void *output,
+                        ck_precision form) {
+    double sum = 0, squares = 0;
+    for (int64_t c = 0; c < C; c++) sum += x[c];
+    float mean = (float)(sum / (double)C);
+    for (int64_t c = 0; c < C; c++) squares += (x[c] - mean) * (x[c] - mean);
+    float factor = 1 / sqrtf((float)(squares / (double)C) + epsilon);
+    for (int64_t c = 0; c < C; c++) put(output, form, c, (x[c] - mean) * factor * weight[c] + bias[c]);
+}
+
+static void dot_values(int64_t k, int64_t count, const float *x, const float *vectors, float *output, int64_t step) {
+    for (int64_t v = 0; v < count; v++) {
+        float sum = 0;
+        for (int64_t i = 0; i < k; i++) sum += x[i] * vectors[v * k + i];
+        output[v * step] = sum;
+    }
+}
+
+const ck_kernels ck_plain_kernels = {packed_size, pack, multiply, attend, gelu_values, norm_values, dot_values};

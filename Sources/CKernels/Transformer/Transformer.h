@@ -19,6 +19,11 @@ typedef struct ck_kernels {
     void (*pack)(const ck_matrix *matrix, const float *weight);
     ck_status (*multiply)(const ck_matrix *matrix, const ck_multiplication *m);
     ck_status (*attend)(const ck_self_attention *a);
+    // Single rows: GELU in place; a layer norm; output[v * step] = x . vectors[v, :].
+    void (*gelu)(int64_t count, float *x);
+    void (*norm)(int64_t channels, const float *x, const float *weight, const float *bias, float epsilon, void *output,
+                 ck_precision form);
+    void (*dot)(int64_t k, int64_t count, const float *x, const float *vectors, float *output, int64_t step);
 } ck_kernels;
 
 extern const ck_kernels ck_plain_kernels;
@@ -26,6 +31,9 @@ extern const ck_kernels ck_plain_kernels;
 extern const ck_kernels ck_avx2_kernels, ck_avx512_kernels, ck_avx512_bf16_kernels, ck_amx_kernels;
 extern const ck_kernels ck_emulated_avx512_kernels, ck_emulated_avx512_bf16_kernels, ck_emulated_amx_kernels;
 #endif
+
+// Those of the current path.
+const ck_kernels *ck_current_kernels(void);
 
 // `ck_matrix_create` for kernels that need not be those of the current path.
 ck_status ck_matrix_create_for(const ck_kernels *kernels, int64_t n, int64_t k, const float *weight, const float *bias,

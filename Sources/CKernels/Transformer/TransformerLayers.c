@@ -19,54 +19,46 @@ typedef struct {
     float epsilon;
     void *output;
     ck_precision form;
+    const ck_kernels *kernels;
 } layer_norm;
-
-// Sums in eight lanes of fixed places: the same bits for any compiler's vectors.
-CK_VECTORISED static void norm_row(const float *x, int64_t C, const float *weight, const float *bias, float epsilon,
-                                   float *out, uint16_t *rounded) {
-    float sums[8] = {0}, squares[8] = {0};
-    int64_t whole = C / 8 * 8;
-    for (int64_t c = 0; c < whole; c += 8)
-        for (int lane = 0; lane < 8; lane++) sums[lane] += x[c + lane];
-    for (int64_t c = whole; c < C; c++) sums[c - whole] += x[c];
-    float mean = 0, variance = 0;
-    for (int lane = 0; lane < 8; lane++) mean += sums[lane];
-    mean /= (float)C;
-    for (int64_t c = 0; c < whole; c += 8)
-        for (int lane = 0; lane < 8; lane++) squares[lane] += (x[c + lane] - mean) * (x[c + lane] - mean);
-    for (int64_t c = whole; c < C; c++) squares[c - whole] += (x[c] - mean) * (x[c] - mean);
-    for (int lane = 0; lane < 8; lane++) variance += squares[lane];
-    float factor = 1 / sqrtf(variance / (float)C + epsilon);
-    if (out)
-        for (int64_t c = 0; c < C; c++) out[c] = (x[c] - mean) * factor * weight[c] + bias[c];
-    else
-        for (int64_t c = 0; c < C; c++) rounded[c] = ck_rounded((x[c] - mean) * factor * weight[c] + bias[c]);
-}
 
 static void norm_rows(void *context, int64_t first, int64_t last) {
     const layer_norm *n = context;
     for (int64_t row = first; row < last; row++) {
         const float *x = n->input + row * n->input_stride;
-        float *out = n->form == ck_fp32 ? (float *)n->output + row * n->output_stride : NULL;
-        uint16_t *rounded = n->form == ck_bf16 ? (uint16_t *)n->output + row * n->output_stride : NULL;
-        norm_row(x, n->C, n->weight, n->bias, n->epsilon, out, rounded);
+        size_t size = n->form == ck_bf16 ? sizeof(uint16_t) : sizeof(float);
+        void *out = (char *)n->output + (size_t)(row * n->output_stride) * size;
+        n->kernels->norm(n->C, x, n->weight, n->bias, n->epsilon, out, n->form);
     }
 }
 
 void ck_layer_norm(int64_t rows, int64_t channels, const float *input, int64_t input_stride, const float *weight,
                    const float *bias, float epsilon, void *output, ck_precision output_form, int64_t output_stride) {
-    layer_norm n = {channels, input_stride, output_stride, input, weight, bias, epsilon, output, output_form};
+    layer_norm n = {channels, input_stride, output_stride, input, weight, bias, epsilon, output, output_form,
+                    ck_current_kernels()};
     ck_parallel(rows, norm_rows, &n);
 }
 
 // Pointwise -----------------------------------------------------------------------------------------------------------
 
-static void gelu_range(void *context, int64_t first, int64_t last) {
-    float *x = context;
-    for (int64_t i = first; i < last; i++) x[i] = 0.5f * x[i] * (1 + erff(x[i] * (float)M_SQRT1_2));
+typedef struct {
+    const ck_kernels *kernels;
+    int64_t count;
+    float *x;
+} gelu;
+
+#define CHUNK 4096  // elements that are shared out at once
+
+static void gelu_chunks(void *context, int64_t first, int64_t last) {
+    const gelu *g = context;
+    int64_t end = last * CHUNK < g->count ? last * CHUNK : g->count;
+    g->kernels->gelu(end - first * CHUNK, g->x + first * CHUNK);
 }
 
-void ck_gelu_in_place(int64_t count, float *x) { ck_parallel(count, gelu_range, x); }
+void ck_gelu_in_place(int64_t count, float *x) {
+    gelu g = {ck_current_kernels(), count, x};
+    ck_parallel((count + CHUNK - 1) / CHUNK, gelu_chunks, &g);
+}
 
 typedef struct {
     int64_t count, stride;
@@ -77,8 +69,6 @@ typedef struct {
 CK_VECTORISED static void add_range(const float *x, const float *addend, float *output, int64_t count) {
     for (int64_t i = 0; i < count; i++) output[i] = x[i] + addend[i];
 }
-
-#define CHUNK 4096  // elements of an addition that are shared out at once
 
 static void add_chunks(void *context, int64_t first, int64_t last) {
     const sum *s = context;
@@ -118,6 +108,7 @@ typedef struct {
     const float *input, *weight, *bias;
     ck_activation activation;
     float *output;
+    const ck_kernels *kernels;
 } depthwise;
 
 CK_VECTORISED static void add_products(float *restrict sum, const float *restrict x, const float *restrict w,
@@ -143,7 +134,7 @@ static void depthwise_rows(void *context, int64_t first, int64_t last) {
                 add_products(sum, p->input + ((image * p->H + y) * p->W + x) * C, p->weight + tap * C, C);
             }
         }
-        if (p->activation == ck_gelu) gelu_range(out, 0, p->columns * C);
+        if (p->activation == ck_gelu) p->kernels->gelu(p->columns * C, out);
         if (p->activation == ck_relu)
             for (int64_t i = 0; i < p->columns * C; i++) out[i] = out[i] < 0 ? 0 : out[i];
     }
@@ -152,7 +143,8 @@ static void depthwise_rows(void *context, int64_t first, int64_t last) {
 void ck_depthwise(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t stride, const float *input,
                   const float *weight, const float *bias, ck_activation activation, float *output) {
     depthwise p = {height, width,  channels, stride,     (height - 1) / stride + 1, (width - 1) / stride + 1,
-                   input,  weight, bias,     activation, output};
+                   input,  weight, bias,     activation, output,
+                   ck_current_kernels()};
     ck_parallel(batch * p.rows, depthwise_rows, &p);
 }
 
@@ -218,20 +210,17 @@ typedef struct {
     int64_t rows, k, count;
     const float *x, *vectors;
     float *output;
+    const ck_kernels *kernels;
 } dots;
 
 static void dot_rows(void *context, int64_t first, int64_t last) {
     const dots *d = context;
     for (int64_t row = first; row < last; row++)
-        for (int64_t v = 0; v < d->count; v++) {
-            float sum = 0;
-            for (int64_t k = 0; k < d->k; k++) sum += d->x[row * d->k + k] * d->vectors[v * d->k + k];
-            d->output[v * d->rows + row] = sum;
-        }
+        d->kernels->dot(d->k, d->count, d->x + row * d->k, d->vectors, d->output + row, d->rows);
 }
 
 void ck_dot_rows(int64_t rows, int64_t k, int64_t count, const float *x, const float *vectors, float *output) {
-    dots d = {rows, k, count, x, vectors, output};
+    dots d = {rows, k, count, x, vectors, output, ck_current_kernels()};
     ck_parallel(rows, dot_rows, &d);
 }
 

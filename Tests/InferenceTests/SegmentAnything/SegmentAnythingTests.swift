@@ -73,6 +73,17 @@ extension InferenceSuites {
             }
         }
 
+        @Test func `prompts whose predicted IoU nobody wants get no answer, the others the same`() throws {
+            let drawn = try DrawnSam("sam_vit")
+            let network = try drawn.network()
+            let embedding = try drawn.embedding()
+            let prompts = (0..<20).map { Prompt(points: [PromptPoint(x: Float($0 * 12), y: Float($0 * 9))]) }
+            let all = try network.decode(embedding, prompts, multimask: true)
+            let median = all.map { $0.predictedIoU[0] }.sorted()[10]
+            let some = try network.decode(embedding, prompts, multimask: true) { $0[0] < median }
+            #expect(some == all.map { $0.predictedIoU[0] < median ? $0 : nil })
+        }
+
         @Test(arguments: DrawnSam.names)
         func `in bf16 the error is at most 1.2 times that of PyTorch's autocast`(name: String) throws {
             let drawn = try DrawnSam(name)

@@ -81,9 +81,13 @@ final class MaskDecoder {
     /// Height and width of the logits.
     var logitSize: Int { 4 * size }
 
-    /// - Parameter prompts: in any order and of any kinds; masks have the logits' size.
-    /// - Returns: an answer for every prompt.
-    func decode(_ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool) throws -> [PromptAnswer] {
+    /// - Parameters:
+    ///   - prompts: in any order and of any kinds; masks have the logits' size.
+    ///   - wants: whether the logits of masks with these predicted IoU are wanted.
+    /// - Returns: an answer for every prompt, `nil` for those that are not wanted.
+    func decode(
+        _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool, wants: ([Float]) -> Bool
+    ) throws -> [PromptAnswer?] {
         var answers = [PromptAnswer?](repeating: nil, count: prompts.count)
         // Prompts of a group have as many tokens, and all or none of them a mask.
         let kinds = Dictionary(grouping: prompts.indices) {
@@ -92,16 +96,16 @@ final class MaskDecoder {
         for members in kinds.sorted(by: { $0.value[0] < $1.value[0] }).map(\.value) {
             for start in stride(from: 0, to: members.count, by: Self.groupSize) {
                 let group = Array(members[start..<min(start + Self.groupSize, members.count)])
-                let decoded = try decodeGroup(embedding, group.map { prompts[$0] }, multimask: multimask)
+                let decoded = try decodeGroup(embedding, group.map { prompts[$0] }, multimask: multimask, wants: wants)
                 for (index, answer) in zip(group, decoded) { answers[index] = answer }
             }
         }
-        return answers.compactMap { $0 }
+        return answers
     }
 
     private func decodeGroup(
-        _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool
-    ) throws -> [PromptAnswer] {
+        _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool, wants: ([Float]) -> Bool
+    ) throws -> [PromptAnswer?] {
         let outputs = outputTokens.count / channels
         let group = TokenGroup(prompts: prompts.count, tokens: outputs + self.prompts.tokenCount(prompts[0]))
         let count = group.rows * channels
@@ -135,7 +139,7 @@ final class MaskDecoder {
         }
         try final.finish(group.rows, vectors.sums, addingTo: queries, workspace)
         finalNorm.apply(rows: group.rows, queries, to: queries)
-        return try answers(group, queries, images, masks: multimask ? 1..<outputs - 1 : 0..<1)
+        return try answers(group, queries, images, masks: multimask ? 1..<outputs - 1 : 0..<1, wants: wants)
     }
 
     private var places: Int { size * size }
@@ -225,8 +229,9 @@ final class MaskDecoder {
     }
 
     private func answers(
-        _ group: TokenGroup, _ queries: UnsafePointer<Float>, _ images: UnsafePointer<Float>, masks: Range<Int>
-    ) throws -> [PromptAnswer] {
+        _ group: TokenGroup, _ queries: UnsafePointer<Float>, _ images: UnsafePointer<Float>, masks: Range<Int>,
+        wants: ([Float]) -> Bool
+    ) throws -> [PromptAnswer?] {
         let outputs = upscaling.channels
         let vectors = workspace.floats("mask vectors", group.prompts * masks.count * outputs)
         for (index, mask) in masks.enumerated() {
@@ -239,10 +244,12 @@ final class MaskDecoder {
             rows: group.prompts, queries, stride: group.tokens * channels, to: iou, outputStride: iouHead.outputs,
             workspace)
         return try (0..<group.prompts).map { prompt in
+            let predicted = masks.map { iou[prompt * iouHead.outputs + $0] }
+            guard wants(predicted) else { return nil }
             let image = images + prompt * places * channels
             let logits = try upscaling.logits(
                 rounded(image), vectors + prompt * masks.count * outputs, masks: masks.count, workspace)
-            return PromptAnswer(logits: logits, predictedIoU: masks.map { iou[prompt * iouHead.outputs + $0] })
+            return PromptAnswer(logits: logits, predictedIoU: predicted)
         }
     }
 }

@@ -87,12 +87,22 @@ public final class SegmentAnything {
     /// - Returns: an answer for every prompt, in their order.
     /// - Throws: `SegmentAnythingError`, `ComputeError`.
     public func decode(_ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool) throws -> [PromptAnswer] {
+        try decode(embedding, prompts, multimask: multimask) { _ in true }.compactMap { $0 }
+    }
+
+    /// As `decode`, without the logits of prompts whose predicted IoU says that nobody wants them: a third of the work.
+    ///
+    /// - Parameter wants: told the predicted IoU of a prompt's masks.
+    /// - Returns: an answer for every prompt, `nil` for those not wanted.
+    public func decode(
+        _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool, wants: ([Float]) -> Bool
+    ) throws -> [PromptAnswer?] {
         let expected = [1, embeddingSize, embeddingSize, encoder.channels]
         guard embedding.values.shape == expected else {
             throw SegmentAnythingError.shape("image embedding", expected: expected, found: embedding.values.shape)
         }
         for prompt in prompts { try check(prompt) }
-        return try decoder.decode(embedding, prompts, multimask: multimask)
+        return try decoder.decode(embedding, prompts, multimask: multimask, wants: wants)
     }
 
     private func check(_ prompt: Prompt) throws(SegmentAnythingError) {

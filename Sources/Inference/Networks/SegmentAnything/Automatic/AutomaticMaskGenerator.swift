@@ -70,8 +70,10 @@ public struct AutomaticMaskGenerator {
             let (x, y) = view.transform.input(x: point.x, y: point.y)
             return Prompt(points: [PromptPoint(x: x, y: y)])
         }
-        let answers = try network.decode(view.embedding, prompts, multimask: true)
-        for (point, answer) in zip(points, answers) {
+        let answers = try network.decode(view.embedding, prompts, multimask: true) { predictedIoU in
+            predictedIoU.contains { masks.accepts(predictedIoU: $0) }
+        }
+        for case (let point, let answer?) in zip(points, answers) {
             let each = answer.logits.count / answer.predictedIoU.count
             answer.logits.values.withUnsafeBufferPointer { logits in
                 // Every answer has logits.

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What works on single rows, on vectors: GELU, layer norm, and a few dot products of a row.
+
+// The sum of all lanes, halves first: the same order for every row.
+INLINE float sum_of(vector x) {
+#if LANES == 16
+    x += __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+#else
+    x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3);
+    x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
+#endif
+    return x[0] + x[1];
+}
+
+// The first `count` floats, zeros after them.
+INLINE vector load_some(const float *from, int64_t count) {
+    float values[LANES] = {0};
+    memcpy(values, from, (size_t)count * sizeof *values);
+    return load(values);
+}
+
+static void gelu_values(int64_t count, float *x) {
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) store(x + i, gelu_of(load(x + i)));
+    if (i == count) return;
+    float values[LANES];
+    store(values, gelu_of(load_some(x + i, count - i)));
+    memcpy(x + i, values, (size_t)(count - i) * sizeof *values);
+}
+
+// The row has C values; mean first, then the deviations: no cancellation.
+static void norm_values(int64_t C, const float *x, const float *weight, const float *bias, float epsilon, void *output,
+                        ck_precision form) {
+    int64_t whole = C / LANES * LANES, rest = C - whole;
+    vector sums = every(0), squares = every(0);
+    for (int64_t c = 0; c < whole; c += LANES) sums += load(x + c);
+    if (rest) sums += load_some(x + whole, rest);
+    vector mean = every(sum_of(sums) / (float)C);
+    for (int64_t c = 0; c < whole; c += LANES) {
+        vector d = load(x + c) - mean;
+        squares = fma_of(d, d, squares);
+    }
+    for (int64_t c = whole; c < C; c++) squares[c - whole] += (x[c] - mean[0]) * (x[c] - mean[0]);
+    vector factor = every(1 / sqrtf(sum_of(squares) / (float)C + epsilon));
+    for (int64_t c = 0; c < whole; c += LANES) {
+        vector y = fma_of((load(x + c) - mean) * factor, load(weight + c), load(bias + c));
+        if (form == ck_fp32)
+            store((float *)output + c, y);
+        else
+            store_bf16((uint16_t *)output + c, y);
+    }
+    for (int64_t c = whole; c < C; c++) {
+        float y = __builtin_fmaf((x[c] - mean[0]) * factor[0], weight[c], bias[c]);
+        if (form == ck_fp32)
+            ((float *)output)[c] = y;
+        else
+            ((uint16_t *)output)[c] = ck_rounded(y);
+    }
+}
+
+// output[v * step] = x . vectors[v, :].
+static void dot_values(int64_t k, int64_t count, const float *x, const float *vectors, float *output, int64_t step) {
+    int64_t whole = k / LANES * LANES;
+    for (int64_t v = 0; v < count; v++) {
+        const float *other = vectors + v * k;
+        vector sums = every(0);
+        for (int64_t i = 0; i < whole; i += LANES) sums = fma_of(load(x + i), load(other + i), sums);
+        if (whole < k) sums = fma_of(load_some(x + whole, k - whole), load_some(other + whole, k - whole), sums);
+        output[v * step] = sum_of(sums);
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import TestSupport
+import Testing
+
+/// `kontur models`, as a person uses it.
+@Suite(.serialized) struct ModelsCommandTests {
+    static let fixtures = Checkout.root.appending(path: "Tests/InferenceTests/Weights/Fixtures")
+
+    static func models(_ arguments: String..., in folder: URL) async throws -> ExternalResult {
+        let store = folder.appending(path: "models").path
+        return try await runExternal(Executables.kontur, ["models"] + arguments + ["--models", store], within: 60)
+    }
+
+    static func object(_ result: ExternalResult) throws -> [String: Any] {
+        try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+    }
+
+    @Test func `without weights the list says what is missing, and where it is offered`() async throws {
+        try await withTemporaryFolder { folder in
+            let text = try await Self.models("list", in: folder)
+            #expect(text.status == 0)
+            #expect(text.output.contains("No weights are installed in \(folder.path)/models."))
+            #expect(text.output.contains("https://github.com/facebookresearch/segment-anything"))
+            #expect(text.output.contains("kontur models add lite_medsam.pth --models \(folder.path)/models"))
+            let object = try Self.object(await Self.models("list", "--json", in: folder))
+            let models = try #require(object["models"] as? [[String: Any]])
+            #expect(Set(models.compactMap { $0["name"] as? String }) == ["polyp-compact", "left-atrium-compact"])
+            #expect(models.allSatisfy { ($0["weightsHash"] as? String)?.count == 64 })
+            #expect((object["missing"] as? [[String: Any]])?.count == 3)
+        }
+    }
+
+    @Test func `weights are added, listed, verified and removed`() async throws {
+        try await withTemporaryFolder { folder in
+            let file = Self.fixtures.appending(path: "sam_trained.pth").path
+            let added = try await Self.models("add", file, "--name", "ours", in: folder)
+            #expect(added.status == 0, "\(added.errors)")
+            #expect(added.output.hasPrefix("ours was added.\n"))
+            #expect(added.output.contains("Taken for SAM"))
+            #expect(added.output.contains("Research software, not a medical device"))
+            let list = try Self.object(await Self.models("list", "--json", in: folder))
+            #expect((list["weights"] as? [[String: Any]])?.map { $0["name"] as? String } == ["ours"])
+            #expect((list["missing"] as? [[String: Any]])?.count == 2)
+            #expect(try await Self.models("list", in: folder).output.contains("sam_trained.pth"))
+            #expect(try await Self.models("verify", in: folder).output.contains("ours     whole"))
+            #expect(try await Self.models("remove", "ours", in: folder).status == 0)
+            let gone = try await Self.models("remove", "ours", in: folder)
+            #expect(gone.status == 1)
+            #expect(gone.errors.contains("there are no weights 'ours'; none are installed"))
+        }
+    }
+
+    @Test func `damage ends verification with 1`() async throws {
+        try await withTemporaryFolder { folder in
+            _ = try await Self.models("add", Self.fixtures.appending(path: "lite_medsam.pth").path, in: folder)
+            let store = folder.appending(path: "models")
+            for file in try FileManager.default.contentsOfDirectory(at: store, includingPropertiesForKeys: nil)
+            where file.pathExtension == "safetensors" {
+                try Data("x".utf8).write(to: file)
+            }
+            let result = try await Self.models("verify", in: folder)
+            #expect(result.status == 1)
+            #expect(result.output.contains("it has 1 bytes, and had"))
+            #expect(result.errors.contains("lite_medsam_custom changed since they were added"))
+        }
+    }
+
+    @Test func `a checkpoint that is refused ends with 1 and says why`() async throws {
+        try await withTemporaryFolder { folder in
+            let file = folder.appending(path: "x.pth")
+            try Data("<html>".utf8).write(to: file)
+            let result = try await Self.models("add", file.path, in: folder)
+            #expect(result.status == 1)
+            #expect(result.errors.hasPrefix("Error: could not add '\(file.path)': it is a web page, not a checkpoint"))
+            let family = try await Self.models("add", file.path, "--family", "sam2", in: folder)
+            #expect(family.status == 64)
+        }
+    }
+
+    @Test func `with a configuration every route says what it lacks`() async throws {
+        try await withTemporaryFolder { folder in
+            let file = folder.appending(path: "kontur.yaml")
+            let routes = """
+                routes:
+                  - {name: a, when: {modality: [MR]}, segmenter: medsam-slices, sendTo: []}
+                  - {name: b, when: {modality: [MR]}, segmenter: left-atrium-compact, sendTo: []}
+                """
+            try Data(routes.utf8).write(to: file)
+            let list = try await Self.models("list", "--config", file.path, "--json", in: folder)
+            #expect(list.status == 0, "\(list.errors)")
+            let lines = try #require(try Self.object(list)["routes"] as? [[String: Any]])
+            #expect((lines[0]["lacks"] as? String)?.hasPrefix("medsam-slices needs weights of MedSAM") == true)
+            #expect(lines[1]["lacks"] == nil)
+        }
+    }
+}
