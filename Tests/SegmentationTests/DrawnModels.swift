@@ -6,12 +6,11 @@ import Inference
 import Segmentation
 
 /// Scaled-down networks of every family with drawn weights, installed in a folder of their own. Their shapes are those of
-/// the golden files of `training/golden_sam.py`, but that all inputs have 64 x 64 pixels.
+/// the golden files of `training/golden_sam.py`.
 enum DrawnModels {
-    static let inputSize = 64
-
     private struct Facts: Decodable {
-        var shapes: [String: [Int]]
+        let size: Int
+        let shapes: [String: [Int]]
     }
 
     private static let folder = FileManager.default.temporaryDirectory
@@ -40,13 +39,7 @@ enum DrawnModels {
         let golden = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "InferenceTests/Golden/\(shapes).safetensors")
         let text = try SafeTensors(path: golden.path).metadata["kontur"] ?? ""
-        var facts = try JSONDecoder().decode(Facts.self, from: Data(text.utf8))
-        // The positions of a ViT of patches of 16 pixels: absolute ones, and those of the block without windows.
-        let grid = inputSize / 16
-        for (key, shape) in facts.shapes {
-            if key.hasSuffix("pos_embed") { facts.shapes[key] = [1, grid, grid, shape[3]] }
-            if key.contains(".2.attn.rel_pos") { facts.shapes[key] = [2 * grid - 1, shape[1]] }
-        }
+        let facts = try JSONDecoder().decode(Facts.self, from: Data(text.utf8))
         let path = folder.appending(path: "\(name).safetensors").path
         try checkpoint(facts).write(to: URL(filePath: path))
         let file = try SafeTensors(path: path)
@@ -59,7 +52,7 @@ enum DrawnModels {
     /// Norm weights around 1, variances positive, matrices with outputs of about their inputs' size.
     private static func checkpoint(_ facts: Facts) -> Data {
         var random = Random(state: 1)
-        var (header, bytes) = (["\"__metadata__\":{\"inputSize\":\"\(inputSize)\"}"], Data())
+        var (header, bytes) = (["\"__metadata__\":{\"inputSize\":\"\(facts.size)\"}"], Data())
         for (name, shape) in facts.shapes.sorted(by: { $0.key < $1.key }) {
             let spread = 1.5 / Float(max(1, shape.dropFirst().reduce(1, *))).squareRoot()
             let start = bytes.count

@@ -37,8 +37,8 @@ extension SegmentationSuites {
             }
             #expect(result.masks[0] == result.masks[1])
             let traced = try #require(trace.frames.last)
-            let size = DrawnModels.inputSize
-            let grid = name == "lite-medsam-box" ? size / 4 : size / 16
+            let size = name == "lite-medsam-box" ? 64 : 256
+            let grid = 16
             #expect(trace.frames.map(\.index) == [0, 1] && traced.input.shape == [1, 3, size, size])
             #expect(traced.embedding.shape == [1, 256, grid, grid])
             #expect(traced.logits?.shape == [1, 1, 4 * grid, 4 * grid] && traced.predictedIoU?.shape == [1, 1])
@@ -49,7 +49,7 @@ extension SegmentationSuites {
             let trace = Trace()
             let point = LabeledPoint(x: 44, y: 30, isForeground: true)
             let result = try segment("sam-point", .frames([frame]), SegmenterOptions(points: [point]), trace: trace)
-            #expect(trace.frames[0].logits?.shape == [1, 3, 16, 16])
+            #expect(trace.frames[0].logits?.shape == [1, 3, 64, 64])
             let predictor = try SamPredictor(DrawnModels.file(.sam), family: .sam, precision: Compute.precision())
             let masks = try predictor.predict(predictor.embed(frame), points: [point], multimask: true)
             let best = try #require(masks.max { $0.predictedIoU < $1.predictedIoU })
@@ -58,7 +58,7 @@ extension SegmentationSuites {
             let several = Trace()
             let points = [point, LabeledPoint(x: 3, y: 3, isForeground: false)]
             _ = try segment("sam-point", .frames([frame]), SegmenterOptions(points: points), trace: several)
-            #expect(several.frames[0].logits?.shape == [1, 1, 16, 16])
+            #expect(several.frames[0].logits?.shape == [1, 1, 64, 64])
         }
 
         @Test func `an embedding that was kept answers later prompts as a new one does`() throws {
