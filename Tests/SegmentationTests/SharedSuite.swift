@@ -57,6 +57,8 @@ extension SegmentationSuites {
     /// Every segmenter passes the same exercise.
     @Suite struct SharedSuite {
         static let names = Segmenters.catalogue.map(\.name)
+        /// Those inside the executable; conformance/checks/bad_input.py shows odd images to the others.
+        static let builtIn = Segmenters.all.map(\.name)
 
         private func make(_ name: String) throws -> any Segmenter { try DrawnModels.segmenter(name) }
 
@@ -127,7 +129,7 @@ extension SegmentationSuites {
             #expect(steps == (1...total).map { [$0, total] })
         }
 
-        @Test(arguments: names, [Float(0), 128, -1000, 70_000, 1e30])
+        @Test(arguments: builtIn, [Float(0), 128, -1000, 70_000, 1e30])
         func `a constant input has an answer`(name: String, value: Float) throws {
             let segmenter = try make(name)
             let input = Inputs.make(for: segmenter.descriptor.accepts) { _ in value }
@@ -136,14 +138,14 @@ extension SegmentationSuites {
             #expect(result.confidence.value.isFinite)
         }
 
-        @Test(arguments: names, [Float.nan, .infinity, -.infinity])
+        @Test(arguments: builtIn, [Float.nan, .infinity, -.infinity])
         func `values that are not finite are refused with the reason`(name: String, value: Float) throws {
             let segmenter = try make(name)
             let input = Inputs.make(for: segmenter.descriptor.accepts) { $0 == 100 ? value : 1 }
             #expect { _ = try segmenter.segment(input) { _, _ in } } throws: { "\($0)".contains("not finite") }
         }
 
-        @Test(arguments: names, [[1, 1], [1, 4000], [4000, 1], [2, 3], [17, 16]])
+        @Test(arguments: builtIn, [[1, 1], [1, 4000], [4000, 1], [2, 3], [17, 16]])
         func `odd sizes have an answer`(name: String, size: [Int]) throws {
             let segmenter = try make(name)
             let input: SegmenterInput =
