@@ -49,7 +49,7 @@ class Architecture:
 
 
 POLYP_COMPACT = Architecture(
-    axes=2, channels=3, widths=(16, 32, 64, 128, 192), encoder_blocks=(0, 1, 2, 2, 2), decoder_blocks=(1, 1, 1))
+    axes=2, channels=3, widths=(32, 64, 128, 192, 256), encoder_blocks=(0, 1, 2, 2, 2), decoder_blocks=(1, 1, 1))
 
 LEFT_ATRIUM_COMPACT = Architecture(
     axes=3, channels=1, widths=(24, 48, 96, 128), encoder_blocks=(0, 1, 2, 1), decoder_blocks=(1, 1, 1),
@@ -209,3 +209,18 @@ class UNet(nn.Module):
             norm.bias.copy_(mean.float())
         normed.head.load_state_dict(self.head.state_dict())
         return normed
+
+    @torch.no_grad()
+    def widened(self, arch):
+        """The same function in a network with more channels a level: what is new is drawn, and nothing old listens to it."""
+        wide = UNet(arch)
+        old, new = self.state_dict(), wide.state_dict()
+        for name, value in new.items():
+            if name not in old or value.ndim == 0:
+                continue
+            inside = tuple(slice(n) for n in old[name].shape)
+            if value.ndim > 2:
+                value[inside[0]] = 0
+            value[inside] = old[name]
+        wide.load_state_dict(new)
+        return wide

@@ -25,7 +25,8 @@ from resize import resize
 NAME = "polyp-compact"
 VERSION = "1.1.0"  # of the recipe, as the runtime names it
 ARCHITECTURE = POLYP_COMPACT
-SIZE = 192
+SIZE = 256
+SIZE_AT_FIRST, FIRST = 192, 0.6  # the side of the squares for this share of a training
 CACHE_SIZE = 288
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -86,6 +87,7 @@ class Training:
     """
 
     def __init__(self, data, cache, leave_out=None):
+        self.progress = 0.0
         self.images, self.masks, self.filled, self.decoys, self.origin = load_cache(data, cache)
         self.empty = ~self.masks.any(axis=(1, 2))
         self.fillable = np.array([bool(frame[::8, ::8].any()) for frame in self.filled])
@@ -122,7 +124,8 @@ class Training:
             image, mask = (array[top:top + side, left:left + side] for array in (image, mask))
         stacked = torch.from_numpy(np.concatenate([image, mask[..., None]], axis=2)).permute(2, 0, 1)[None].float()
         fill = "zeros" if rng.random() < 0.5 else "reflection"
-        grid = F.affine_grid(endoscopes.random_affine(rng), (1, 4, SIZE, SIZE), align_corners=False)
+        side = SIZE_AT_FIRST if self.progress < FIRST else SIZE
+        grid = F.affine_grid(endoscopes.random_affine(rng), (1, 4, side, side), align_corners=False)
         warped = F.grid_sample(stacked, grid, padding_mode=fill, align_corners=False)[0].numpy()
         return np.ascontiguousarray(warped[:3].transpose(1, 2, 0)), warped[3] > 127.5
 
