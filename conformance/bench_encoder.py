@@ -31,6 +31,11 @@ BENCHMARKS = os.path.join(ROOT, ".build/release/Benchmarks")
 PEERS = {"fp32": ["torch-fp32", "onnxruntime-fp32", "openvino-fp32"],
          "bf16": ["torch-bf16-autocast", "torch-bf16-compiled", "openvino-bf16"]}
 
+# Operations of ViT-B's encoder at 1024 x 1024, a product and its sum being two.
+TOKENS, WIDTH, BLOCKS, WINDOWS = 64 * 64, 768, 12, 5 * 5
+OPERATIONS = {"projections": BLOCKS * 2 * TOKENS * WIDTH * 4 * WIDTH, "MLPs": BLOCKS * 2 * TOKENS * WIDTH * 8 * WIDTH,
+              "global attention": 4 * 4 * TOKENS ** 2 * WIDTH, "window attention": 8 * 4 * WINDOWS * 14 ** 4 * WIDTH}
+
 
 def has_bf16():
     with open("/proc/cpuinfo") as file:
@@ -111,7 +116,7 @@ class Contender:
     """A process that works once for every line it is sent."""
 
     def __init__(self, name, command, environment=None):
-        self.name, self.times = name, []
+        self.name, self.times, self.bare = name, [], []
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
         # Libraries print too: whatever comes before `ready` is not ours.
@@ -154,6 +159,16 @@ def contenders(weights, folder, threads, chosen):
                                        "--threads", str(threads)])
 
 
+def report_layers(ours):
+    """Where the time goes by kind of layer, and its speed beside a bare loop's in the same rounds."""
+    seconds, bare = json.loads(ours.ask("layers")), statistics.median(ours.bare)
+    rounds, whole = len(ours.times) + 1, sum(seconds.values())  # and the warm-up
+    print(f"{ours.name}: a bare loop does {bare / 1e12:.3f} TFLOP/s")
+    for kind, share in sorted(seconds.items(), key=lambda item: -item[1]):
+        speed = OPERATIONS[kind] * rounds / share if kind in OPERATIONS else None
+        print(f"    {kind:17}{share / whole:5.0%}" + (f"{speed / 1e12:8.3f} TFLOP/s{speed / bare:5.0%}" if speed else ""))
+
+
 def report(entered):
     print(f"\n{'':24}{'median s':>10}{'fastest s':>11}{'peak MB':>9}")
     for one in entered:
@@ -163,10 +178,7 @@ def report(entered):
             for peer in [one for one in entered if one.name in names]:
                 ratio = statistics.median(a / b for a, b in zip(ours.times, peer.times))
                 print(f"{ours.name} / {peer.name}: {ratio:.3f}")
-            seconds = json.loads(ours.ask("layers"))
-            whole = sum(seconds.values())
-            shares = sorted(seconds.items(), key=lambda item: -item[1])
-            print(f"{ours.name}: " + ", ".join(f"{kind} {share / whole:.0%}" for kind, share in shares))
+            report_layers(ours)
 
 
 def encoder(weights, folder, options):
@@ -180,6 +192,8 @@ def encoder(weights, folder, options):
     for number in range(options.rounds):
         for one in entered:
             one.times.append(one.run())
+            if one.name.startswith("kontur"):
+                one.bare.append(float(one.ask("bare")))
         print(f"round {number + 1}: " + "  ".join(f"{one.name} {one.times[-1]:.2f}" for one in entered), flush=True)
     report(entered)
     for one in entered:

@@ -5,7 +5,7 @@ import Inference
 
 /// The contender that `conformance/bench_encoder.py` measures: loads a network once, says `ready`, and for every line of
 /// standard input does its work once and answers with the seconds that took. `layers` answers with the seconds of every
-/// kind of layer in all rounds so far, as JSON.
+/// kind of layer in all rounds so far, as JSON, `bare` with the operations a second of a loop that fetches nothing.
 enum EncoderRounds {
     enum Work: String {
         /// The image encoder, on noise.
@@ -28,7 +28,9 @@ enum EncoderRounds {
         print("ready")
         fflush(nil)
         while let line = readLine() {
-            if line == "layers" {
+            if line == "bare" {
+                print(String(format: "%.4g", Compute.bareSpeed(try Compute.precision())))
+            } else if line == "layers" {
                 let seconds = network.encoderTimes?.seconds ?? [:]
                 let named = Dictionary(uniqueKeysWithValues: seconds.map { ($0.key.rawValue, $0.value) })
                 print(String(decoding: try JSONEncoder().encode(named), as: UTF8.self))

@@ -33,6 +33,7 @@ static const tile_configuration eight_tiles = {
 
 #define LANES 16
 #define ROWS 14
+#include "RoundingAVX512.h"
 #include "Vector.h"
 #include "Tile.h"
 #include "Product.h"
@@ -41,6 +42,6 @@ static const tile_configuration eight_tiles = {
 #include "Rows.h"
 #pragma clang attribute pop
 
-const ck_kernels ck_amx_kernels = {packed_size_either, pack_either, multiply_either, attend, gelu_values,
-                                   norm_values, dot_values};
+const ck_kernels ck_amx_kernels = {packed_size_either, pack_either, multiply_either, attend,
+    gelu_values,        norm_values, dot_values,      run_bare_either};
 #endif

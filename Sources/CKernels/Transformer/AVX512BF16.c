@@ -16,6 +16,7 @@
 #define LANES 16
 #define ROWS 14
 #define DOT_PAIRS(acc, a, b) ((vector)_mm512_dpbf16_ps((__m512)(acc), (__m512bh)(a), (__m512bh)(b)))
+#include "RoundingAVX512.h"
 #include "Vector.h"
 #include "Tile.h"
 #include "Product.h"
@@ -23,5 +24,6 @@
 #include "Rows.h"
 #pragma clang attribute pop
 
-const ck_kernels ck_avx512_bf16_kernels = {packed_size, pack, multiply, attend, gelu_values, norm_values, dot_values};
+const ck_kernels ck_avx512_bf16_kernels = {packed_size, pack,        multiply,   attend,
+    gelu_values, norm_values, dot_values, run_bare};
 #endif

@@ -9,7 +9,7 @@
 // part for the key's column starts the tile of scores, its part for the key's row enters with the maximum.
 
 // Keys are taken in blocks of whole rows, or of a part of one row where that is long. A row of a block takes `pitch`
-// places: as many as it has keys, or with tiles the next multiple of 16; places without a key have share 0.
+// places: as many as it has keys, in pairs the next multiple of PLACES; places without a key have share 0.
 
 #define KEYS 256  // at most so many keys at once: their scores stay in the first-level cache
 #ifdef TILES
@@ -17,7 +17,7 @@
 #define PLACES 16  // what a row's places and the rows of a tile are multiples of
 #else
 #define PANELS 16
-#define PLACES 1
+#define PLACES 2
 #endif
 #define ROOM (KEYS + 32)  // places in a block, and what tiles read beyond
 
@@ -112,20 +112,30 @@ typedef struct {
     int64_t y, x, rows, columns, pitch;  // keys from (y, x) of the window on
 } block;
 
-#ifdef TILES
-// Columns of bf16 for tiles: values^T [depth, ROOM] holds in row d what the keys have there.
-static void turn_values(const attention *at, const uint16_t *words, int64_t place, float *values) {
-    uint16_t *to = (uint16_t *)values + place;
-    for (int64_t d = 0; d < at->D; d++) to[d * ROOM] = words[d];
+// A head's values in bf16: where they lie or, for padding, in `rounded`.
+static const uint16_t *halves_of(const attention *at, const void *token, const float *padding, uint16_t *rounded) {
+    for (int64_t d = 0; token == NULL && d < at->D; d++) rounded[d] = ck_rounded(padding[d]);
+    return token ? token : rounded;
 }
-#endif
+
+// The values of places 2 pair and 2 pair + 1, `odd` NULL where there is no key. For tiles, values^T [depth, ROOM / 2]
+// holds in row d what the keys have there.
+static void pair_values(const attention *at, const uint16_t *even, const uint16_t *odd, int64_t pair, float *values) {
+    uint32_t *to = (uint32_t *)(void *)values;
+    int64_t step = at->tiles ? ROOM / 2 : 1;
+    to += at->tiles ? pair : pair * at->D;
+    if (!at->tiles && odd)
+        for (int64_t d = 0; d < at->D; d++) to[d] = even[d] | (uint32_t)odd[d] << 16;
+    else
+        for (int64_t d = 0; d < at->D; d++) to[d * step] = even[d] | (odd ? (uint32_t)odd[d] << 16 : 0);
+}
 
 // The keys and values of a block. In pairs, a word of the values holds two neighbouring places.
 static void fetch_keys(const attention *at, place p, block k, const buffers *b) {
     const ck_self_attention *a = at->a;
     const float *key_padding = padding_of(a, 1, p.head), *value_padding = padding_of(a, 2, p.head);
-    float words[256];
-    if (at->pairs) memset(b->values, 0, (size_t)(ROOM / 2 * at->depth) * sizeof(float));
+    uint16_t even[256], odd[256];
+    if (at->tiles) memset(b->values, 0, (size_t)(ROOM / 2 * at->depth) * sizeof(float));
     for (int64_t row = 0; row < k.rows; row++)
         for (int64_t column = 0; column < k.columns; column++) {
             int64_t place = row * k.pitch + column, y = k.y + row, x = k.x + column;
@@ -133,15 +143,12 @@ static void fetch_keys(const attention *at, place p, block k, const buffers *b) 
             const void *value = token_of(a, p, y, x, 2);
             if (!at->pairs) {
                 copy_words(at, value, value_padding, b->values + place * at->D);
-                continue;
+            } else if (column % 2 == 0) {
+                const uint16_t *first = halves_of(at, value, value_padding, even), *second = NULL;
+                if (column + 1 < k.columns)
+                    second = halves_of(at, token_of(a, p, y, x + 1, 2), value_padding, odd);
+                pair_values(at, first, second, place / 2, b->values);
             }
-            copy_words(at, value, value_padding, words);
-#ifdef TILES
-            turn_values(at, (const uint16_t *)words, place, b->values);
-#else
-            uint16_t *to = (uint16_t *)(b->values + place / 2 * at->D) + (place & 1);
-            for (int64_t d = 0; d < at->D; d++) to[2 * d] = ((const uint16_t *)words)[d];
-#endif
         }
 }
 
@@ -249,8 +256,37 @@ static void relate(const attention *at, const float *table, int64_t extent, cons
 
 // Softmax -------------------------------------------------------------------------------------------------------------
 
-// Scores of a block become shares; `row_bias` [H, C] of the window or, with step 0, zeros. `factor` receives what
-// earlier sums are to be multiplied by.
+// A row's scores become shares 2^(s c + less).
+static void shares(block k, float *scores, vector c, const vector less[2], vector sum[2]) {
+    for (int64_t i = 0; i < k.columns; i++, scores += COLUMNS)
+        for (int half = 0; half < 2; half++) {
+            vector share = exp2_of(fma_of(load(scores + half * LANES), c, less[half]));
+            store(scores + half * LANES, share);
+            sum[half] += share;
+        }
+}
+
+// The same to pairs of bf16 for neighbouring places, which may lie where the scores of earlier places did.
+static void pair_shares(block k, const float *scores, vector c, const vector less[2], float *pairs, vector sum[2]) {
+    int64_t i = 0;
+    for (; i + 1 < k.columns; i += 2, scores += 2 * COLUMNS, pairs += COLUMNS)
+        for (int half = 0; half < 2; half++) {
+            vector even = coarse_exp2_of(fma_of(load(scores + half * LANES), c, less[half]));
+            vector odd = coarse_exp2_of(fma_of(load(scores + COLUMNS + half * LANES), c, less[half]));
+            store(pairs + half * LANES, pair_of_vectors(even, odd));
+            sum[half] += even + odd;
+        }
+    for (; i < k.pitch; i += 2, pairs += COLUMNS)
+        for (int half = 0; half < 2; half++) {
+            vector even = every(0);
+            if (i < k.columns) even = coarse_exp2_of(fma_of(load(scores + half * LANES), c, less[half]));
+            store(pairs + half * LANES, pair_of_vectors(even, every(0)));
+            sum[half] += even;
+        }
+}
+
+// Scores of a block become shares, in pairs in half of the room; `row_bias` [H, C] of the window or, with step 0,
+// zeros. `factor` receives what earlier sums are to be multiplied by.
 static void share_out(const attention *at, block k, const float *row_bias, int64_t step, float *scores, float *largest,
                       float *total, vector factor[2]) {
     vector c = every(at->a->scale * (float)M_LOG2E);
@@ -269,29 +305,19 @@ static void share_out(const attention *at, block k, const float *row_bias, int64
     for (int64_t row = 0; row < k.rows; row++) {
         float *at_key = scores + row * k.pitch * COLUMNS;
         const float *bias = row_bias + row * step;
-        vector low = (load(bias) - top[0]) * c, high = (load(bias + LANES) - top[1]) * c;
-        for (int64_t i = 0; i < k.columns; i++, at_key += COLUMNS) {
-            vector left = exp2_of(fma_of(load(at_key), c, low)), right = exp2_of(fma_of(load(at_key + LANES), c, high));
-            store(at_key, left), store(at_key + LANES, right);
-            sum[0] += left, sum[1] += right;
-        }
-        if (k.pitch > k.columns) memset(at_key, 0, (size_t)((k.pitch - k.columns) * COLUMNS) * sizeof(float));
+        vector less[2] = {(load(bias) - top[0]) * c, (load(bias + LANES) - top[1]) * c};
+        if (at->pairs)
+            pair_shares(k, at_key, c, less, scores + row * k.pitch / 2 * COLUMNS, sum);
+        else
+            shares(k, at_key, c, less, sum);
     }
+    int64_t count = k.rows * k.pitch, end = rounded_up(count, 32);  // tiles take 16 pairs at once
+    if (at->tiles) memset(scores + count / 2 * COLUMNS, 0, (size_t)((end - count) / 2 * COLUMNS) * sizeof(float));
     for (int half = 0; half < 2; half++) {
         factor[half] = exp2_of((old[half] - top[half]) * c);
         store(largest + half * LANES, top[half]);
         store(total + half * LANES, fma_of(load(total + half * LANES), factor[half], sum[half]));
     }
-}
-
-// Shares of neighbouring places to pairs of bf16, in place, followed by zeros up to a multiple of 32.
-static void pair_shares(float *scores, int64_t count) {
-    int64_t end = rounded_up(count, 32);
-    memset(scores + count * COLUMNS, 0, (size_t)((end - count) * COLUMNS) * sizeof(float));
-    for (int64_t i = 0; i < end; i += 2)
-        for (int64_t lane = 0; lane < COLUMNS; lane += LANES)
-            store(scores + i / 2 * COLUMNS + lane, pair_of_vectors(load(scores + i * COLUMNS + lane),
-                                                                   load(scores + (i + 1) * COLUMNS + lane)));
 }
 
 // Panels --------------------------------------------------------------------------------------------------------------
@@ -315,18 +341,17 @@ static void attend_panel(const attention *at, place p, block k, int64_t query, i
     vector factor[2];
     share_out(at, k, rows, at->rel_height ? COLUMNS : 0, b->scores, b->largest + panel * COLUMNS,
               b->total + panel * COLUMNS, factor);
-    if (at->pairs) pair_shares(b->scores, k.rows * k.pitch);
     add_values(at, b->values, b->scores, k.rows * k.pitch, starts ? NULL : factor,
                b->sums + panel * at->depth * COLUMNS);
 }
 
 // All keys of the window, block by block, for all panels.
 static void attend_panels(const attention *at, place p, int64_t query, int64_t panels, const buffers *b) {
-    int64_t pitch = rounded_up(at->W, at->tiles ? PLACES : 1), rows = pitch <= KEYS ? KEYS / pitch : 1;
+    int64_t pitch = rounded_up(at->W, at->pairs ? PLACES : 1), rows = pitch <= KEYS ? KEYS / pitch : 1;
     for (int64_t y = 0; y < at->H; y += rows)
         for (int64_t x = 0; x < at->W; x += KEYS) {
             block k = {y, x, at->H - y < rows ? at->H - y : rows, at->W - x < KEYS ? at->W - x : KEYS, 0};
-            k.pitch = rounded_up(k.columns, at->tiles ? PLACES : 1);
+            k.pitch = rounded_up(k.columns, at->pairs ? PLACES : 1);
             fetch_keys(at, p, k, b);
             for (int64_t panel = 0; panel < panels; panel++)
                 attend_panel(at, p, k, query + panel * COLUMNS, panel, y == 0 && x == 0, b);
@@ -335,18 +360,28 @@ static void attend_panels(const attention *at, place p, int64_t query, int64_t p
 
 static void write_panel(const attention *at, place p, int64_t count, int64_t panel, const buffers *b) {
     const ck_self_attention *a = at->a;
-    const float *sums = b->sums + panel * at->depth * COLUMNS;
+    float *sums = b->sums + panel * at->depth * COLUMNS;
+    int64_t words = at->D;
+    for (int64_t half = 0; half < COLUMNS; half += LANES) {
+        vector factor = 1 / load(b->total + panel * COLUMNS + half);
+        for (int64_t d = 0; d < at->D; d++) store(sums + d * COLUMNS + half, load(sums + d * COLUMNS + half) * factor);
+    }
+    if (a->form == ck_bf16 && at->D % 2 == 0) {
+        words = at->D / 2;
+        for (int64_t d = 0; d < words; d++)
+            for (int64_t half = 0; half < COLUMNS; half += LANES)
+                store(sums + d * COLUMNS + half, pair_of_vectors(load(sums + 2 * d * COLUMNS + half),
+                                                                 load(sums + (2 * d + 1) * COLUMNS + half)));
+    }
     for (int64_t lane = 0; lane < count; lane++) {
         int64_t y = p.top + b->y[panel * COLUMNS + lane], x = p.left + b->x[panel * COLUMNS + lane];
         if (y >= a->height || x >= a->width) continue;
         int64_t to = (((p.image * a->height + y) * a->width + x) * a->heads + p.head) * at->D;
-        float factor = 1 / b->total[panel * COLUMNS + lane];
-        for (int64_t d = 0; d < at->D; d++) {
-            float value = sums[d * COLUMNS + lane] * factor;
-            if (a->form == ck_fp32)
-                ((float *)a->output)[to + d] = value;
-            else
-                ((uint16_t *)a->output)[to + d] = ck_rounded(value);
+        if (a->form == ck_bf16 && at->D % 2) {
+            for (int64_t d = 0; d < at->D; d++) ((uint16_t *)a->output)[to + d] = ck_rounded(sums[d * COLUMNS + lane]);
+        } else {
+            float *output = a->form == ck_bf16 ? (float *)(void *)((uint16_t *)a->output + to) : (float *)a->output + to;
+            for (int64_t d = 0; d < words; d++) memcpy(output + d, sums + d * COLUMNS + lane, sizeof(float));
         }
     }
 }

@@ -59,6 +59,6 @@ static void dot_tiles(int c, int a, int b) {
 #include "Rows.h"
 #pragma clang attribute pop
 
-const ck_kernels ck_emulated_amx_kernels = {packed_size_either, pack_either, multiply_either, attend, gelu_values,
-                                   norm_values, dot_values};
+const ck_kernels ck_emulated_amx_kernels = {packed_size_either, pack_either, multiply_either, attend,
+    gelu_values,        norm_values, dot_values,      run_bare_either};
 #endif

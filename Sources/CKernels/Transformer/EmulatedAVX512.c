@@ -23,5 +23,6 @@
 #include "Rows.h"
 #pragma clang attribute pop
 
-const ck_kernels ck_emulated_avx512_kernels = {packed_size, pack, multiply, attend, gelu_values, norm_values, dot_values};
+const ck_kernels ck_emulated_avx512_kernels = {packed_size, pack,        multiply,   attend,
+    gelu_values, norm_values, dot_values, run_bare};
 #endif

@@ -32,5 +32,6 @@ static inline __attribute__((always_inline)) lanes dot_pairs(lanes acc, lanes a,
 #include "Rows.h"
 #pragma clang attribute pop
 
-const ck_kernels ck_emulated_avx512_bf16_kernels = {packed_size, pack, multiply, attend, gelu_values, norm_values, dot_values};
+const ck_kernels ck_emulated_avx512_bf16_kernels = {packed_size, pack,        multiply,   attend,
+    gelu_values, norm_values, dot_values, run_bare};
 #endif

@@ -21,3 +21,34 @@ INLINE void run_tile(const int rows, const float *a, int64_t row_step, int64_t k
         b += COLUMNS;
     }
 }
+
+// What is left of that loop when nothing has to be fetched: the most that a product can reach. Returns the operations
+// done, a product and its sum being two.
+static double run_bare(int64_t rounds, ck_precision precision) {
+    volatile float small = 0x1p-20f;
+    vector tile[ROWS][2], word = every(small), low = every(small), high = every(-small);
+    int pairs = 0;
+#ifdef DOT_PAIRS
+    pairs = precision == ck_bf16;
+#endif
+    (void)precision;
+    for (int i = 0; i < ROWS; i++) tile[i][0] = every((float)i), tile[i][1] = every((float)-i);
+    if (pairs)
+        for (int64_t k = 0; k < rounds; k++)
+#pragma clang loop unroll(full)
+            for (int i = 0; i < ROWS; i++) {
+                tile[i][0] = multiply_add(word, low, tile[i][0], 1);
+                tile[i][1] = multiply_add(word, high, tile[i][1], 1);
+            }
+    else
+        for (int64_t k = 0; k < rounds; k++)
+#pragma clang loop unroll(full)
+            for (int i = 0; i < ROWS; i++) {
+                tile[i][0] = multiply_add(word, low, tile[i][0], 0);
+                tile[i][1] = multiply_add(word, high, tile[i][1], 0);
+            }
+    vector sum = every(0);
+    for (int i = 0; i < ROWS; i++) sum += tile[i][0] + tile[i][1];
+    small = sum[0];
+    return (double)rounds * ROWS * COLUMNS * (pairs ? 4 : 2);
+}

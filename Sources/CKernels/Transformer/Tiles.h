@@ -206,3 +206,20 @@ static ck_status multiply_either(const ck_matrix *matrix, const ck_multiplicatio
     ck_share(p.row_blocks * p.column_blocks, multiply_item_tiles, &p);
     return (ck_status)p.status;
 }
+
+static double run_bare_either(int64_t rounds, ck_precision precision) {
+    static const float operands[TILE_WORDS];
+    if (precision != ck_bf16) return run_bare(rounds, precision);
+    TILES_BEGIN();
+    TILE_ZERO(0);
+    TILE_ZERO(1);
+    TILE_ZERO(2);
+    TILE_ZERO(3);
+    TILE_LOAD(4, operands, 64);
+    TILE_LOAD(5, operands, 64);
+    TILE_LOAD(6, operands, 64);
+    TILE_LOAD(7, operands, 64);
+    for (int64_t k = 0; k < rounds; k++) FOUR_DOTS();
+    TILES_END();
+    return (double)rounds * 4 * 16 * 16 * 32 * 2;
+}

@@ -24,6 +24,8 @@ typedef struct ck_kernels {
     void (*norm)(int64_t channels, const float *x, const float *weight, const float *bias, float epsilon, void *output,
                  ck_precision form);
     void (*dot)(int64_t k, int64_t count, const float *x, const float *vectors, float *output, int64_t step);
+    // Multiply-adds on registers alone; returns the operations done.
+    double (*bare)(int64_t rounds, ck_precision precision);
 } ck_kernels;
 
 extern const ck_kernels ck_plain_kernels;

@@ -269,3 +269,26 @@ ck_status ck_cross_attend(const ck_cross_attention *a) {
     ck_parallel(a->batch * a->queries * a->heads, cross_queries, &c);
     return (ck_status)c.status;
 }
+
+// The bare loop -------------------------------------------------------------------------------------------------------
+
+typedef struct {
+    int64_t rounds;
+    ck_precision precision;
+    double operations;  // of the first thread; all do the same
+} bare_loop;
+
+static void run_bare_loops(void *context, int64_t first, int64_t last) {
+    bare_loop *loop = context;
+    for (int64_t item = first; item < last; item++) {
+        double operations = ck_current_kernels()->bare(loop->rounds, loop->precision);
+        if (item == 0) loop->operations = operations;
+    }
+}
+
+double ck_bare_loop(int64_t rounds, ck_precision precision) {
+    bare_loop loop = {rounds, precision, 0};
+    int64_t threads = ck_threads() > 0 ? ck_threads() : 1;
+    ck_parallel(threads, run_bare_loops, &loop);
+    return loop.operations * (double)threads;
+}

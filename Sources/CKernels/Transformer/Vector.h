@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Vectors of LANES floats for the kernels of one instruction set. The file that includes this defines LANES (8 or 16),
-// compiles for its processor and, for pairs of bf16, defines DOT_PAIRS. Nothing here names an instruction: vectors
-// that are wider than the processor's are split by the compiler, with the same result bit for bit.
+// compiles for its processor and, for pairs of bf16, defines DOT_PAIRS. Where the processor rounds to bf16 by itself it
+// also defines HALVES_OF and PAIR_OF. Nothing else names an instruction: vectors that are wider than the processor's
+// are split by the compiler, with the same result bit for bit.
 
 #include "Numbers.h"
 #include "Transformer.h"
@@ -45,6 +46,17 @@ INLINE vector exp2_of(vector x) {
     return (vector)((integers)p + ((integers)shifted << 23));
 }
 
+// The same with a relative error of 1.1e-4, for what becomes bf16 (2e-3); the minimax polynomial of degree 3.
+INLINE vector coarse_exp2_of(vector x) {
+    vector floor = every(-126), magic = every(0x1.8p23f);
+    x = floor > x ? floor : x;
+    vector shifted = x + magic, f = x - (shifted - magic);
+    vector p = fma_of(every(0x1.c2a25cp-5f), f, every(0x1.f00c4ep-3f));
+    p = fma_of(p, f, every(0x1.62f5fap-1f));
+    p = fma_of(p, f, every(1));
+    return (vector)((integers)p + ((integers)shifted << 23));
+}
+
 // x / 2 (1 + erf(x / sqrt 2)) = max(x, 0) - |x| h(|x|) with h(u) = erfc(u / sqrt 2) / 2 = 2^-q(u); absolute error
 // 5e-8 max(1, |x|). q is the minimax polynomial on [0, 6] for the error of u h(u); beyond 6, h stays 1e-9.
 INLINE vector gelu_of(vector x) {
@@ -79,6 +91,9 @@ INLINE integers rounded_bits(vector x) {
 
 // Two vectors as pairs of bf16, `even` in the lower halves.
 INLINE vector pair_of_vectors(vector even, vector odd) {
+#ifdef PAIR_OF
+    return PAIR_OF(even, odd);
+#endif
     return (vector)(((rounded_bits(even) >> 16) & 0xffff) | rounded_bits(odd));
 }
 
@@ -86,6 +101,10 @@ typedef uint16_t halves __attribute__((ext_vector_type(LANES)));
 typedef uint16_t halves_anywhere __attribute__((ext_vector_type(LANES), aligned(2), may_alias));
 
 INLINE void store_bf16(uint16_t *to, vector x) {
+#ifdef HALVES_OF
+    *(halves_anywhere *)to = HALVES_OF(x);
+    return;
+#endif
     typedef uint32_t words __attribute__((ext_vector_type(LANES)));
     *(halves_anywhere *)to = __builtin_convertvector((words)rounded_bits(x) >> 16, halves);
 }

@@ -243,6 +243,10 @@ void ck_fold_heads(int64_t rows, int64_t heads, int64_t head_size, int64_t chann
 void ck_unfold_heads(int64_t rows, int64_t heads, int64_t head_size, int64_t channels, const float *x,
                      const float *matrix, const float *bias, float *output);
 
+// Multiply-adds on registers alone, on every thread: what products could reach at most. Returns the operations done, a
+// product and its sum being two.
+double ck_bare_loop(int64_t rounds, ck_precision precision);
+
 // Layers of transformers ----------------------------------------------------------------------------------------------
 
 // output = (row - mean) / sqrt(variance + epsilon) * weight + bias over the channels of every row, biased variance.

@@ -4,6 +4,7 @@
 // the speed of the kernels at a product of typical size. An estimate: caches, other programs and the share of memory
 // traffic are left out.
 
+internal import CKernels
 internal import Foundation
 
 /// Floating-point operations (a product and its sum are two) of a network of the SAM family.
@@ -78,5 +79,15 @@ extension Compute {
             best = min(best, (clock.now - begin) / .seconds(1))
         } while (clock.now - start) / .seconds(1) < seconds
         return 2 * Double(rows * inputs * outputs) / best
+    }
+
+    /// Operations a second of multiply-adds that fetch nothing, on all threads: the most that products could reach.
+    /// `start` has been called on this thread.
+    public static func bareSpeed(_ precision: Precision) -> Double {
+        var operations = 0.0
+        let seconds = ContinuousClock().measure {
+            operations = ck_bare_loop(300_000, precision == .bf16 ? ck_bf16 : ck_fp32)
+        }
+        return operations / (seconds / .seconds(1))
     }
 }
