@@ -123,11 +123,14 @@ class Contender:
         self.works = any(line.strip() == "ready" for line in iter(self.process.stdout.readline, ""))
 
     def ask(self, line="go"):
-        self.process.stdin.write(f"{line}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().strip()
+        try:
+            self.process.stdin.write(f"{line}\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline().strip()
+        except BrokenPipeError:
+            answer = ""
         if not answer:
-            raise SystemExit(f"{self.name} ended in the middle of a round")
+            raise SystemExit(f"{self.name} ended in the middle of a round (all contenders together take 20 GB of memory)")
         return answer
 
     def run(self):
