@@ -27,18 +27,30 @@ extension SegmentationSuites {
             frame = Frame(rows: picture.shape[0], columns: picture.shape[1], channels: 3, samples: picture.values)
         }
 
-        private func segmenter() throws -> any Segmenter {
-            var descriptor = try Segmenters.entry("sam-auto").template
-            descriptor.weightsHash = weights.sha256
-            return try Segmenters.make(InstalledSegmenter(descriptor, weights: weights))
+        private var installed: InstalledSegmenter {
+            get throws {
+                let source = InstalledWeights.Source(file: "shapes.pth", sha256: weights.sha256)
+                return try Segmenters.choose(
+                    "sam-auto",
+                    among: [
+                        InstalledWeights(
+                            name: weights.name, family: .sam, architecture: "drawn", sha256: weights.sha256,
+                            bytes: weights.bytes, parameters: 1, source: source, licence: "", path: weights.path)
+                    ])
+            }
+        }
+
+        private func segmenter() throws -> any Segmenter { try Segmenters.make(installed) }
+
+        private func lay(_ rule: SamAutoRule) throws {
+            try JSONEncoder().encode(rule).write(to: folder.appending(path: "shapes-0123.rule.json"))
         }
 
         private func cleanUp() { try? FileManager.default.removeItem(at: folder) }
 
         @Test func `a site's rule chooses disjoint masks, and every mask looked at can be written down`() throws {
             defer { cleanUp() }
-            let rule = try SamAutoTests.rule(threshold: 0.1, weights: weights.sha256)
-            try JSONEncoder().encode(rule).write(to: folder.appending(path: "shapes-0123.rule.json"))
+            try lay(SamAutoTests.rule(threshold: 0.1, weights: weights.sha256))
             let table = folder.appending(path: "masks.csv")
             setenv("KONTUR_SAM_AUTO_MASKS", table.path, 1)
             defer { unsetenv("KONTUR_SAM_AUTO_MASKS") }
@@ -59,15 +71,35 @@ extension SegmentationSuites {
 
         @Test func `nothing good enough is no polyp, and the built-in rule is not measured on these weights`() throws {
             defer { cleanUp() }
-            let rule = try SamAutoTests.rule(threshold: 1)
-            let file = folder.appending(path: "shapes-0123.rule.json")
-            try JSONEncoder().encode(rule).write(to: file)
+            try lay(SamAutoTests.rule(threshold: 1))
             let result = try segmenter().segment(.frames([frame])) { _, _ in }
             #expect(result.masks[0].isEmpty && result.probabilities[0].allSatisfy { $0 == 0 })
             #expect((0...1).contains(result.confidence.value))
             #expect(result.notes.contains { $0.contains("not measured on these weights") })
-            try Data("{}".utf8).write(to: file)
-            #expect(throws: SegmentationError.self) { try segmenter() }
+        }
+
+        @Test func `every rule makes a version of its own, and a job is done with the rule it was made for`() throws {
+            defer { cleanUp() }
+            let builtIn = try installed.descriptor
+            #expect(builtIn.version.hasPrefix("1.0.0+rule."))
+            var versions = [builtIn.version]
+            for threshold in [0.1, 0.2] {
+                try lay(SamAutoTests.rule(threshold: threshold))
+                versions.append(try installed.descriptor.version)
+            }
+            #expect(Set(versions).count == 3)
+            let second = try installed
+            #expect(try Segmenters.make(second).descriptor == second.descriptor)
+            try lay(SamAutoTests.rule(threshold: 0.1))
+            #expect(try installed.descriptor.version == versions[1])
+            #expect { _ = try Segmenters.make(second) } throws: { "\($0)".contains("a rule was changed since") }
+            try Data("{}".utf8).write(to: folder.appending(path: "shapes-0123.rule.json"))
+            for body in [{ _ = try installed }, { _ = try Segmenters.make(second) }] {
+                #expect(throws: SegmentationError.self, performing: body)
+                #expect { try body() } throws: {
+                    "\($0)".hasPrefix("the rule of sam-auto cannot be used: of shapes-0123.rule.json, it is not a rule")
+                }
+            }
         }
 
         @Test func `prompts and volumes are refused`() throws {

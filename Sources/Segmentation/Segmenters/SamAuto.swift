@@ -4,8 +4,8 @@
 // (`AutomaticMaskGenerator`, the reference's defaults) -> those that a logistic rule takes for polyps (`SamAutoRule`):
 // none, one, or several that do not touch each other's pixels.
 //
-// The rule is the one inside the executable, or NAME.rule.json beside the weights NAME.safetensors. What it was not fitted
-// for is said in every answer's notes.
+// The rule is the one inside the executable, or NAME.rule.json beside the weights NAME.safetensors. It decides answers as
+// weights do: its hash is a part of the version. What it was not fitted for is said in every answer's notes.
 
 internal import Foundation
 internal import Imaging
@@ -38,29 +38,28 @@ final class SamAuto: InstalledRecipe {
     private let rule: SamAutoRule
     private let table: SamAutoTable?
 
-    convenience init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, precision: Precision) throws {
-        try self.init(descriptor, weights, rule: .builtIn, precision)
+    static func version(on path: String) throws(SegmentationError) -> String { version(try rule(on: path)) }
+
+    private static func version(_ rule: SamAutoRule) -> String {
+        "\(entry.template.version)+rule.\(rule.sha256.prefix(8))"
     }
 
-    /// With the rule beside the weights, where there is one.
-    convenience init(
-        _ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision
-    ) throws {
-        let rule: SamAutoRule?
+    private static func rule(on path: String) throws(SegmentationError) -> SamAutoRule {
         do {
-            rule = try .beside(weights: file.path)
-        } catch let error as SamAutoRule.RuleError {
-            throw SegmentationError.weights(segmenter: descriptor.name, reason: error.description)
+            return try SamAutoRule.beside(weights: path) ?? .builtIn
+        } catch {
+            throw .rule(segmenter: entry.name, reason: error.reason)
         }
-        try self.init(descriptor, weights, rule: rule ?? .builtIn, precision)
     }
 
-    private init(
-        _ descriptor: SegmenterDescriptor, _ weights: SafeTensors, rule: SamAutoRule, _ precision: Precision
-    ) throws {
+    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision) throws {
+        rule = try Self.rule(on: file.path)
+        // The very rule that will choose, since the file may have been changed a moment ago.
+        guard Self.version(rule) == descriptor.version else {
+            throw SegmentationError.otherRecipe(segmenter: descriptor.name, version: descriptor.version)
+        }
         self.descriptor = descriptor
         self.precision = precision
-        self.rule = rule
         network = try SegmentAnything(weights, precision: precision)
         generator = try AutomaticMaskGenerator(network)
         table = try SamAutoTable(environment: ProcessInfo.processInfo.environment, weights: descriptor.weightsHash)
