@@ -111,21 +111,39 @@ final class SamAuto: InstalledRecipe {
     private func masks(
         of image: ByteImage, index: Int, _ trace: (any SegmentationTrace)?
     ) throws -> [AutomaticMask] {
-        try generator.masks(height: image.rows, width: image.columns) { crop in
-            let part = image.part(crop)
-            let prepared = PreparedImage(part, family: .sam, size: network.inputSize)
-            let embedding = try network.embed(prepared.input)
-            if crop.x0 == 0, crop.y0 == 0, crop.x1 == image.columns, crop.y1 == image.rows {
-                // The logits of all points would be a thousand times the rest.
-                try trace?.record(
-                    TracedFrame(
-                        index: index, input: prepared.input.channelsFirst(),
-                        embedding: embedding.values.channelsFirst(),
-                        logits: nil, predictedIoU: nil))
+        var seen: (input: Tensor, embedding: Tensor)?
+        var crops = 0
+        let size = network.lowResolutionSize
+        let record = trace.map { trace in
+            { (crop: CropTrace) throws in
+                // The view of a crop comes before what is made of it.
+                guard let seen else { return }
+                try trace.record(Self.traced(crop, number: crops, of: index, seen.input, seen.embedding, size))
+                crops += 1
             }
-            let transform = SamTransform(height: part.rows, width: part.columns, inputSize: network.inputSize)
-            return .init(embedding: embedding, transform: transform)
         }
+        return try generator.masks(
+            height: image.rows, width: image.columns,
+            view: { crop in
+                let part = image.part(crop)
+                let prepared = PreparedImage(part, family: .sam, size: network.inputSize)
+                let embedding = try network.embed(prepared.input)
+                if trace != nil { seen = (prepared.input, embedding.values) }
+                let transform = SamTransform(height: part.rows, width: part.columns, inputSize: network.inputSize)
+                return .init(embedding: embedding, transform: transform)
+            }, trace: record)
+    }
+
+    private static func traced(
+        _ crop: CropTrace, number: Int, of index: Int, _ input: Tensor, _ embedding: Tensor, _ size: Int
+    ) -> TracedFrame {
+        let points = crop.crop.points.count
+        var frame = TracedFrame(
+            index: index, input: input.channelsFirst(), embedding: embedding.channelsFirst(),
+            logits: crop.passed.isEmpty ? nil : Tensor(shape: [crop.passed.count, size, size], values: crop.logits),
+            predictedIoU: Tensor(shape: [points, crop.predictedIoU.count / points], values: crop.predictedIoU))
+        (frame.crop, frame.masks) = (number, TracedFrame.Masks(crop))
+        return frame
     }
 
     /// Probabilities are the estimates of the masks that were taken; elsewhere 0.
