@@ -55,7 +55,7 @@ let package = Package(
             swiftSettings: room),
         .target(name: "DICOM", dependencies: ["Imaging", "CDCMTK", crypto], swiftSettings: room),
         .target(name: "Inference", dependencies: ["CKernels", crypto], swiftSettings: room),
-        .target(name: "Segmentation", dependencies: ["Imaging", "Inference", "CWeights"], swiftSettings: room),
+        .target(name: "Segmentation", dependencies: ["Imaging", "Inference", "CWeights", crypto], swiftSettings: room),
         .target(name: "Routing", dependencies: ["DICOM"], swiftSettings: room),
         .target(name: "Persistence", dependencies: [grdb, crypto], swiftSettings: room),
         .target(name: "Supervision", dependencies: ["Imaging", "DICOM", logging], swiftSettings: room),

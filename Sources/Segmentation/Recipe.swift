@@ -21,21 +21,22 @@ func naming<Value>(_ name: String, _ body: () throws -> Value) throws -> Value {
 protocol InstalledRecipe: Segmenter {
     static var entry: SegmenterEntry { get }
 
+    /// The version on a file of weights: what a site laid beside them decides answers, too.
+    ///
+    /// - Parameter path: of the weights, which are not read.
+    /// - Throws: `SegmentationError.rule`.
+    static func version(on path: String) throws(SegmentationError) -> String
+
     /// Packs the weights; `Compute` has been started on this thread.
     ///
-    /// - Parameter descriptor: the entry's, with the hash and terms of these weights.
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, precision: Precision) throws
-
-    /// As above, for recipes that read what a site laid beside its weights.
-    ///
-    /// - Parameter file: where the weights are.
+    /// - Parameters:
+    ///   - descriptor: the entry's, with the version on these weights, their hash and terms.
+    ///   - file: where the weights are.
     init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision) throws
 }
 
 extension InstalledRecipe {
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision) throws {
-        try self.init(descriptor, weights: weights, precision: precision)
-    }
+    static func version(on path: String) -> String { entry.template.version }
 }
 
 /// What every segmenter on embedded weights declares beside the door's `Segmenter`.

@@ -12,10 +12,12 @@ public enum SegmentationError: Error, Sendable, Hashable, CustomStringConvertibl
     case option(segmenter: String, option: String, reason: String)
     /// The weights it needs are not installed, or which of them is meant is not said.
     case missingWeights(segmenter: String, reason: String)
-    /// Another version of the recipe was asked for, or embedded weights that are not these.
+    /// Another version of the recipe was asked for, embedded weights that are not these, or another rule.
     case otherRecipe(segmenter: String, version: String)
     /// The weights are damaged or do not fit the recipe.
     case weights(segmenter: String, reason: String)
+    /// What a site laid beside its weights is no rule.
+    case rule(segmenter: String, reason: String)
     /// The kernels failed or were asked for what the processor lacks.
     case compute(segmenter: String, reason: String)
 
@@ -32,9 +34,12 @@ public enum SegmentationError: Error, Sendable, Hashable, CustomStringConvertibl
         case .missingWeights(let segmenter, let reason):
             "\(segmenter) lacks its weights: \(reason)"
         case .otherRecipe(let segmenter, let version):
-            "\(segmenter) \(version) with the weights asked for is not in this executable"
+            "\(segmenter) \(version) with the weights asked for is not here: a recipe, weights or a rule was changed "
+                + "since; send the images again"
         case .weights(let segmenter, let reason):
             "the weights of \(segmenter) cannot be used, build or install again: \(reason)"
+        case .rule(let segmenter, let reason):
+            "the rule of \(segmenter) cannot be used: \(reason)"
         case .compute(let segmenter, let reason):
             "\(segmenter) could not compute: \(reason)"
         }

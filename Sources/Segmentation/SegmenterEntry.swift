@@ -14,7 +14,8 @@ public struct SegmenterEntry: Sendable, Hashable {
         case shift
     }
 
-    /// `weightsHash` and `licence` are empty where the weights are installed by the site.
+    /// `weightsHash` and `licence` are empty where the weights are installed by the site, and `version` may lack what
+    /// lies beside them.
     public let template: SegmenterDescriptor
     /// The family of weights it needs; `nil` when they are inside the executable.
     public let family: ModelFamily?
@@ -36,9 +37,12 @@ public struct SegmenterEntry: Sendable, Hashable {
     public var name: String { template.name }
 
     /// The segmenter on weights of its family.
-    public func installed(_ weights: InstalledWeights) -> InstalledSegmenter {
+    ///
+    /// - Parameter version: of the recipe on these weights.
+    func installed(_ weights: InstalledWeights, version: String) -> InstalledSegmenter {
         precondition(weights.family == family, "the weights are of the family that the segmenter needs")
         var descriptor = template
+        descriptor.version = version
         descriptor.weightsHash = weights.sha256
         descriptor.licence = Self.plain(weights.licence)
         return InstalledSegmenter(

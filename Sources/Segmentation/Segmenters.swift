@@ -41,12 +41,22 @@ public enum Segmenters {
     }
 
     /// Every segmenter that can run with these weights, once for each file it can run on.
-    public static func installed(_ weights: [InstalledWeights]) -> [InstalledSegmenter] {
-        catalogue.flatMap { entry in
-            entry.family == nil
-                ? [InstalledSegmenter(entry.template)]
-                : weights.filter { $0.family == entry.family }.map(entry.installed)
+    ///
+    /// - Throws: `SegmentationError.rule`.
+    public static func installed(_ weights: [InstalledWeights]) throws(SegmentationError) -> [InstalledSegmenter] {
+        var found = [InstalledSegmenter]()
+        for entry in catalogue {
+            if entry.family == nil { found.append(InstalledSegmenter(entry.template)) }
+            for file in weights where file.family == entry.family { found.append(try install(entry, on: file)) }
         }
+        return found
+    }
+
+    private static func install(
+        _ entry: SegmenterEntry, on weights: InstalledWeights
+    ) throws(SegmentationError) -> InstalledSegmenter {
+        let recipe = installedRecipes.first { $0.entry.name == entry.name }
+        return entry.installed(weights, version: try recipe?.version(on: weights.path) ?? entry.template.version)
     }
 
     /// The segmenter called `name` on the weights called `weights`, or on the only ones of its family.
@@ -54,7 +64,7 @@ public enum Segmenters {
     /// - Parameters:
     ///   - weights: a name among `installed`; `nil` when there is nothing to choose.
     ///   - installed: what is there.
-    /// - Throws: `SegmentationError.unknownSegmenter` or `.missingWeights`.
+    /// - Throws: `SegmentationError.unknownSegmenter`, `.missingWeights` or `.rule`.
     public static func choose(
         _ name: String, weights: String? = nil, among installed: [InstalledWeights]
     ) throws(SegmentationError) -> InstalledSegmenter {
@@ -72,7 +82,7 @@ public enum Segmenters {
                 let reason = "no \(family.title) weights named \(weights) are installed"
                 throw .missingWeights(segmenter: name, reason: reason + (names.isEmpty ? "" : ", only \(names)"))
             }
-            return entry.installed(chosen)
+            return try install(entry, on: chosen)
         }
         guard fitting.count <= 1 else {
             throw .missingWeights(segmenter: name, reason: "several could be used, choose one of \(names)")
@@ -81,7 +91,7 @@ public enum Segmenters {
             let reason = "\(family.title) weights are not installed: add a checkpoint from \(family.page)"
             throw .missingWeights(segmenter: name, reason: reason)
         }
-        return entry.installed(only)
+        return try install(entry, on: only)
     }
 
     /// Loads a segmenter whose weights are inside the executable, on the thread that will use it.
@@ -104,15 +114,13 @@ public enum Segmenters {
     /// - Throws: `SegmentationError`.
     public static func make(_ segmenter: InstalledSegmenter, threads: Int? = nil) throws -> any Segmenter {
         let wanted = segmenter.descriptor
-        guard try entry(wanted.name).template.version == wanted.version else {
-            throw SegmentationError.otherRecipe(segmenter: wanted.name, version: wanted.version)
-        }
+        let other = SegmentationError.otherRecipe(segmenter: wanted.name, version: wanted.version)
+        _ = try entry(wanted.name)
         return try naming(wanted.name) {
             if let threads { try Compute.start(threads: threads) } else { try Compute.startWithAnyThreads() }
             if let recipe = recipes.first(where: { $0.name == wanted.name }) {
-                guard recipe.description.weightsHash == wanted.weightsHash else {
-                    throw SegmentationError.otherRecipe(segmenter: wanted.name, version: wanted.version)
-                }
+                guard recipe.description.version == wanted.version, recipe.description.weightsHash == wanted.weightsHash
+                else { throw other }
                 return try recipe.init(precision: Compute.precision())
             }
             guard let recipe = installedRecipes.first(where: { $0.entry.name == wanted.name }),
@@ -120,6 +128,7 @@ public enum Segmenters {
             else {
                 throw SegmentationError.missingWeights(segmenter: wanted.name, reason: "no file was named")
             }
+            guard try recipe.version(on: file.path) == wanted.version else { throw other }
             let weights = try open(file, hash: wanted.weightsHash)
             return try recipe.init(
                 wanted, weights: weights, file: file, precision: Compute.transformerPrecision())

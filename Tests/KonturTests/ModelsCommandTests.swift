@@ -52,6 +52,45 @@ import Testing
         }
     }
 
+    @Test func `a rule beside weights makes another version of sam-auto, and a broken one is named`() async throws {
+        try await withTemporaryFolder { folder in
+            _ = try await Self.models("add", Self.fixtures.appending(path: "sam_flat.pth").path, in: folder)
+            func version() async throws -> String {
+                let list = try Self.object(await Self.models("list", "--json", in: folder))
+                let models = try #require(list["models"] as? [[String: Any]])
+                return try #require(models.first { $0["name"] as? String == "sam-auto" }?["version"] as? String)
+            }
+            var versions = [try await version()]
+            let store = folder.appending(path: "models")
+            let weights = try #require(
+                try FileManager.default.contentsOfDirectory(at: store, includingPropertiesForKeys: nil)
+                    .first { $0.pathExtension == "safetensors" })
+            let rule = weights.deletingPathExtension().appendingPathExtension("rule.json")
+            let features = [
+                "logAreaShare", "squaredLogAreaShare", "stability", "predictedIoU", "borderContact", "colourContrast",
+                "compactness", "specularShare", "centreDistance",
+            ]
+            for intercept in [1.0, 2.0, 1.0] {
+                let numbers = [Double](repeating: 1, count: features.count)
+                let fitted: [String: Any] = [
+                    "weights": "", "fittedOn": "", "frames": 1, "masks": 1, "heldOutAUC": 0.5, "heldOutFrames": 1,
+                ]
+                let object: [String: Any] = [
+                    "features": features, "mean": numbers, "deviation": numbers, "coefficients": numbers,
+                    "intercept": intercept, "threshold": 0.5, "provenance": fitted,
+                ]
+                try JSONSerialization.data(withJSONObject: object).write(to: rule)
+                versions.append(try await version())
+            }
+            #expect(versions.allSatisfy { $0.hasPrefix("1.0.0+rule.") })
+            #expect(Set(versions).count == 3 && versions[1] == versions[3])
+            try Data("{}".utf8).write(to: rule)
+            let broken = try await Self.models("list", in: folder)
+            #expect(broken.status == 1)
+            #expect(broken.errors.contains("the rule of sam-auto cannot be used: of \(rule.lastPathComponent), "))
+        }
+    }
+
     @Test func `damage ends verification with 1`() async throws {
         try await withTemporaryFolder { folder in
             _ = try await Self.models("add", Self.fixtures.appending(path: "lite_medsam.pth").path, in: folder)

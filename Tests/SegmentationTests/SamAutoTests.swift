@@ -142,8 +142,25 @@ import Testing
         ] {
             try Data(broken.utf8).write(to: file)
             let error = #expect(throws: SamAutoRule.RuleError.self) { try SamAutoRule.beside(weights: weights) }
-            #expect(error?.description.hasPrefix("the rule of sam-auto cannot be used: ") == true)
+            #expect(error?.reason.hasPrefix("of sam_vit_b-0123.rule.json, ") == true)
         }
+    }
+
+    @Test func `the hash of a rule is that of everything it holds, however its file is laid out`() throws {
+        let rule = try Self.rule(weights: "0123")
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        #expect(try SamAutoRule(json: encoder.encode(rule)).sha256 == rule.sha256)
+        let changes: [(inout SamAutoRule) -> Void] = [
+            { $0.threshold += 1e-9 }, { $0.intercept = 3 }, { $0.mean[3] = 1 }, { $0.deviation[8] = 2 },
+            { $0.coefficients[0] = -1 }, { $0.provenance.weights = "4567" }, { $0.provenance.heldOutAUC = 0.8 },
+        ]
+        let hashes = changes.map { change in
+            var other = rule
+            change(&other)
+            return other.sha256
+        }
+        #expect(Set(hashes + [rule.sha256]).count == changes.count + 1)
     }
 
     @Test func `yardsticks choose with the truth, or the largest`() {

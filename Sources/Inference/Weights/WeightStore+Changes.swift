@@ -49,7 +49,7 @@ extension WeightStore {
     /// Reads a checkpoint, checks every tensor, and stores it converted. Takes a few megabytes of memory, however large
     /// the checkpoint.
     ///
-    /// - Throws: `CheckpointError`, `WeightStoreError`.
+    /// - Throws: `CheckpointError`, `WeightStoreError`. Damage to a PyTorch checkpoint is found by its checksums.
     public func add(
         _ path: String, _ options: AddOptions = AddOptions(), progress: Progress = { _, _, _ in }
     ) throws -> Addition {
@@ -58,7 +58,12 @@ extension WeightStore {
         let checkpoint = try Checkpoint(path: path)
         let file = URL(fileURLWithPath: path).lastPathComponent
         _ = try RecognisedModel(checkpoint, file: file, sha256: "", asked: options.family)
-        let sha256 = try Self.hash(checkpoint.file) { progress(.hashing, $0, $1) }
+        var checksums = checkpoint.checksums
+        let sha256 = try Self.hash(checkpoint.file) { done, all in
+            progress(.hashing, done, all)
+        } piece: { bytes throws(CheckpointError) in
+            try checksums?.pass(bytes)
+        }
         let model = try RecognisedModel(checkpoint, file: file, sha256: sha256, asked: options.family)
         return try changing { () throws in
             let name = options.name ?? model.name

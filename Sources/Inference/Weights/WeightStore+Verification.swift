@@ -43,13 +43,19 @@ extension WeightStore {
     }
 
     /// SHA-256 of a whole file, 64 lower-case hexadecimal digits.
-    static func hash(_ file: CheckpointFile, progress: (Int, Int) -> Void) throws(CheckpointError) -> String {
+    ///
+    /// - Parameter piece: is shown the file piece by piece, from its beginning.
+    static func hash(
+        _ file: CheckpointFile, progress: (Int, Int) -> Void,
+        piece look: (UnsafeRawBufferPointer) throws(CheckpointError) -> Void = { _ in }
+    ) throws(CheckpointError) -> String {
         var hasher = SHA256()
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: TensorReader.chunk, alignment: 64)
         defer { buffer.deallocate() }
         for start in stride(from: 0, to: file.size, by: buffer.count) {
             let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, file.size - start)])
             try file.read(at: start, into: piece)
+            try look(UnsafeRawBufferPointer(piece))
             hasher.update(bufferPointer: UnsafeRawBufferPointer(piece))
             progress(start + piece.count, file.size)
         }

@@ -5,6 +5,8 @@
 //   NAME.json                 the record, ``InstalledWeights`` with the weights' file name as its path
 //   NAME-<hash>.safetensors   the weights; <hash> are the first 16 digits of the file's SHA-256
 //
+// A person may lay NAME-<hash>.rule.json beside them; it is never written, read or removed here.
+//
 // Weights exist when their record does. The record is renamed into place after the weights are on disk, so a crash leaves
 // either the old ones or the new ones, and perhaps a file that no record names; the next change removes it.
 
@@ -22,7 +24,7 @@ public struct WeightStore: Sendable {
     /// - Throws: `WeightStoreError`.
     public func installed() throws(WeightStoreError) -> [InstalledWeights] {
         var found: [InstalledWeights] = []
-        for file in try fileNames() where file.hasSuffix(Self.recordSuffix) {
+        for file in try fileNames() where file.hasSuffix(Self.recordSuffix) && !file.hasSuffix(Self.ruleSuffix) {
             found.append(try record(String(file.dropLast(Self.recordSuffix.count))))
         }
         return found.sorted { $0.name < $1.name }
@@ -42,8 +44,10 @@ public struct WeightStore: Sendable {
     // MARK: files
 
     static let recordSuffix = ".json"
+    static let ruleSuffix = ".rule.json"
 
-    /// 1 to 64 letters, digits, `.`, `_`, `-`, beginning with a letter or digit: always one file name in the folder.
+    /// 1 to 64 letters, digits, `.`, `_`, `-`, beginning with a letter or digit: always one file name in the folder, and
+    /// never that of a rule.
     static func isName(_ name: String) -> Bool {
         let allowed = name.utf8.allSatisfy { byte in
             switch byte {
@@ -53,7 +57,9 @@ public struct WeightStore: Sendable {
             default: false
             }
         }
-        guard allowed, (1...64).contains(name.utf8.count), let first = name.utf8.first else { return false }
+        guard allowed, (1...64).contains(name.utf8.count), let first = name.utf8.first,
+            !(name + recordSuffix).hasSuffix(ruleSuffix)
+        else { return false }
         return first != UInt8(ascii: ".") && first != UInt8(ascii: "_") && first != UInt8(ascii: "-")
     }
 

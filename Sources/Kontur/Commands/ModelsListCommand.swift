@@ -66,11 +66,13 @@ struct ModelsReport: Report {
     /// `nil` without a configuration.
     var routes: [RouteLine]?
 
-    init(_ installed: InstalledModels, _ configuration: NodeConfiguration?) {
+    /// - Throws: `SegmentationError.rule`.
+    init(_ installed: InstalledModels, _ configuration: NodeConfiguration?) throws {
         folder = installed.folder
         weights = installed.weights
-        models = Segmenters.installed(installed.weights).map(\.descriptor)
-        segmenters = Segmenters.catalogue.map { Self.line($0, installed) }
+        let models = try Segmenters.installed(installed.weights).map(\.descriptor)
+        self.models = models
+        segmenters = Segmenters.catalogue.map { Self.line($0, installed, models) }
         missing = ModelFamily.allCases.compactMap { family in
             let needing = Segmenters.catalogue.filter { $0.family == family }.map(\.name)
             guard !needing.isEmpty, !installed.weights.contains(where: { $0.family == family }) else { return nil }
@@ -89,11 +91,16 @@ struct ModelsReport: Report {
         }
     }
 
-    private static func line(_ entry: SegmenterEntry, _ installed: InstalledModels) -> SegmenterLine {
+    private static func line(
+        _ entry: SegmenterEntry, _ installed: InstalledModels, _ models: [SegmenterDescriptor]
+    ) -> SegmenterLine {
         let fitting = installed.weights.filter { $0.family == entry.family }.map(\.name)
         let template = entry.template
+        // A rule beside some of the weights makes a version of its own.
+        let versions = Set(models.filter { $0.name == entry.name }.map(\.version)).sorted().joined(separator: ", ")
         return SegmenterLine(
-            name: entry.name, version: template.version, takes: template.accepts, segments: template.segmentLabel,
+            name: entry.name, version: versions.isEmpty ? template.version : versions, takes: template.accepts,
+            segments: template.segmentLabel,
             title: template.title, paper: template.paper, family: entry.family, weights: fitting,
             weightsHash: entry.family == nil ? template.weightsHash : nil,
             canRun: entry.family == nil || !fitting.isEmpty)

@@ -19,7 +19,7 @@ struct EvaluationPlans {
     ) throws {
         let chosen: [InstalledSegmenter]
         if named.isEmpty {
-            chosen = Segmenters.installed(installed.weights).filter { segmenter in
+            chosen = try Segmenters.installed(installed.weights).filter { segmenter in
                 cases.contains { $0.kind == (segmenter.descriptor.accepts == .volume ? .volume : .frame) }
             }
         } else {

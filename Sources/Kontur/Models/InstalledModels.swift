@@ -37,6 +37,7 @@ struct InstalledModels {
         do {
             return try Segmenters.choose(name, weights: named, among: weights)
         } catch {
+            if case .rule = error { throw MissingModel(error.description) }
             guard case .missingWeights(_, let reason) = error else { throw error }
             guard let family = try Segmenters.entry(name).family else { throw MissingModel("\(name): \(reason)") }
             let others = weights.filter { $0.family == family }.map(\.name)

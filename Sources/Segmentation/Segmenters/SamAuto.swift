@@ -4,8 +4,8 @@
 // (`AutomaticMaskGenerator`, the reference's defaults) -> those that a logistic rule takes for polyps (`SamAutoRule`):
 // none, one, or several that do not touch each other's pixels.
 //
-// The rule is the one inside the executable, or NAME.rule.json beside the weights NAME.safetensors. What it was not fitted
-// for is said in every answer's notes.
+// The rule is the one inside the executable, or NAME.rule.json beside the weights NAME.safetensors. It decides answers as
+// weights do: its hash is a part of the version. What it was not fitted for is said in every answer's notes.
 
 internal import Foundation
 internal import Imaging
@@ -38,29 +38,28 @@ final class SamAuto: InstalledRecipe {
     private let rule: SamAutoRule
     private let table: SamAutoTable?
 
-    convenience init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, precision: Precision) throws {
-        try self.init(descriptor, weights, rule: .builtIn, precision)
+    static func version(on path: String) throws(SegmentationError) -> String { version(try rule(on: path)) }
+
+    private static func version(_ rule: SamAutoRule) -> String {
+        "\(entry.template.version)+rule.\(rule.sha256.prefix(8))"
     }
 
-    /// With the rule beside the weights, where there is one.
-    convenience init(
-        _ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision
-    ) throws {
-        let rule: SamAutoRule?
+    private static func rule(on path: String) throws(SegmentationError) -> SamAutoRule {
         do {
-            rule = try .beside(weights: file.path)
-        } catch let error as SamAutoRule.RuleError {
-            throw SegmentationError.weights(segmenter: descriptor.name, reason: error.description)
+            return try SamAutoRule.beside(weights: path) ?? .builtIn
+        } catch {
+            throw .rule(segmenter: entry.name, reason: error.reason)
         }
-        try self.init(descriptor, weights, rule: rule ?? .builtIn, precision)
     }
 
-    private init(
-        _ descriptor: SegmenterDescriptor, _ weights: SafeTensors, rule: SamAutoRule, _ precision: Precision
-    ) throws {
+    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision) throws {
+        rule = try Self.rule(on: file.path)
+        // The very rule that will choose, since the file may have been changed a moment ago.
+        guard Self.version(rule) == descriptor.version else {
+            throw SegmentationError.otherRecipe(segmenter: descriptor.name, version: descriptor.version)
+        }
         self.descriptor = descriptor
         self.precision = precision
-        self.rule = rule
         network = try SegmentAnything(weights, precision: precision)
         generator = try AutomaticMaskGenerator(network)
         table = try SamAutoTable(environment: ProcessInfo.processInfo.environment, weights: descriptor.weightsHash)
@@ -112,21 +111,39 @@ final class SamAuto: InstalledRecipe {
     private func masks(
         of image: ByteImage, index: Int, _ trace: (any SegmentationTrace)?
     ) throws -> [AutomaticMask] {
-        try generator.masks(height: image.rows, width: image.columns) { crop in
-            let part = image.part(crop)
-            let prepared = PreparedImage(part, family: .sam, size: network.inputSize)
-            let embedding = try network.embed(prepared.input)
-            if crop.x0 == 0, crop.y0 == 0, crop.x1 == image.columns, crop.y1 == image.rows {
-                // The logits of all points would be a thousand times the rest.
-                try trace?.record(
-                    TracedFrame(
-                        index: index, input: prepared.input.channelsFirst(),
-                        embedding: embedding.values.channelsFirst(),
-                        logits: nil, predictedIoU: nil))
+        var seen: (input: Tensor, embedding: Tensor)?
+        var crops = 0
+        let size = network.lowResolutionSize
+        let record = trace.map { trace in
+            { (crop: CropTrace) throws in
+                // The view of a crop comes before what is made of it.
+                guard let seen else { return }
+                try trace.record(Self.traced(crop, number: crops, of: index, seen.input, seen.embedding, size))
+                crops += 1
             }
-            let transform = SamTransform(height: part.rows, width: part.columns, inputSize: network.inputSize)
-            return .init(embedding: embedding, transform: transform)
         }
+        return try generator.masks(
+            height: image.rows, width: image.columns,
+            view: { crop in
+                let part = image.part(crop)
+                let prepared = PreparedImage(part, family: .sam, size: network.inputSize)
+                let embedding = try network.embed(prepared.input)
+                if trace != nil { seen = (prepared.input, embedding.values) }
+                let transform = SamTransform(height: part.rows, width: part.columns, inputSize: network.inputSize)
+                return .init(embedding: embedding, transform: transform)
+            }, trace: record)
+    }
+
+    private static func traced(
+        _ crop: CropTrace, number: Int, of index: Int, _ input: Tensor, _ embedding: Tensor, _ size: Int
+    ) -> TracedFrame {
+        let points = crop.crop.points.count
+        var frame = TracedFrame(
+            index: index, input: input.channelsFirst(), embedding: embedding.channelsFirst(),
+            logits: crop.passed.isEmpty ? nil : Tensor(shape: [crop.passed.count, size, size], values: crop.logits),
+            predictedIoU: Tensor(shape: [points, crop.predictedIoU.count / points], values: crop.predictedIoU))
+        (frame.crop, frame.masks) = (number, TracedFrame.Masks(crop))
+        return frame
     }
 
     /// Probabilities are the estimates of the masks that were taken; elsewhere 0.

@@ -3,6 +3,7 @@
 // sam-auto's choice among generated masks, made without the truth: a logistic model of each mask's features estimates its
 // Dice with a polyp. Beside it the two yardsticks of reports: the mask that the truth would choose, and the largest one.
 
+internal import Crypto
 package import Foundation
 package import Imaging
 package import Inference
@@ -34,13 +35,11 @@ package struct SamAutoRule: Sendable, Hashable, Codable {
     /// A mask is taken when its estimated Dice is at least that.
     package var threshold: Double
 
-    /// - Throws: `RuleError`.
-    package init(json: Data) throws {
-        do {
-            self = try JSONDecoder().decode(SamAutoRule.self, from: json)
-        } catch {
+    package init(json: Data) throws(RuleError) {
+        guard let rule = try? JSONDecoder().decode(SamAutoRule.self, from: json) else {
             throw RuleError(reason: "it is not a rule's JSON")
         }
+        self = rule
         let count = SamAutoFeatures.names.count
         guard features == SamAutoFeatures.names else {
             throw RuleError(reason: "its features are not \(SamAutoFeatures.names.joined(separator: ", "))")
@@ -69,13 +68,25 @@ package struct SamAutoRule: Sendable, Hashable, Codable {
     /// The rule of a site, NAME.rule.json beside NAME.safetensors; `nil` where there is none.
     ///
     /// - Throws: `RuleError`.
-    package static func beside(weights path: String) throws -> SamAutoRule? {
+    package static func beside(weights path: String) throws(RuleError) -> SamAutoRule? {
         let file = URL(filePath: path).deletingPathExtension().appendingPathExtension("rule.json")
         guard FileManager.default.fileExists(atPath: file.path) else { return nil }
-        guard let json = try? Data(contentsOf: file) else {
-            throw RuleError(reason: "\(file.lastPathComponent) cannot be read")
+        let name = file.lastPathComponent
+        guard let json = try? Data(contentsOf: file) else { throw RuleError(reason: "\(name) cannot be read") }
+        do {
+            return try SamAutoRule(json: json)
+        } catch {
+            throw RuleError(reason: "of \(name), \(error.reason); fit it again, or remove it")
         }
-        return try SamAutoRule(json: json)
+    }
+
+    /// Of all that the rule holds, however its file is laid out: 64 lower-case hexadecimal digits.
+    package var sha256: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        // Finite numbers and text can always be written.
+        let json = (try? encoder.encode(self)) ?? Data()
+        return SHA256.hash(data: json).map { String(format: "%02x", $0) }.joined()
     }
 
     /// What a reader of an answer should know of the rule, in plain ASCII.
@@ -88,9 +99,8 @@ package struct SamAutoRule: Sendable, Hashable, Codable {
     }
 
     /// Why a file of coefficients cannot be used.
-    package struct RuleError: Error, Hashable, CustomStringConvertible {
+    package struct RuleError: Error, Hashable {
         package let reason: String
-        package var description: String { "the rule of sam-auto cannot be used: \(reason)" }
     }
 
     /// The Dice that a mask is estimated to have with a polyp, 0...1.

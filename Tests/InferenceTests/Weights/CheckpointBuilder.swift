@@ -107,6 +107,31 @@ enum Fixture {
     }
 
     static func bytes(_ name: String) throws -> [UInt8] { try Array(Data(contentsOf: URL(filePath: path(name)))) }
+
+    /// A checkpoint's entries, by its local headers.
+    static func records(of archive: [UInt8]) -> [(name: String, range: Range<Int>)] {
+        directory(of: archive).map { header in
+            func number(_ place: Int, _ width: Int) -> Int {
+                archive[place..<place + width].reversed().reduce(0) { $0 << 8 | Int($1) }
+            }
+            let (size, nameLength, local) = (number(header + 24, 4), number(header + 28, 2), number(header + 42, 4))
+            let start = local + 30 + number(local + 26, 2) + number(local + 28, 2)
+            let name = String(decoding: archive[header + 46..<header + 46 + nameLength], as: UTF8.self)
+            return (name, start..<start + size)
+        }
+    }
+
+    /// As PyTorch writes it with `set_crc32_options(False)`.
+    static func withoutChecksums(_ archive: [UInt8]) -> [UInt8] {
+        var archive = archive
+        for header in directory(of: archive) { archive.replaceSubrange(header + 16..<header + 20, with: little(0, 4)) }
+        return archive
+    }
+
+    /// Where the headers of the directory are.
+    private static func directory(of archive: [UInt8]) -> [Int] {
+        (0..<archive.count - 46).filter { archive[$0..<$0 + 4].elementsEqual([0x50, 0x4b, 1, 2]) }
+    }
 }
 
 extension URL {

@@ -35,9 +35,10 @@ import Testing
 
     @Test(arguments: ["sam_strided.pth", "sam_half_protocol4.pth", "lite_medsam.pth", "sam_transformers.safetensors"])
     func `changed bytes never crash`(fixture: String) throws {
-        let whole = try Fixture.bytes(fixture)
-        // The pickle is at the beginning, the directory at the end.
         let isZip = fixture.hasSuffix(".pth")
+        // Checksums would keep nearly everything from the readers behind them.
+        let whole = isZip ? Fixture.withoutChecksums(try Fixture.bytes(fixture)) : try Fixture.bytes(fixture)
+        // The pickle is at the beginning, the directory at the end.
         let front = 0..<min(whole.count, isZip ? 14_000 : 12_000)
         let back = (whole.count - min(whole.count, 14_000))..<whole.count
         var random = SeededGenerator(state: UInt64(whole.count))

@@ -157,6 +157,21 @@ import Testing
         }
     }
 
+    @Test func `a rule beside weights is no record, stays, and no name is taken for one`() throws {
+        try Self.withStore { store, _ in
+            let weights = try store.add(Fixture.path("sam_flat.pth")).weights
+            let rule = weights.path.replacing(".safetensors", with: ".rule.json")
+            try Data("{}".utf8).write(to: URL(filePath: rule))
+            #expect(try store.installed() == [weights])
+            #expect(try store.verify().map(\.problem) == [nil])
+            _ = try store.remove(weights.name)
+            #expect(FileManager.default.fileExists(atPath: rule))
+            #expect(throws: WeightStoreError.badName("x.rule")) {
+                try store.add(Fixture.path("sam_flat.pth"), .init(name: "x.rule"))
+            }
+        }
+    }
+
     @Test func `two commands do not change one folder at once`() throws {
         try Self.withStore { store, _ in
             _ = try store.add(Fixture.path("sam_flat.pth"))

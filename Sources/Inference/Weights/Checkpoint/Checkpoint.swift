@@ -41,6 +41,8 @@ package struct Checkpoint: Sendable {
     /// What there is beside the model, in words: `optimizer`, `epoch`.
     package let beside: [String]
     let file: CheckpointFile
+    /// Compares the checksums that were written with the numbers; `nil` where there are none.
+    package let checksums: EntryChecksums?
 
     package var size: Int { file.size }
 
@@ -52,9 +54,12 @@ package struct Checkpoint: Sendable {
         let beginning = try file.bytes(at: 0, count: min(512, file.size))
         switch FileKind(beginning, name: String(path.split(separator: "/").last ?? "")) {
         case .zip:
-            let found = try TorchArchive(file).model
-            (format, tensors, beside) = (.torch, found.tensors, found.beside)
-        case .safetensors: (format, tensors, beside) = (.safetensors, try SafeTensorsHeader.tensors(of: file), [])
+            let found = try TorchArchive(file)
+            (format, tensors, beside) = (.torch, found.model.tensors, found.model.beside)
+            checksums = EntryChecksums(found.archive)
+        case .safetensors:
+            (format, tensors, beside) = (.safetensors, try SafeTensorsHeader.tensors(of: file), [])
+            checksums = nil
         case .refused(let error): throw error
         }
         guard !tensors.isEmpty else { throw .format(reason: "there is no tensor in it") }

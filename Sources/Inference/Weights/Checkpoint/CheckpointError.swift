@@ -9,6 +9,8 @@ public enum CheckpointError: Error, Sendable, Hashable, CustomStringConvertible 
     case needsResaving(format: String, command: String)
     /// The zip archive around the tensors.
     case archive(reason: String)
+    /// Bytes of an entry of the archive are not those that were written.
+    case damaged(entry: String)
     /// The pickle that describes the tensors.
     case pickle(reason: String, offset: Int)
     /// A pickle that names something which is neither a tensor nor a container. It was not run.
@@ -27,6 +29,8 @@ public enum CheckpointError: Error, Sendable, Hashable, CustomStringConvertible 
         case .format(let reason): reason
         case .needsResaving(let format, let command): "\(format) are not read; save it again with\n  \(command)"
         case .archive(let reason): "the zip archive is not that of a PyTorch checkpoint: \(reason)"
+        case .damaged(let entry):
+            "the file is damaged: \(entry.quoted) in it has not the checksum that it was written with; download it again"
         case .pickle(let reason, let offset): "its pickle is not that of a checkpoint: \(reason) (at byte \(offset))"
         case .refusedName(let name):
             "refuses \(name): a checkpoint is made of tensors and containers, and nothing else in it is ever built or "

@@ -9,10 +9,11 @@ struct TorchArchive {
     }
 
     let model: Model
+    let archive: ZipArchive
 
     /// - Throws: `CheckpointError`.
     init(_ file: CheckpointFile) throws(CheckpointError) {
-        let archive = try ZipArchive(file)
+        archive = try ZipArchive(file)
         let folder = try Self.folder(of: archive)
         if archive.entries[folder + "/constants.pkl"] != nil {
             throw .format(
@@ -26,7 +27,11 @@ struct TorchArchive {
         guard let entry = archive.entries[folder + "/data.pkl"], entry.size <= Pickle.mostBytes else {
             throw .archive(reason: "its data.pkl has more than \(Pickle.mostBytes) bytes")
         }
-        let pickle = try Pickle(file.bytes(at: entry.offset, count: entry.size))
+        let bytes = try file.bytes(at: entry.offset, count: entry.size)
+        guard !entry.isChecked || bytes.withUnsafeBytes(CRC32.init).value == entry.checksum else {
+            throw .damaged(entry: folder + "/data.pkl")
+        }
+        let pickle = try Pickle(bytes)
         let state = try StateDictionary(pickle)
         var tensors: [CheckpointTensor] = []
         for (name, tensor) in state.tensors {

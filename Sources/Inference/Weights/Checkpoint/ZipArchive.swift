@@ -2,7 +2,8 @@
 //
 // Zip archives (PKWARE APPNOTE.TXT 6.3) as PyTorch writes them: every entry stored, zip64 records everywhere, sizes of 0
 // in the local headers. Read from the central directory. What no PyTorch writes is refused: compression, encryption,
-// several disks, bytes before the archive, names twice, entries that overlap or whose two headers disagree.
+// several disks, bytes before the archive, names twice, entries that overlap or whose two headers disagree. Checksums are
+// compared by `EntryChecksums`.
 
 /// The entries of a zip archive: where each one's bytes lie in the file.
 struct ZipArchive {
@@ -10,6 +11,11 @@ struct ZipArchive {
         /// Of the first byte, in the file.
         var offset: Int
         var size: Int
+        /// CRC-32 of the bytes as it was when they were written.
+        var checksum: UInt32
+
+        /// PyTorch can be told not to compute checksums, and then writes 0.
+        var isChecked: Bool { checksum != 0 }
     }
 
     /// Of all sizes together: 16 MiB of directory, 65,536 entries. A ViT-H with its optimizer has 2,400.
@@ -57,7 +63,7 @@ struct ZipArchive {
             throw .archive(
                 reason: "entry \(name) has \(header.size) bytes and the file ends before; it may be truncated")
         }
-        return Entry(offset: offset, size: header.size)
+        return Entry(offset: offset, size: header.size, checksum: header.checksum)
     }
 }
 
@@ -119,13 +125,15 @@ private struct CentralHeader {
     var name: String
     var nameBytes: [UInt8]
     var size: Int
+    var checksum: UInt32
     var localOffset: Int
     /// Of the header itself.
     var length: Int
 
     init(_ bytes: LittleEndian, at place: Int) throws(CheckpointError) {
         guard bytes.integer(at: place, width: 4) == 0x0201_4b50, let flags = bytes.small(at: place + 8, width: 2),
-            let method = bytes.small(at: place + 10, width: 2), let packed = bytes.integer(at: place + 20, width: 4),
+            let method = bytes.small(at: place + 10, width: 2), let checksum = bytes.integer(at: place + 16, width: 4),
+            let packed = bytes.integer(at: place + 20, width: 4),
             let size = bytes.integer(at: place + 24, width: 4), let nameLength = bytes.small(at: place + 28, width: 2),
             let extraLength = bytes.small(at: place + 30, width: 2),
             let commentLength = bytes.small(at: place + 32, width: 2), let disk = bytes.small(at: place + 34, width: 2),
@@ -146,6 +154,7 @@ private struct CentralHeader {
         else { throw .archive(reason: "the sizes of entry \(name.quoted) are damaged") }
         guard stored == whole else { throw .archive(reason: "entry \(name.quoted) is compressed") }
         self.size = bytes
+        self.checksum = UInt32(checksum)
         self.localOffset = localOffset
     }
 }

@@ -36,10 +36,12 @@ public struct AutomaticMaskGenerator {
     ///   - height: of the image.
     ///   - width: likewise.
     ///   - view: prepares a crop as the recipe says, and embeds it; called once for each crop, the whole image first.
+    ///   - trace: called for each crop after its last point; takes memory where given.
     ///   - progress: called with (batches of points done, all batches) after every batch; may throw to stop.
-    /// - Throws: `SegmentAnythingError`, `ComputeError`, and what `view` and `progress` throw.
+    /// - Throws: `SegmentAnythingError`, `ComputeError`, and what `view`, `trace` and `progress` throw.
     public func masks(
-        height: Int, width: Int, view: (PixelBox) throws -> View, progress: (Int, Int) throws -> Void = { _, _ in }
+        height: Int, width: Int, view: (PixelBox) throws -> View, trace: ((CropTrace) throws -> Void)? = nil,
+        progress: (Int, Int) throws -> Void = { _, _ in }
     ) throws -> [AutomaticMask] {
         let crops = try MaskCrop.all(height: height, width: width, parameters: parameters)
         let size = parameters.pointsPerBatch
@@ -48,15 +50,20 @@ public struct AutomaticMaskGenerator {
         let found = try crops.map { crop in
             let view = try view(crop.box)
             var masks = CropMasks(crop, height: height, width: width, parameters: parameters)
+            var traced = trace.map { _ in CropTrace(crop) }
             let scaling = LogitScaling(
                 low: network.lowResolutionSize, input: network.inputSize,
                 resized: (view.transform.resizedHeight, view.transform.resizedWidth),
                 crop: (crop.box.height, crop.box.width))
             for first in stride(from: 0, to: crop.points.count, by: size) {
                 let points = crop.points[first..<min(first + size, crop.points.count)]
-                try consider(points, view, scaling, &masks)
+                try consider(points, view, scaling, &masks, &traced)
                 done += 1
                 try progress(done, batches)
+            }
+            if var traced {
+                traced.finish(masks)
+                try trace?(traced)
             }
             return masks.finish()
         }
@@ -64,23 +71,31 @@ public struct AutomaticMaskGenerator {
     }
 
     private func consider(
-        _ points: ArraySlice<GridPoint>, _ view: View, _ scaling: LogitScaling, _ masks: inout CropMasks
+        _ points: ArraySlice<GridPoint>, _ view: View, _ scaling: LogitScaling, _ masks: inout CropMasks,
+        _ traced: inout CropTrace?
     ) throws {
+        let first = traced?.predictedIoU.count ?? 0
         let prompts = points.map { point in
             let (x, y) = view.transform.input(x: point.x, y: point.y)
             return Prompt(points: [PromptPoint(x: x, y: y)])
         }
+        // Prompts of one kind are asked about in their order.
         let answers = try network.decode(view.embedding, prompts, multimask: true) { predictedIoU in
-            predictedIoU.contains { masks.accepts(predictedIoU: $0) }
+            traced?.add(predictedIoU)
+            return predictedIoU.contains { masks.accepts(predictedIoU: $0) }
         }
-        for case (let point, let answer?) in zip(points, answers) {
+        for (number, (point, answer)) in zip(points, answers).enumerated() {
+            guard let answer else { continue }
+            let place = first + number * answer.predictedIoU.count
             let each = answer.logits.count / answer.predictedIoU.count
             answer.logits.values.withUnsafeBufferPointer { logits in
                 // Every answer has logits.
                 guard let base = logits.baseAddress else { return }
                 for (index, predictedIoU) in answer.predictedIoU.enumerated()
                 where masks.accepts(predictedIoU: predictedIoU) {
-                    masks.consider(point, predictedIoU: predictedIoU, low: base + index * each, scaling)
+                    let logits = base + index * each
+                    let considered = masks.consider(point, predictedIoU: predictedIoU, low: logits, scaling)
+                    if let considered { traced?.add(considered, at: place + index, logits: logits, count: each) }
                 }
             }
         }

@@ -44,36 +44,48 @@ public struct CropMasks: Sendable {
         }
     }
 
+    /// What was found out about a mask whose predicted IoU is good enough.
+    package struct Considered {
+        let stabilityScore: Float
+        /// All filters.
+        let passed: Bool
+    }
+
     /// Considers one mask of a point, of which the network gave logits of low resolution.
     ///
     /// - Parameter logits: `[low, low]` as `scaling` takes them.
+    /// - Returns: `nil` where predicted IoU drops it.
+    @discardableResult
     package mutating func consider(
         _ point: GridPoint, predictedIoU: Float, low logits: UnsafePointer<Float>, _ scaling: LogitScaling
-    ) {
+    ) -> Considered? {
         consider(point, predictedIoU) { body in scaling.forEachRow(of: logits, body) }
     }
 
     /// - Parameter rows: calls its argument with every row of the logits.
+    @discardableResult
     private mutating func consider(
         _ point: GridPoint, _ predictedIoU: Float, _ rows: ((Int, UnsafePointer<Float>) -> Void) -> Void
-    ) {
-        guard accepts(predictedIoU: predictedIoU) else { return }
+    ) -> Considered? {
+        guard accepts(predictedIoU: predictedIoU) else { return nil }
         let (cut, offset) = (parameters.maskThreshold, parameters.stabilityScoreOffset)
         plane.clear(cut: Float(cut), high: Float(cut + offset), low: Float(cut - offset))
         rows { row, logits in plane.add(row, logits) }
         let stability = plane.stabilityScore
         // 0/0 is not at least anything.
         let threshold = parameters.stabilityScoreThreshold
-        guard !(threshold > 0) || stability >= Float(threshold) else { return }
+        let dropped = Considered(stabilityScore: stability, passed: false)
+        guard !(threshold > 0) || stability >= Float(threshold) else { return dropped }
         let found = plane.box
         let box = (found ?? PixelBox(x0: 0, y0: 0, x1: 0, y1: 0))
-        guard !isNearEdge(box) else { return }
+        guard !isNearEdge(box) else { return dropped }
         let segmentation = plane.runLengths(
             within: found, atX: crop.box.x0, y: crop.box.y0, of: (imageHeight, imageWidth))
         candidates.append(
             AutomaticMask(
                 segmentation: segmentation, box: box, predictedIoU: predictedIoU, point: point,
                 stabilityScore: stability, cropBox: crop.box))
+        return Considered(stabilityScore: stability, passed: true)
     }
 
     /// Whether a box, in pixels of the crop, comes near an edge of the crop that is not one of the image.
@@ -87,12 +99,18 @@ public struct CropMasks: Sendable {
             || near(box.x1, crop.box.x1, imageWidth) || near(box.y1, crop.box.y1, imageHeight)
     }
 
-    /// The masks that stay when of each group of alike ones only the best is kept, best predicted IoU first, in pixels
-    /// of the image.
-    public func finish() -> [AutomaticMask] {
-        let kept = NonMaximumSuppression.kept(
+    /// Around the masks that passed the filters, in pixels of the image.
+    var boxes: [PixelBox] { candidates.map { $0.box.moved(byX: crop.box.x0, y: crop.box.y0) } }
+
+    /// Which of those stay when of each group of alike ones only the best is kept, best predicted IoU first.
+    var kept: [Int] {
+        NonMaximumSuppression.kept(
             candidates.map(\.box), scores: candidates.map(\.predictedIoU), threshold: parameters.boxNMSThreshold)
-        return kept.map { index in
+    }
+
+    /// The masks that stay, in their order, in pixels of the image.
+    public func finish() -> [AutomaticMask] {
+        kept.map { index in
             var mask = candidates[index]
             mask.box = mask.box.moved(byX: crop.box.x0, y: crop.box.y0)
             mask.point = GridPoint(x: mask.point.x + Double(crop.box.x0), y: mask.point.y + Double(crop.box.y0))
