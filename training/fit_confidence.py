@@ -7,6 +7,9 @@ are corrupted copies, one of each kind, whose strength changes from case to case
 cropped. All are answered as the recipe does; the fit is a logistic regression of the Dice reached (a share, not a yes or no)
 on the logits of the measures, whose weights may not be negative, and of "nothing is there" on the absence where the answer
 is empty. What the report says is cross-fitted: a case and its copies get their confidence from the other folds.
+
+Components, area share, presence and the mean probability inside the mask added nothing in cross-fitting. The agreement with a
+view at 4/3 of the scale did (Spearman 0.71 instead of 0.67 on frames in which something was found), for 44% more time.
 """
 import numpy as np
 from scipy import ndimage, optimize
@@ -14,13 +17,13 @@ from scipy import ndimage, optimize
 import confidence
 from scores import auroc, dice, spearman
 
-KINDS = {"blur": (0.01, 0.02, 0.04), "noise": (0.1, 0.2, 0.4), "contrast": (0.6, 0.35, 0.2), "crop": (0.8, 0.65, 0.5)}
+KINDS = {"blur": (0.01, 0.02, 0.05), "noise": (0.1, 0.25, 0.6), "contrast": (0.6, 0.35, 0.2), "crop": (0.8, 0.65, 0.5)}
 COPIES = 0.5  # weight of a case's corrupted copies together, of its own 1
 FOLDS = 10
 RIDGE = 1e-3
 ACCEPTABLE = 0.7
 LEAST = 10  # empty answers of each sort that a fit of their confidence needs
-NAMES = ("expectedDice", "viewAgreement", "boundaryCertainty", "presence")
+NAMES = ("expectedDice", "viewAgreement", "boundaryCertainty")
 
 
 def corrupted(image, truth, kind, strength, rng):
@@ -44,12 +47,13 @@ def corrupted(image, truth, kind, strength, rng):
 
 
 def copies(image, truth, number):
-    """(kind, image, truth) of the case itself and of its corrupted copies."""
-    yield "clean", image, truth
+    """(kind, how strongly corrupted, image, truth) of the case itself and of its corrupted copies."""
+    yield "clean", 0, image, truth
     for k, (kind, strengths) in enumerate(KINDS.items()):
         rng = np.random.default_rng([11, number, k])
-        changed, cut = corrupted(image, truth, kind, strengths[(number + k) % len(strengths)], rng)
-        yield kind, np.clip(np.round(changed), 0, 255).astype(np.uint8), cut
+        level = (number + k) % len(strengths)
+        changed, cut = corrupted(image, truth, kind, strengths[level], rng)
+        yield kind, level + 1, np.clip(np.round(changed), 0, 255).astype(np.uint8), cut
 
 
 def collect(task, network, data, unseen=()):
@@ -58,10 +62,10 @@ def collect(task, network, data, unseen=()):
     rows, held_out = [], ((*case, None) for case in task.held_out(data))
     for number, (held, (name, image, truth, logit)) in enumerate(
             [(True, case) for case in held_out] + [(False, case) for case in unseen]):
-        for kind, changed, cut in copies(image, truth, number) if truth.any() else [("clean", image, truth)]:
+        for kind, level, changed, cut in copies(image, truth, number) if truth.any() else [("clean", 0, image, truth)]:
             answer = task.answer(network, changed, *([] if logit is None else [logit]))
-            rows.append({"case": name, "held_out": held, "kind": kind, "dice": dice(answer.mask, cut), "found": bool(answer.mask.any()),
-                         "present": bool(cut.any()), **answer.measures})
+            rows.append({"case": name, "held_out": held, "kind": kind, "level": level, "dice": dice(answer.mask, cut),
+                         "found": bool(answer.mask.any()), "present": bool(cut.any()), **answer.measures})
     return rows
 
 
@@ -87,11 +91,10 @@ def fit(rows):
     """The coefficients: {"found": {"bias", "weights": {measure: weight}}, "empty": {"bias", "weight"}}; `empty` only where
     enough answers are."""
     found, empty = [row for row in rows if row["found"]], [row for row in rows if not row["found"]]
-    names = [name for name in NAMES if name in found[0]]
-    bias, *slopes = regression(np.array([[confidence.logit(row[name]) for name in names] for row in found]),
+    bias, *slopes = regression(np.array([[confidence.logit(row[name]) for name in NAMES] for row in found]),
                                np.array([row["dice"] for row in found]), weights(found))
-    terms = {"found": {"bias": bias, "weights": {name: slope for name, slope in zip(names, slopes) if slope > 0}}}
-    absent = np.array([not row["present"] for row in empty])
+    terms = {"found": {"bias": bias, "weights": {name: slope for name, slope in zip(NAMES, slopes) if slope > 0}}}
+    absent = np.array([not row["present"] for row in empty], bool)
     if min(absent.sum(), (~absent).sum()) >= LEAST:
         bias, slope = regression(np.array([[confidence.logit(row["absence"])] for row in empty]), absent, weights(empty))
         terms["empty"] = {"bias": bias, "weight": slope}
@@ -127,8 +130,9 @@ def report(rows, values):
                          ("corrupted", [n for n, row in enumerate(rows) if row["kind"] != "clean"])):
         if chosen:
             found[name] = study(chosen)
-    known = [n for n, row in enumerate(rows) if row["held_out"]]
-    found["clean or corrupted"] = auroc(values[known], [rows[n]["kind"] == "clean" for n in known])
+    for name, levels in (("clean or corrupted", (0, 1, 2, 3)), ("clean or most corrupted", (0, 3))):
+        known = [n for n, row in enumerate(rows) if row["held_out"] and row["level"] in levels]
+        found[name] = auroc(values[known], [rows[n]["level"] == 0 for n in known])
     return found
 
 

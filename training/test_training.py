@@ -81,7 +81,7 @@ def test_fit_finds_the_mean_and_keeps_signs():
     rng, rows = np.random.default_rng(0), []
     for n in range(200):
         reached, found = rng.uniform(0.2, 1), n % 10 > 0
-        rows.append({"case": str(n), "held_out": True, "kind": "clean", "dice": reached if found else float(n % 20 > 0),
+        rows.append({"case": str(n), "held_out": True, "kind": "clean", "level": 0, "dice": reached if found else float(n % 20 > 0),
                      "present": found or n % 20 == 0, "found": found, "expectedDice": reached ** 0.5,
                      "viewAgreement": 1 - reached, "boundaryCertainty": rng.random(), "absence": rng.uniform(0.5, 1)})
     fit = fit_confidence.fit(rows)
@@ -99,7 +99,7 @@ def test_corrupted_copies_keep_image_and_truth_together(shape):
     truth[4:8, 4:8] = True
     found = list(fit_confidence.copies(image, truth, 1))
     assert [kind for kind, *_ in found] == ["clean", *fit_confidence.KINDS]
-    for kind, changed, cut in found:
+    for kind, _, changed, cut in found:
         assert changed.shape[:truth.ndim] == cut.shape and changed.dtype == np.uint8
         assert kind == "clean" or not np.array_equal(changed, image)
 
