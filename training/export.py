@@ -17,14 +17,16 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 import cards
+import confidence
 import embed
+import fit_confidence
 import fit_presence
 import left_atrium
 import polyp
 import reference
 from networks import Architecture, UNet
 from presence import Presence
-from scores import confidence, dice, spearman, summary
+from scores import dice, summary
 
 TASKS = {polyp.NAME: polyp, left_atrium.NAME: left_atrium}
 HERE = Path(__file__).resolve().parent
@@ -51,24 +53,24 @@ def rounded(network):
     return network
 
 
-def score(task, network, data):
-    """Dice of every held-out case, plainly and augmented, and the confidence of the augmented answer."""
+def score(task, network, data, fit):
+    """Dice of every held-out case, plainly and augmented, and the measures and confidence of the augmented answer."""
     rows = []
     for name, image, truth in task.held_out(data):
-        plain, augmented, *answer = task.views(network, image)
-        rows.append({"case": name, "plain": dice(plain, truth), "augmented": dice(augmented, truth),
-                     **confidence(augmented, *answer)})
-    scores = {key: {k: round(v, 4) for k, v in summary([row[key] for row in rows]).items()}
-              for key in ("plain", "augmented")}
-    for key in ("agreement", "foreground", "confidence"):
-        scores[f"{key}_spearman"] = round(spearman([row[key] for row in rows], [row["augmented"] for row in rows]), 3)
-    return scores, rows
+        answer = task.answer(network, image)
+        rows.append({"case": name, "plain": dice(answer.plain, truth), "augmented": dice(answer.mask, truth),
+                     **answer.measures,
+                     "confidence": confidence.confidence(answer.measures, not answer.mask.any(), fit)})
+    return {key: {k: round(v, 4) for k, v in summary([row[key] for row in rows]).items()}
+            for key in ("plain", "augmented")}, rows
 
 
-def write(task, network, scores, version, training):
+def write(task, network, scores, version, training, fit):
     facts = {"name": task.NAME, "version": version, "kind": f"unet{network.arch.axes}d",
              "architecture": network.arch.as_dict(), "input": task.NORMALISATION, "data": task.DATA_SETS,
              "scores": scores, "training": training, "licence": "weights: research use, see the model card"}
+    if fit:
+        facts["confidence"] = fit
     tensors = {key: value.half().contiguous() for key, value in network.state_dict().items()}
     body = save(tensors, {"kontur": json.dumps(facts, sort_keys=True)})
     digest = hashlib.sha256(body).hexdigest()
@@ -87,6 +89,8 @@ def trained(task, runs):
     network = UNet(task.ARCHITECTURE).eval()
     network.load_state_dict(kept["average"])
     last = {"samples": kept["step"] * task.BATCH, "seed": kept["seed"], "core_seconds": round(kept["seconds"])}
+    if kept.get("leave_out") is not None:
+        last["leave_out"] = kept["leave_out"]
     return rounded(network), {**last, "stages": [*kept["stages"], last]} if kept.get("stages") else last
 
 
@@ -98,16 +102,20 @@ def export(task, data, runs, early=False, with_scores=True, trunk=None):
         training = facts["training"]
     else:
         network, training = trained(task, runs)
-    presence = fit_presence.attach(network, data, runs) if task is polyp else None
-    scores, rows = score(task, network, data) if with_scores else ({}, [])
+    presence, logits = fit_presence.attach(network, data, runs) if task is polyp else (None, [])
+    unseen = polyp.unseen(data, runs, training.get("leave_out"), logits) if task is polyp else []
+    fit, sure = fit_confidence.fitted(task, network, data, unseen) if with_scores else (None, None)
+    scores, rows = score(task, network, data, fit) if with_scores else ({}, [])
     if presence:
         scores["presence"] = presence
-    path, digest = write(task, network, scores, task.VERSION + ("-early" if early else ""), training)
-    reference.write(task, network, digest, data)
+    if sure:
+        scores["confidence"] = sure
+    path, digest = write(task, network, scores, task.VERSION + ("-early" if early else ""), training, fit)
+    reference.write(task, network, digest, data, fit)
     print(path.name, path.stat().st_size, json.dumps(scores))
     if with_scores:
         (runs / task.NAME / "scores.json").write_text(json.dumps(rows, indent=1))
-        cards.write(HERE / "cards" / f"{task.NAME}.md", task, path, digest, scores, rows, training)
+        cards.write(HERE / "cards" / f"{task.NAME}.md", task, path, digest, scores, rows, training, fit)
 
 
 def main():

@@ -109,7 +109,8 @@ def regression(x, truth, weight):
 
 
 def fit(cases, empty):
-    """(head, report): the head with its threshold at a presence of 0.5, and what it does to left-out centres."""
+    """(head, report, logits): the head with its threshold at a presence of 0.5, what it does to left-out centres, and its
+    logit of every real frame without a polyp, of those centres by the head that was fitted without them."""
     (x, kinds, origins), (views, centres) = cases, empty
 
     def fitted(without=None):
@@ -131,11 +132,15 @@ def fit(cases, empty):
         head.bias.fill_(bias - threshold)
     report = {f"centre {centre}": {"empty": len(values), "marked": round(float((values >= threshold).mean()), 3)}
               for centre, values in left_out.items()}
-    return head.eval(), report
+    logits = (views @ weight + bias).mean(axis=1)
+    for centre, values in left_out.items():
+        logits[centres == centre] = values
+    return head.eval(), report, logits - threshold
 
 
 def attach(network, data, runs):
-    """Gives the network its presence head, whose statistics are kept in `runs`; returns the report."""
+    """Gives the network its presence head, whose statistics are kept in `runs`; returns the report, and the logits of the
+    real frames without a polyp in their order."""
     trunk = hashlib.sha256(b"".join(value.numpy().tobytes() for value in network.state_dict().values())).hexdigest()
     file = Path(runs) / f"presence-{trunk[:8]}.npz"
     if not file.exists():
@@ -144,7 +149,7 @@ def attach(network, data, runs):
         np.savez(file, **dict(zip(("statistics", "kinds", "origins", "views", "centres"), parts)))
     with np.load(file) as kept:
         cases = [kept[key] for key in ("statistics", "kinds", "origins")]
-        network.presence, report = fit(cases, (kept["views"], kept["centres"]))
+        network.presence, report, logits = fit(cases, (kept["views"], kept["centres"]))
     for parameter in network.presence.parameters():
         parameter.data = parameter.data.half().float()
-    return report
+    return report, logits

@@ -24,11 +24,12 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 import scenes
+from confidence import Answer, measures
 from networks import LEFT_ATRIUM_COMPACT
 from resize import grid_shape, resize
 
 NAME = "left-atrium-compact"
-VERSION = "1.0.0"  # of the recipe, as the runtime names it
+VERSION = "1.1.0"  # of the recipe, as the runtime names it
 ARCHITECTURE = LEFT_ATRIUM_COMPACT
 SPACING = 1.25
 STRIDE = LEFT_ATRIUM_COMPACT.total_stride
@@ -181,12 +182,13 @@ def largest_component(mask):
     return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]) if count else mask
 
 
-def views(network, volume, spacing=(0.625,) * 3):
-    """(mask of the plain view, mask of the mean, masks of every view, mean probability, None), on the source grid."""
+def answer(network, volume, spacing=(0.625,) * 3):
+    """The answer of the mean of the shifts; its masks are on the source grid."""
     each = probabilities(network, volume, spacing)
-    mean = resize(np.mean(each, axis=0, dtype=np.float32), volume.shape)
-    masks = [largest_component(resize(view, volume.shape) >= 0.5) for view in each]
-    return masks[0], largest_component(mean >= 0.5), masks, mean, None
+    mean = np.mean(each, axis=0, dtype=np.float32)
+    probability = resize(mean, volume.shape)
+    return Answer(largest_component(resize(each[0], volume.shape) >= 0.5), largest_component(probability >= 0.5), probability,
+                  measures(largest_component(mean >= 0.5), mean, [largest_component(view >= 0.5) for view in each]))
 
 
 def predict(network, volume, spacing=(0.625,) * 3):

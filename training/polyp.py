@@ -19,11 +19,12 @@ import blend
 import endoscopes
 import presence
 import scenes
+from confidence import Answer, measures
 from networks import POLYP_COMPACT
 from resize import resize
 
 NAME = "polyp-compact"
-VERSION = "1.1.0"  # of the recipe, as the runtime names it
+VERSION = "1.2.0"  # of the recipe, as the runtime names it
 ARCHITECTURE = POLYP_COMPACT
 SIZE = 256
 SIZE_AT_FIRST, FIRST = 192, 0.6  # the side of the squares for this share of a training
@@ -174,6 +175,16 @@ def load_cache(data, cache):
     return [np.load(path, mmap_mode="r") for path in paths[:-1]] + [np.load(paths[-1])]
 
 
+def unseen(data, cache, leave_out, logits):
+    """(name, image, mask, presence logit or None) of the frames of a centre that was left out, and of the real frames without
+    a polyp of the others, whose presence `logits`, in the order of all such frames, are those of heads that do not know them."""
+    training = Training(data, cache, leave_out)
+    real = np.flatnonzero(training.empty & (training.origin != DRAWN))
+    known = dict(zip(real, logits))
+    for k in np.union1d(training.left_out, real):
+        yield f"polypgen {k}", training.images[k], training.masks[k] > 127, known.get(k)
+
+
 def normalise(image):
     return ((image / 255 - MEAN) / STD).transpose(2, 0, 1).astype(np.float32)
 
@@ -188,10 +199,10 @@ def loss(logits, truth):
 
 
 @torch.no_grad()
-def probabilities(network, image, flips=FLIPS, size=SIZE):
+def probabilities(network, image, flips=FLIPS):
     """Foreground probability [SIZE, SIZE] of one frame, uint8 RGB [rows, columns, 3], in each of the flipped views, and
     their presence logits (None without a presence head)."""
-    x = torch.from_numpy(normalise(resize(image, (size, size))))[None]
+    x = torch.from_numpy(normalise(resize(image, (SIZE, SIZE))))[None]
     each, logits = [], []
     for axes in flips:
         output, found = presence.look(network, x.flip(axes))
@@ -208,17 +219,14 @@ def gate(probability, logits):
     return (probability * np.float32(found) if found < PRESENCE_THRESHOLD else probability), float(found)
 
 
-def views(network, image):
-    """(mask of the plain view, mask of the mean, masks of every view, mean probability, presence), at the frame's size.
-    The masks of views are their own where there is a polyp, and empty like the mean's where there is none."""
-    shape = image.shape[:2]
+def answer(network, image, logit=None):
+    """The answer of the mean of the flips; `logit` takes the place of their mean presence logit."""
     each, logits = probabilities(network, image)
-    mean, found = gate(resize(np.mean(each, axis=0, dtype=np.float32), shape), logits)
-    masks = [resize(view, shape) >= 0.5 for view in each]
-    plain = gate(resize(each[0], shape), logits and logits[:1])[0] >= 0.5
-    if found is not None and found < PRESENCE_THRESHOLD:
-        masks = [mean >= 0.5] * len(each)
-    return plain, mean >= 0.5, masks, mean, found
+    mean = np.mean(each, axis=0, dtype=np.float32)
+    probability, found = gate(resize(mean, image.shape[:2]), logits if logit is None else [logit])
+    plain = gate(resize(each[0], image.shape[:2]), logits and logits[:1])[0]
+    return Answer(plain >= 0.5, probability >= 0.5, probability,
+                  measures(mean >= 0.5, mean, [view >= 0.5 for view in each], found))
 
 
 def predict(network, image):

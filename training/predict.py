@@ -16,10 +16,11 @@ import pydicom
 import torch
 from PIL import Image
 
+import confidence
 import left_atrium
 import polyp
 from export import WEIGHTS, load
-from scores import confidence, dice
+from scores import dice
 
 
 def read_volume(paths):
@@ -45,14 +46,18 @@ def canonical(axes):
     return order, [k for k in range(3) if alignment[k, order[k]] < 0]
 
 
-def volume(network, folder, truth, out):
+def words(answer, fit):
+    values = {"confidence": confidence.confidence(answer.measures, not answer.mask.any(), fit), **answer.measures}
+    return {name: round(value, 4) for name, value in values.items()}
+
+
+def volume(network, fit, folder, truth, out):
     values, spacing, axes = read_volume(sorted(folder.glob("*.dcm")))
     order, flips = canonical(axes)
     turned = np.ascontiguousarray(np.flip(values.transpose(order), flips))
-    _, mask, *answer = left_atrium.views(network, turned, tuple(spacing[k] for k in order))
-    sure = confidence(mask, *answer)
-    mask = np.flip(mask, flips).transpose(np.argsort(order))
-    print(folder.name, mask.shape, f"{mask.sum() * np.prod(spacing) / 1000:.1f} ml", {k: round(v, 4) for k, v in sure.items()})
+    answer = left_atrium.answer(network, turned, tuple(spacing[k] for k in order))
+    mask = np.flip(answer.mask, flips).transpose(np.argsort(order))
+    print(folder.name, mask.shape, f"{mask.sum() * np.prod(spacing) / 1000:.1f} ml", words(answer, fit))
     if truth:
         with np.load(truth) as file:
             expected = np.unpackbits(file["mask"], count=int(np.prod(file["shape"]))).reshape(file["shape"])
@@ -61,13 +66,13 @@ def volume(network, folder, truth, out):
         np.savez_compressed(out / f"{folder.name}.npz", mask=np.packbits(mask), shape=mask.shape)
 
 
-def frames(network, folder, truth, out):
+def frames(network, fit, folder, truth, out):
     scores = []
     for path in sorted(folder.glob("*.dcm")):
         image = pydicom.dcmread(path).pixel_array
-        _, mask, *answer = polyp.views(network, image)
-        sure = {k: round(v, 3) for k, v in confidence(mask, *answer).items()}
-        print(path.name, mask.shape, f"{mask.mean():.4f} of the frame", sure, end="")
+        answer = polyp.answer(network, image)
+        mask = answer.mask
+        print(path.name, mask.shape, f"{mask.mean():.4f} of the frame", words(answer, fit), end="")
         expected = truth and truth / f"{path.stem}.png"
         if expected and expected.exists():
             scores.append(dice(mask, np.asarray(Image.open(expected).convert("L")) > 127))
@@ -87,11 +92,11 @@ def main():
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    network, _ = load(next(WEIGHTS.glob(f"{arguments.name}-*.safetensors")))
+    network, facts = load(next(WEIGHTS.glob(f"{arguments.name}-*.safetensors")))
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
     run = volume if arguments.name == left_atrium.NAME else frames
-    run(network, arguments.folder, arguments.truth, arguments.out)
+    run(network, facts.get("confidence"), arguments.folder, arguments.truth, arguments.out)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 
 For each shipped network, Tests/SegmentationTests/Golden/<name>.safetensors: drawn inputs (`<n>.input`), and the mean
 probability and the mask that the recipe in training/ makes of them (`<n>.probability`, `<n>.mask`). The metadata key
-`kontur` holds the weights' SHA-256, each input's spacing and confidence, where the data are present the Dice of the first
+`kontur` holds the weights' SHA-256, each input's spacing, measures and confidence, where the data are present the Dice of the first
 held-out frames, and of MR series (the committed sample, and those of the data) the mask's area in each slice, in pixels.
 export.py calls it, because the numbers belong to one set of weights.
 """
@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+import confidence
 import left_atrium
 import polyp
 import scenes
-from scores import confidence, dice
+from scores import dice
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent / "Tests/SegmentationTests/Golden"
@@ -44,20 +45,20 @@ def areas(network, folder):
     values, spacing, axes = read_volume(sorted(folder.glob("*.dcm")))
     order, flips = canonical(axes)
     turned = np.ascontiguousarray(np.flip(values.transpose(order), flips))
-    mask = left_atrium.views(network, turned, tuple(spacing[k] for k in order))[1]
+    mask = left_atrium.answer(network, turned, tuple(spacing[k] for k in order)).mask
     return np.flip(mask, flips).transpose(np.argsort(order)).sum((1, 2)).tolist()
 
 
-def write(task, network, digest, data):
+def write(task, network, digest, data, fit):
     tensors, inputs = {}, []
     for n, (image, arguments) in enumerate(drawn(task)):
-        _, mask, *answer = task.views(network, image, **arguments)
-        probability = answer[1]
-        arrays = {"input": image, "probability": probability, "mask": mask}
+        answer = task.answer(network, image, **arguments)
+        arrays = {"input": image, "probability": answer.probability, "mask": answer.mask}
         for key, array in arrays.items():  # bytes and bits fit fp16 exactly
             kind = np.float16 if array.dtype in (np.uint8, bool) else np.float32
             tensors[f"{n}.{key}"] = torch.from_numpy(np.ascontiguousarray(array, kind))
-        inputs.append({**arguments, **confidence(mask, *answer)})
+        inputs.append({**arguments, "measures": answer.measures,
+                       "confidence": confidence.confidence(answer.measures, not answer.mask.any(), fit)})
     held_out, series = {}, {}
     if task is left_atrium:
         series["samples-dicom/lge"] = areas(network, HERE.parent / "samples-dicom/lge")
@@ -65,7 +66,7 @@ def write(task, network, digest, data):
             series[f"dicom/{folder.name}"] = areas(network, folder)
     if Path(data).is_dir() and task is polyp:
         for name, image, truth in itertools.islice(task.held_out(data), CASES):
-            held_out[name] = dice(task.views(network, image)[1], truth)
+            held_out[name] = dice(task.answer(network, image).mask, truth)
     facts = {"weights": digest, "inputs": inputs, "held_out": held_out, "series": series}
     FOLDER.mkdir(parents=True, exist_ok=True)
     save_file(tensors, FOLDER / f"{task.NAME}.safetensors", {"kontur": json.dumps(facts, sort_keys=True)})
@@ -79,7 +80,8 @@ def main():
     torch.set_num_threads(1)
     for task in (polyp, left_atrium):
         (path,) = (HERE.parent / "Sources/CWeights/files").glob(f"{task.NAME}-*.safetensors")
-        write(task, load(path)[0], hashlib.sha256(path.read_bytes()).hexdigest(), data)
+        network, facts = load(path)
+        write(task, network, hashlib.sha256(path.read_bytes()).hexdigest(), data, facts.get("confidence"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dice per case, its mean with a bootstrap interval, and what a segmentation says about itself."""
+"""Dice per case, its mean with a bootstrap interval, and how a measure ranks."""
 import numpy as np
 from scipy import stats
 
@@ -20,18 +20,15 @@ def summary(values, draws=2000, seed=0):
             "min": float(values.min()), "count": len(values)}
 
 
-def confidence(mask, masks, probability, presence=None):
-    """Without the truth: mean Dice of the mask with the masks of the single views, mean probability inside the mask,
-    and their product. An empty mask has the foreground value 1 - (largest probability). Where a network says whether
-    there is anything at all, the product is multiplied with that presence, and an empty answer has 1 - presence."""
-    agreement = float(np.mean([dice(mask, other) for other in masks]))
-    foreground = float(probability[mask].mean()) if mask.any() else 1 - float(probability.max())
-    value = agreement * foreground
-    if presence is None:
-        return {"agreement": agreement, "foreground": foreground, "confidence": value}
-    return {"agreement": agreement, "foreground": foreground, "presence": presence,
-            "confidence": value * presence if mask.any() else 1 - presence}
-
-
 def spearman(a, b):
     return float(stats.spearmanr(a, b).statistic)
+
+
+def auroc(values, positive):
+    """How often a positive has a larger value than another one; 0.5 for ties, None where one of them is missing."""
+    values, positive = np.asarray(values), np.asarray(positive, bool)
+    if positive.all() or not positive.any():
+        return None
+    ranks = stats.rankdata(values)
+    count = positive.sum()
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(values) - count)))

@@ -5,13 +5,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import confidence
+import fit_confidence
 import left_atrium
 import polyp
 import scenes
 from golden import draw_norms
 from networks import UNet
 from resize import grid_shape, matrix, resize
-from scores import dice
+from scores import auroc, dice
 
 
 @pytest.mark.parametrize("size", [(352, 192), (57, 91), (331, 192), (3, 7), (7, 3), (192, 539)])
@@ -64,3 +66,43 @@ def test_scenes_are_the_same_for_the_same_seed():
 
 def test_two_empty_masks_agree():
     assert dice(np.zeros((3, 3)), np.zeros((3, 3))) == 1
+
+
+def test_confidence_rises_with_its_measures_and_stays_in_range():
+    fit = {"found": {"bias": -1, "weights": {"expectedDice": 0.7, "viewAgreement": 0.4}}, "empty": {"bias": 1, "weight": 0.5}}
+    steps = np.linspace(0, 1, 50)
+    for is_empty, name in ((False, "expectedDice"), (False, "viewAgreement"), (True, "absence")):
+        found = {"expectedDice": 0.7, "viewAgreement": 0.8, "absence": 0.6}
+        values = [confidence.confidence({**found, name: step}, is_empty, fit) for step in steps]
+        assert (np.diff(values) >= 0).all() and 0 <= values[0] < values[-1] <= 1
+
+
+def test_fit_finds_the_mean_and_keeps_signs():
+    rng, rows = np.random.default_rng(0), []
+    for n in range(200):
+        reached, found = rng.uniform(0.2, 1), n % 10 > 0
+        rows.append({"case": str(n), "held_out": True, "kind": "clean", "level": 0, "dice": reached if found else float(n % 20 > 0),
+                     "present": found or n % 20 == 0, "found": found, "expectedDice": reached ** 0.5,
+                     "viewAgreement": 1 - reached, "boundaryCertainty": rng.random(), "absence": rng.uniform(0.5, 1)})
+    fit = fit_confidence.fit(rows)
+    assert "viewAgreement" not in fit["found"]["weights"] and fit["found"]["weights"]["expectedDice"] > 0
+    values = np.array([confidence.confidence(row, not row["found"], fit) for row in rows])
+    reached = np.array([row["dice"] for row in rows])
+    assert abs(values.mean() - reached.mean()) < 1e-3
+    assert fit_confidence.report(rows, fit_confidence.cross_fitted(rows))["held out"]["spearman"] > 0.8
+
+
+@pytest.mark.parametrize("shape", [(40, 50, 3), (12, 20, 24)])
+def test_corrupted_copies_keep_image_and_truth_together(shape):
+    image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    truth = np.zeros(shape[:2] if shape[-1] == 3 else shape, bool)
+    truth[4:8, 4:8] = True
+    found = list(fit_confidence.copies(image, truth, 1))
+    assert [kind for kind, *_ in found] == ["clean", *fit_confidence.KINDS]
+    for kind, _, changed, cut in found:
+        assert changed.shape[:truth.ndim] == cut.shape and changed.dtype == np.uint8
+        assert kind == "clean" or not np.array_equal(changed, image)
+
+
+def test_auroc():
+    assert auroc([1, 2, 3, 4], [0, 0, 1, 1]) == 1 and auroc([1, 1, 1], [0, 1, 1]) == 0.5

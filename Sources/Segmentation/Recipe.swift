@@ -55,20 +55,13 @@ extension Recipe {
 
     static func unsuitable(_ reason: String) -> SegmentationError { .unsuitable(segmenter: name, reason: reason) }
 
-    /// The network in the embedded file, whose metadata must agree with the recipe.
-    static func network(expecting expected: [String: [Double]], precision: Precision) throws -> ResidualUNet {
-        let file = try weights(expecting: expected)
-        return try naming(name) { try ResidualUNet(file, precision: precision) }
-    }
-
     /// The embedded file, whose metadata must agree with the recipe.
     ///
     /// - Parameter expected: values of the file's `input` facts that the recipe relies on.
     static func weights(expecting expected: [String: [Double]]) throws -> SafeTensors {
         try naming(name) {
             let file = try EmbeddedWeights(of: name).open()
-            let facts = file.metadata["kontur"].map { Data($0.utf8) }
-            let parsed = facts.flatMap { try? JSONDecoder().decode(RecipeFacts.self, from: $0) }
+            let parsed = file.recipeFacts.flatMap { try? JSONDecoder().decode(RecipeFacts.self, from: $0) }
             for (key, value) in expected.sorted(by: { $0.key < $1.key }) {
                 let found = parsed?.input[key]?.numbers
                 let agrees = found.map { $0.count == value.count && zip($0, value).allSatisfy { abs($0 - $1) < 1e-6 } }
@@ -80,6 +73,21 @@ extension Recipe {
             return file
         }
     }
+
+    /// The confidence that was fitted to this file's network; `nil` when none was.
+    static func confidenceFit(in file: SafeTensors) throws -> ConfidenceFit? {
+        guard let facts = file.recipeFacts else { return nil }
+        do {
+            return try ConfidenceFit(facts: facts)
+        } catch {
+            throw SegmentationError.weights(segmenter: name, reason: error.description)
+        }
+    }
+}
+
+extension SafeTensors {
+    /// The JSON of everything that a recipe needs besides the tensors.
+    fileprivate var recipeFacts: Data? { metadata["kontur"].map { Data($0.utf8) } }
 }
 
 /// The part of a weight file's `kontur` metadata that a recipe checks.

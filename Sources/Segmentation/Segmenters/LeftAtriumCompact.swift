@@ -4,7 +4,7 @@
 // training/left_atrium.py, on the volume turned to inferior-superior, posterior, left: resized to 1.25 mm -> clipped
 // to the 0.5 and 99.5 percentiles of what is positive, zero mean, unit deviation -> padded with zeros to multiples of
 // 16 -> residual U-Net (training/networks.py) at three shifts -> sigmoid -> mean -> resized to the source grid -> at
-// least 0.5 -> largest component.
+// least 0.5 -> largest component. Confidence is fitted to measures on the network's grid (training/confidence.py).
 
 internal import Imaging
 internal import Inference
@@ -12,7 +12,7 @@ internal import Inference
 final class LeftAtriumCompact: Recipe {
     static let description = SegmenterDescriptor(
         name: "left-atrium-compact",
-        version: "1.0.0",
+        version: "1.1.0",
         accepts: .volume,
         weightsHash: EmbeddedWeights(of: "left-atrium-compact").sha256,
         segmentLabel: "left atrium",
@@ -35,14 +35,16 @@ final class LeftAtriumCompact: Recipe {
     static let mostVoxels = 150_000_000
 
     private let network: ResidualUNet
+    private let confidenceFit: ConfidenceFit?
     private let precision: Precision
 
     init(precision: Precision) throws {
-        network = try Self.network(
-            expecting: [
-                "spacing": [Self.spacing, Self.spacing, Self.spacing], "percentiles": Self.percentiles,
-                "threshold": [Double(Self.threshold)],
-            ], precision: precision)
+        let file = try Self.weights(expecting: [
+            "spacing": [Self.spacing, Self.spacing, Self.spacing], "percentiles": Self.percentiles,
+            "threshold": [Double(Self.threshold)],
+        ])
+        network = try naming(Self.name) { try ResidualUNet(file, precision: precision) }
+        confidenceFit = try Self.confidenceFit(in: file)
         self.precision = precision
     }
 
@@ -130,38 +132,55 @@ final class LeftAtriumCompact: Recipe {
         }
     }
 
-    /// The mean of the views on the source grid, its largest component, and what the views say of it.
+    /// The mean of the views on the source grid, its largest component, and its confidence.
     private func answer(_ each: [[Float]], _ grid: [Int], _ orientation: CanonicalOrientation) -> SegmenterResult {
         var mean = each[0]
         for view in each.dropFirst() { for index in mean.indices { mean[index] += view[index] } }
         for index in mean.indices { mean[index] /= Float(each.count) }
-        let (pixels, components) = Self.mask(mean, grid, orientation)
-        let views = each.map { Self.mask($0, grid, orientation).pixels }
+        let measures = AnswerMeasures(
+            shape: grid, probability: mean, mask: Self.mask(mean, grid), views: each.map { Self.mask($0, grid) },
+            presence: nil)
+        let (pixels, components) = Self.answer(mean, grid, orientation)
         let probability = orientation.source(Resampling.resize(mean, from: grid, to: orientation.shape))
 
         let (slices, rows, columns) =
             (orientation.sourceShape[0], orientation.sourceShape[1], orientation.sourceShape[2])
         var result = SegmenterResult(
             masks: [], probabilities: [], frameConfidence: [],
-            confidence: Agreement.confidence(
-                mask: pixels, probability: probability,
-                agreement: views.reduce(0) { $0 + Dice.score(pixels, $1) } / Double(views.count)),
+            confidence: measures.confidence(confidenceFit, isEmpty: !pixels.contains(1)),
             notes: ["computed in \(precision.rawValue)"])
         for slice in 0..<slices {
             let range = slice * rows * columns..<(slice + 1) * rows * columns
-            let own = Array(pixels[range])
-            let agreement = views.reduce(0) { $0 + Dice.score(own, Array($1[range])) } / Double(views.count)
-            result.masks.append(Mask(rows: rows, columns: columns, pixels: own))
+            result.masks.append(Mask(rows: rows, columns: columns, pixels: Array(pixels[range])))
             result.probabilities.append(Array(probability[range]))
-            result.frameConfidence.append(
-                Agreement.confidence(mask: own, probability: probability[range], agreement: agreement))
+            result.frameConfidence.append(Self.confidence(ofSlice: pixels[range], probability[range]))
         }
         if components > 1 { result.notes.append("the largest of \(components) components was kept") }
         return result
     }
 
-    /// The largest component where a probability on the grid reaches the threshold, on the source grid.
-    private static func mask(
+    /// What the probabilities alone expect of its Dice; 1 - the largest of them where the mask is empty.
+    private static func confidence(ofSlice mask: ArraySlice<UInt8>, _ probability: ArraySlice<Float>) -> Confidence {
+        var (sum, inside, largest): (Double, Double, Float) = (0, 0, 0)
+        for (value, isInside) in zip(probability, mask) {
+            sum += Double(value)
+            inside += isInside != 0 ? Double(value) : 0
+            largest = max(largest, value)
+        }
+        let count = mask.count { $0 != 0 }
+        let value = count > 0 ? 2 * inside / (sum + Double(count)) : 1 - Double(largest)
+        return Confidence(value: min(max(value, 0), 1), measures: [:])
+    }
+
+    /// The largest component where a probability on the grid reaches the threshold, on the grid.
+    private static func mask(_ probability: [Float], _ grid: [Int]) -> [UInt8] {
+        var pixels = probability.map { UInt8($0 >= threshold ? 1 : 0) }
+        ConnectedComponents.keepLargest(&pixels, slices: grid[0], rows: grid[1], columns: grid[2])
+        return pixels
+    }
+
+    /// The same on the source grid, and the number of components there.
+    private static func answer(
         _ probability: [Float], _ grid: [Int], _ orientation: CanonicalOrientation
     ) -> (pixels: [UInt8], components: Int) {
         let shape = orientation.shape

@@ -4,7 +4,8 @@
 // to 192 x 192 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net (training/networks.py) on
 // the four flips -> sigmoid -> mean -> resized to the frame -> mask where at least 0.5; nothing is removed from the mask.
 // A presence head (training/presence.py) looks at each flip too: where the sigmoid of its mean is below 0.5, there is no
-// polyp, the mask is empty and the probabilities are multiplied with the presence.
+// polyp, the mask is empty and the probabilities are multiplied with the presence. Confidence is fitted to measures on the
+// network's square (training/confidence.py).
 
 internal import Foundation
 internal import Imaging
@@ -13,7 +14,7 @@ internal import Inference
 final class PolypCompact: Recipe {
     static let description = SegmenterDescriptor(
         name: "polyp-compact",
-        version: "1.1.0",
+        version: "1.2.0",
         accepts: .frames,
         weightsHash: EmbeddedWeights(of: "polyp-compact").sha256,
         segmentLabel: "polyp",
@@ -33,13 +34,14 @@ final class PolypCompact: Recipe {
     /// Frames below it have no polyp. With the threshold of pixels at least as high, none of their probabilities, which
     /// are multiplied with the presence, reaches that.
     static let presenceThreshold = 0.5
-    /// Frames with more pixels are refused: five resized planes of each are held at once.
+    /// Frames with more pixels are refused: several planes of each are held at once.
     static let mostPixels = 40_000_000
     /// Flips along (rows, columns).
     static let views = [(false, false), (false, true), (true, false), (true, true)]
 
     private let network: ResidualUNet
     private let presenceHead: PresenceHead
+    private let confidenceFit: ConfidenceFit?
     private let precision: Precision
 
     init(precision: Precision) throws {
@@ -52,6 +54,7 @@ final class PolypCompact: Recipe {
             let network = try ResidualUNet(file, precision: precision)
             return (network, try PresenceHead(file))
         }
+        confidenceFit = try Self.confidenceFit(in: file)
         self.precision = precision
     }
 
@@ -67,7 +70,7 @@ final class PolypCompact: Recipe {
         for (index, frame) in frames.enumerated() { try Self.check(frame, index) }
         var result = SegmenterResult(
             masks: [], probabilities: [], frameConfidence: [],
-            confidence: Agreement.confidence(foreground: 0, agreement: 0),
+            confidence: Confidence(value: 0, measures: [:]),
             notes: ["computed in \(precision.rawValue)"])
         for (index, frame) in frames.enumerated() {
             let (mask, probability, confidence) = try segment(frame)
@@ -76,7 +79,7 @@ final class PolypCompact: Recipe {
             result.frameConfidence.append(confidence)
             progress(index + 1, frames.count)
         }
-        result.confidence = Agreement.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
+        result.confidence = PromptConfidence.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
         let presences = result.frameConfidence.compactMap { $0.measures["presence"] }
         result.confidence.measures["presence"] = presences.max()
         let grey = frames.count { $0.channels == 1 }
@@ -100,35 +103,18 @@ final class PolypCompact: Recipe {
         var mean = each[0]
         for view in each.dropFirst() { for index in mean.indices { mean[index] += view[index] } }
         for index in mean.indices { mean[index] /= Float(each.count) }
-        var probability = Self.toFrame(mean, rows, columns)
-        guard presence >= Self.presenceThreshold else {
+        let measures = AnswerMeasures(
+            shape: [Self.size, Self.size], probability: mean, mask: Self.mask(mean), views: each.map(Self.mask),
+            presence: presence)
+        var probability = Resampling.resize(mean, from: [Self.size, Self.size], to: [rows, columns])
+        if presence < Self.presenceThreshold {
             for index in probability.indices { probability[index] *= Float(presence) }
-            let mask = Mask(rows: rows, columns: columns, probabilities: probability, threshold: Self.threshold)
-            return (mask, probability, Self.confidence(mask, probability, agreement: 1, presence))
         }
         let mask = Mask(rows: rows, columns: columns, probabilities: probability, threshold: Self.threshold)
-        let agreements = each.map { view in
-            let values = Self.toFrame(view, rows, columns)
-            return Dice.score(
-                mask, Mask(rows: rows, columns: columns, probabilities: values, threshold: Self.threshold))
-        }
-        let agreement = agreements.reduce(0, +) / Double(agreements.count)
-        return (mask, probability, Self.confidence(mask, probability, agreement: agreement, presence))
+        return (mask, probability, measures.confidence(confidenceFit, isEmpty: mask.isEmpty))
     }
 
-    /// Of an empty answer: the probability that nothing is there.
-    private static func confidence(
-        _ mask: Mask, _ probability: [Float], agreement: Double, _ presence: Double
-    ) -> Confidence {
-        var confidence = Agreement.confidence(mask: mask.pixels, probability: probability, agreement: agreement)
-        confidence.measures["presence"] = presence
-        confidence.value = mask.isEmpty ? 1 - presence : confidence.value * presence
-        return confidence
-    }
-
-    private static func toFrame(_ square: [Float], _ rows: Int, _ columns: Int) -> [Float] {
-        Resampling.resize(square, from: [size, size], to: [rows, columns])
-    }
+    private static func mask(_ square: [Float]) -> [UInt8] { square.map { $0 >= threshold ? 1 : 0 } }
 
     /// Probabilities `[size, size]` of each view, turned back, and the presence of a polyp.
     private func look(at frame: Frame) throws -> ([[Float]], presence: Double) {
