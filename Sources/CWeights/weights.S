@@ -8,10 +8,10 @@
 .Lname0:
     .asciz "left-atrium-compact"
 .Lsha0:
-    .asciz "60471c5784b82894ada675bd231c4b70b452c4a9ada6b8cbab49aca9dfb88c4b"
+    .asciz "cf4c20fc54bb0de5280a842dc417e1f1f077e959eee0815baca43b0a4e18091c"
     .balign 64
 .Lbytes0:
-    .incbin "left-atrium-compact-60471c57.safetensors"
+    .incbin "left-atrium-compact-cf4c20fc.safetensors"
 .Lend0:
     .byte 0
 .Lname1:
