@@ -42,7 +42,7 @@ augmented samples in batches of {batch}, seed {seed}, {hours:.1f} h on a shared 
 | set | cases | used for | terms |
 |---|---|---|---|
 | Kvasir-SEG (Jha 2020), usual 800/100/100 split | 799 frames | training | research and education |
-| PolypGen (Ali 2023), single frames with a polyp, without centre 6 | up to 1066 frames | training | CC BY 4.0 |
+| PolypGen (Ali 2023), single frames with a polyp, without centre 6 | 1069 frames | training | CC BY 4.0 |
 | 2018 Left Atrium Segmentation Challenge, training half of the usual 80/20 split | {slices} slices of 64 volumes | training | research; the publisher states no licence |
 | Kvasir-SEG validation | 100 frames | held out: the scores below | research and education |
 | 2018 Left Atrium Segmentation Challenge, same half | {held} slices of 16 volumes | held out | as above |

@@ -90,11 +90,23 @@ class Promptable(nn.Module):
         tokens = torch.cat([own[None].expand(count, -1, -1), sparse], dim=1)
         place = self.prompt_encoder.get_dense_pe().expand(count, -1, -1, -1)
         answers, image = decoder.transformer(embedding + dense, place, tokens)
-        image = decoder.output_upscaling(image.transpose(1, 2).reshape(embedding.shape))
         weights = torch.stack([network(answers[:, 1 + k])
                                for k, network in enumerate(decoder.output_hypernetworks_mlps)], dim=1)
-        logits = torch.einsum("bmc,bchw->bmhw", weights, image)
-        return logits, decoder.iou_prediction_head(answers[:, 0])
+        return self.masks(image, weights), decoder.iou_prediction_head(answers[:, 0])
+
+    def masks(self, image, weights):
+        """Output upscaling and its product with the hypernetworks' weights [batch, masks, channels], from image
+        [batch, places, channels] to logits. A transposed convolution of kernel and stride 2 is a product for each place,
+        norm and GELU see one pixel at a time, so that the pixels can stay with their places until the end."""
+        first, norm, gelu, second, _ = self.mask_decoder.output_upscaling
+        count, side = len(image), int(image.shape[1] ** 0.5)
+
+        def enlarged(x, layer):
+            return F.linear(x, layer.weight.permute(2, 3, 1, 0).flatten(0, 2), layer.bias.repeat(4)).unflatten(-1, (4, -1))
+        x = gelu(F.layer_norm(enlarged(image, first), norm.weight.shape, norm.weight, norm.bias, norm.eps))
+        x = gelu(enlarged(x, second)).flatten(1, 3)
+        logits = (x @ weights.transpose(1, 2)).reshape(count, side, side, 2, 2, 2, 2, -1)
+        return logits.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(count, -1, 4 * side, 4 * side)
 
     def folded(self):
         """The same function without batch norms, for files."""
