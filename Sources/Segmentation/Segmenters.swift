@@ -141,7 +141,7 @@ public enum Segmenters {
             }
             guard recipe.entry.template.version == wanted.version, embedded.sha256 == wanted.weightsHash
             else { throw other }
-            return try recipe.init(wanted, weights: embedded.open(), precision: precision)
+            return try recipe.init(wanted, weights: embedded.open(), file: nil, precision: precision)
         }
     }
 

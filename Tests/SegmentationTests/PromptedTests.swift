@@ -218,7 +218,7 @@ extension SegmentationSuites {
             let fitting = try DrawnModels.installed().filter { $0.family == .medsamCompact }
             #expect(try Segmenters.choose(entry.name, among: fitting).weights?.name == "compact")
             #expect(Segmenters.all.contains { $0.name == entry.name } == entry.isEmbedded)
-            let count = Segmenters.installed(fitting).count { $0.descriptor.name == entry.name }
+            let count = try Segmenters.installed(fitting).count { $0.descriptor.name == entry.name }
             #expect(count == (entry.isEmbedded ? 2 : 1))
             guard entry.isEmbedded else {
                 #expect { _ = try Segmenters.choose(entry.name, among: []) } throws: {

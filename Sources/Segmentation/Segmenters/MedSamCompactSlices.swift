@@ -22,7 +22,7 @@ final class MedSamCompactSlices: InstalledRecipe {
     let descriptor: SegmenterDescriptor
     private let body: PromptedSlices
 
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, precision: Precision) throws {
+    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
         self.descriptor = descriptor
         body = try PromptedSlices(Self.rules, weights: weights, precision: precision)
     }
