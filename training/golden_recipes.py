@@ -9,10 +9,11 @@ Into Tests/SegmentationTests/Golden/recipes.safetensors, with the networks' inpu
     <n>.lite         [rows, columns, 3], bytes: OpenCV as in CVPR24_LiteMedSAM_infer.py
     input.<family>   [64, 64, 3], the network's input for image 0
     mri.volume       [slices, rows, columns]; mri.bytes: as MedSAM's pre_CT_MR.py has it
+    box.plane        [16, 16]: the box BOX of a 32 x 32 input as medsam-compact's mask prompt
     logits           [16, 16] and [64, 64] (lite), <rows>x<columns>.<family>: what they come to in an image of this size,
-                     logits for sam, probabilities for the others
+                     logits for sam and medsam-compact, probabilities for the others
 
-Needs segment-anything, scikit-image and OpenCV beside PyTorch. segment_anything is imported for its geometry alone.
+medsam-compact's are those of prompts.py, by which it is trained. Needs segment-anything, scikit-image and OpenCV beside PyTorch. segment_anything is imported for its geometry alone.
 """
 import json
 from pathlib import Path
@@ -24,6 +25,9 @@ import torch.nn.functional as F
 from safetensors.numpy import save_file
 from skimage import transform
 
+from prompts import drawn_box
+from resize import resize as triangle
+
 # The models of the package need torchvision's operators; its transforms need Pillow's resize alone.
 from segment_anything.utils.transforms import ResizeLongestSide
 
@@ -31,6 +35,7 @@ GOLDEN = Path(__file__).resolve().parent.parent / "Tests/SegmentationTests/Golde
 SIZE = 64
 IMAGES = [(37, 53, 3), (200, 130, 3), (64, 64, 1), (5, 90, 3), (1, 17, 1), (131, 2, 3), (128, 128, 3), (150, 40, 1),
           (60, 63, 3), (97, 97, 1), (2, 2, 3)]
+BOX = (3.5, 6, 19.25, 30)
 MEAN, DEVIATION = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
 
 
@@ -103,22 +108,24 @@ def main():
     tensors = {name: value.astype(np.float16) for name, value in tensors.items()}
     image = tensors["0.image"].astype(np.uint8)
     inputs = {"sam": padded((resize.apply_image(image) - MEAN) / DEVIATION), "medsam": min_max(medsam(image)),
-              "lite": padded(min_max(lite(image)))}
+              "lite": padded(min_max(lite(image))),
+              "medsam-compact": (triangle(image, (SIZE, SIZE)) - MEAN) / DEVIATION}
     tensors |= {f"input.{name}": value.astype(np.float32) for name, value in inputs.items()}
     volume = np.round(rng.gamma(2, 220, (5, 23, 31)))
     volume[rng.random(volume.shape) < 0.3] = 0
     tensors |= {"mri.volume": volume.astype(np.float32), "mri.bytes": mri(volume).astype(np.float16)}
 
     logits, fine = rng.normal(0, 3, (16, 16)).astype(np.float32), rng.normal(0, 3, (SIZE, SIZE)).astype(np.float32)
-    tensors |= {"logits": logits, "logits.lite": fine}
+    tensors |= {"logits": logits, "logits.lite": fine, "box.plane": drawn_box(np.array(BOX), 32)}
     for rows, columns in ((37, 53), (100, 90), (1, 40), (64, 64)):
         inside = longest_side(np.zeros((rows, columns, 1)))
         inside = tuple(max(1, side) for side in inside)
         at = f"{rows}x{columns}"
         tensors[f"{at}.sam"] = interpolate(interpolate(logits, (SIZE, SIZE))[:inside[0], :inside[1]], (rows, columns))
+        tensors[f"{at}.medsam-compact"] = triangle(logits, (rows, columns))
         tensors[f"{at}.medsam"] = interpolate(sigmoid(logits), (rows, columns))
         tensors[f"{at}.lite"] = sigmoid(interpolate(np.ascontiguousarray(fine[:inside[0], :inside[1]]), (rows, columns)))
-    facts = {"images": len(IMAGES), "size": SIZE}
+    facts = {"images": len(IMAGES), "size": SIZE, "box": BOX}
     save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, GOLDEN,
               {"kontur": json.dumps(facts, sort_keys=True)})
     print(GOLDEN.name, GOLDEN.stat().st_size)

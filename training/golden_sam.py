@@ -6,6 +6,7 @@ the CPU; LiteMedSAM's encoder is tiny_vit.py. Needs torch, segment-anything and 
 
     sam_vit.safetensors       a scaled-down SAM: grid 16 x 16, windows of 14 that need padding, one global block
     sam_tiny_vit.safetensors  a scaled-down LiteMedSAM: grids 64, 32, 16, 16, windows 7, 14, 7
+    sam_convolutional.safetensors  a scaled-down medsam-compact (promptable.py): grids 32, 16, 8, 4, 2, 4, 8
 
 Weights and inputs are drawn by drawn.py and not stored. `stage.<name>` holds every n-th value of a stage's output,
 channels last, with n under `strides`; `embedding` is whole, in PyTorch's order. For every prompt of PROMPTS
@@ -20,6 +21,8 @@ import torch
 from safetensors.torch import save_file
 
 import drawn
+from networks import Architecture
+from promptable import ConvolutionalEncoder
 from reference_package import segment_anything
 from tiny_vit import TinyViT
 
@@ -145,6 +148,11 @@ def main():
         stages += [(f"layers.{layer}.blocks.{block}", True) for block in range(blocks)]
         stages += [(f"layers.{layer}.downsample", True)] if layer < 3 else []
     write("sam_tiny_vit", network, shapes, 64, 16, stages)
+    arch = Architecture(axes=2, channels=3, widths=(16, 16, 32, 48, 32), encoder_blocks=(0, 1, 2, 1, 1),
+                        decoder_blocks=(1, 1), norm="none")
+    network, shapes = sam(ConvolutionalEncoder(arch), 64, 8)
+    stages = [(name, True) for name in [f"encoder.{l}" for l in range(5)] + ["decoder.0", "decoder.1", "fine"]]
+    write("sam_convolutional", network, shapes, 64, 8, stages)
 
 
 if __name__ == "__main__":

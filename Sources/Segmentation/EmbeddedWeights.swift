@@ -12,9 +12,17 @@ struct EmbeddedWeights {
 
     /// - Parameter segmenter: a recipe's name; its file was embedded by the build.
     init(of segmenter: String) {
-        let files = UnsafeBufferPointer(start: cweights_files, count: cweights_count)
-        guard let file = files.first(where: { String(cString: $0.name) == segmenter }), let bytes = file.bytes else {
+        guard let found = Self(shipped: segmenter) else {
             preconditionFailure("Sources/CWeights has no weights of \(segmenter): run training/embed.py")
+        }
+        self = found
+    }
+
+    /// - Parameter name: of a network; `nil` when none of that name was embedded by the build.
+    init?(shipped name: String) {
+        let files = UnsafeBufferPointer(start: cweights_files, count: cweights_count)
+        guard let file = files.first(where: { String(cString: $0.name) == name }), let bytes = file.bytes else {
+            return nil
         }
         sha256 = String(cString: file.sha256)
         self.bytes = bytes

@@ -31,8 +31,8 @@ protocol InstalledRecipe: Segmenter {
     ///
     /// - Parameters:
     ///   - descriptor: the entry's, with the version on these weights, their hash and terms.
-    ///   - file: where the weights are.
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision) throws
+    ///   - file: where the weights are; `nil`: inside the executable.
+    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws
 }
 
 extension InstalledRecipe {

@@ -14,10 +14,10 @@ public struct SegmenterEntry: Sendable, Hashable {
         case shift
     }
 
-    /// `weightsHash` and `licence` are empty where the weights are installed by the site, and `version` may lack what
-    /// lies beside them.
+    /// `weightsHash` and `licence` are empty where only the site has weights, and `version` may lack what lies beside
+    /// them.
     public let template: SegmenterDescriptor
-    /// The family of weights it needs; `nil` when they are inside the executable.
+    /// The family of weights that a site can install for it; `nil` when it runs on those inside the executable alone.
     public let family: ModelFamily?
     /// What it takes.
     public let options: Set<Option>
@@ -35,6 +35,9 @@ public struct SegmenterEntry: Sendable, Hashable {
     }
 
     public var name: String { template.name }
+
+    /// Whether it has weights inside the executable.
+    public var isEmbedded: Bool { !template.weightsHash.isEmpty }
 
     /// The segmenter on weights of its family.
     ///

@@ -13,9 +13,11 @@ public enum Segmenters {
         ]
     }
 
-    /// On weights that a site installs.
+    /// On weights that a site installs, or that are inside the executable until it does.
     private static var installedRecipes: [any InstalledRecipe.Type] {
         [
+            MedSamCompactBox.self,
+            MedSamCompactSlices.self,
             SamAuto.self,
             SamBox.self,
             SamPoint.self,
@@ -30,7 +32,7 @@ public enum Segmenters {
     public static let catalogue: [SegmenterEntry] = recipes.map { $0.entry } + installedRecipes.map { $0.entry }
 
     /// Those whose weights are inside the executable. Cheap: no weights are read.
-    public static let all: [SegmenterDescriptor] = recipes.map { $0.description }
+    public static let all: [SegmenterDescriptor] = catalogue.filter(\.isEmbedded).map(\.template)
 
     /// - Throws: `SegmentationError.unknownSegmenter`.
     public static func entry(_ name: String) throws(SegmentationError) -> SegmenterEntry {
@@ -46,7 +48,7 @@ public enum Segmenters {
     public static func installed(_ weights: [InstalledWeights]) throws(SegmentationError) -> [InstalledSegmenter] {
         var found = [InstalledSegmenter]()
         for entry in catalogue {
-            if entry.family == nil { found.append(InstalledSegmenter(entry.template)) }
+            if entry.isEmbedded { found.append(InstalledSegmenter(entry.template)) }
             for file in weights where file.family == entry.family { found.append(try install(entry, on: file)) }
         }
         return found
@@ -59,7 +61,8 @@ public enum Segmenters {
         return entry.installed(weights, version: try recipe?.version(on: weights.path) ?? entry.template.version)
     }
 
-    /// The segmenter called `name` on the weights called `weights`, or on the only ones of its family.
+    /// The segmenter called `name` on the weights called `weights`, or on the only ones of its family, or on those inside
+    /// the executable.
     ///
     /// - Parameters:
     ///   - weights: a name among `installed`; `nil` when there is nothing to choose.
@@ -88,6 +91,7 @@ public enum Segmenters {
             throw .missingWeights(segmenter: name, reason: "several could be used, choose one of \(names)")
         }
         guard let only = fitting.first else {
+            if entry.isEmbedded { return InstalledSegmenter(entry.template) }
             let reason = "\(family.title) weights are not installed: add a checkpoint from \(family.page)"
             throw .missingWeights(segmenter: name, reason: reason)
         }
@@ -123,15 +127,21 @@ public enum Segmenters {
                 else { throw other }
                 return try recipe.init(precision: Compute.precision())
             }
-            guard let recipe = installedRecipes.first(where: { $0.entry.name == wanted.name }),
-                let file = segmenter.weights
-            else {
+            guard let recipe = installedRecipes.first(where: { $0.entry.name == wanted.name }) else {
+                preconditionFailure("every entry is a recipe's")
+            }
+            let precision = try Compute.transformerPrecision()
+            if let file = segmenter.weights {
+                guard try recipe.version(on: file.path) == wanted.version else { throw other }
+                let weights = try open(file, hash: wanted.weightsHash)
+                return try recipe.init(wanted, weights: weights, file: file, precision: precision)
+            }
+            guard let family = recipe.entry.family, let embedded = EmbeddedWeights(shipped: family.rawValue) else {
                 throw SegmentationError.missingWeights(segmenter: wanted.name, reason: "no file was named")
             }
-            guard try recipe.version(on: file.path) == wanted.version else { throw other }
-            let weights = try open(file, hash: wanted.weightsHash)
-            return try recipe.init(
-                wanted, weights: weights, file: file, precision: Compute.transformerPrecision())
+            guard recipe.entry.template.version == wanted.version, embedded.sha256 == wanted.weightsHash
+            else { throw other }
+            return try recipe.init(wanted, weights: embedded.open(), file: nil, precision: precision)
         }
     }
 

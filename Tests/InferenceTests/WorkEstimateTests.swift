@@ -35,6 +35,11 @@ extension InferenceSuites {
             #expect(abs(work.decoder - 3.62e9 / 16) < 1)
         }
 
+        @Test func `the convolutional encoder of medsam-compact is the least work`() throws {
+            let work = try WorkEstimate(DrawnSam("sam_convolutional").weights())
+            #expect(work.encoder == 4.3e9 && work.decoder == 3.62e9 / 4)
+        }
+
         @Test func `an encoder without positions is LiteMedSAM's`() throws {
             #expect(try WorkEstimate(file([("image_encoder.layers.0.weight", [1])])).encoder == 75e9)
         }

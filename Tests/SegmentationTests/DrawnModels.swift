@@ -20,6 +20,7 @@ enum DrawnModels {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         return try [
             ("sam", ModelFamily.sam, "sam_vit"), ("medsam", .medsam, "sam_vit"), ("lite", .liteMedSAM, "sam_tiny_vit"),
+            ("compact", .medsamCompact, "sam_convolutional"),
         ]
         .map { name, family, shapes in try install(name, family, shapes: shapes) }
     }

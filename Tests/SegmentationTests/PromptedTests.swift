@@ -14,8 +14,8 @@ extension SegmentationSuites {
             func record(_ frame: TracedFrame) { frames.append(frame) }
         }
 
-        static let onFrames = ["sam-box", "medsam-box", "lite-medsam-box"]
-        static let onVolumes = ["medsam-slices", "lite-medsam-slices"]
+        static let onFrames = ["sam-box", "medsam-box", "lite-medsam-box", "medsam-compact-box"]
+        static let onVolumes = ["medsam-slices", "lite-medsam-slices", "medsam-compact-slices"]
         private let frame = Inputs.frame(70, 99) { Inputs.pattern($0 + $1) }
         private let box = Box(x0: 20, y0: 15, x1: 71, y1: 52)
 
@@ -37,8 +37,8 @@ extension SegmentationSuites {
             }
             #expect(result.masks[0] == result.masks[1])
             let traced = try #require(trace.frames.last)
-            let size = name == "lite-medsam-box" ? 64 : 256
-            let grid = 16
+            let size = name == "lite-medsam-box" || name == "medsam-compact-box" ? 64 : 256
+            let grid = name == "medsam-compact-box" ? 8 : 16
             #expect(trace.frames.map(\.index) == [0, 1] && traced.input.shape == [1, 3, size, size])
             #expect(traced.embedding.shape == [1, 256, grid, grid])
             #expect(traced.logits?.shape == [1, 1, 4 * grid, 4 * grid] && traced.predictedIoU?.shape == [1, 1])
@@ -59,6 +59,27 @@ extension SegmentationSuites {
             let points = [point, LabeledPoint(x: 3, y: 3, isForeground: false)]
             _ = try segment("sam-point", .frames([frame]), SegmenterOptions(points: points), trace: several)
             #expect(several.frames[0].logits?.shape == [1, 1, 64, 64])
+        }
+
+        @Test func `medsam-compact answers points alone, and a box that is drawn as its mask too`() throws {
+            let points = [30, 50].map { LabeledPoint(x: $0, y: 30, isForeground: true) }
+            let trace = Trace()
+            for given in [[points[0]], points] {
+                let result = try segment(
+                    "medsam-compact-box", .frames([frame]), SegmenterOptions(points: given), trace: trace)
+                #expect(result.masks.count == 1 && result.frameConfidence[0].measures["predictedIoU"] != nil)
+            }
+            #expect(trace.frames.map { $0.logits?.shape } == [[1, 3, 32, 32], [1, 1, 32, 32]])
+
+            let file = try DrawnModels.file(.medsamCompact)
+            let predictor = try SamPredictor(file, family: .medsamCompact, precision: Compute.precision())
+            let embedded = try predictor.embed(frame)
+            let answer = try predictor.predict(embedded, box: box, multimask: false)[0]
+            let grid = InputGrid(rows: frame.rows, columns: frame.columns, family: .medsamCompact, size: 64)
+            let drawn = Tensor(shape: [32, 32], values: DrawnBox.mask(grid.input(box), size: 32).values)
+            #expect(try predictor.predict(embedded, box: box, mask: drawn, multimask: false)[0].logits == answer.logits)
+            let blank = Tensor(shape: [32, 32], values: [Float](repeating: 0, count: 1024))
+            #expect(try predictor.predict(embedded, box: box, mask: blank, multimask: false)[0].logits != answer.logits)
         }
 
         @Test func `an embedding that was kept answers later prompts as a new one does`() throws {
@@ -190,6 +211,24 @@ extension SegmentationSuites {
                     "\($0)".hasPrefix("\(name) lacks its weights") && "\($0)".contains(reason)
                 }
             }
+        }
+
+        @Test func `weights inside the executable serve until a site installs others`() throws {
+            let entry = try Segmenters.entry("medsam-compact-box")
+            let fitting = try DrawnModels.installed().filter { $0.family == .medsamCompact }
+            #expect(try Segmenters.choose(entry.name, among: fitting).weights?.name == "compact")
+            #expect(Segmenters.all.contains { $0.name == entry.name } == entry.isEmbedded)
+            let count = try Segmenters.installed(fitting).count { $0.descriptor.name == entry.name }
+            #expect(count == (entry.isEmbedded ? 2 : 1))
+            guard entry.isEmbedded else {
+                #expect { _ = try Segmenters.choose(entry.name, among: []) } throws: {
+                    "\($0)".contains("training/README.md")
+                }
+                return
+            }
+            let inside = try Segmenters.choose(entry.name, among: [])
+            #expect(inside.weights == nil && inside.descriptor.weightsHash.count == 64)
+            #expect(try Segmenters.make(inside).descriptor == inside.descriptor)
         }
 
         @Test func `another version, and a file that changed, are refused`() throws {

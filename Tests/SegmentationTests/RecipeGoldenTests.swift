@@ -61,8 +61,8 @@ import Testing
         let prepared = try PreparedImage(image("0.image"), family: family, size: 64)
         let expected = try file.tensor("input.\(Self.name(family))")
         #expect(prepared.input.shape == [1] + expected.shape)
-        // A grey level: of 0...1 for the MedSAMs, over the deviation for SAM.
-        let level: Float = family == .sam ? 1 / 57.12 : 1 / 248
+        // A grey level: of 0...1 for the MedSAMs, over the deviation for the others.
+        let level: Float = family == .sam || family == .medsamCompact ? 1 / 57.12 : 1 / 248
         let largest = zip(prepared.input.values, expected.values).map { abs($0 - $1) }.max() ?? 1
         #expect(largest <= level)
         #expect(family == .medsam || largest < 1e-5)
@@ -87,13 +87,22 @@ import Testing
         let grid = InputGrid(rows: size[0], columns: size[1], family: family, size: 64)
         let found = ImageAnswer(answer, mask: 0, on: grid)
         let expected = try file.tensor("\(size[0])x\(size[1]).\(Self.name(family))").values
-        let cut: Float = family == .sam ? 0 : 0.5
+        let hasLogits = family == .sam || family == .medsamCompact
+        let cut: Float = hasLogits ? 0 : 0.5
         for index in expected.indices {
-            let probability = family == .sam ? ImageAnswer.sigmoid(expected[index]) : expected[index]
+            let probability = hasLogits ? ImageAnswer.sigmoid(expected[index]) : expected[index]
             #expect(abs(found.probabilities[index] - probability) < 1e-5)
             guard abs(expected[index] - cut) > 1e-5 else { continue }
             #expect(found.mask[index] == (expected[index] > cut ? 1 : 0))
         }
+    }
+
+    @Test func `a box is drawn as medsam-compact was trained on it`() throws {
+        let found = DrawnBox.mask(PromptBox(x0: 3.5, y0: 6, x1: 19.25, y1: 30), size: 16)
+        let expected = try file.tensor("box.plane").values
+        #expect(found.shape == [1, 16, 16, 1])
+        #expect(zip(found.values, expected).allSatisfy { abs($0 - $1) < 1e-5 })
+        #expect(expected.max() ?? 0 > 4.9 && expected.min() == -5)
     }
 
     private static func name(_ family: ModelFamily) -> String { family == .liteMedSAM ? "lite" : family.rawValue }

@@ -20,6 +20,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.abspath(os.path.join(HERE, "..", ".."))
@@ -48,11 +49,14 @@ PICTURES = [(150, 200, 3), (333, 250, 3), (64, 64, 1)]
 
 
 def reference(name):
-    """The reference's network of a name of `ENCODERS`, or LiteMedSAM's for `tiny`."""
+    """The reference's network of a name of `ENCODERS`, LiteMedSAM's for `tiny`, medsam-compact's for `convolutional`."""
     modeling = segment_anything.modeling
     if name == "tiny":
         from tiny_vit import TinyViT
         encoder, size, grid = TinyViT(), 256, 64
+    elif name == "convolutional":
+        from promptable import GRID, MEDSAM_COMPACT, SIZE, ConvolutionalEncoder
+        encoder, size, grid = ConvolutionalEncoder(replace(MEDSAM_COMPACT, norm="none")), SIZE, GRID
     else:
         facts = ENCODERS[name]
         size, grid = facts["size"], facts["size"] // 16
@@ -67,7 +71,7 @@ def reference(name):
     prompts = modeling.PromptEncoder(
         embed_dim=256, image_embedding_size=(grid, grid), input_image_size=(size, size), mask_in_chans=16)
     network = modeling.Sam(encoder, prompts, decoder)
-    network.size = size
+    network.size, network.draws_boxes = size, name == "convolutional"
     return network.eval()
 
 
@@ -115,7 +119,15 @@ def lite_medsam_input(rgb, size):
     return padded, high - low, scale * np.ones(2)
 
 
-INPUTS = {"sam": sam_input, "medsam": medsam_input, "lite-medsam": lite_medsam_input}
+def medsam_compact_input(rgb, size):
+    """Stretched by training/resize.py, ImageNet's mean and deviation."""
+    from resize import resize
+    return (resize(rgb, (size, size)) - MEAN) / DEVIATION, DEVIATION, size / np.array(rgb.shape[1::-1])
+
+
+INPUTS = {"sam": sam_input, "medsam": medsam_input, "lite-medsam": lite_medsam_input,
+          "medsam-compact": medsam_compact_input}
+NETWORKS = {"lite-medsam": "tiny", "medsam-compact": "convolutional"}  # of families that have but one
 
 
 @torch.no_grad()
@@ -135,16 +147,20 @@ def answer(network, embedding, prompt, scale):
 
     `scale`: from pixels of the picture to those of the input, along x and y; LiteMedSAM truncates what comes of it
     (`resize_box_to_256` of CVPR24_LiteMedSAM_infer.py), and its inputs have 256 pixels where the embedding has 64.
+    medsam-compact gets a box drawn as its mask too (`drawn_box` of training/prompts.py).
     """
     is_lite = embedding.shape[-1] * 4 == network.size
     embedding = torch.from_numpy(embedding)
-    points = boxes = None
+    points = boxes = masks = None
     if len(prompt) == 4:
         box = (np.array(prompt).reshape(2, 2) * scale).reshape(1, 4)
         boxes = torch.tensor(np.trunc(box) if is_lite else box, dtype=torch.float32)
+        if network.draws_boxes:
+            from prompts import drawn_box
+            masks = torch.from_numpy(drawn_box(boxes[0].numpy(), network.size))[None, None]
     else:
         points = (torch.tensor((np.array(prompt) * scale)[None, None], dtype=torch.float32), torch.ones(1, 1))
-    sparse, dense = network.prompt_encoder(points=points, boxes=boxes, masks=None)
+    sparse, dense = network.prompt_encoder(points=points, boxes=boxes, masks=masks)
     logits, iou = network.mask_decoder(
         image_embeddings=embedding, image_pe=network.prompt_encoder.get_dense_pe(), sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense, multimask_output=points is not None)
@@ -160,7 +176,7 @@ def kontur(*arguments, timeout=3600):
 
 def compare(report, network, family, picture, prompt, models, scratch, is_exact):
     """One picture and one prompt through both."""
-    segmenter = f"{family}-{'box' if len(prompt) == 4 else 'point'}"
+    segmenter = f"{family}-{'point' if family == 'sam' and len(prompt) == 2 else 'box'}"
     asked = ",".join(map(str, prompt))
     option = ["--box", asked] if len(prompt) == 4 else ["--point", f"{asked},+"]
     dump = tempfile.mkdtemp(dir=scratch)
@@ -199,7 +215,7 @@ def compare(report, network, family, picture, prompt, models, scratch, is_exact)
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--family", choices=sorted(INPUTS), default="sam")
-    parser.add_argument("--network", choices=[*ENCODERS, "tiny"], help="the size, scaled down unless said")
+    parser.add_argument("--network", choices=[*ENCODERS, *NETWORKS.values()], help="the size, scaled down unless said")
     parser.add_argument("--checkpoint", help="instead of drawn weights")
     parser.add_argument("--draw", help="write the drawn checkpoint here, and stop")
     parser.add_argument("--picture", action="append", default=[])
@@ -208,7 +224,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     report = Report("exact")
-    network = reference(options.network or ("tiny" if options.family == "lite-medsam" else "small"))
+    network = reference(options.network or NETWORKS.get(options.family, "small"))
     if options.checkpoint:
         network.load_state_dict(torch.load(options.checkpoint, weights_only=True), strict=False)
     else:
@@ -231,7 +247,7 @@ def main():
             width, height = Image.open(picture).size
             box = json.loads(f"[{options.box}]") if options.box else [
                 width // 5, height // 4, width * 3 // 4, height * 4 // 5]
-            prompts = [box] + ([[width // 2, height // 3]] if options.family == "sam" else [])
+            prompts = [box] + ([[width // 2, height // 3]] if options.family in ("sam", "medsam-compact") else [])
             for prompt in prompts:
                 compare(report, network, options.family, picture, prompt, f"{scratch}/models", scratch, is_exact)
         if not is_exact:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Networks whose weights are not shipped: whoever runs the node gets them from their publisher and adds them.
+/// Promptable networks. Whoever runs the node gets weights from their publisher, or trains them, and adds them.
 ///
 /// Families that share a network differ in their recipes: MedSAM has SAM ViT-B's very tensors, and takes other inputs.
 public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
@@ -10,6 +10,8 @@ public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
     case medsam
     /// MedSAM with a TinyViT image encoder and an input of 256 x 256.
     case liteMedSAM = "lite-medsam"
+    /// SAM's prompt encoder and mask decoder on a convolutional image encoder, input 256 x 256, trained by `training/`.
+    case medsamCompact = "medsam-compact"
 
     /// As people write it.
     public var title: String {
@@ -17,6 +19,7 @@ public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
         case .sam: "Segment Anything (SAM)"
         case .medsam: "MedSAM"
         case .liteMedSAM: "LiteMedSAM"
+        case .medsamCompact: "medsam-compact"
         }
     }
 
@@ -26,9 +29,12 @@ public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
         case .sam: "https://github.com/facebookresearch/segment-anything#model-checkpoints"
         case .medsam: "https://github.com/bowang-lab/MedSAM#get-started"
         case .liteMedSAM: "https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM"
+        case .medsamCompact: "training/README.md of this project, which trains them"
         }
     }
 
     /// Terms of the checkpoints that the publisher offers.
-    public var publishedTerms: String { "Apache License 2.0" }
+    public var publishedTerms: String {
+        self == .medsamCompact ? "research use, as the data it was trained on" : "Apache License 2.0"
+    }
 }

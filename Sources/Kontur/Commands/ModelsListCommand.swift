@@ -31,7 +31,7 @@ struct ModelsReport: Report {
         var segments: String
         var title: String
         var paper: String
-        /// `nil`: its weights are inside the executable.
+        /// `nil`: it runs on weights inside the executable alone.
         var family: ModelFamily?
         /// Installed weights that it can run with.
         var weights: [String]
@@ -74,7 +74,7 @@ struct ModelsReport: Report {
         self.models = models
         segmenters = Segmenters.catalogue.map { Self.line($0, installed, models) }
         missing = ModelFamily.allCases.compactMap { family in
-            let needing = Segmenters.catalogue.filter { $0.family == family }.map(\.name)
+            let needing = Segmenters.catalogue.filter { $0.family == family && !$0.isEmbedded }.map(\.name)
             guard !needing.isEmpty, !installed.weights.contains(where: { $0.family == family }) else { return nil }
             return OfferLine(
                 family: family, page: family.page, terms: family.publishedTerms, segmenters: needing,
@@ -102,8 +102,7 @@ struct ModelsReport: Report {
             name: entry.name, version: versions.isEmpty ? template.version : versions, takes: template.accepts,
             segments: template.segmentLabel,
             title: template.title, paper: template.paper, family: entry.family, weights: fitting,
-            weightsHash: entry.family == nil ? template.weightsHash : nil,
-            canRun: entry.family == nil || !fitting.isEmpty)
+            weightsHash: entry.isEmbedded ? template.weightsHash : nil, canRun: entry.isEmbedded || !fitting.isEmpty)
     }
 
     // MARK: text
@@ -134,11 +133,11 @@ struct ModelsReport: Report {
         TextTable(
             ["segmenter", "takes", "segments", "weights", "version"].map { .init($0) },
             rows: segmenters.map { line in
-                let weights =
-                    line.family == nil
-                    ? "inside the executable, SHA-256 \(line.weightsHash?.prefix(16) ?? "")…"
-                    : line.weights.isEmpty ? "missing" : line.weights.joined(separator: ", ")
-                return [line.name, line.takes.rawValue, line.segments, weights, line.version]
+                let inside = line.weightsHash.map { "inside the executable, SHA-256 \($0.prefix(16))…" }
+                let weights = ([inside].compactMap { $0 } + line.weights).joined(separator: ", ")
+                return [
+                    line.name, line.takes.rawValue, line.segments, weights.isEmpty ? "missing" : weights, line.version,
+                ]
             })
     }
 

@@ -66,7 +66,7 @@ struct Estimator {
     /// Seconds of a study of ordinary size with a network inside the executable.
     private mutating func compactTime(_ name: String) -> Double? {
         if let known = compact[name] { return known }
-        guard let entry = try? Segmenters.entry(name), entry.family == nil,
+        guard let entry = try? Segmenters.entry(name), entry.isEmbedded,
             let segmenter = try? Segmenters.make(name)
         else { return nil }
         let isVolume = entry.template.accepts == .volume

@@ -87,6 +87,7 @@ extension ModelFamily {
         case .sam: "sam_vit_b_01ec64.pth"
         case .medsam: "medsam_vit_b.pth"
         case .liteMedSAM: "lite_medsam.pth"
+        case .medsamCompact: "medsam-compact.safetensors"
         }
     }
 }

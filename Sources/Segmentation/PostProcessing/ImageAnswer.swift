@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From low-resolution logits to a mask on the image's grid, as each reference does it:
+// From low-resolution logits to a mask on the image's grid, as each family does it:
 //
 // - SAM: logits enlarged to the input, without the padding, resized to the image; mask where above 0.
 // - MedSAM: sigmoid, resized to the image; mask where above 0.5.
 // - LiteMedSAM: without the padding, resized to the image, sigmoid; mask where above 0.5.
+// - medsam-compact: logits resized to the image as training/resize.py does; mask where above 0.
 
 package import Inference
 
@@ -37,6 +38,11 @@ package struct ImageAnswer: Sendable {
             let plane = answer.logits.values[index * size * size..<(index + 1) * size * size]
             probabilities = BilinearResize.resize(plane.map(Self.sigmoid), from: [size, size], to: target)
             mask = probabilities.map { $0 > 0.5 ? 1 : 0 }
+        case .medsamCompact:
+            let plane = Array(answer.logits.values[index * size * size..<(index + 1) * size * size])
+            let logits = Resampling.resize(plane, from: [size, size], to: target)
+            mask = logits.map { $0 > 0 ? 1 : 0 }
+            probabilities = logits.map(Self.sigmoid)
         case .liteMedSAM:
             let (rows, columns) = grid.inside(lowResolution: size)
             let plane = answer.logits.values[index * size * size..<(index + 1) * size * size]

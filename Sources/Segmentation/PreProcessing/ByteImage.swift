@@ -5,7 +5,7 @@
 // - RGB, and grey whose values all lie in 0...255: as it is, rounded, grey repeated.
 // - RGB beyond 0...255: least value to 0, greatest to 255.
 // - Grey beyond 0...255, for SAM: least value to 0, greatest to 255.
-// - Grey beyond 0...255 for MedSAM and LiteMedSAM, and every volume for them: as their pre_CT_MR.py treats MRI, below.
+// - Grey beyond 0...255 for the others, and every volume for them: as MedSAM's pre_CT_MR.py treats MRI, below.
 
 package import Imaging
 

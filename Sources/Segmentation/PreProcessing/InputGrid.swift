@@ -20,7 +20,7 @@ package struct InputGrid: Sendable, Hashable {
         self.rows = rows
         self.columns = columns
         self.size = size
-        if family == .medsam {
+        if family == .medsam || family == .medsamCompact {
             (insideRows, insideColumns) = (size, size)
         } else {
             let transform = SamTransform(height: rows, width: columns, inputSize: size)
@@ -32,7 +32,7 @@ package struct InputGrid: Sendable, Hashable {
     package var scale: (x: Double, y: Double) {
         switch family {
         case .sam: (Double(insideColumns) / Double(columns), Double(insideRows) / Double(rows))
-        case .medsam: (Double(size) / Double(columns), Double(size) / Double(rows))
+        case .medsam, .medsamCompact: (Double(size) / Double(columns), Double(size) / Double(rows))
         // The reference scales both axes alike, though it rounds the shorter side.
         case .liteMedSAM: (Double(size) / Double(max(rows, columns)), Double(size) / Double(max(rows, columns)))
         }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What goes into a network of the SAM family. The three references prepare pictures in three ways, and a network that
-// gets another one's input answers wrongly, without an error:
+// What goes into a network of the SAM family. They prepare pictures in different ways, and a network that gets another
+// one's input answers wrongly, without an error:
 //
 // - SAM: longest side by Pillow's bilinear, ImageNet's mean and deviation, then zeros right and below.
 // - MedSAM: stretched to a square by a cubic spline, cut to whole grey levels, least to greatest as 0...1.
 // - LiteMedSAM: longest side by OpenCV's area means, least to greatest as 0...1, then zeros right and below.
+// - medsam-compact (training/prompts.py): stretched to a square as training/resize.py does, ImageNet's mean and deviation.
 
 package import Inference
 
@@ -30,6 +31,10 @@ package struct PreparedImage: Sendable {
             let spline = SplineResize.resize(image, rows: rows, columns: columns).map { UInt8($0) }
             let resized = ByteImage(rows: rows, columns: columns, channels: image.channels, values: spline)
             values = Self.minMax(resized.colour.values)
+        case .medsamCompact:
+            let resized = Resampling.resize(
+                colour.values.map(Float.init), from: [image.rows, image.columns], to: [rows, columns], kept: 3)
+            values = resized.enumerated().map { ($1 - Self.mean[$0 % 3]) / Self.deviation[$0 % 3] }
         case .liteMedSAM:
             values = Self.minMax(AreaResize.resize(colour, rows: rows, columns: columns).values)
         }

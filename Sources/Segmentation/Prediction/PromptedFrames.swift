@@ -11,6 +11,8 @@ final class PromptedFrames {
     enum Kind {
         case box
         case point
+        /// A person may give points alone; those found are boxes.
+        case boxOrPoints
     }
 
     private let network: PromptedNetwork
@@ -115,7 +117,7 @@ final class PromptedFrames {
     private func automatic(_ mask: Mask, _ grid: InputGrid, _ margin: Double) -> [Prompt] {
         MaskPrompter.objects(mask).compactMap { object in
             switch kind {
-            case .box:
+            case .box, .boxOrPoints:
                 MaskPrompter.box(object, columns: mask.columns).map {
                     Prompt(box: grid.widened(grid.input($0), by: margin))
                 }

@@ -92,6 +92,13 @@ public final class SamPredictor {
     }
 
     func decode(_ frame: EmbeddedFrame, _ prompts: [Prompt], multimask: Bool) throws -> [PromptAnswer] {
-        try network.decode(frame.embedding, prompts, multimask: multimask)
+        guard family == .medsamCompact else {
+            return try network.decode(frame.embedding, prompts, multimask: multimask)
+        }
+        let drawn = prompts.map { prompt in
+            guard let box = prompt.box, prompt.mask == nil else { return prompt }
+            return Prompt(points: prompt.points, box: box, mask: DrawnBox.mask(box, size: network.lowResolutionSize))
+        }
+        return try network.decode(frame.embedding, drawn, multimask: multimask)
     }
 }

@@ -62,7 +62,8 @@ struct BoxNotes {
         if whole > 0 {
             notes.append(
                 "\(whole) boxes are about as large as the image: "
-                    + (family == .sam ? "the answer may be the background" : "\(family.title) fails there"))
+                    + (family == .sam || family == .medsamCompact
+                        ? "the answer may be the background" : "\(family.title) fails there"))
         }
         return notes
     }

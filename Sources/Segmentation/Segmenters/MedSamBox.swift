@@ -21,7 +21,7 @@ final class MedSamBox: InstalledRecipe {
     let descriptor: SegmenterDescriptor
     private let body: PromptedFrames
 
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision) throws {
+    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
         self.descriptor = descriptor
         body = try PromptedFrames(Self.rules, asks: .box, weights: weights, precision: precision)
     }

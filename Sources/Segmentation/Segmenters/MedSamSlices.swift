@@ -21,7 +21,7 @@ final class MedSamSlices: InstalledRecipe {
     let descriptor: SegmenterDescriptor
     private let body: PromptedSlices
 
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision) throws {
+    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
         self.descriptor = descriptor
         body = try PromptedSlices(Self.rules, weights: weights, precision: precision)
     }

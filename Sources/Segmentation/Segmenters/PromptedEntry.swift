@@ -29,10 +29,11 @@ enum PromptedTarget {
         var template = compact
         template.name = name
         template.version = "\(version)+\(compact.name).\(compact.weightsHash.prefix(8))"
-        template.weightsHash = ""
+        let embedded = EmbeddedWeights(shipped: family.rawValue)
+        template.weightsHash = embedded?.sha256 ?? ""
         template.title = title
         template.paper = paper
-        template.licence = ""
+        template.licence = embedded == nil ? "" : "research use only, see training/cards/\(family.rawValue).md"
         return SegmenterEntry(template, family: family, options: options, refusals: refusals)
     }
 }

@@ -52,8 +52,8 @@ final class SamAuto: InstalledRecipe {
         }
     }
 
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision) throws {
-        rule = try Self.rule(on: file.path)
+    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
+        rule = try file.map { try Self.rule(on: $0.path) } ?? .builtIn
         // The very rule that will choose, since the file may have been changed a moment ago.
         guard Self.version(rule) == descriptor.version else {
             throw SegmentationError.otherRecipe(segmenter: descriptor.name, version: descriptor.version)

@@ -20,7 +20,7 @@ final class SamPoint: InstalledRecipe {
     let descriptor: SegmenterDescriptor
     private let body: PromptedFrames
 
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile, precision: Precision) throws {
+    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
         self.descriptor = descriptor
         body = try PromptedFrames(Self.rules, asks: .point, weights: weights, precision: precision)
     }

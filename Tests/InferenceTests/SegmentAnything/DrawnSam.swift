@@ -23,7 +23,9 @@ struct DrawnSam {
         let grid: Int
     }
 
-    static let names = ["sam_vit", "sam_tiny_vit"]
+    static let names = withPositions + ["sam_convolutional"]
+    /// Those whose image encoder holds relative positions.
+    static let withPositions = ["sam_vit", "sam_tiny_vit"]
 
     let golden: Golden
     let facts: Facts

@@ -11,6 +11,13 @@ enum DrawnWeights {
     static func checkpoint(
         _ shapes: [String: [Int]], change: (String, [Float]) -> [Float]? = { $1 }
     ) throws -> SafeTensors {
+        try SafeTensors(file(shapes, change: change))
+    }
+
+    /// The bytes of its safetensors file.
+    static func file(
+        _ shapes: [String: [Int]], change: (String, [Float]) -> [Float]? = { $1 }
+    ) throws -> Data {
         var header = [String: Entry]()
         var bytes = Data()
         for (name, shape) in shapes.sorted(by: { $0.key < $1.key }) {
@@ -21,7 +28,7 @@ enum DrawnWeights {
         }
         let json = try JSONEncoder().encode(header)
         let length = withUnsafeBytes(of: UInt64(json.count).littleEndian) { Data($0) }
-        return try SafeTensors(length + json + bytes)
+        return length + json + bytes
     }
 
     // The names of the file format.

@@ -26,7 +26,7 @@ extension InferenceSuites {
             #expect(error(embedding.values.values, try drawn.embedding().values.values) < 5e-5)
         }
 
-        @Test(arguments: DrawnSam.names)
+        @Test(arguments: DrawnSam.withPositions)
         func `without relative positions the same comparison fails`(name: String) throws {
             let drawn = try DrawnSam(name)
             let zeroed = try drawn.weights { name, values in
@@ -130,8 +130,10 @@ extension InferenceSuites {
                 let failure = #expect(throws: (any Error).self) {
                     try SegmentAnything(rest, precision: .fp32, inputSize: drawn.facts.size)
                 }
-                // Without its first tensor a TinyViT is taken for a ViT, which lacks another one.
-                if missing.hasSuffix("patch_embed.seq.0.c.weight") { continue }
+                // Without its first tensor another network is taken for a ViT, which lacks another one.
+                if missing.hasSuffix("patch_embed.seq.0.c.weight") || missing.hasSuffix("encoder.0.down.conv.weight") {
+                    continue
+                }
                 #expect("\(failure.map { "\($0)" } ?? "")".contains(missing), "\(missing)")
             }
         }

@@ -74,6 +74,32 @@ import Testing
         }
     }
 
+    @Test func `medsam-compact is recognised, and every tensor compared with its levels`() throws {
+        let shapes = try DrawnSam("sam_convolutional").facts.shapes
+        try withTemporaryFolder { folder in
+            let store = WeightStore(folder: folder.appending(path: "store").path)
+            let addition = try store.add(folder.file("compact.safetensors", [UInt8](DrawnWeights.file(shapes))))
+            #expect(addition.weights.family == .medsamCompact && addition.weights.name == "medsam_compact")
+            #expect(addition.weights.architecture == "convolutional 16/16/32/48/32" && addition.notes.isEmpty)
+            let stored = try addition.weights.open()
+            #expect(stored.names == shapes.keys.sorted())
+
+            for (name, shape) in [
+                ("image_encoder.encoder.3.blocks.0.b.conv.weight", [48, 48, 3, 2]),
+                ("image_encoder.decoder.1.project.conv.bias", [33]), ("image_encoder.fine.weight", [256, 16, 2, 1]),
+            ] {
+                var other = shapes
+                other[name] = shape
+                let file = try folder.file("other.safetensors", [UInt8](DrawnWeights.file(other)))
+                #expect { _ = try store.add(file) } throws: { "\($0)".contains("\(name) has shape \(shape)") }
+            }
+            var surplus = shapes
+            surplus["image_encoder.decoder.2.project.conv.weight"] = [16, 32, 1, 1]
+            let file = try folder.file("surplus.safetensors", [UInt8](DrawnWeights.file(surplus)))
+            #expect { _ = try store.add(file) } throws: { "\($0)".contains("do not fit 3 of the decoder") }
+        }
+    }
+
     @Test func `what was beside the model is told`() throws {
         try Self.added("sam_trained.pth") { addition, _ in
             #expect(addition.notes.contains("Left out, since they are not the model: 'epoch', 'loss', 'optimizer'."))
@@ -109,6 +135,9 @@ import Testing
     @Test func `a family that the tensors are not of is refused`() {
         #expect(throws: CheckpointError.otherFamily(asked: .liteMedSAM, network: "SAM ViT 8/2, 8 x 8")) {
             try Self.added("sam_flat.pth", .init(family: .liteMedSAM)) { _, _ in }
+        }
+        #expect(throws: CheckpointError.otherFamily(asked: .medsamCompact, network: "SAM ViT 8/2, 8 x 8")) {
+            try Self.added("sam_flat.pth", .init(family: .medsamCompact)) { _, _ in }
         }
         #expect(throws: CheckpointError.otherFamily(asked: .medsam, network: "LiteMedSAM")) {
             try Self.added("lite_medsam.pth", .init(family: .medsam)) { _, _ in }

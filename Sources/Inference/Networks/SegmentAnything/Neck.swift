@@ -2,7 +2,7 @@
 
 internal import CKernels
 
-/// What both image encoders end with: 1 x 1 and 3 x 3 convolutions without bias, each with a norm over the channels.
+/// What ViT and TinyViT end with: 1 x 1 and 3 x 3 convolutions without bias, each with a norm over the channels.
 final class Neck {
     let channels: Int
     private let grid: Int

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Segment Anything (Kirillov 2023), MedSAM (Ma 2024) and LiteMedSAM, from the tensors of their official checkpoints. What
-// happens before and after the network differs between them and is the recipes'.
+// Segment Anything (Kirillov 2023), MedSAM (Ma 2024) and LiteMedSAM, from the tensors of their official checkpoints, and
+// medsam-compact of training/promptable.py. What happens before and after the network differs between them and is the
+// recipes'.
 
 /// Why a network does not answer.
 public enum SegmentAnythingError: Error, Sendable, Hashable, CustomStringConvertible {
@@ -27,16 +28,19 @@ public final class SegmentAnything {
     private let decoder: MaskDecoder
     private let stopwatch = Stopwatch()
 
-    /// The input's size of networks whose tensors do not tell it: LiteMedSAM's.
+    /// The input's size of networks whose tensors do not tell it: LiteMedSAM's and medsam-compact's.
     public static let liteInputSize = 256
 
     /// - Parameters:
     ///   - weights: a checkpoint's tensors under its own names; all sizes follow from their shapes.
-    ///   - inputSize: of a TinyViT, whose tensors do not tell it; `nil` is LiteMedSAM's 256.
+    ///   - inputSize: of a TinyViT or medsam-compact, whose tensors do not tell it; `nil` is their 256.
     /// - Throws: `WeightFileError` that names the tensor which is missing or has another shape, `ComputeError`.
     public init(_ weights: SafeTensors, precision: Precision, inputSize: Int? = nil) throws {
         if weights.shape(of: "\(TinyViT.name).patch_embed.seq.0.c.weight") != nil {
             encoder = try TinyViT(weights, inputSize: inputSize ?? Self.liteInputSize, precision: precision)
+        } else if weights.shape(of: ConvolutionalEncoder.firstTensor) != nil {
+            encoder = try ConvolutionalEncoder(
+                weights, inputSize: inputSize ?? Self.liteInputSize, precision: precision)
         } else {
             encoder = try ImageEncoderViT(weights, precision: precision)
         }
@@ -45,11 +49,11 @@ public final class SegmentAnything {
         decoder = try MaskDecoder(weights, prompts: prompts, size: encoder.embeddingSize, precision: precision)
     }
 
-    /// Height and width of the network's input: 1024, LiteMedSAM's 256.
+    /// Height and width of the network's input: 1024, LiteMedSAM's and medsam-compact's 256.
     public var inputSize: Int { encoder.inputSize }
-    /// Height and width of the image embedding: 64.
+    /// Height and width of the image embedding: 64, medsam-compact's 32.
     public var embeddingSize: Int { encoder.embeddingSize }
-    /// Height and width of low-resolution logits and of mask prompts: 256.
+    /// Height and width of low-resolution logits and of mask prompts: 256, medsam-compact's 128.
     public var lowResolutionSize: Int { decoder.logitSize }
 
     /// Set it to measure where the image encoder's time goes; `nil`, as at the start, reads no clock.

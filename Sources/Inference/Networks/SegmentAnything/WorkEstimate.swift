@@ -16,13 +16,22 @@ public struct WorkEstimate: Sendable, Hashable {
 
     /// LiteMedSAM's encoder and the mask decoder at 64 x 64, which all published networks share.
     private static let tinyEncoder = 75e9
+    /// medsam-compact's encoder, and the size of its embedding.
+    private static let convolutionalEncoder = 4.3e9
+    private static let convolutionalTokens = 1024.0
     private static let publishedDecoder = 3.62e9
+    private static let publishedTokens = 4096.0
     /// What an operation of attention costs, in those of products: softmax and short sums.
     private static let attentionCost = 1.8
 
     /// - Throws: `WeightFileError` when the tensors are not of such a network.
     public init(_ weights: SafeTensors) throws(WeightFileError) {
         let prefix = "image_encoder."
+        guard weights.shape(of: ConvolutionalEncoder.firstTensor) == nil else {
+            encoder = Self.convolutionalEncoder
+            decoder = Self.publishedDecoder * Self.convolutionalTokens / Self.publishedTokens
+            return
+        }
         guard let positions = weights.shape(of: prefix + "pos_embed") else {
             (encoder, decoder) = (Self.tinyEncoder, Self.publishedDecoder)
             return
@@ -42,7 +51,7 @@ public struct WorkEstimate: Sendable, Hashable {
             }
         }
         encoder = operations
-        decoder = Self.publishedDecoder * tokens / 4096
+        decoder = Self.publishedDecoder * tokens / Self.publishedTokens
     }
 
     private static func attention(size: Int, window: Int, width: Int) -> Double {

@@ -103,24 +103,29 @@ struct RecognisedModel {
     }
 }
 
-/// One of the two networks, with the table of its tensors.
+/// One of the networks, with the table of its tensors.
 private struct Network {
-    var isTiny: Bool
+    /// The only one that has its tensors; `nil` for SAM and MedSAM, which share theirs.
+    var only: ModelFamily?
     var shapes: NetworkShapes
     var architecture: String
     /// The last part of the weights' usual name.
     var suffix: String
 
-    var title: String { isTiny ? "LiteMedSAM" : "SAM \(architecture)" }
+    var title: String { only?.title ?? "SAM \(architecture)" }
 
     init(_ found: [String: [Int]]) throws(CheckpointError) {
         if found["image_encoder.patch_embed.seq.0.c.weight"] != nil {
             let tiny = try TinyVisionTransformerShapes(found)
-            (isTiny, shapes, architecture) = (true, tiny.network, tiny.architecture)
+            (only, shapes, architecture) = (.liteMedSAM, tiny.network, tiny.architecture)
             suffix = architecture == "TinyViT" ? "" : "_custom"
+        } else if found[ConvolutionalEncoder.firstTensor] != nil {
+            let convolutional = try ConvolutionalShapes(found)
+            (only, shapes, architecture) = (.medsamCompact, convolutional.network, convolutional.architecture)
+            suffix = ""
         } else if found["image_encoder.patch_embed.proj.weight"] != nil {
             let transformer = try VisionTransformerShapes(found)
-            (isTiny, shapes, architecture) = (false, transformer.network, transformer.architecture)
+            (only, shapes, architecture) = (nil, transformer.network, transformer.architecture)
             suffix = "_vit_\(transformer.letter)"
         } else if found.keys.contains(where: { $0.hasPrefix("image_encoder.trunk.") }) {
             throw .unknownNetwork(reason: "they are those of SAM 2, which is not supported")
@@ -135,11 +140,11 @@ private struct Network {
     func family(
         file: String, publication: Publication?, asked: ModelFamily?, notes: inout [String]
     ) throws(CheckpointError) -> (ModelFamily, String) {
-        if isTiny {
-            guard asked == nil || asked == .liteMedSAM else { throw .otherFamily(asked: asked ?? .sam, network: title) }
-            return (.liteMedSAM, "lite_medsam" + suffix)
+        if let only {
+            if let asked, asked != only { throw .otherFamily(asked: asked, network: title) }
+            return (only, (only == .liteMedSAM ? "lite_medsam" : "medsam_compact") + suffix)
         }
-        if asked == .liteMedSAM { throw .otherFamily(asked: .liteMedSAM, network: title) }
+        if let asked, asked != .sam, asked != .medsam { throw .otherFamily(asked: asked, network: title) }
         let family = asked ?? publication?.family ?? (file.lowercased().contains("medsam") ? .medsam : .sam)
         if asked == nil, publication == nil {
             notes.append(

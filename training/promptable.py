@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""medsam-compact's network: Segment Anything at 256 x 256 around a convolutional image encoder.
+
+The prompt encoder and the mask decoder are segment-anything's (Kirillov 2023), with its names and sizes. The image
+encoder is the residual U-Net of networks.py down to 8 x 8 and up again to 32 x 32, and a neck to 256 channels:
+
+    image_encoder.encoder.l, decoder.j    networks.py; decoder.1 ends on the grid of 32 x 32
+    image_encoder.fine                    conv 2x2 stride 2 of encoder.1's 64 x 64 output: edges that stride 8 loses
+    image_encoder.neck.0, .1              conv 1x1 of decoder.1's output; the sum of both -> LayerNorm2d: the embedding
+
+    x [batch, 3, 256, 256] -> embedding [batch, 256, 32, 32]; logits [batch, masks, 128, 128]
+"""
+from dataclasses import asdict
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from networks import Architecture, ConvNorm, DecoderLevel, EncoderLevel
+from reference_package import segment_anything
+
+modeling = segment_anything.modeling
+SIZE, GRID, WIDTH = 256, 32, 256
+FINE = 1  # the encoder's level whose output the neck also sees
+
+MEDSAM_COMPACT = Architecture(
+    axes=2, channels=3, widths=(32, 64, 128, 192, 256), encoder_blocks=(0, 1, 2, 2, 2), decoder_blocks=(1, 1))
+
+
+class ChannelNorm(modeling.common.LayerNorm2d):
+    """segment-anything's norm in one pass over channels-last memory."""
+
+    def forward(self, x):
+        x = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
+
+
+class ConvolutionalEncoder(nn.Module):
+    def __init__(self, arch=MEDSAM_COMPACT):
+        super().__init__()
+        self.arch, levels = arch, len(arch.widths)
+        inputs = (arch.channels,) + tuple(arch.widths[:-1])
+        self.encoder = nn.ModuleList(
+            EncoderLevel(arch, inputs[l], arch.widths[l], arch.down_kernel if l else arch.stem_kernel,
+                         arch.encoder_blocks[l]) for l in range(levels))
+        self.decoder = nn.ModuleList(
+            DecoderLevel(arch, arch.widths[levels - 1 - j], arch.widths[levels - 2 - j], blocks)
+            for j, blocks in enumerate(arch.decoder_blocks))
+        width = arch.widths[levels - 1 - len(arch.decoder_blocks)]
+        self.fine = nn.Conv2d(arch.widths[FINE], WIDTH, 2, 2, bias=False)
+        self.neck = nn.Sequential(nn.Conv2d(width, WIDTH, 1, bias=False), ChannelNorm(WIDTH))
+
+    def forward(self, x):
+        skips = []
+        for level in self.encoder:
+            x = level(x)
+            skips.append(x)
+        for j, level in enumerate(self.decoder):
+            x = level(x, skips[len(skips) - 2 - j])
+        return self.neck[1](self.neck[0](x) + self.fine(skips[FINE]))
+
+
+class Promptable(nn.Module):
+    """A Sam whose decoder takes one set of prompts for every image of a batch."""
+
+    def __init__(self, arch=MEDSAM_COMPACT):
+        super().__init__()
+        self.image_encoder = ConvolutionalEncoder(arch)
+        self.prompt_encoder = modeling.PromptEncoder(
+            embed_dim=WIDTH, image_embedding_size=(GRID, GRID), input_image_size=(SIZE, SIZE), mask_in_chans=16)
+        self.mask_decoder = modeling.MaskDecoder(
+            num_multimask_outputs=3, transformer_dim=WIDTH,
+            transformer=modeling.TwoWayTransformer(depth=2, embedding_dim=WIDTH, mlp_dim=2048, num_heads=8),
+            iou_head_depth=3, iou_head_hidden_dim=256)
+        for module in self.modules():
+            if isinstance(module, modeling.common.LayerNorm2d):
+                module.__class__ = ChannelNorm
+
+    def resize(self, size):
+        """Takes squares of another side, a multiple of 32: the cheaper first part of a training."""
+        self.prompt_encoder.input_image_size = (size, size)
+        self.prompt_encoder.image_embedding_size = (size * GRID // SIZE,) * 2
+
+    def decode(self, embedding, points=None, boxes=None, masks=None):
+        """points: ([batch, n, 2], [batch, n]), boxes: [batch, 4], in pixels of the input; masks: [batch, 1, 128, 128].
+        Returns logits of all four masks, the single one first, and their predicted IoU."""
+        sparse, dense = self.prompt_encoder(points=points, boxes=boxes, masks=masks)
+        decoder, count = self.mask_decoder, len(embedding)
+        own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+        tokens = torch.cat([own[None].expand(count, -1, -1), sparse], dim=1)
+        place = self.prompt_encoder.get_dense_pe().expand(count, -1, -1, -1)
+        answers, image = decoder.transformer(embedding + dense, place, tokens)
+        weights = torch.stack([network(answers[:, 1 + k])
+                               for k, network in enumerate(decoder.output_hypernetworks_mlps)], dim=1)
+        return self.masks(image, weights), decoder.iou_prediction_head(answers[:, 0])
+
+    def masks(self, image, weights):
+        """Output upscaling and its product with the hypernetworks' weights [batch, masks, channels], from image
+        [batch, places, channels] to logits. A transposed convolution of kernel and stride 2 is a product for each place,
+        norm and GELU see one pixel at a time, so that the pixels can stay with their places until the end."""
+        first, norm, gelu, second, _ = self.mask_decoder.output_upscaling
+        count, side = len(image), int(image.shape[1] ** 0.5)
+
+        def enlarged(x, layer):
+            return F.linear(x, layer.weight.permute(2, 3, 1, 0).flatten(0, 2), layer.bias.repeat(4)).unflatten(-1, (4, -1))
+        x = gelu(F.layer_norm(enlarged(image, first), norm.weight.shape, norm.weight, norm.bias, norm.eps))
+        x = gelu(enlarged(x, second)).flatten(1, 3)
+        logits = (x @ weights.transpose(1, 2)).reshape(count, side, side, 2, 2, 2, 2, -1)
+        return logits.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(count, -1, 4 * side, 4 * side)
+
+    def folded(self):
+        """The same function without batch norms, for files."""
+        plain = Promptable(Architecture(**{**asdict(self.image_encoder.arch), "norm": "none"}))
+        ours = dict(self.named_modules())
+        state = {name: value for name, value in self.state_dict().items() if name in plain.state_dict()}
+        for name, module in ours.items():
+            if isinstance(module, ConvNorm):
+                state[f"{name}.conv.weight"], state[f"{name}.conv.bias"] = module.folded()
+        plain.load_state_dict(state)
+        return plain.eval()
