@@ -17,12 +17,12 @@ public enum Segmenters {
     private static var installedRecipes: [any InstalledRecipe.Type] {
         [
             SamAuto.self,
-            SamBox.self,
-            SamPoint.self,
-            MedSamBox.self,
-            MedSamSlices.self,
-            LiteMedSamBox.self,
-            LiteMedSamSlices.self,
+            PromptedSegmenter<SamBox>.self,
+            PromptedSegmenter<SamPoint>.self,
+            PromptedSegmenter<MedSamBox>.self,
+            PromptedSegmenter<MedSamSlices>.self,
+            PromptedSegmenter<LiteMedSamBox>.self,
+            PromptedSegmenter<LiteMedSamSlices>.self,
         ]
     }
 
