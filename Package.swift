@@ -70,7 +70,7 @@ let package = Package(
             swiftSettings: room),
         .target(
             name: "Evaluation",
-            dependencies: ["Imaging", "DICOM", "Supervision", crypto],
+            dependencies: ["Imaging", "DICOM", "Segmentation", "Supervision", crypto],
             swiftSettings: room),
         .executableTarget(
             name: "Kontur",

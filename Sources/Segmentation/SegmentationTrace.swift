@@ -75,6 +75,23 @@ extension TracedFrame.Masks {
 
 /// Somebody who looks on while a segmenter runs, on its thread.
 public protocol SegmentationTrace: AnyObject {
+    /// Whether frames are recorded: that costs time and memory.
+    var wantsTensors: Bool { get }
+    /// Whether masks that were chosen from are.
+    var wantsCandidates: Bool { get }
+
     /// Called once for every frame that the network saw, in the order of computation.
     func record(_ frame: TracedFrame) throws
+
+    /// Called once for every frame by a segmenter that chooses among masks.
+    ///
+    /// - Parameter index: of the frame in the input, from 0.
+    func record(_ candidates: CandidateMasks, of index: Int) throws
+}
+
+extension SegmentationTrace {
+    public var wantsTensors: Bool { true }
+    public var wantsCandidates: Bool { false }
+
+    public func record(_ candidates: CandidateMasks, of index: Int) throws {}
 }

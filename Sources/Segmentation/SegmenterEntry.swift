@@ -23,11 +23,14 @@ public struct SegmenterEntry: Sendable, Hashable {
     public let options: Set<Option>
     /// Why it does not take some of the others, in words that follow "cannot use it: ".
     let refusals: [Option: String]
+    /// Whether it makes many masks and chooses among them by a rule.
+    public let choosesAmongMasks: Bool
 
     init(
         _ template: SegmenterDescriptor, family: ModelFamily? = nil, options: Set<Option> = [],
-        refusals: [Option: String] = [:]
+        refusals: [Option: String] = [:], choosesAmongMasks: Bool = false
     ) {
+        self.choosesAmongMasks = choosesAmongMasks
         self.template = template
         self.family = family
         self.options = options

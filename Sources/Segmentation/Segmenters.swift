@@ -16,15 +16,15 @@ public enum Segmenters {
     /// On weights that a site installs, or that are inside the executable until it does.
     private static var installedRecipes: [any InstalledRecipe.Type] {
         [
-            MedSamCompactBox.self,
-            MedSamCompactSlices.self,
+            PromptedSegmenter<MedSamCompactBox>.self,
+            PromptedSegmenter<MedSamCompactSlices>.self,
             SamAuto.self,
-            SamBox.self,
-            SamPoint.self,
-            MedSamBox.self,
-            MedSamSlices.self,
-            LiteMedSamBox.self,
-            LiteMedSamSlices.self,
+            PromptedSegmenter<SamBox>.self,
+            PromptedSegmenter<SamPoint>.self,
+            PromptedSegmenter<MedSamBox>.self,
+            PromptedSegmenter<MedSamSlices>.self,
+            PromptedSegmenter<LiteMedSamBox>.self,
+            PromptedSegmenter<LiteMedSamSlices>.self,
         ]
     }
 

@@ -3,19 +3,35 @@
 internal import Foundation
 internal import Inference
 
-/// Writes what a network took in and gave out into a folder: one safetensors file for each frame or slice, named for its
+/// Writes what a network took in and gave out into a folder, and the masks that were chosen from into another: of the former one safetensors file for each frame or slice, named for its
 /// place in the stack, such as `0001.safetensors`; those of crops are called `0001-crop1.safetensors` and so on.
 public final class TraceFolder: SegmentationTrace {
-    private let folder: String
+    private let folder: String?
+    private let candidateFolder: String?
     /// Added to the indices of frames: a long stack is segmented in parts.
     public var firstIndex = 0
     /// How many files were written.
     public private(set) var count = 0
 
-    /// - Parameter folder: made when the first frame comes.
-    public init(folder: String) { self.folder = folder }
+    /// - Parameters:
+    ///   - folder: made when the first frame comes; `nil`: what a network saw is not written.
+    ///   - candidates: likewise, for masks that were chosen from: `0001.json` and so on, `CandidateMasks`.
+    public init(folder: String?, candidates: String? = nil) {
+        (self.folder, candidateFolder) = (folder, candidates)
+    }
+
+    public var wantsTensors: Bool { folder != nil }
+    public var wantsCandidates: Bool { candidateFolder != nil }
+
+    public func record(_ candidates: CandidateMasks, of index: Int) throws {
+        guard let candidateFolder else { return }
+        try FileManager.default.createDirectory(atPath: candidateFolder, withIntermediateDirectories: true)
+        let name = String(format: "%04d.json", firstIndex + index + 1)
+        try JSONEncoder().encode(candidates).write(to: URL(filePath: "\(candidateFolder)/\(name)"))
+    }
 
     public func record(_ frame: TracedFrame) throws {
+        guard let folder else { return }
         let place = String(format: "%04d", firstIndex + frame.index + 1) + (frame.crop > 0 ? "-crop\(frame.crop)" : "")
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let url = URL(filePath: "\(folder)/\(place).safetensors")

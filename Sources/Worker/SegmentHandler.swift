@@ -20,12 +20,15 @@ struct SegmentHandler: RequestHandler {
         guard case .segment(let request) = request else { return .failed(reason: "this worker only segments") }
         do {
             let segmenter = try segmenter(for: request, progress: progress)
-            let trace = request.dumpFolder.map { TraceFolder(folder: $0) }
+            let asked = request.dumpFolder ?? request.candidateFolder
+            let trace = asked.map { _ in TraceFolder(folder: request.dumpFolder, candidates: request.candidateFolder) }
             var stack =
                 request.segmenter.accepts == .volume
                 ? try VolumeStack.segment(request, with: segmenter, trace: trace, progress: progress)
                 : try FrameStack.segment(request, with: segmenter, trace: trace, progress: progress)
-            if let trace, trace.count == 0 { stack.notes.append("nothing was dumped: it has no promptable network") }
+            if let trace, trace.wantsTensors, trace.count == 0 {
+                stack.notes.append("nothing was dumped: it has no promptable network")
+            }
             return .segmented(outcome: try write(stack, for: request, progress: progress))
         } catch let refusal as Refusal {
             return refusal.response

@@ -105,7 +105,7 @@ extension SegmentationSuites {
         @Test func `a dump holds all scores, and the logits of the masks that passed the filters`() throws {
             defer { cleanUp() }
             let dump = folder.appending(path: "dump")
-            let trace = TraceFolder(folder: dump.path)
+            let trace = TraceFolder(folder: dump.path, candidates: folder.appending(path: "candidates").path)
             trace.firstIndex = 6
             _ = try segmenter().segment(.frames([frame]), options: .none, trace: trace) { _, _ in }
             #expect(try FileManager.default.contentsOfDirectory(atPath: dump.path) == ["0007.safetensors"])
@@ -149,6 +149,13 @@ extension SegmentationSuites {
             try #require(kept.count > 10 && kept.count < passed.count)
             let order = kept.map { scores.values[passed[$0]] }
             #expect(order == order.sorted(by: >))
+            let json = try Data(contentsOf: folder.appending(path: "candidates/0007.json"))
+            let candidates = try #require(CandidateMasks(json: json, rows: 128, columns: 128))
+            #expect(candidates.masks.count == kept.count)
+            for (mask, place) in zip(candidates.masks, kept) {
+                let columns = mask.pixels.indices.filter { mask.pixels[$0] == 1 }.map { Float($0 % 128) }
+                #expect(columns.min() == boxes.values[4 * place] && columns.max() == boxes.values[4 * place + 2])
+            }
         }
 
         @Test func `a dump of an image without masks holds its scores`() throws {

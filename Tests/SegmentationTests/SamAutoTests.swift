@@ -166,9 +166,29 @@ import Testing
     @Test func `yardsticks choose with the truth, or the largest`() {
         let masks = [Self.disc(15, 15, 8), Self.disc(40, 55, 14), Self.disc(40, 45, 12)]
         let truth = Mask(rows: 60, columns: 80, pixels: Self.disc(16, 15, 8).segmentation.pixels)
-        #expect(SamAutoYardstick.bestWithTruth(masks, truth: truth)?.index == 0)
-        #expect(SamAutoYardstick.bestWithTruth([], truth: truth) == nil)
-        #expect(SamAutoYardstick.largest(masks) == 1)
-        #expect(SamAutoYardstick.largest([]) == nil)
+        let candidates = CandidateMasks(masks.map(\.segmentation))
+        #expect(candidates.best(with: truth).pixels == masks[0].segmentation.pixels)
+        #expect(candidates.largest(rows: 60, columns: 80).pixels == masks[1].segmentation.pixels)
+        let nothing = Mask(rows: 60, columns: 80)
+        #expect(candidates.best(with: nothing).isEmpty)
+        #expect(
+            CandidateMasks([]).best(with: truth).isEmpty && CandidateMasks([]).largest(rows: 60, columns: 80).isEmpty)
+        // Of equals the first.
+        let left = RunLengths(height: 1, width: 4, pixels: [1, 0, 0, 0])
+        let right = RunLengths(height: 1, width: 4, pixels: [0, 0, 0, 1])
+        #expect(CandidateMasks([left, right]).largest(rows: 1, columns: 4).pixels == left.pixels)
+        let both = Mask(rows: 1, columns: 4, pixels: [1, 0, 0, 1])
+        #expect(CandidateMasks([right, left]).best(with: both).pixels == right.pixels)
+    }
+
+    @Test func `candidates of another size, or whose runs do not fill the frame, are none`() throws {
+        let json = try JSONEncoder().encode(
+            CandidateMasks([RunLengths(height: 2, width: 3, pixels: [0, 1, 1, 0, 0, 0])]))
+        #expect(CandidateMasks(json: json, rows: 2, columns: 3)?.masks.count == 1)
+        #expect(CandidateMasks(json: json, rows: 3, columns: 2) == nil)
+        for counts in ["[7]", "[-1,7]", "[9223372036854775807,2]"] {
+            let bad = Data("{\"masks\":[{\"height\":2,\"width\":3,\"counts\":\(counts)}]}".utf8)
+            #expect(CandidateMasks(json: bad, rows: 2, columns: 3) == nil)
+        }
     }
 }

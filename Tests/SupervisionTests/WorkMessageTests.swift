@@ -95,6 +95,7 @@ import Testing
             keySlice: 3, margin: 4, shift: 5)
         request.maskFolder = "/tmp/masks"
         request.dumpFolder = "/tmp/dump"
+        request.candidateFolder = "/tmp/candidates"
         #expect(
             try WorkRequest(line: WorkMessage.line(.segment(request: request)).dropLast())
                 == .segment(request: request))
@@ -103,6 +104,7 @@ import Testing
     @Test func `a request that contradicts itself is refused`() {
         let changes: [(inout SegmentRequest) -> Void] = [
             { $0.dumpFolder = "dump" },
+            { $0.candidateFolder = "candidates" },
             { $0.maskFolder = "masks" },
             { $0.weights = WeightFile(name: "a", path: "a", sha256: $0.segmenter.weightsHash, bytes: 1) },
             { $0.weights = WeightFile(name: "a", path: "/a", sha256: String(repeating: "1", count: 64), bytes: 1) },

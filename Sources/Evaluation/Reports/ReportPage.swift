@@ -101,7 +101,32 @@ public struct ReportPage {
         ]
         return Markup.table(titles, rows)
             + Markup.figure(dicePlot, caption: "Dice of every case, with the mean and its interval.")
-            + oracleNote
+            + oracleNote + yardsticks + notes
+    }
+
+    private var yardsticks: String {
+        let rows = report.segmenters.enumerated().filter { !$0.element.yardsticks.isEmpty }.flatMap { number, summary in
+            func score(_ name: String) -> Estimate? { summary.scores.first { $0.name == name }?.estimate }
+            func row(_ choice: String, _ dice: Estimate?, _ iou: Estimate?, _ marked: Int) -> [String] {
+                [
+                    Markup.escaped("\(names[number]): \(choice)"), Markup.interval(dice), Markup.interval(iou),
+                    summary.emptyCases == 0 ? "" : "\(marked) of \(summary.emptyCases)",
+                ]
+            }
+            return [row("the rule's choice", score("dice"), score("iou"), summary.emptyMarked)]
+                + summary.yardsticks.map { row($0.choice.title, $0.dice, $0.iou, $0.emptyMarked) }
+        }
+        guard !rows.isEmpty else { return "" }
+        return "<h3>The rule beside other choices among the same masks</h3>"
+            + Markup.table(["choice", "mean Dice", "mean IoU", "empty cases marked"], rows)
+            + "<p>The best mask was chosen with the truth, which no routine has: what is lost between it and the rule is the rule's doing, what it lacks itself the network's.</p>"
+    }
+
+    private var notes: String {
+        let said = zip(names, report.segmenters).flatMap { name, summary in
+            summary.notes.map { "<li>\(Markup.escaped("\(name): \($0)"))</li>" }
+        }
+        return said.isEmpty ? "" : "<h3>Said of every answer</h3><ul>\(said.joined())</ul>"
     }
 
     private var oracleNote: String {

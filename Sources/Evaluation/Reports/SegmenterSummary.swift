@@ -42,6 +42,10 @@ public struct SegmenterSummary: Sendable, Hashable, Codable {
     public var confidence: ConfidenceStudy?
     /// Cases with the least Dice, the worst first.
     public var worst: [String]
+    /// What other choices among the same masks score; empty for segmenters that do not choose.
+    public var yardsticks: [YardstickSummary]
+    /// What was said of every answer, such as that a rule is not measured on these weights.
+    public var notes: [String]
 
     /// - Parameter results: of this segmenter and prompt, not empty.
     init(_ results: [CaseResult], descriptor: SegmenterDescriptor, settings: ReportSettings) {
@@ -77,6 +81,10 @@ public struct SegmenterSummary: Sendable, Hashable, Codable {
             measures: sure.compactMap(\.confidence?.measures), acceptable: settings.acceptable)
         worst = scored.sorted { ($0.scores?.dice ?? 0, $0.key.caseID) < ($1.scores?.dice ?? 0, $1.key.caseID) }
             .prefix(settings.worstCases).map(\.key.caseID)
+        yardsticks = Yardstick.Choice.allCases.compactMap {
+            YardstickSummary($0, scored, resampling: settings.resampling)
+        }
+        notes = (scored.first?.notes ?? []).filter { note in scored.allSatisfy { $0.notes.contains(note) } }
     }
 
     private static func scores(_ results: [CaseResult], _ resampling: Resampling) -> [ScoreSummary] {

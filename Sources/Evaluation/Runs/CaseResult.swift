@@ -44,6 +44,8 @@ public struct CaseResult: Sendable, Hashable, Codable {
     /// PNG files, one a frame, relative to the output folder.
     public var masks: [String]
     public var notes: [String]
+    /// Of a segmenter that chooses among masks of a frame.
+    public var yardsticks: [Yardstick]?
 
     init(_ source: EvaluationCase, digest: String, plan: SegmenterPlan) {
         key = Key(source, digest: digest, plan: plan)

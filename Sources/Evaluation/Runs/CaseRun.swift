@@ -3,6 +3,7 @@
 internal import DICOM
 internal import Foundation
 internal import Imaging
+internal import Segmentation
 internal import Supervision
 
 /// One case with one segmenter: asks a worker, reads its masks and scores them.
@@ -40,10 +41,15 @@ struct CaseRun: Sendable {
         }
         let blank = CaseResult(source, digest: digest, plan: plan)
         let (asked, output) = (answer, output)
+        let candidates = choosesAmongMasks ? candidateFolder : nil
         return await Blocking.run {
             var result = blank
             do {
                 try result.score(asked, loaded, source, output: output)
+                if let candidates {
+                    result.yardsticks = try Yardstick.all(path: "\(candidates)/0001.json", truth: loaded.truth[0])
+                    try? FileManager.default.removeItem(atPath: candidates)
+                }
             } catch {
                 result.failure = "\(error)"
             }
@@ -58,6 +64,14 @@ struct CaseRun: Sendable {
     }
 
     private var maskFolder: String { "\(output)/masks/\(plan.slug)/\(FileNames.plain(source.id))" }
+
+    private var candidateFolder: String { "\(maskFolder)/candidates" }
+
+    /// Volumes are not compared with other choices: there is no one mask of them.
+    private var choosesAmongMasks: Bool {
+        let entry = try? Segmenters.entry(plan.segmenter.descriptor.name)
+        return source.kind == .frame && entry?.choosesAmongMasks == true
+    }
 
     // MARK: what is asked
 
@@ -106,7 +120,8 @@ struct CaseRun: Sendable {
                     sopInstanceUID: image.sopInstanceUID, frameNumbers: image.frameNumber.map { [$0] })
             },
             segmenter: plan.segmenter.descriptor, weights: plan.segmenter.weights, options: question.options,
-            outputs: [], maskFolder: "\(maskFolder)/\(question.images.lowerBound + 1)")
+            outputs: [], maskFolder: "\(maskFolder)/\(question.images.lowerBound + 1)",
+            candidateFolder: choosesAmongMasks ? candidateFolder : nil)
         let measures = MeasureSum()
         let result: WorkResult
         do {

@@ -169,12 +169,21 @@ struct EvaluateReport: Report {
     }
 
     var parts: [ReportPart] {
-        let rows = evaluation.segmenters.map { summary -> [String] in
+        let rows = evaluation.segmenters.flatMap { summary -> [[String]] in
             let dice = summary.scores.first { $0.name == "dice" }?.estimate
             let iou = summary.scores.first { $0.name == "iou" }?.estimate
             let confidence = summary.confidence
             func number(_ value: Double?) -> String { value.map { String(format: "%.3f", $0) } ?? "" }
-            return [
+            let others = summary.yardsticks.map { yardstick in
+                [
+                    "\(summary.name), \(yardstick.choice.title)", String(yardstick.dice.count),
+                    number(yardstick.dice.mean), "\(number(yardstick.dice.low)) to \(number(yardstick.dice.high))",
+                    number(yardstick.iou.mean),
+                    summary.emptyCases > 0 ? "\(yardstick.emptyMarked) of \(summary.emptyCases)" : "", "", "", "", "",
+                    "", "",
+                ]
+            }
+            let own = [
                 summary.name + (summary.isOracle ? ", truth box" : ""), String(summary.cases), number(dice?.mean),
                 dice.map { "\(number($0.low)) to \(number($0.high))" } ?? "", number(iou?.mean),
                 summary.emptyCases > 0 ? "\(summary.emptyMarked) of \(summary.emptyCases)" : "",
@@ -183,13 +192,15 @@ struct EvaluateReport: Report {
                 summary.peakMemory.map { Shown.bytes(Int64($0)) } ?? "",
                 summary.failures.isEmpty ? "" : String(summary.failures.count),
             ]
+            return [own] + others
         }
+        let said = Set(evaluation.segmenters.flatMap { summary in summary.notes.map { "\(summary.name): \($0)" } })
         let columns = [
             "cases", "dice", "95% interval", "iou", "empty marked", "need correction", "spearman", "auroc", "median s",
             "memory", "failed",
         ]
         return [.table(TextTable([.init("segmenter")] + columns.map { .init($0, isNumber: true) }, rows: rows))]
-            + notes.map { .line($0) } + [.line("")] + files.map { .line($0) }
+            + (notes + said.sorted()).map { .line($0) } + [.line("")] + files.map { .line($0) }
             + [.line(""), .line(Shown.disclaimer)]
     }
 }

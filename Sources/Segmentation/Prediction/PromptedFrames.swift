@@ -7,7 +7,7 @@ internal import Inference
 ///
 /// A person's prompt holds for every frame. Without one, polyp-compact looks for polyps, and each that it finds becomes a
 /// prompt: its box, widened by the margin, or its innermost pixel. A frame without a find is answered with nothing.
-final class PromptedFrames {
+final class PromptedFrames: PromptedBody {
     enum Kind {
         case box
         case point

@@ -11,7 +11,7 @@ internal import Inference
 /// Without a prompt, left-atrium-compact looks for the atrium, and its mask in a slice gives the box, widened by the
 /// margin; a slice without a mask between others takes the box of the nearest one. A box on the key slice, a person's or
 /// found there, is walked from slice to slice in both directions instead.
-final class PromptedSlices {
+final class PromptedSlices: PromptedBody {
     private let network: PromptedNetwork
     private let prompter: CompactPrompter
     private let precision: Precision

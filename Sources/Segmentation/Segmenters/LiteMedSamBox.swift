@@ -5,10 +5,9 @@
 // off, resized to the frame -> sigmoid -> above 0.5 -> objects of fewer than 10 pixels dropped. Boxes in whole pixels of the
 // input.
 
-internal import Imaging
 internal import Inference
 
-final class LiteMedSamBox: InstalledRecipe {
+enum LiteMedSamBox: PromptedRecipe {
     static let entry = PromptedTarget.polyp.entry(
         name: "lite-medsam-box", version: "1.0.0", family: .liteMedSAM,
         title: "polyps in single colonoscopy frames, from a box",
@@ -19,19 +18,5 @@ final class LiteMedSamBox: InstalledRecipe {
         name: entry.name, family: .liteMedSAM, margin: 3, shift: 3, smallestObject: 10,
         trustsPredictedIoU: true)
 
-    let descriptor: SegmenterDescriptor
-    private let body: PromptedFrames
-
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
-        self.descriptor = descriptor
-        body = try PromptedFrames(Self.rules, asks: .box, weights: weights, precision: precision)
-    }
-
-    func segment(
-        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
-        progress: (Int, Int) -> Void
-    ) throws -> SegmenterResult {
-        try Self.entry.check(options)
-        return try body.segment(input, options: options, trace: trace, progress: progress)
-    }
+    static let answers = PromptedAnswers.frames(.box)
 }

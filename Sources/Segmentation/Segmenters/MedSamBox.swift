@@ -4,10 +4,9 @@
 // spline, cut to bytes -> least to greatest as 0...1 -> image encoder -> mask decoder, the single mask -> sigmoid -> resized
 // to the frame -> above 0.5 -> objects of fewer than 100 pixels dropped. Its estimate of the IoU was never trained.
 
-internal import Imaging
 internal import Inference
 
-final class MedSamBox: InstalledRecipe {
+enum MedSamBox: PromptedRecipe {
     static let entry = PromptedTarget.polyp.entry(
         name: "medsam-box", version: "1.0.0", family: .medsam,
         title: "polyps in single colonoscopy frames, from a box",
@@ -18,19 +17,5 @@ final class MedSamBox: InstalledRecipe {
         name: entry.name, family: .medsam, margin: 12, shift: 10, smallestObject: 100,
         trustsPredictedIoU: false)
 
-    let descriptor: SegmenterDescriptor
-    private let body: PromptedFrames
-
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
-        self.descriptor = descriptor
-        body = try PromptedFrames(Self.rules, asks: .box, weights: weights, precision: precision)
-    }
-
-    func segment(
-        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
-        progress: (Int, Int) -> Void
-    ) throws -> SegmenterResult {
-        try Self.entry.check(options)
-        return try body.segment(input, options: options, trace: trace, progress: progress)
-    }
+    static let answers = PromptedAnswers.frames(.box)
 }

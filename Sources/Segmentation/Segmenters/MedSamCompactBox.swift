@@ -5,10 +5,9 @@
 // deviation -> image encoder -> mask decoder, a box drawn as a mask prompt too; the single mask, for a lone point the best
 // of three -> logits resized to the frame -> above 0.
 
-internal import Imaging
 internal import Inference
 
-final class MedSamCompactBox: InstalledRecipe {
+enum MedSamCompactBox: PromptedRecipe {
     static let entry = PromptedTarget.polyp.entry(
         name: "medsam-compact-box", version: "1.0.0", family: .medsamCompact,
         title: "polyps in single colonoscopy frames, from a box or points",
@@ -19,19 +18,5 @@ final class MedSamCompactBox: InstalledRecipe {
         name: entry.name, family: .medsamCompact, margin: 3, shift: 3, smallestObject: 0,
         trustsPredictedIoU: true)
 
-    let descriptor: SegmenterDescriptor
-    private let body: PromptedFrames
-
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
-        self.descriptor = descriptor
-        body = try PromptedFrames(Self.rules, asks: .boxOrPoints, weights: weights, precision: precision)
-    }
-
-    func segment(
-        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
-        progress: (Int, Int) -> Void
-    ) throws -> SegmenterResult {
-        try Self.entry.check(options)
-        return try body.segment(input, options: options, trace: trace, progress: progress)
-    }
+    static let answers = PromptedAnswers.frames(.boxOrPoints)
 }

@@ -4,10 +4,9 @@
 // volume clipped to the 0.5 and 99.5 percentiles of what is positive, as bytes -> every slice as medsam-compact-box has
 // it -> objects of fewer than 100 voxels dropped.
 
-internal import Imaging
 internal import Inference
 
-final class MedSamCompactSlices: InstalledRecipe {
+enum MedSamCompactSlices: PromptedRecipe {
     static let entry = PromptedTarget.leftAtrium.entry(
         name: "medsam-compact-slices", version: "1.0.0", family: .medsamCompact,
         title: "the left atrial cavity in 3D late gadolinium enhanced MRI, from a box in each slice",
@@ -19,19 +18,5 @@ final class MedSamCompactSlices: InstalledRecipe {
         name: entry.name, family: .medsamCompact, margin: 3, shift: 3, smallestObject: 100,
         trustsPredictedIoU: true)
 
-    let descriptor: SegmenterDescriptor
-    private let body: PromptedSlices
-
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
-        self.descriptor = descriptor
-        body = try PromptedSlices(Self.rules, weights: weights, precision: precision)
-    }
-
-    func segment(
-        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
-        progress: (Int, Int) -> Void
-    ) throws -> SegmenterResult {
-        try Self.entry.check(options)
-        return try body.segment(input, options: options, trace: trace, progress: progress)
-    }
+    static let answers = PromptedAnswers.slices
 }

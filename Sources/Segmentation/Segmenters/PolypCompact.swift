@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // polyp-compact: polyps in single colonoscopy frames. The recipe is that of training/polyp.py: RGB 0...255 -> resized
-// to 192 x 192 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net (training/networks.py) on
+// to 256 x 256 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net (training/networks.py) on
 // the four flips -> sigmoid -> mean -> resized to the frame -> mask where at least 0.5; nothing is removed from the mask.
 // A presence head (training/presence.py) looks at each flip too: where the sigmoid of its mean is below 0.5, there is no
 // polyp, the mask is empty and the probabilities are multiplied with the presence. Confidence is fitted to measures on the
@@ -27,7 +27,7 @@ final class PolypCompact: Recipe {
         licence: "research use only, see training/cards/polyp-compact.md")
 
     /// Extent of the network's input, pixels.
-    static let size = 192
+    static let size = 256
     static let mean: [Float] = [0.485, 0.456, 0.406]
     static let deviation: [Float] = [0.229, 0.224, 0.225]
     static let threshold: Float = 0.5

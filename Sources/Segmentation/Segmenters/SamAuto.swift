@@ -25,7 +25,7 @@ final class SamAuto: InstalledRecipe {
             refusals: [
                 .box: "it looks everywhere by itself: for a box choose sam-box",
                 .points: "it looks everywhere by itself: for points choose sam-point",
-            ])
+            ], choosesAmongMasks: true)
     }()
 
     /// Frames with more pixels are refused.
@@ -84,6 +84,9 @@ final class SamAuto: InstalledRecipe {
             let masks = try naming(descriptor.name) { try self.masks(of: image, index: index, trace) }
             let choices = rule.choose(among: masks, in: image)
             try table?.write(masks, of: image)
+            if let trace, trace.wantsCandidates {
+                try trace.record(CandidateMasks(masks.map(\.segmentation)), of: index)
+            }
             generated += masks.count
             add(choices, of: masks, image, to: &result)
             progress(index + 1, frames.count)
@@ -114,7 +117,8 @@ final class SamAuto: InstalledRecipe {
         var seen: (input: Tensor, embedding: Tensor)?
         var crops = 0
         let size = network.lowResolutionSize
-        let record = trace.map { trace in
+        let tensors = trace.flatMap { $0.wantsTensors ? $0 : nil }
+        let record = tensors.map { trace in
             { (crop: CropTrace) throws in
                 // The view of a crop comes before what is made of it.
                 guard let seen else { return }
@@ -128,7 +132,7 @@ final class SamAuto: InstalledRecipe {
                 let part = image.part(crop)
                 let prepared = PreparedImage(part, family: .sam, size: network.inputSize)
                 let embedding = try network.embed(prepared.input)
-                if trace != nil { seen = (prepared.input, embedding.values) }
+                if tensors != nil { seen = (prepared.input, embedding.values) }
                 let transform = SamTransform(height: part.rows, width: part.columns, inputSize: network.inputSize)
                 return .init(embedding: embedding, transform: transform)
             }, trace: record)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // sam-auto's choice among generated masks, made without the truth: a logistic model of each mask's features estimates its
-// Dice with a polyp. Beside it the two yardsticks of reports: the mask that the truth would choose, and the largest one.
+// Dice with a polyp.
 
 internal import Crypto
 package import Foundation
@@ -141,21 +141,5 @@ package struct SamAutoRule: Sendable, Hashable, Codable {
             Choice(index: index, estimate: estimate(SamAutoFeatures(mask, in: image)))
         }
         return estimates.sorted { ($1.estimate, $0.index) < ($0.estimate, $1.index) }
-    }
-}
-
-/// Choices that nobody could deploy, or nobody would: what reports set beside the rule.
-package enum SamAutoYardstick {
-    /// The mask whose Dice with the truth is best, of equals the first; `nil` without masks.
-    package static func bestWithTruth(_ masks: [AutomaticMask], truth: Mask) -> (index: Int, dice: Double)? {
-        let scores = masks.map { mask in
-            Dice.score(Mask(rows: truth.rows, columns: truth.columns, pixels: mask.segmentation.pixels), truth)
-        }
-        return scores.indices.max { (scores[$0], $1) < (scores[$1], $0) }.map { ($0, scores[$0]) }
-    }
-
-    /// The mask with most pixels, of equals the first; `nil` without masks.
-    package static func largest(_ masks: [AutomaticMask]) -> Int? {
-        masks.indices.max { (masks[$0].area, $1) < (masks[$1].area, $0) }
     }
 }

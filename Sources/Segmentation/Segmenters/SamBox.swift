@@ -4,10 +4,9 @@
 // longest side to 1024 by Pillow's bilinear -> ImageNet's mean and deviation -> padded with zeros -> image encoder -> mask
 // decoder, the single mask -> logits enlarged to 1024, the padding cut off, resized to the frame -> above 0.
 
-internal import Imaging
 internal import Inference
 
-final class SamBox: InstalledRecipe {
+enum SamBox: PromptedRecipe {
     static let entry = PromptedTarget.polyp.entry(
         name: "sam-box", version: "1.0.0", family: .sam,
         title: "polyps in single colonoscopy frames, from a box",
@@ -18,19 +17,5 @@ final class SamBox: InstalledRecipe {
         name: entry.name, family: .sam, margin: 10, shift: 10, smallestObject: 0,
         trustsPredictedIoU: true)
 
-    let descriptor: SegmenterDescriptor
-    private let body: PromptedFrames
-
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
-        self.descriptor = descriptor
-        body = try PromptedFrames(Self.rules, asks: .box, weights: weights, precision: precision)
-    }
-
-    func segment(
-        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
-        progress: (Int, Int) -> Void
-    ) throws -> SegmenterResult {
-        try Self.entry.check(options)
-        return try body.segment(input, options: options, trace: trace, progress: progress)
-    }
+    static let answers = PromptedAnswers.frames(.box)
 }

@@ -3,10 +3,9 @@
 // sam-point: polyps in single frames by Segment Anything, from points. As sam-box, but that a lone point is answered with
 // the best of three masks by predicted IoU.
 
-internal import Imaging
 internal import Inference
 
-final class SamPoint: InstalledRecipe {
+enum SamPoint: PromptedRecipe {
     static let entry = PromptedTarget.polyp.entry(
         name: "sam-point", version: "1.0.0", family: .sam,
         title: "polyps in single colonoscopy frames, from points",
@@ -17,19 +16,5 @@ final class SamPoint: InstalledRecipe {
         name: entry.name, family: .sam, margin: 0, shift: 10, smallestObject: 0,
         trustsPredictedIoU: true)
 
-    let descriptor: SegmenterDescriptor
-    private let body: PromptedFrames
-
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
-        self.descriptor = descriptor
-        body = try PromptedFrames(Self.rules, asks: .point, weights: weights, precision: precision)
-    }
-
-    func segment(
-        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
-        progress: (Int, Int) -> Void
-    ) throws -> SegmenterResult {
-        try Self.entry.check(options)
-        return try body.segment(input, options: options, trace: trace, progress: progress)
-    }
+    static let answers = PromptedAnswers.frames(.point)
 }

@@ -101,7 +101,10 @@ extension WorkRequest {
         case .index(let request):
             guard request.path.hasPrefix("/") else { throw .invalid(reason: "a file without an absolute path") }
         case .segment(let request):
-            let others = [request.overlayFolder, request.maskFolder, request.dumpFolder, request.weights?.path]
+            let others = [
+                request.overlayFolder, request.maskFolder, request.dumpFolder, request.candidateFolder,
+                request.weights?.path,
+            ]
             for path in [request.folder] + request.outputs.map(\.path) + others.compactMap({ $0 }) {
                 guard path.hasPrefix("/") else { throw .invalid(reason: "a file without an absolute path") }
             }

@@ -100,11 +100,14 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
     public var maskFolder: String?
     /// Where to put what the networks took in and gave out, one safetensors file for each frame; `nil` for none.
     public var dumpFolder: String?
+    /// Where to put the masks that the segmenter chose from, one JSON file for each frame; `nil` for none.
+    public var candidateFolder: String?
 
     public init(
         run: String, folder: String, form: Form = .instances, sources: [Source], segmenter: SegmenterDescriptor,
         weights: WeightFile? = nil, options: SegmenterOptions = .none, gaps: VolumeAssembly.Gaps = .refuse,
-        outputs: [Output], overlayFolder: String? = nil, maskFolder: String? = nil, dumpFolder: String? = nil
+        outputs: [Output], overlayFolder: String? = nil, maskFolder: String? = nil, dumpFolder: String? = nil,
+        candidateFolder: String? = nil
     ) {
         self.run = run
         self.folder = folder
@@ -118,5 +121,6 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
         self.overlayFolder = overlayFolder
         self.maskFolder = maskFolder
         self.dumpFolder = dumpFolder
+        self.candidateFolder = candidateFolder
     }
 }
