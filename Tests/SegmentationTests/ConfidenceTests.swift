@@ -53,7 +53,9 @@ import Testing
             var named = found.named
             named["absence"] = found.absence
             #expect(Set(named.keys) == Set(expected.measures.keys))
-            for (name, value) in expected.measures { #expect(abs((named[name] ?? -1) - value) < 1e-5, "\(name) of \(index)") }
+            for (name, value) in expected.measures {
+                #expect(abs((named[name] ?? -1) - value) < 1e-5, "\(name) of \(index)")
+            }
             #expect(abs(found.confidence(fit, isEmpty: expected.isEmpty).value - expected.fitted) < 1e-5)
             #expect(abs(found.confidence(nil, isEmpty: expected.isEmpty).value - expected.plain) < 1e-5)
         }
@@ -62,7 +64,9 @@ import Testing
     @Test(arguments: [
         \AnswerMeasures.expectedDice, \.viewAgreement, \.boundaryCertainty, \.meanForegroundProbability,
     ])
-    func `confidence never falls when a measure rises`(measure: WritableKeyPath<AnswerMeasures, Double> & Sendable) throws {
+    func `confidence never falls when a measure rises`(
+        measure: WritableKeyPath<AnswerMeasures, Double> & Sendable
+    ) throws {
         let fit = try Self.fit(
             """
             {"found": {"bias": -1, "weights": {"expectedDice": 0.8, "viewAgreement": 0.4, "boundaryCertainty": 0.1,
