@@ -185,7 +185,7 @@ def main():
             losses, saved = [], time.monotonic()
             scored = saved if with_score else scored
     if losses:
-        report(1)
+        report(5)
 
 
 if __name__ == "__main__":
