@@ -22,7 +22,7 @@ from scores import dice, spearman, summary
 from train import SEED
 from train_promptable import BATCH
 
-DOMAINS = {"polyp": "Kvasir-SEG validation frames", "atrium": "slices with at least 100 pixels of truth of 16 LGE volumes"}
+DOMAINS = {"polyp": "Kvasir-SEG validation frames", "atrium": "LGE slices with at least 100 pixels of truth"}
 PROMPTS = {"jittered": "truth box, every edge moved by up to 20% of the side", "tight": "truth box as it is",
            "point": "one point, drawn inside the truth"}
 
@@ -45,7 +45,7 @@ augmented samples in batches of {batch}, seed {seed}, {hours:.1f} h on a shared 
 | PolypGen (Ali 2023), single frames with a polyp, without centre 6 | 1069 frames | training | CC BY 4.0 |
 | 2018 Left Atrium Segmentation Challenge, training half of the usual 80/20 split | {slices} slices of 64 volumes | training | research; the publisher states no licence |
 | Kvasir-SEG validation | 100 frames | held out: the scores below | research and education |
-| 2018 Left Atrium Segmentation Challenge, same half | {held} slices of 16 volumes | held out | as above |
+| 2018 Left Atrium Segmentation Challenge, same half | {held} slices of 16 volumes (every third with at least 100 pixels of truth) | held out | as above |
 
 The encoder's first weights come from the same training frames. No frame of the Kvasir-SEG test hundred was used.
 

@@ -78,11 +78,11 @@ def slices(paths):
                 yield path.stem, plane, truth
 
 
-def held_out(data, step=1):
-    """(domain, image RGB, truth) of what is scored, every step-th."""
-    for name, image, truth in list(polyp.held_out(data))[::step]:
+def held_out(data, frames=1, planes=3):
+    """(domain, name, image RGB, truth) of what is scored: of frames and of slices every so many-th."""
+    for name, image, truth in list(polyp.held_out(data))[::frames]:
         yield "polyp", name, image, truth
-    for name, plane, truth in list(slices(left_atrium.split(data)[1]))[::step]:
+    for name, plane, truth in list(slices(left_atrium.split(data)[1]))[::planes]:
         yield "atrium", name, np.repeat(plane[..., None], 3, axis=2), truth
 
 

@@ -100,9 +100,9 @@ def prompted(network, embedding, targets, truth, rng):
 
 
 def score(network, data, step):
-    """Mean Dice of every step-th held-out case under a jittered truth box, by domain."""
+    """Mean Dice of every step-th held-out frame and slice under a jittered truth box, by domain."""
     network, rng, found = network.folded(), np.random.default_rng(5), {}
-    for domain, _, image, truth in prompts.held_out(data, step):
+    for domain, _, image, truth in prompts.held_out(data, step, step):
         box = prompts.jittered(prompts.box_of(truth), rng, truth.shape)
         mask, _ = prompts.predict(network, prompts.embed(network, image), truth.shape, box)
         found.setdefault(domain, []).append(dice(mask, truth))
