@@ -15,13 +15,22 @@
 .Lend0:
     .byte 0
 .Lname1:
-    .asciz "polyp-compact"
+    .asciz "medsam-compact"
 .Lsha1:
-    .asciz "25439be46fd51917bf5f7e803190aeb0d660b9e7e7bd8a2296d0dc6ba0051c5b"
+    .asciz "c086ed6f2b11a2525f000fc9cd9a3aeb62ae36bb194fa8d4e341a14b0b11e039"
     .balign 64
 .Lbytes1:
-    .incbin "polyp-compact-25439be4.safetensors"
+    .incbin "medsam-compact-c086ed6f.safetensors"
 .Lend1:
+    .byte 0
+.Lname2:
+    .asciz "polyp-compact"
+.Lsha2:
+    .asciz "25439be46fd51917bf5f7e803190aeb0d660b9e7e7bd8a2296d0dc6ba0051c5b"
+    .balign 64
+.Lbytes2:
+    .incbin "polyp-compact-25439be4.safetensors"
+.Lend2:
     .byte 0
 
     .section .data.rel.ro, "aw"
@@ -30,9 +39,10 @@
 .Ltable:
     .quad .Lname0, .Lsha0, .Lbytes0, .Lend0 - .Lbytes0
     .quad .Lname1, .Lsha1, .Lbytes1, .Lend1 - .Lbytes1
+    .quad .Lname2, .Lsha2, .Lbytes2, .Lend2 - .Lbytes2
 cweights_files:
     .quad .Ltable
 
     .globl cweights_count
 cweights_count:
-    .quad 2
+    .quad 3
