@@ -68,6 +68,7 @@ which moves the learning rate and the side of the squares. A fresh run of the co
 ## Known failures
 
 - Below 0.5 with a jittered box: {failed}.
+- Small targets are worst: mean Dice by quarters of the truth's area, small to large, {quarters}.
 - Atria are short of what was asked (0.91 with a jittered box; polyps: 0.90). The training saw few samples, and its loss was
   still falling: resuming it with more `--samples` is the first thing to try.
 - Boxes far beyond what was trained (edges moved by up to 20% of a side) and boxes as large as the image were not measured.
@@ -93,7 +94,7 @@ def score(network, data):
     for domain, name, image, truth in prompts.held_out(data):
         embedding, tight = prompts.embed(network, image), prompts.box_of(truth)
         mask, iou = prompts.predict(network, embedding, truth.shape, prompts.jittered(tight, rng, truth.shape))
-        rows.append({"domain": domain, "case": name, "jittered": dice(mask, truth), "predicted": iou,
+        rows.append({"domain": domain, "case": name, "area": int(truth.sum()), "jittered": dice(mask, truth), "predicted": iou,
                      "tight": dice(prompts.predict(network, embedding, truth.shape, tight)[0], truth),
                      "point": dice(prompts.predict_point(network, embedding, truth, rng), truth)})
     return rows
@@ -120,12 +121,17 @@ def card(path, digest, rows, scores, training, slices):
 
     def of(domain):
         return [row for row in rows if row["domain"] == domain]
+
+    def quarters(domain):
+        ordered = sorted(of(domain), key=lambda row: row["area"])
+        return ", ".join(f"{np.mean([row['jittered'] for row in part]):.2f}" for part in np.array_split(ordered, 4))
     text = CARD.format(
         file=path.name, digest=digest, size=path.stat().st_size / 1e6, samples=training["samples"], batch=BATCH,
         seed=training["seed"], hours=training["core_seconds"] / 3600, slices=slices, held=len(of("atrium")),
         rows="\n".join(line(domain, prompt) for domain in DOMAINS for prompt in PROMPTS),
         spearman=", ".join(f"{domain} {spearman(*zip(*[(row['predicted'], row['jittered']) for row in of(domain)])):.2f}"
                            for domain in DOMAINS),
+        quarters="; ".join(f"{domain} {quarters(domain)}" for domain in DOMAINS),
         failed=", ".join(f"{sum(row['jittered'] < 0.5 for row in of(domain))} of {len(of(domain))} ({domain})"
                          for domain in DOMAINS))
     (HERE / "cards" / f"{prompts.NAME}.md").write_text(text)
