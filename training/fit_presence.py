@@ -18,7 +18,7 @@ from presence import Presence, statistics
 from resize import resize
 
 CENTRES = (2, 4)  # of PolypGen, those with more than a few frames without a polyp: 26 and 66
-MARKED = 0.15  # share of left-out frames without a polyp that may pass
+MARKED = 0.05  # share of left-out frames without a polyp that may pass
 CASES = 640
 EMPTY, EMPTY_CROP, POLYP, DECOY, POLYP_CROP, FILLED, HEALTHY_CROP = range(7)
 KEPT = (1, 1, 0.5, 0.5, 0.4, 0.42, 0.5)  # share of each kind that is drawn from

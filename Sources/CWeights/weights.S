@@ -26,10 +26,10 @@
 .Lname2:
     .asciz "polyp-compact"
 .Lsha2:
-    .asciz "25439be46fd51917bf5f7e803190aeb0d660b9e7e7bd8a2296d0dc6ba0051c5b"
+    .asciz "c9bc6ff21b2535aa33a5b19925a4ad657f64d4185d9c75b36000598c397058b8"
     .balign 64
 .Lbytes2:
-    .incbin "polyp-compact-25439be4.safetensors"
+    .incbin "polyp-compact-c9bc6ff2.safetensors"
 .Lend2:
     .byte 0
 
