@@ -64,7 +64,10 @@ extension SegmentationSuites {
 
         @Test func `every descriptor can be written and read, names its hash, and has a name of its own`() throws {
             let descriptors = try Segmenters.installed(DrawnModels.installed()).map(\.descriptor)
-            #expect(Set(Self.names).count == Segmenters.catalogue.count && descriptors.map(\.name) == Self.names)
+            // One that is inside the executable comes once more on a file that was installed.
+            let once = descriptors.reduce(into: [String]()) { if !$0.contains($1.name) { $0.append($1.name) } }
+            #expect(Set(Self.names).count == Segmenters.catalogue.count && once == Self.names)
+            #expect(Set(descriptors.map { $0.name + $0.weightsHash }).count == descriptors.count)
             for descriptor in descriptors {
                 let data = try JSONEncoder().encode(descriptor)
                 #expect(try JSONDecoder().decode(SegmenterDescriptor.self, from: data) == descriptor)

@@ -143,14 +143,14 @@ struct WorkerProcessTests {
         }
     }
 
-    @Test func `a recipe or weights that are not in this executable are refused`() async throws {
+    @Test func `a recipe or weights that are not here are refused`() async throws {
         var request = try segmentRequest(colonoscopy, folder: "/tmp", outputs: [])
         request.segmenter.weightsHash = String(repeating: "0", count: 64)
         guard case .failed(let reason) = try await ask("segment", .segment(request: request)) else {
             Issue.record("answered")
             return
         }
-        #expect(reason.contains("not in this executable"))
+        #expect(reason.contains("is not here") && reason.contains("send the images again"))
     }
 
     @Test func `a volume with a missing slice is unfit and not papered over`() async throws {
