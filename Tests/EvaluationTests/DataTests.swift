@@ -51,6 +51,17 @@ import Testing
             error?.description == "the truth does not fit the image: 4 x 4 pixels, the image has 8 x 10")
     }
 
+    @Test func `a label map of small numbers is refused, and not taken for an empty truth`() throws {
+        let folder = try TestFolder()
+        try folder.picture("images/a.png")
+        let mask = try folder.picture("masks/a.png")
+        let labels = (0..<80).map { UInt8($0 % 2) }
+        try Picture(rows: 8, columns: 10, channels: 1, samples: labels).writePNG(to: mask)
+        let cases = try EvaluationData(folder: folder.path).cases
+        #expect(throws: EvaluationError.self) { try LoadedCase(try #require(cases.first)) }
+        do { _ = try LoadedCase(cases[0]) } catch { #expect("\(error)".contains("write that as 255"), "\(error)") }
+    }
+
     @Test func `a changed mask makes another case`() throws {
         let folder = try TestFolder()
         try folder.picture("images/a.png")

@@ -18,11 +18,7 @@ public struct LoadedCase: Sendable {
             guard frames.count == 1 else {
                 throw .mismatch(reason: "it is one picture for \(frames.count) slices: give a SEG")
             }
-            do {
-                truth = [try Picture(path: path).mask(above: 127)]
-            } catch {
-                throw .unreadable(path: path, reason: "\(error)")
-            }
+            truth = [try Self.truth(picture: path)]
         case .segmentation(let path, let segment):
             truth = try SegmentationTruth(path: path, segment: segment).masks(for: source.images, frames: frames)
         }
@@ -30,6 +26,24 @@ public struct LoadedCase: Sendable {
             throw .mismatch(
                 reason: "\(mask.rows) x \(mask.columns) pixels, the image has \(frame.rows) x \(frame.columns)")
         }
+    }
+
+    /// A label map of small numbers would be an empty truth: only what is not kept as JPEG can be told from noise.
+    private static func truth(picture path: String) throws(EvaluationError) -> Mask {
+        let picture: Picture
+        do {
+            picture = try Picture(path: path)
+        } catch {
+            throw .unreadable(path: path, reason: "\(error)")
+        }
+        let mask = picture.mask(above: 127)
+        let largest = picture.samples.max() ?? 0
+        guard largest == 0 || largest > 127 || !path.lowercased().hasSuffix(".png") else {
+            throw .unreadable(
+                path: path,
+                reason: "its largest value is \(largest), and only what is above 127 belongs to the structure: write that as 255")
+        }
+        return mask
     }
 
     private static func frame(_ image: EvaluationCase.Image, isPicture: Bool) throws(EvaluationError) -> Frame {

@@ -14,8 +14,9 @@ struct CostTable {
     }
 
     private static let inputs: [(id: String, title: String, value: String, step: String)] = [
-        ("cases", "studies a month", "400", "1"),
-        ("manual", "minutes to outline one by hand", "8", "0.1"),
+        ("studies", "studies a month", "400", "1"),
+        ("cases", "cases in a study (frames, or volumes)", "1", "1"),
+        ("manual", "minutes to outline a case by hand", "8", "0.1"),
         ("review", "minutes to review an answer", "1.5", "0.1"),
         ("correct", "more minutes to correct one", "4", "0.1"),
         ("wage", "cost of an hour of the reader", "90", "1"),
@@ -62,19 +63,19 @@ struct CostTable {
             const number=(x,digits)=>x.toLocaleString("en",{minimumFractionDigits:digits,maximumFractionDigits:digits});
             function update(){
               const chosen=parseInt(field("segmenter").value)||0,share=shares[chosen];
-              const n=value("cases"),minute=value("wage")/60,fixed=value("fixed");
-              const minutes=value("review")+share*value("correct");
-              const gainEach=(value("manual")-minutes)*minute;
+              const n=value("studies"),each=value("cases"),minute=value("wage")/60,fixed=value("fixed");
+              const byHand=each*value("manual"),minutes=each*(value("review")+share*value("correct"));
+              const gainEach=(byHand-minutes)*minute;
               show("minutes",number(minutes,1));
-              show("saved",number(n*(value("manual")-minutes)/60,1));
-              show("before",number(value("manual")*minute,2));
+              show("saved",number(n*(byHand-minutes)/60,1));
+              show("before",number(byHand*minute,2));
               show("after",n>0?number(minutes*minute+fixed/n,2):"");
               show("gain",number(n*gainEach-fixed,0));
               show("even",gainEach>0?number(Math.ceil(fixed/gainEach),0):"never");
-              const per=n*value("correct")*minute;
-              const limit=per>0?(n*(value("manual")-value("review"))*minute-fixed)/per:NaN;
+              const per=n*each*value("correct")*minute;
+              const limit=per>0?(n*each*(value("manual")-value("review"))*minute-fixed)/per:NaN;
               show("limit",isNaN(limit)?"":limit<0?"never":number(100*Math.min(1,limit),0)+"%");
-              show("machine",number(n*seconds[chosen]/3600,2));
+              show("machine",number(n*each*seconds[chosen]/3600,2));
             }
             document.querySelectorAll("input,select").forEach(e=>e.addEventListener("input",update));
             update();

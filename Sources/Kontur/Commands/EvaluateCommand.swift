@@ -152,6 +152,8 @@ struct EvaluateReport: Report {
             let file = folder.appendingPathComponent(name)
             do {
                 try data.write(to: file, options: .atomic)
+                // Pictures of patients are for those who measure.
+                try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file.path)
             } catch {
                 throw CommandError("could not write \(file.path): \(error.localizedDescription)")
             }
