@@ -17,10 +17,10 @@
 .Lname1:
     .asciz "medsam-compact"
 .Lsha1:
-    .asciz "c086ed6f2b11a2525f000fc9cd9a3aeb62ae36bb194fa8d4e341a14b0b11e039"
+    .asciz "ecfd251ef302f5e55ae9f259c8b678210328f571a9e70dda58175f3ecf4862f6"
     .balign 64
 .Lbytes1:
-    .incbin "medsam-compact-c086ed6f.safetensors"
+    .incbin "medsam-compact-ecfd251e.safetensors"
 .Lend1:
     .byte 0
 .Lname2:
