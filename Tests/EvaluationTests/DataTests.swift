@@ -57,9 +57,9 @@ import Testing
         let mask = try folder.picture("masks/a.png")
         let labels = (0..<80).map { UInt8($0 % 2) }
         try Picture(rows: 8, columns: 10, channels: 1, samples: labels).writePNG(to: mask)
-        let cases = try EvaluationData(folder: folder.path).cases
-        #expect(throws: EvaluationError.self) { try LoadedCase(try #require(cases.first)) }
-        do { _ = try LoadedCase(cases[0]) } catch { #expect("\(error)".contains("write that as 255"), "\(error)") }
+        let source = try #require(try PictureCases(folder: folder.path)).cases[0]
+        let error = #expect(throws: EvaluationError.self) { try LoadedCase(source) }
+        #expect(error?.description.contains("its largest value is 1") == true, "\(String(describing: error))")
     }
 
     @Test func `a changed mask makes another case`() throws {

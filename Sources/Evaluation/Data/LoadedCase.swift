@@ -41,7 +41,8 @@ public struct LoadedCase: Sendable {
         guard largest == 0 || largest > 127 || !path.lowercased().hasSuffix(".png") else {
             throw .unreadable(
                 path: path,
-                reason: "its largest value is \(largest), and only what is above 127 belongs to the structure: write that as 255")
+                reason: "its largest value is \(largest), and only what is above 127 belongs to the structure: "
+                    + "write that as 255")
         }
         return mask
     }
