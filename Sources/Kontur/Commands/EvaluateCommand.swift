@@ -67,6 +67,7 @@ struct EvaluateCommand: AsyncParsableCommand {
 
     func validate() throws {
         if workers < 1 { throw ValidationError("--workers takes at least one") }
+        if let limit = choice.limit, limit < 1 { throw ValidationError("--limit takes at least one") }
         if draws < 1 { throw ValidationError("--draws takes at least one") }
         if worst < 0 { throw ValidationError("--worst takes no negative number") }
         if !(0...1).contains(acceptable) { throw ValidationError("--acceptable is a Dice: 0 to 1") }

@@ -48,7 +48,7 @@ struct LabelledData {
         guard !cases.isEmpty else {
             throw EvaluationError.noCases(path: path, reason: notes.last ?? "it has no images that can be read")
         }
-        if let limit = options.limit { cases = Array(cases.prefix(max(1, limit))) }
+        if let limit = options.limit { cases = Array(cases.prefix(limit)) }
     }
 
     private mutating func note(_ names: [String], _ what: String, _ why: String) {
