@@ -30,6 +30,8 @@ final class LeftAtriumCompact: Recipe {
     static let threshold: Float = 0.5
     /// Zeros in front of every axis, one view each.
     static let shifts = [0, 5, 10]
+    /// The longest side of a volume in training, mm; a side of more than 1.5 times that is noted.
+    static let trainedExtent = 150.0
     /// Volumes whose field of view needs more points of the network's grid are refused: they would take more than 1 GB.
     static let mostGridPoints = 10_000_000
     static let mostVoxels = 150_000_000
@@ -67,7 +69,12 @@ final class LeftAtriumCompact: Recipe {
             each.append(try probabilities(normalised, grid, shift: shift))
             progress(1 + each.count, steps)
         }
-        let result = answer(each, grid, orientation)
+        var result = answer(each, grid, orientation)
+        let extent = zip(orientation.shape, orientation.spacing).map { Double($0) * $1 }.max() ?? 0
+        if extent > 1.5 * Self.trainedExtent {
+            let (seen, largest) = (Int(Self.trainedExtent), Int(extent + 0.5))
+            result.notes.append("field of view outside training: \(largest) mm, up to \(seen) mm were seen")
+        }
         progress(steps, steps)
         return result
     }
