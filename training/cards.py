@@ -54,8 +54,8 @@ command gives other weights, with scores that should lie within the interval abo
 CONFIDENCE = """
 `confidence` in records, reports and SEG objects is the Dice that the answer is expected to reach; where nothing was found, the
 probability that nothing is there. It is made of measures of the answer (`training/confidence.py`) by a logistic fit that never
-falls when a measure rises: {terms}. `training/fit_confidence.py` fitted it to cases that the
-weights never saw{which}, and to blurred, noisy, low-contrast and cropped copies of each.
+falls when a measure rises: {terms}. `training/fit_confidence.py` fitted it to cases kept
+apart{which}, and to blurred, noisy, low-contrast and cropped copies of each.
 Cross-fitted, a case and its copies always together:
 
 | cases | number | Spearman with Dice | AUROC for Dice < 0.7 | mean confidence | mean Dice |

@@ -120,19 +120,24 @@ class DecoderLevel(nn.Module):
         return x
 
 
+def levels(arch):
+    """Encoder, decoder, and the channels that the decoder ends with."""
+    widths, count = arch.widths, len(arch.widths)
+    inputs = (arch.channels,) + tuple(widths[:-1])
+    encoder = nn.ModuleList(
+        EncoderLevel(arch, inputs[l], widths[l], arch.down_kernel if l else arch.stem_kernel, arch.encoder_blocks[l])
+        for l in range(count))
+    decoder = nn.ModuleList(
+        DecoderLevel(arch, widths[count - 1 - j], widths[count - 2 - j], blocks)
+        for j, blocks in enumerate(arch.decoder_blocks))
+    return encoder, decoder, widths[count - 1 - len(arch.decoder_blocks)]
+
+
 class UNet(nn.Module):
     def __init__(self, arch):
         super().__init__()
         self.arch = arch
-        levels = len(arch.widths)
-        inputs = (arch.channels,) + tuple(arch.widths[:-1])
-        self.encoder = nn.ModuleList(
-            EncoderLevel(arch, inputs[l], arch.widths[l], arch.down_kernel if l else arch.stem_kernel,
-                         arch.encoder_blocks[l]) for l in range(levels))
-        self.decoder = nn.ModuleList(
-            DecoderLevel(arch, arch.widths[levels - 1 - j], arch.widths[levels - 2 - j], blocks)
-            for j, blocks in enumerate(arch.decoder_blocks))
-        width = arch.widths[levels - 1 - len(arch.decoder_blocks)]
+        self.encoder, self.decoder, width = levels(arch)
         self.head = (nn.Conv2d if arch.axes == 2 else nn.Conv3d)(width, 1, 1)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Conv3d)):

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from networks import Architecture, ConvNorm, DecoderLevel, EncoderLevel
+from networks import Architecture, ConvNorm, levels
 from reference_package import segment_anything
 
 modeling = segment_anything.modeling
@@ -38,15 +38,8 @@ class ChannelNorm(modeling.common.LayerNorm2d):
 class ConvolutionalEncoder(nn.Module):
     def __init__(self, arch=MEDSAM_COMPACT):
         super().__init__()
-        self.arch, levels = arch, len(arch.widths)
-        inputs = (arch.channels,) + tuple(arch.widths[:-1])
-        self.encoder = nn.ModuleList(
-            EncoderLevel(arch, inputs[l], arch.widths[l], arch.down_kernel if l else arch.stem_kernel,
-                         arch.encoder_blocks[l]) for l in range(levels))
-        self.decoder = nn.ModuleList(
-            DecoderLevel(arch, arch.widths[levels - 1 - j], arch.widths[levels - 2 - j], blocks)
-            for j, blocks in enumerate(arch.decoder_blocks))
-        width = arch.widths[levels - 1 - len(arch.decoder_blocks)]
+        self.arch = arch
+        self.encoder, self.decoder, width = levels(arch)
         self.fine = nn.Conv2d(arch.widths[FINE], WIDTH, 2, 2, bias=False)
         self.neck = nn.Sequential(nn.Conv2d(width, WIDTH, 1, bias=False), ChannelNorm(WIDTH))
 

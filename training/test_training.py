@@ -11,7 +11,7 @@ import left_atrium
 import polyp
 import scenes
 from golden import draw_norms
-from networks import UNet
+from networks import Architecture, UNet
 from resize import grid_shape, matrix, resize
 from scores import auroc, dice
 
@@ -106,3 +106,13 @@ def test_corrupted_copies_keep_image_and_truth_together(shape):
 
 def test_auroc():
     assert auroc([1, 2, 3, 4], [0, 0, 1, 1]) == 1 and auroc([1, 1, 1], [0, 1, 1]) == 0.5
+
+
+def test_a_widened_network_computes_the_same():
+    narrow = UNet(Architecture(axes=2, channels=3, widths=(4, 6, 8), encoder_blocks=(0, 1, 2), decoder_blocks=(1, 1)))
+    draw_norms(narrow)
+    wide = narrow.widened(Architecture(axes=2, channels=3, widths=(8, 6, 16), encoder_blocks=(0, 1, 2), decoder_blocks=(1, 1)))
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(wide.eval()(x), narrow.eval()(x))
+    assert wide.encoder[2].down.conv.weight.shape[0] == 16 and wide.encoder[2].down.conv.weight[8:].any()

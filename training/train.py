@@ -23,7 +23,7 @@ from export import TASKS, export, load
 from networks import UNet
 from scores import dice, summary
 
-SAMPLES = {polyp.NAME: 34_500, left_atrium.NAME: 1_040}
+SAMPLES = {polyp.NAME: 120_000, left_atrium.NAME: 7_000}
 SEED = 20261122
 WARM_UP = 0.03  # of all samples
 HERE = Path(__file__).resolve().parent
@@ -80,6 +80,14 @@ def begin(task, path, training):
     if network.arch != task.ARCHITECTURE:
         network = network.widened(task.ARCHITECTURE)
     return network, facts["training"].get("stages") or [facts["training"]]
+
+
+@torch.no_grad()
+def follow(average, network, keep):
+    """Moves the averaged weights, and statistics, towards the network's: `keep` of them stays."""
+    for ours, theirs in zip(average.state_dict().values(), network.state_dict().values()):
+        if ours.is_floating_point():
+            ours.lerp_(theirs, 1 - keep)
 
 
 def save(path, state):
@@ -183,10 +191,7 @@ def main():
         optimiser.step()
         step += 1
         keep_of = min(task.EMA, step / (step + 9), max(0.9, 1 - 10 * task.BATCH / total))  # a tenth of a short run
-        with torch.no_grad():
-            for ours, theirs in zip(average.state_dict().values(), network.state_dict().values()):
-                if ours.is_floating_point():
-                    ours.lerp_(theirs, 1 - keep_of)
+        follow(average, network, keep_of)
         losses.append(float(value.detach()))
         seconds += time.monotonic() - begun
         if time.monotonic() - saved > arguments.save_minutes * 60:

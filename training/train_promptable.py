@@ -18,10 +18,10 @@ import torch.nn.functional as F
 import prompts
 from promptable import MEDSAM_COMPACT, Promptable
 from scores import dice
-from train import SEED, has_bf16, plot, rate, reuse_memory, save
+from train import SEED, follow, has_bf16, plot, rate, reuse_memory, save
 
 HERE = Path(__file__).resolve().parent
-SAMPLES = 11_000
+SAMPLES = 32_000
 BATCH = 8
 RATES = {"encoder": 3e-4, "rest": 8e-4}
 WEIGHT_DECAY = 0.02
@@ -172,11 +172,7 @@ def main():
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
         step += 1
-        keep_of = min(EMA, step / (step + 9))
-        with torch.no_grad():
-            for ours, theirs in zip(average.state_dict().values(), network.state_dict().values()):
-                if ours.is_floating_point():
-                    ours.lerp_(theirs, 1 - keep_of)
+        follow(average, network, min(EMA, step / (step + 9)))
         losses.append(float(value.detach()))
         seconds += time.monotonic() - begun
         if time.monotonic() - saved > arguments.save_minutes * 60:

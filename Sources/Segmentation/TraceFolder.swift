@@ -3,8 +3,9 @@
 internal import Foundation
 internal import Inference
 
-/// Writes what a network took in and gave out into a folder, and the masks that were chosen from into another: of the former one safetensors file for each frame or slice, named for its
-/// place in the stack, such as `0001.safetensors`; those of crops are called `0001-crop1.safetensors` and so on.
+/// Writes what a network took in and gave out into a folder, and the masks that were chosen from into another. Of the
+/// former there is one safetensors file for each frame or slice, named for its place in the stack, such as
+/// `0001.safetensors`; those of crops are called `0001-crop1.safetensors` and so on.
 public final class TraceFolder: SegmentationTrace {
     private let folder: String?
     private let candidateFolder: String?
