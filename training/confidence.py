@@ -13,6 +13,7 @@ presence), the mask is p >= 0.5 (of a volume its largest component), and every v
                                 mask and others
     meanForegroundProbability   mean p inside the mask
     presence                    where a network has a presence head
+    likeness                    of a volume to those of the training (likeness.py)
 
 Confidence is the expected Dice of the answer:
 
@@ -40,9 +41,10 @@ class Answer(NamedTuple):
     mask: np.ndarray
     probability: np.ndarray
     measures: dict  # and `absence`
+    most: float = 1.0  # what the confidence may be at most
 
 
-def measures(mask, probability, masks, presence=None):
+def measures(mask, probability, masks, presence=None, likeness=None):
     """The measures of one answer: mask and mean probability on the network's grid, the masks of the single views."""
     p = np.asarray(probability, np.float64)
     inside = float(p[mask].sum())
@@ -51,6 +53,8 @@ def measures(mask, probability, masks, presence=None):
              "boundaryCertainty": boundary_certainty(mask, p),
              "meanForegroundProbability": inside / mask.sum() if mask.any() else 0.0,
              "absence": 1 - float(p.max())}
+    if likeness is not None:
+        found["likeness"] = likeness
     return found if presence is None else {**found, "presence": presence, "absence": 1 - presence}
 
 
@@ -64,6 +68,10 @@ def boundary_certainty(mask, p):
 def logit(x):
     x = np.clip(x, EDGE, 1 - EDGE)
     return np.log(x / (1 - x))
+
+
+def of(answer, fit=None):
+    return min(answer.most, confidence(answer.measures, not answer.mask.any(), fit))
 
 
 def confidence(found, is_empty, fit=None):

@@ -60,7 +60,7 @@ def score(task, network, data, fit):
         answer = task.answer(network, image)
         rows.append({"case": name, "plain": dice(answer.plain, truth), "augmented": dice(answer.mask, truth),
                      **answer.measures,
-                     "confidence": confidence.confidence(answer.measures, not answer.mask.any(), fit)})
+                     "confidence": confidence.of(answer, fit)})
     return {key: {k: round(v, 4) for k, v in summary([row[key] for row in rows]).items()}
             for key in ("plain", "augmented")}, rows
 
@@ -114,6 +114,7 @@ def export(task, data, runs, early=False, with_scores=True, trunk=None):
     reference.write(task, network, digest, data, fit)
     print(path.name, path.stat().st_size, json.dumps(scores))
     if with_scores:
+        (runs / task.NAME).mkdir(parents=True, exist_ok=True)
         (runs / task.NAME / "scores.json").write_text(json.dumps(rows, indent=1))
         cards.write(HERE / "cards" / f"{task.NAME}.md", task, path, digest, scores, rows, training, fit)
 

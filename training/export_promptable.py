@@ -19,7 +19,6 @@ import prompts
 from export import HERE, WEIGHTS
 from promptable import MEDSAM_COMPACT, Promptable
 from scores import dice, spearman, summary
-from train import SEED
 from train_promptable import BATCH
 
 DOMAINS = {"polyp": "Kvasir-SEG validation frames", "atrium": "LGE slices with at least 100 pixels of truth"}
@@ -85,7 +84,8 @@ def rounded(runs):
     network.load_state_dict(kept["average"])
     network = network.folded()
     network.load_state_dict({key: value.half().float() for key, value in network.state_dict().items()})
-    return network, {"samples": kept["step"] * BATCH, "seed": SEED, "core_seconds": round(kept["seconds"])}
+    last = {"samples": kept["step"] * BATCH, "seed": kept["seed"], "core_seconds": round(kept["seconds"])}
+    return network, {**last, "stages": [*kept["stages"], last]} if kept["stages"] else last
 
 
 def score(network, data):

@@ -23,7 +23,7 @@ FOLDS = 10
 RIDGE = 1e-3
 ACCEPTABLE = 0.7
 LEAST = 10  # empty answers of each sort that a fit of their confidence needs
-NAMES = ("expectedDice", "viewAgreement", "boundaryCertainty")
+NAMES = ("expectedDice", "viewAgreement", "boundaryCertainty", "likeness")  # of those, what a task measures
 
 
 def corrupted(image, truth, kind, strength, rng):
@@ -91,9 +91,10 @@ def fit(rows):
     """The coefficients: {"found": {"bias", "weights": {measure: weight}}, "empty": {"bias", "weight"}}; `empty` only where
     enough answers are."""
     found, empty = [row for row in rows if row["found"]], [row for row in rows if not row["found"]]
-    bias, *slopes = regression(np.array([[confidence.logit(row[name]) for name in NAMES] for row in found]),
+    names = [name for name in NAMES if name in rows[0]]
+    bias, *slopes = regression(np.array([[confidence.logit(row[name]) for name in names] for row in found]),
                                np.array([row["dice"] for row in found]), weights(found))
-    terms = {"found": {"bias": bias, "weights": {name: slope for name, slope in zip(NAMES, slopes) if slope > 0}}}
+    terms = {"found": {"bias": bias, "weights": {name: slope for name, slope in zip(names, slopes) if slope > 0}}}
     absent = np.array([not row["present"] for row in empty], bool)
     if min(absent.sum(), (~absent).sum()) >= LEAST:
         bias, slope = regression(np.array([[confidence.logit(row["absence"])] for row in empty]), absent, weights(empty))

@@ -14,6 +14,10 @@ columns grow to the patient's left (other orientations are permuted and flipped 
 
 With shifts, steps 3 and 4 are repeated with SHIFTS voxels of zeros also in front of each axis, and the probabilities on
 the SPACING grid are averaged. Left and right are never exchanged.
+
+Where a side of the volume is longer than SEARCHED mm, steps 2 to 4 are done in the region of the grid that search.py finds, with
+one view while it searches; outside of it the probability is zero. Where nothing plausible is found, the confidence is at most
+DOUBTFUL.
 """
 import sys
 from pathlib import Path
@@ -24,17 +28,22 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 import scenes
+import search
 from confidence import Answer, measures
+from likeness import likeness
 from networks import LEFT_ATRIUM_COMPACT
 from resize import grid_shape, resize
 
 NAME = "left-atrium-compact"
-VERSION = "1.1.0"  # of the recipe, as the runtime names it
+VERSION = "1.2.0"  # of the recipe, as the runtime names it
 ARCHITECTURE = LEFT_ATRIUM_COMPACT
 SPACING = 1.25
 STRIDE = LEFT_ATRIUM_COMPACT.total_stride
 SHIFTS = [0, 5, 10]
 VIEWS = "three shifts"
+SEARCHED = 225.0  # 1.5 times the longest side in training
+DOUBTFUL = 0.25
+ROUGHNESS, SKEWNESS = (0.9045, 0.0684), (0.1792, 0.2774)  # likeness.typical() of the training volumes as the recipe sees them
 BATCH = 1
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.02
@@ -43,7 +52,7 @@ SCENES = 5
 DATA_SETS = ["Left Atrium Segmentation Challenge 2018 (64 volumes)", f"drawn volumes ({SCENES})"]
 NORMALISATION = {"spacing": [SPACING] * 3, "percentiles": [0.5, 99.5], "of": "voxels > 0, negatives shifted to 0",
                  "then": "zero mean, unit deviation", "pad": "zeros, far end", "multiple": STRIDE, "threshold": 0.5,
-                 "component": "largest, 26 neighbours"}
+                 "component": "largest, 26 neighbours", "roughness": ROUGHNESS, "skewness": SKEWNESS, "searched": SEARCHED}
 
 # Held out: every fifth of the sorted names without the pair that shares one mask (0RZDK2…, CMPXO4…: both in training).
 HELD_OUT_STEP, HELD_OUT_OFFSET = 5, 2
@@ -165,9 +174,9 @@ def loss(logits, truth):
 
 
 @torch.no_grad()
-def probabilities(network, volume, spacing, shifts=SHIFTS):
-    """Foreground probability on the SPACING grid in each of the shifted views; volume in canonical orientation."""
-    x, found = torch.from_numpy(normalise(to_grid(volume, spacing))), []
+def probabilities(network, grid, shifts=SHIFTS):
+    """Foreground probability in each of the shifted views of a volume on the SPACING grid, in canonical orientation."""
+    x, found = torch.from_numpy(normalise(grid)), []
     for shift in shifts:
         pad = []
         for n in reversed(x.shape):
@@ -182,14 +191,35 @@ def largest_component(mask):
     return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]) if count else mask
 
 
+def region(network, grid):
+    """Where to look in a large field of view, and how plausible it is there."""
+    def answered(part):
+        (probability,) = probabilities(network, part, SHIFTS[:1])
+        return probability, largest_component(probability >= 0.5)
+    return search.region(grid, answered)
+
+
 def answer(network, volume, spacing=(0.625,) * 3):
     """The answer of the mean of the shifts; its masks are on the source grid."""
-    each = probabilities(network, volume, spacing)
+    grid, whole, plausible = to_grid(volume, spacing), (slice(None),) * 3, 1.0
+    if max(n * step for n, step in zip(volume.shape, spacing)) > SEARCHED:
+        whole, plausible = region(network, grid)
+    part = grid[whole]
+    each = probabilities(network, part)
     mean = np.mean(each, axis=0, dtype=np.float32)
-    probability = resize(mean, volume.shape)
-    return Answer(largest_component(resize(each[0], volume.shape) >= 0.5), largest_component(probability >= 0.5), probability,
-                  measures(largest_component(mean >= 0.5), mean, [largest_component(view >= 0.5) for view in each]))
+
+    def on_source(probability):
+        placed = np.zeros(grid.shape, np.float32)
+        placed[whole] = probability
+        return resize(placed, volume.shape)
+    probability = on_source(mean)
+    found = measures(largest_component(mean >= 0.5), mean, [largest_component(view >= 0.5) for view in each],
+                     likeness=likeness(normalise(part), (ROUGHNESS, SKEWNESS)))
+    return Answer(largest_component(on_source(each[0]) >= 0.5), largest_component(probability >= 0.5), probability, found,
+                  most=DOUBTFUL if plausible < search.LEAST_PLAUSIBLE else 1.0)
 
 
 def predict(network, volume, spacing=(0.625,) * 3):
-    return largest_component(resize(probabilities(network, volume, spacing, SHIFTS[:1])[0], volume.shape) >= 0.5)
+    """The mask of the first view, everywhere."""
+    (probability,) = probabilities(network, to_grid(volume, spacing), SHIFTS[:1])
+    return largest_component(resize(probability, volume.shape) >= 0.5)

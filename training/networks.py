@@ -184,36 +184,10 @@ class UNet(nn.Module):
             plain.head.load_state_dict(self.head.state_dict())
         return plain.eval()
 
-    @torch.no_grad()
     def unfolded(self, batches):
-        """The same function with batch norms again, to go on training from a file; the norms' statistics are measured on
-        `batches` of inputs. Every filter gets the norm it would be drawn with, which a batch norm undoes."""
+        """The same function with batch norms again, to go on training from a file (`unfold`)."""
         assert self.arch.norm == "none"
-        normed = UNet(Architecture(**{**asdict(self.arch), "norm": "batch"}))
-        ours = {name: module for name, module in self.named_modules() if isinstance(module, ConvNorm)}
-        theirs, sums = dict(normed.named_modules()), {name: [] for name in ours}
-        hooks = [module.conv.register_forward_hook(
-            lambda _, __, output, name=name: sums[name].append(torch.stack([
-                output.double().mean((0, *range(2, output.ndim))),
-                output.double().square().mean((0, *range(2, output.ndim)))])))
-            for name, module in ours.items()]
-        for batch in batches:
-            self(batch)
-        for hook in hooks:
-            hook.remove()
-        for name, module in ours.items():
-            mean, square = torch.stack(sums[name]).mean(0)
-            weight, bias, norm = module.conv.weight, module.conv.bias, theirs[name].norm
-            norms = weight.flatten(1).norm(dim=1).clamp(min=1e-6)
-            scale = 2 ** 0.5 / norms  # Kaiming: variance 2 / inputs of each filter's weights
-            variance = (square - mean.square()).clamp(min=1e-10).float() * scale.square()
-            theirs[name].conv.weight.copy_(weight * scale.reshape(-1, *[1] * (weight.ndim - 1)))
-            norm.running_mean.copy_((mean.float() - bias) * scale)
-            norm.running_var.copy_(variance)
-            norm.weight.copy_((variance + norm.eps).sqrt() / scale)
-            norm.bias.copy_(mean.float())
-        normed.head.load_state_dict(self.head.state_dict())
-        return normed
+        return unfold(self, UNet(Architecture(**{**asdict(self.arch), "norm": "batch"})), batches)
 
     @torch.no_grad()
     def widened(self, arch):
@@ -229,3 +203,34 @@ class UNet(nn.Module):
             value[inside] = old[name]
         wide.load_state_dict(new)
         return wide
+
+
+@torch.no_grad()
+def unfold(folded, normed, batches):
+    """`normed` with the function of `folded`, its twin without batch norms. The norms' statistics are measured on `batches` of
+    inputs. Every filter gets the length it would be drawn with, which a batch norm undoes."""
+    ours = {name: module for name, module in folded.named_modules() if isinstance(module, ConvNorm)}
+    theirs, sums = dict(normed.named_modules()), {name: [] for name in ours}
+    hooks = [module.conv.register_forward_hook(
+        lambda _, __, output, name=name: sums[name].append(torch.stack([
+            output.double().mean((0, *range(2, output.ndim))),
+            output.double().square().mean((0, *range(2, output.ndim)))])))
+        for name, module in ours.items()]
+    for batch in batches:
+        folded(batch)
+    for hook in hooks:
+        hook.remove()
+    for name, module in ours.items():
+        mean, square = torch.stack(sums[name]).mean(0)
+        weight, bias, norm = module.conv.weight, module.conv.bias, theirs[name].norm
+        norms = weight.flatten(1).norm(dim=1).clamp(min=1e-6)
+        scale = 2 ** 0.5 / norms  # Kaiming: variance 2 / inputs of each filter's weights
+        variance = (square - mean.square()).clamp(min=1e-10).float() * scale.square()
+        theirs[name].conv.weight.copy_(weight * scale.reshape(-1, *[1] * (weight.ndim - 1)))
+        norm.running_mean.copy_((mean.float() - bias) * scale)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_((variance + norm.eps).sqrt() / scale)
+        norm.bias.copy_(mean.float())
+    normed.load_state_dict({name: value for name, value in folded.state_dict().items()
+                            if name.rsplit(".conv.", 1)[0] not in ours}, strict=False)
+    return normed

@@ -47,7 +47,7 @@ def canonical(axes):
 
 
 def words(answer, fit):
-    values = {"confidence": confidence.confidence(answer.measures, not answer.mask.any(), fit), **answer.measures}
+    values = {"confidence": confidence.of(answer, fit), **answer.measures}
     return {name: round(value, 4) for name, value in values.items()}
 
 

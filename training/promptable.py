@@ -10,10 +10,12 @@ encoder is the residual U-Net of networks.py down to 8 x 8 and up again to 32 x 
 
     x [batch, 3, 256, 256] -> embedding [batch, 256, 32, 32]; logits [batch, masks, 128, 128]
 """
+import json
 from dataclasses import asdict
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from torch import nn
 
 from networks import Architecture, ConvNorm, levels
@@ -111,3 +113,13 @@ class Promptable(nn.Module):
                 state[f"{name}.conv.weight"], state[f"{name}.conv.bias"] = module.folded()
         plain.load_state_dict(state)
         return plain.eval()
+
+
+def load(path):
+    """The network of a shipped file, in float32 and without batch norms, and its metadata."""
+    with safe_open(path, "pt") as file:
+        facts = json.loads(file.metadata()["kontur"])
+        state = {key: file.get_tensor(key).float() for key in file.keys()}
+    network = Promptable(Architecture(**{**asdict(MEDSAM_COMPACT), "norm": "none"})).eval()
+    network.load_state_dict(state)
+    return network, facts

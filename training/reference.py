@@ -37,6 +37,9 @@ def drawn(task):
     else:
         spacing = (2.5, 2.0, 1.75)
         yield scenes.left_atrium(np.random.default_rng([9, 5]), spacing)[0], {"spacing": spacing}
+        spacing = (5.0, 3.5, 3.0)  # in a field of view that is searched
+        volume = scenes.left_atrium(np.random.default_rng([9, 6]), spacing)[0]
+        yield np.pad(volume, ((0, 0), (31, 10), (9, 26))), {"spacing": spacing}
 
 
 def areas(network, folder):
@@ -58,7 +61,7 @@ def write(task, network, digest, data, fit):
             kind = np.float16 if array.dtype in (np.uint8, bool) else np.float32
             tensors[f"{n}.{key}"] = torch.from_numpy(np.ascontiguousarray(array, kind))
         inputs.append({**arguments, "measures": answer.measures,
-                       "confidence": confidence.confidence(answer.measures, not answer.mask.any(), fit)})
+                       "confidence": confidence.of(answer, fit)})
     held_out, series = {}, {}
     if task is left_atrium:
         series["samples-dicom/lge"] = areas(network, HERE.parent / "samples-dicom/lge")

@@ -8,10 +8,12 @@ import torch.nn.functional as F
 import confidence
 import fit_confidence
 import left_atrium
+import likeness
 import polyp
 import scenes
+import search
 from golden import draw_norms
-from networks import Architecture, UNet
+from networks import Architecture, UNet, unfold
 from resize import grid_shape, matrix, resize
 from scores import auroc, dice
 
@@ -116,3 +118,51 @@ def test_a_widened_network_computes_the_same():
     with torch.no_grad():
         torch.testing.assert_close(wide.eval()(x), narrow.eval()(x))
     assert wide.encoder[2].down.conv.weight.shape[0] == 16 and wide.encoder[2].down.conv.weight[8:].any()
+
+
+def test_a_network_that_gets_its_norms_back_computes_the_same():
+    arch = dict(axes=2, channels=3, widths=(4, 6, 8), encoder_blocks=(0, 1, 2), decoder_blocks=(1, 1))
+    network = UNet(Architecture(**arch)).eval()
+    draw_norms(network)
+    x = torch.randn(4, 3, 32, 32)
+    normed = unfold(network.folded(), UNet(Architecture(**arch)), [x, x.flip(3)])
+    with torch.no_grad():
+        torch.testing.assert_close(normed.eval()(x), network(x), atol=1e-4, rtol=1e-3)
+        assert (normed.train()(x) - network(x)).abs().mean() < 0.3 * network(x).abs().mean()  # statistics are those of x
+
+
+def test_likeness_falls_when_an_image_is_changed():
+    volumes = [scenes.left_atrium(np.random.default_rng([4, seed]), (2.5, 2.5, 2.5))[0] for seed in range(8)]
+    known = likeness.typical(volumes)
+    usual = np.mean([likeness.likeness(volume, known) for volume in volumes])
+    noise = np.random.default_rng(0).standard_normal(volumes[0].shape)
+    for changed in (volumes[0] + 2 * volumes[0].std() * noise, volumes[0] ** 3, np.cumsum(volumes[0], axis=1)):
+        assert likeness.likeness(changed, known) < 0.3 * usual
+    assert likeness.likeness(np.zeros((3, 4, 5)), known) == 0
+    assert likeness.likeness(volumes[0] * 7 + 3, known) == pytest.approx(likeness.likeness(volumes[0], known))
+
+
+def test_windows_cover_the_grid():
+    for shape in ((44, 320, 97), (10, 96, 96), (200, 1, 145)):
+        covered = np.zeros(shape, bool)
+        for window in search.windows(shape):
+            covered[window] = True
+            assert all(part.stop - part.start == min(n, search.WINDOW) for part, n in zip(window, shape))
+        assert covered.all()
+        assert all(np.diff(search.starts(n)).max(initial=0) <= search.STEP for n in shape)
+
+
+def test_the_most_plausible_place_is_found():
+    grid = np.zeros((20, 300, 260), np.float32)
+    grid[:, 100:170, 90:190] = 1  # what is there
+    grid[4:16, 120:150, 120:170] = 3  # what is sought
+
+    def answered(part):
+        probability = np.where(part == 3, 0.95, np.where(part == 1, 0.02, 0)).astype(np.float32)
+        return probability, probability >= 0.5
+    region, plausible = search.region(grid, answered)
+    inside = grid[region] == 3
+    assert plausible > search.LEAST_PLAUSIBLE and inside.sum() == (grid == 3).sum()
+    centre = np.argwhere(inside).mean(axis=0)
+    assert all(abs(middle - 48) <= 12 for middle in centre[1:])
+    assert search.region(grid, lambda part: (0 * part, part > 9))[1] == 0

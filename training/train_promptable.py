@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains medsam-compact: python training/train_promptable.py --data ../shared/data --start runs/polyp-compact/checkpoint.pt
 
-The encoder begins as that of polyp-compact (a checkpoint of train.py). Continues from runs/medsam-compact/checkpoint.pt
-when there is one, as train.py does; beside the checkpoint: log.csv and curve.png. Every step prompts its images with a
-jittered box, and two steps in five prompt again: with one to five points alone, or with a point to correct the mask and
+The encoder begins as that of polyp-compact (a checkpoint of train.py); or a new stage begins from the shipped file, on squares
+of the full size and with half the learning rate. Continues from runs/medsam-compact/checkpoint.pt when there is one, as
+train.py does; beside the checkpoint: log.csv and curve.png. Every step prompts its images with a jittered box, and two steps in five prompt again: with one to five points alone, or with a point to correct the mask and
 that mask's logits, with or without the box. export_promptable.py turns the checkpoint into the shipped file and its card.
 """
 import argparse
@@ -15,7 +15,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import promptable
 import prompts
+from networks import unfold
 from promptable import MEDSAM_COMPACT, Promptable
 from scores import dice
 from train import SEED, follow, has_bf16, plot, rate, reuse_memory, save
@@ -33,21 +35,30 @@ def options():
     parser.add_argument("--data", default=HERE.parent / "../shared/data", type=Path)
     parser.add_argument("--runs", default=HERE / "runs", type=Path)
     parser.add_argument("--samples", type=int, default=SAMPLES, help="length of the run; may be changed when resumed")
-    parser.add_argument("--start", type=Path, help="train.py's checkpoint of polyp-compact, to begin the encoder from")
+    parser.add_argument("--start", type=Path, help="train.py's checkpoint of polyp-compact, to begin the encoder from, or the shipped file")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--save-minutes", type=float, default=3)
     parser.add_argument("--score-minutes", type=float, default=12)
     return parser.parse_args()
 
 
-def begin(path):
+def begin(path, training):
+    """The network to train, and the facts of its earlier stages."""
     network = Promptable(MEDSAM_COMPACT)
+    if path and path.suffix == ".safetensors":
+        folded, facts = promptable.load(path)
+        training.begin(1)
+        rng = np.random.default_rng([SEED, 8])
+        unfold(folded.image_encoder, network.image_encoder, (training.batch(4 * BATCH, rng)[0] for _ in range(8)))
+        network.prompt_encoder.load_state_dict(folded.prompt_encoder.state_dict())
+        network.mask_decoder.load_state_dict(folded.mask_decoder.state_dict())
+        return network, facts["training"].get("stages") or [facts["training"]]
     if path:
         given = torch.load(path, weights_only=True, map_location="cpu")["average"]
         ours = network.image_encoder.state_dict()
         network.image_encoder.load_state_dict(
             {name: given[name] if name in given else value for name, value in ours.items()})
-    return network
+    return network, []
 
 
 def mask_loss(logits, truth):
@@ -118,7 +129,8 @@ def main():
     total, checkpoint = arguments.samples, folder / "checkpoint.pt"
     torch.manual_seed(SEED)
     training = prompts.Training(arguments.data, arguments.runs)
-    network = begin(None if checkpoint.exists() else arguments.start).to(memory_format=torch.channels_last)
+    network, stages = begin(None if checkpoint.exists() else arguments.start, training)
+    network = network.to(memory_format=torch.channels_last)
     average = Promptable(MEDSAM_COMPACT).to(memory_format=torch.channels_last).eval()
     average.load_state_dict(network.state_dict())
     groups = []
@@ -135,7 +147,8 @@ def main():
         network.load_state_dict(kept["network"])
         average.load_state_dict(kept["average"])
         optimiser.load_state_dict(kept["optimiser"])
-        step, seconds, rows = kept["step"], kept["seconds"], kept["rows"]
+        step, seconds, rows, stages = kept["step"], kept["seconds"], kept["rows"], kept["stages"]
+    seed, share = SEED + len(stages), 0.5 if stages else 1
     print(f"{prompts.NAME}: {len(training.slices)} slices, {total} samples, at step {step}", flush=True)
 
     def report(stride):
@@ -151,15 +164,16 @@ def main():
             writer.writerows(rows)
         plot(rows, folder / "curve.png")
         save(checkpoint, {"network": network.state_dict(), "average": average.state_dict(), "rows": rows,
-                          "optimiser": optimiser.state_dict(), "step": step, "seconds": seconds, "total": total})
+                          "optimiser": optimiser.state_dict(), "step": step, "seconds": seconds, "total": total, "seed": seed,
+                          "stages": stages})
 
     losses, saved, scored = [], time.monotonic(), time.monotonic()
     while step * BATCH < total:
         begun = time.monotonic()
         for group in optimiser.param_groups:
-            group["lr"] = group["peak"] * rate(step * BATCH / total)
-        rng = np.random.default_rng([SEED, 9, step])
-        training.begin(step * BATCH / total)
+            group["lr"] = share * group["peak"] * rate(step * BATCH / total)
+        rng = np.random.default_rng([seed, 9, step])
+        training.begin(1 if stages else step * BATCH / total)
         network.resize(training.size)
         images, targets = training.batch(BATCH, rng)
         truth = F.avg_pool2d(torch.from_numpy(targets[:, None].astype(np.float32)), 2)

@@ -8,10 +8,10 @@
 .Lname0:
     .asciz "left-atrium-compact"
 .Lsha0:
-    .asciz "cf4c20fc54bb0de5280a842dc417e1f1f077e959eee0815baca43b0a4e18091c"
+    .asciz "2963ca61febbd0dd919cce8a6f6a1fea0d0db6858c4b3dff827fefce352892d7"
     .balign 64
 .Lbytes0:
-    .incbin "left-atrium-compact-cf4c20fc.safetensors"
+    .incbin "left-atrium-compact-2963ca61.safetensors"
 .Lend0:
     .byte 0
 .Lname1:

@@ -6,21 +6,59 @@ import Testing
 
 extension SegmentationSuites {
     @Suite struct LeftAtriumTests {
-        /// Noise, 24 slices of 40 x 40 pixels of the size given, mm.
-        private func notes(pixel: Double) throws -> [String] {
+        private func segment(_ voxels: [Float], _ shape: [Int], spacing: [Double]) throws -> SegmenterResult {
             let plane = PlaneGeometry(
                 position: Vector3(0, 0, 0), rowDirection: Vector3(1, 0, 0), columnDirection: Vector3(0, 1, 0),
-                rowSpacing: pixel, columnSpacing: pixel)
+                rowSpacing: spacing[1], columnSpacing: spacing[2])
             let volume = Volume(
-                slices: 24, rows: 40, columns: 40, voxels: (0..<24 * 1600).map { Float($0 * 7919 % 1009) },
-                plane: plane,
-                sliceSpacing: 2.5)
-            return try Segmenters.make("left-atrium-compact").segment(.volume(volume)) { _, _ in }.notes
+                slices: shape[0], rows: shape[1], columns: shape[2], voxels: voxels, plane: plane,
+                sliceSpacing: spacing[0])
+            return try Segmenters.make("left-atrium-compact").segment(.volume(volume)) { _, _ in }
         }
 
-        @Test func `a field of view that training never saw is noted`() throws {
-            #expect(try notes(pixel: 5.8).contains { $0.contains("outside training: 232 mm") })
-            #expect(try !notes(pixel: 5.5).contains { $0.contains("outside training") })
+        /// Noise, 24 slices of 40 x 40 pixels of the size given, mm.
+        private func noise(pixel: Double) throws -> SegmenterResult {
+            try segment(
+                (0..<24 * 1600).map { Float($0 * 7919 % 1009) }, [24, 40, 40], spacing: [2.5, pixel, pixel])
+        }
+
+        @Test func `a field of view that training never saw is noted, and doubted where it shows no atrium`() throws {
+            let large = try noise(pixel: 5.8)
+            #expect(large.notes.contains { $0.contains("outside training: 232 mm") })
+            #expect(large.notes.contains { $0.contains("nothing in it looks like a left atrium") })
+            #expect(large.confidence.value <= 0.25)
+            #expect(try !noise(pixel: 5.5).notes.contains { $0.contains("outside training") })
+        }
+
+        @Test(arguments: [(30, 250), (160, 90)])
+        func `an atrium is found wherever it lies in a large field of view`(above: Int, left: Int) throws {
+            let (file, reference) = try Reference.open("left-atrium-compact")
+            let input = try file.tensor("0.input")
+            let spacing = try #require(reference.inputs[0].spacing)
+            let alone = try segment(input.values, input.shape, spacing: spacing)
+
+            let (rows, columns) = (input.shape[1] + 200, input.shape[2] + 280)
+            let shape = [input.shape[0], rows, columns]
+            var voxels = [Float](repeating: 0, count: shape.reduce(1, *))
+            for (index, value) in input.values.enumerated() {
+                let (row, column) = (index / input.shape[2] % input.shape[1], index % input.shape[2])
+                let slice = index / (input.shape[1] * input.shape[2])
+                voxels[(slice * rows + above + row) * columns + left + column] = value
+            }
+            let padded = try segment(voxels, shape, spacing: spacing)
+
+            var (both, one, other) = (0, 0, 0)
+            for (slice, mask) in alone.masks.enumerated() {
+                other += padded.masks[slice].pixels.count { $0 != 0 }
+                for (index, value) in mask.pixels.enumerated() where value != 0 {
+                    let (row, column) = (index / input.shape[2], index % input.shape[2])
+                    one += 1
+                    both += Int(padded.masks[slice].pixels[(above + row) * columns + left + column])
+                }
+            }
+            let agreement = Double(2 * both) / Double(one + other)
+            #expect(agreement > 0.95, "Dice \(agreement) of the answers in the small and the large field")
+            #expect(abs(padded.confidence.value - alone.confidence.value) < 0.05)
         }
     }
 }

@@ -18,6 +18,8 @@ package struct AnswerMeasures: Sendable, Equatable {
     package var meanForegroundProbability: Double
     /// Of something to find, by a presence head.
     package var presence: Double?
+    /// Of a volume to those of the training (`VolumeLikeness`).
+    package var likeness: Double?
     /// 1 - the presence, and 1 - the largest p where there is no presence head.
     package var absence: Double
 
@@ -26,7 +28,12 @@ package struct AnswerMeasures: Sendable, Equatable {
     ///   - probability: mean of the views, before the presence.
     ///   - mask: 0 or 1, made from `probability`.
     ///   - views: masks of the single views, at least one.
-    package init(shape: [Int], probability: [Float], mask: [UInt8], views: [[UInt8]], presence: Double?) {
+    ///   - presence: where the network has a presence head.
+    ///   - likeness: where it was measured.
+    package init(
+        shape: [Int], probability: [Float], mask: [UInt8], views: [[UInt8]], presence: Double? = nil,
+        likeness: Double? = nil
+    ) {
         precondition(probability.count == mask.count && mask.count == shape.reduce(1, *), "values for every point")
         var (sum, inside, count) = (0.0, 0.0, 0)
         var largest: Float = 0
@@ -43,15 +50,20 @@ package struct AnswerMeasures: Sendable, Equatable {
         viewAgreement = views.reduce(0) { $0 + Dice.score(mask, $1) } / Double(views.count)
         boundaryCertainty = Self.boundaryCertainty(shape, probability, mask)
         self.presence = presence
+        self.likeness = likeness
         absence = 1 - (presence ?? Double(min(largest, 1)))
     }
 
     /// Measures that a confidence may be fitted to, and that are reported beside it.
-    static let names = ["expectedDice", "viewAgreement", "boundaryCertainty", "meanForegroundProbability", "presence"]
+    static let names = [
+        "expectedDice", "viewAgreement", "boundaryCertainty", "meanForegroundProbability", "presence", "likeness",
+    ]
 
     /// Those that there are, by name.
     package var named: [String: Double] {
-        let values = [expectedDice, viewAgreement, boundaryCertainty, meanForegroundProbability, presence]
+        let values = [
+            expectedDice, viewAgreement, boundaryCertainty, meanForegroundProbability, presence, likeness,
+        ]
         return Dictionary(
             uniqueKeysWithValues: zip(Self.names, values).compactMap { name, value in
                 value.map { (name, $0) }

@@ -4,7 +4,8 @@
 // training/left_atrium.py, on the volume turned to inferior-superior, posterior, left: resized to 1.25 mm -> clipped
 // to the 0.5 and 99.5 percentiles of what is positive, zero mean, unit deviation -> padded with zeros to multiples of
 // 16 -> residual U-Net (training/networks.py) at three shifts -> sigmoid -> mean -> resized to the source grid -> at
-// least 0.5 -> largest component. Confidence is fitted to measures on the network's grid (training/confidence.py).
+// least 0.5 -> largest component. In a field of view far larger than the training's all this happens in the region that
+// `FieldSearch` finds. Confidence is fitted to measures on the network's grid (training/confidence.py).
 
 internal import Imaging
 internal import Inference
@@ -12,7 +13,7 @@ internal import Inference
 final class LeftAtriumCompact: Recipe {
     static let description = SegmenterDescriptor(
         name: "left-atrium-compact",
-        version: "1.1.0",
+        version: "1.2.0",
         accepts: .volume,
         weightsHash: EmbeddedWeights(of: "left-atrium-compact").sha256,
         segmentLabel: "left atrium",
@@ -30,10 +31,15 @@ final class LeftAtriumCompact: Recipe {
     static let threshold: Float = 0.5
     /// Zeros in front of every axis, one view each.
     static let shifts = [0, 5, 10]
-    /// The longest side of a volume in training, mm; a side of more than 1.5 times that is noted.
+    /// The longest side of a volume in training, mm; one with a side of more than `searched` mm is searched.
     static let trainedExtent = 150.0
-    /// Volumes whose field of view needs more points of the network's grid are refused: they would take more than 1 GB.
-    static let mostGridPoints = 10_000_000
+    static let searched = 225.0
+    /// The most that an answer is trusted where the search found nothing plausible.
+    static let doubtful = 0.25
+    /// Of the training volumes on the network's grid, normalised.
+    static let known = VolumeLikeness(roughness: (0.9045, 0.0684), skewness: (0.1792, 0.2774))
+    /// Volumes whose field of view needs more points of the network's grid are refused: their windows would take minutes.
+    static let mostGridPoints = 32_000_000
     static let mostVoxels = 150_000_000
 
     private let network: ResidualUNet
@@ -43,7 +49,9 @@ final class LeftAtriumCompact: Recipe {
     init(precision: Precision) throws {
         let file = try Self.weights(expecting: [
             "spacing": [Self.spacing, Self.spacing, Self.spacing], "percentiles": Self.percentiles,
-            "threshold": [Double(Self.threshold)],
+            "threshold": [Double(Self.threshold)], "searched": [Self.searched],
+            "roughness": [Self.known.roughness.middle, Self.known.roughness.spread],
+            "skewness": [Self.known.skewness.middle, Self.known.skewness.spread],
         ])
         network = try naming(Self.name) { try ResidualUNet(file, precision: precision) }
         confidenceFit = try Self.confidenceFit(in: file)
@@ -60,23 +68,39 @@ final class LeftAtriumCompact: Recipe {
         }
         let orientation = CanonicalOrientation(of: volume)
         let grid = try Self.check(volume, orientation)
-        let steps = Self.shifts.count + 2
-        let normalised = Self.normalised(
-            Resampling.resize(orientation.canonical(volume.voxels), from: orientation.shape, to: grid))
+        let values = Resampling.resize(orientation.canonical(volume.voxels), from: orientation.shape, to: grid)
+        let extent = zip(orientation.shape, orientation.spacing).map { Double($0) * $1 }.max() ?? 0
+        let search = extent > Self.searched ? FieldSearch(grid: grid) : nil
+        let searchSteps = search.map { $0.windows.count + FieldSearch.candidates } ?? 0
+        let steps = searchSteps + Self.shifts.count + 2
         progress(1, steps)
+        let place = try search?.region(values, progress: { progress(1 + $0, steps) }, answered: answered)
+        let region = place?.region ?? GridRegion(starts: [0, 0, 0], shape: grid)
+
+        let normalised = Self.normalised(region.cut(values, of: grid))
         var each = [[Float]]()
         for shift in Self.shifts {
-            each.append(try probabilities(normalised, grid, shift: shift))
-            progress(1 + each.count, steps)
+            each.append(try probabilities(normalised, region.shape, shift: shift))
+            progress(searchSteps + 1 + each.count, steps)
         }
-        var result = answer(each, grid, orientation)
-        let extent = zip(orientation.shape, orientation.spacing).map { Double($0) * $1 }.max() ?? 0
-        if extent > 1.5 * Self.trainedExtent {
+        var result = answer(
+            each, region, grid, orientation, likeness: Self.known.value(normalised, shape: region.shape))
+        if let place {
             let (seen, largest) = (Int(Self.trainedExtent), Int(extent + 0.5))
             result.notes.append("field of view outside training: \(largest) mm, up to \(seen) mm were seen")
+            if place.plausibility < FieldSearch.leastPlausible {
+                result.confidence.value = min(result.confidence.value, Self.doubtful)
+                result.notes.append("nothing in it looks like a left atrium")
+            }
         }
         progress(steps, steps)
         return result
+    }
+
+    /// What the search asks of a window: the first view's answer.
+    private func answered(_ values: [Float], shape: [Int]) throws -> FieldSearch.Answer {
+        let probability = try probabilities(Self.normalised(values), shape, shift: Self.shifts[0])
+        return FieldSearch.Answer(probability: probability, mask: Self.mask(probability, shape))
     }
 
     /// The shape of the network's grid, which keeps the field of view.
@@ -139,16 +163,19 @@ final class LeftAtriumCompact: Recipe {
         }
     }
 
-    /// The mean of the views on the source grid, its largest component, and its confidence.
-    private func answer(_ each: [[Float]], _ grid: [Int], _ orientation: CanonicalOrientation) -> SegmenterResult {
+    /// The mean of the region's views on the source grid, its largest component, and its confidence.
+    private func answer(
+        _ each: [[Float]], _ region: GridRegion, _ grid: [Int], _ orientation: CanonicalOrientation, likeness: Double
+    ) -> SegmenterResult {
         var mean = each[0]
         for view in each.dropFirst() { for index in mean.indices { mean[index] += view[index] } }
         for index in mean.indices { mean[index] /= Float(each.count) }
         let measures = AnswerMeasures(
-            shape: grid, probability: mean, mask: Self.mask(mean, grid), views: each.map { Self.mask($0, grid) },
-            presence: nil)
-        let (pixels, components) = Self.answer(mean, grid, orientation)
-        let probability = orientation.source(Resampling.resize(mean, from: grid, to: orientation.shape))
+            shape: region.shape, probability: mean, mask: Self.mask(mean, region.shape),
+            views: each.map { Self.mask($0, region.shape) }, likeness: likeness)
+        let placed = region.placed(mean, on: grid)
+        let (pixels, components) = Self.answer(placed, grid, orientation)
+        let probability = orientation.source(Resampling.resize(placed, from: grid, to: orientation.shape))
 
         let (slices, rows, columns) =
             (orientation.sourceShape[0], orientation.sourceShape[1], orientation.sourceShape[2])
