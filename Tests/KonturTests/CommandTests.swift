@@ -109,6 +109,12 @@ import Testing
 
                         """)
             }
+            let json = try await Self.kontur("config", "check", file, "--json")
+            let object = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any]
+            let problems = try #require(object?["problems"] as? [[String: Any]])
+            #expect(json.status == 1 && json.errors.isEmpty)
+            #expect(problems.map { $0["line"] as? Int } == [1, 2])
+            #expect(problems.first?["path"] as? String == "node.port")
         }
     }
 

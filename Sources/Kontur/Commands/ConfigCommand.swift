@@ -29,6 +29,15 @@ struct ConfigCheckCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
+        do {
+            try check()
+        } catch let error as ConfigurationError where output.json {
+            try ReportPrinter.print(error, as: .json)
+            throw ExitCode.failure
+        }
+    }
+
+    private func check() throws {
         let configuration = try NodeConfiguration.load(file, segmenters: Segmenters.catalogue.map(\.name))
         let installed = try InstalledModels(folder: models.models, configuration: configuration)
         // Every route whose weights are missing is an error.

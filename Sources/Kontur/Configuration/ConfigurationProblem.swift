@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// One thing wrong with a configuration file, and where.
-package struct ConfigurationProblem: Error, Sendable, Hashable, CustomStringConvertible {
+package struct ConfigurationProblem: Error, Sendable, Hashable, Encodable, CustomStringConvertible {
     package var file: String
     /// Counted from 1.
     package var line: Int
@@ -24,7 +24,7 @@ package struct ConfigurationPlace: Sendable, Hashable {
 }
 
 /// Everything that is wrong with a configuration file, in the order of its lines; never empty.
-package struct ConfigurationError: Error, Sendable, CustomStringConvertible {
+package struct ConfigurationError: Error, Sendable, Report, CustomStringConvertible {
     package var problems: [ConfigurationProblem]
 
     package var description: String {
@@ -32,6 +32,8 @@ package struct ConfigurationError: Error, Sendable, CustomStringConvertible {
         let count = problems.count == 1 ? "1 error" : "\(problems.count) errors"
         return "\(lines)\n\(count) in the configuration; nothing was started"
     }
+
+    package var parts: [ReportPart] { [.line(description)] }
 }
 
 /// Gathers problems while a file is read, so that one does not hide the next.
