@@ -112,7 +112,8 @@ def write(path, task, weights, digest, scores, rows, training, fit):
              "half": sum(x < 0.5 for x in reached)}
     left_out = ""
     if training.get("leave_out") is not None:
-        left_out = f"The last stage left out centre {training['leave_out']} of PolypGen; earlier ones used PolypGen whole. "
+        without = sum(stage.get("leave_out") == training["leave_out"] for stage in stages)
+        left_out = f"Of {len(stages)} stages the last {without} left out centre {training['leave_out']} of PolypGen. "
     text = f"""# {task.NAME}
 
 Segments {SEGMENTS[task.NAME]}. **Research use only: not a medical device, not for diagnosis or treatment.**

@@ -17,19 +17,19 @@
 .Lname1:
     .asciz "medsam-compact"
 .Lsha1:
-    .asciz "ecfd251ef302f5e55ae9f259c8b678210328f571a9e70dda58175f3ecf4862f6"
+    .asciz "13b388fc13d510241c995a33381c31470c9b1cc22ab2f44cdfcf014f7e240514"
     .balign 64
 .Lbytes1:
-    .incbin "medsam-compact-ecfd251e.safetensors"
+    .incbin "medsam-compact-13b388fc.safetensors"
 .Lend1:
     .byte 0
 .Lname2:
     .asciz "polyp-compact"
 .Lsha2:
-    .asciz "c9bc6ff21b2535aa33a5b19925a4ad657f64d4185d9c75b36000598c397058b8"
+    .asciz "601dd386f4b621a8fe85a48c0e968e7e1e04b7cf825efa0e9ae57d9d1d6059b0"
     .balign 64
 .Lbytes2:
-    .incbin "polyp-compact-c9bc6ff2.safetensors"
+    .incbin "polyp-compact-601dd386.safetensors"
 .Lend2:
     .byte 0
 
