@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """pytest training: the definitions that the Swift runtime shares with the training, checked against PyTorch."""
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -140,6 +143,15 @@ def test_likeness_falls_when_an_image_is_changed():
         assert likeness.likeness(changed, known) < 0.3 * usual
     assert likeness.likeness(np.zeros((3, 4, 5)), known) == 0
     assert likeness.likeness(volumes[0] * 7 + 3, known) == pytest.approx(likeness.likeness(volumes[0], known))
+
+
+def test_known_volumes_are_those_of_the_training():
+    data = Path(os.environ.get("KONTUR_DATA", Path(__file__).parent.parent / "../shared/data"))
+    if not (data / "la2018").exists():
+        pytest.skip(f"{data} has no la2018")
+    seen = (left_atrium.read(path)[0] for path in left_atrium.split(data)[0])
+    found = likeness.typical(left_atrium.normalise(left_atrium.to_grid(image, (0.625,) * 3)) for image in seen)
+    np.testing.assert_allclose(found, [left_atrium.ROUGHNESS, left_atrium.SKEWNESS], atol=1e-4)
 
 
 def test_windows_cover_the_grid():

@@ -3,8 +3,9 @@
 
 The encoder begins as that of polyp-compact (a checkpoint of train.py); or a new stage begins from the shipped file, on squares
 of the full size and with half the learning rate. Continues from runs/medsam-compact/checkpoint.pt when there is one, as
-train.py does; beside the checkpoint: log.csv and curve.png. Every step prompts its images with a jittered box, and two steps in five prompt again: with one to five points alone, or with a point to correct the mask and
-that mask's logits, with or without the box. export_promptable.py turns the checkpoint into the shipped file and its card.
+train.py does; beside the checkpoint: log.csv and curve.png. Every step prompts its images with a jittered box, and two steps in
+five prompt again: with one to five points alone, or with a point to correct the mask and that mask's logits, with or without
+the box. export_promptable.py turns the checkpoint into the shipped file and its card.
 """
 import argparse
 import csv
@@ -35,7 +36,8 @@ def options():
     parser.add_argument("--data", default=HERE.parent / "../shared/data", type=Path)
     parser.add_argument("--runs", default=HERE / "runs", type=Path)
     parser.add_argument("--samples", type=int, default=SAMPLES, help="length of the run; may be changed when resumed")
-    parser.add_argument("--start", type=Path, help="train.py's checkpoint of polyp-compact, to begin the encoder from, or the shipped file")
+    parser.add_argument("--start", type=Path,
+                        help="train.py's checkpoint of polyp-compact, to begin the encoder from, or the shipped file")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--save-minutes", type=float, default=3)
     parser.add_argument("--score-minutes", type=float, default=12)
