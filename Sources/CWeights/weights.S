@@ -26,10 +26,10 @@
 .Lname2:
     .asciz "polyp-compact"
 .Lsha2:
-    .asciz "601dd386f4b621a8fe85a48c0e968e7e1e04b7cf825efa0e9ae57d9d1d6059b0"
+    .asciz "9b04f2dde63e90df1da47d83e7ac6818fb5c16f04431a0514d30e1049b3d9d98"
     .balign 64
 .Lbytes2:
-    .incbin "polyp-compact-601dd386.safetensors"
+    .incbin "polyp-compact-9b04f2dd.safetensors"
 .Lend2:
     .byte 0
 
