@@ -140,27 +140,11 @@ final class LeftAtriumCompact: Recipe {
     private func probabilities(_ values: [Float], _ grid: [Int], shift: Int) throws -> [Float] {
         let stride = network.architecture.totalStride
         let padded = grid.map { ($0 + shift + stride - 1) / stride * stride }
-        var input = [Float](repeating: 0, count: padded.reduce(1, *))
-        Self.eachRow(of: grid, in: padded, shift: shift) { row, start in
-            input.replaceSubrange(start..<start + grid[2], with: values[row * grid[2]..<(row + 1) * grid[2]])
-        }
-        var output = try naming(Self.name) { try network(Tensor(shape: [1] + padded + [1], values: input)) }
+        let inside = GridRegion(starts: grid.map { _ in shift }, shape: grid)
+        let input = Tensor(shape: [1] + padded + [1], values: inside.placed(values, on: padded))
+        var output = try naming(Self.name) { try network(input) }
         output.applySigmoid()
-        var found = [Float]()
-        found.reserveCapacity(values.count)
-        Self.eachRow(of: grid, in: padded, shift: shift) { _, start in
-            found.append(contentsOf: output.values[start..<start + grid[2]])
-        }
-        return found
-    }
-
-    /// Calls `body` with every row of the grid and where it begins in the padded array.
-    private static func eachRow(of grid: [Int], in padded: [Int], shift: Int, _ body: (Int, Int) -> Void) {
-        for slice in 0..<grid[0] {
-            for row in 0..<grid[1] {
-                body(slice * grid[1] + row, ((slice + shift) * padded[1] + row + shift) * padded[2] + shift)
-            }
-        }
+        return inside.cut(output.values, of: padded)
     }
 
     /// The mean of the region's views on the source grid, its largest component, and its confidence.
