@@ -11,7 +11,6 @@ let room: [SwiftSetting] = [
 ]
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
-let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
@@ -33,12 +32,12 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
     ],
     targets: [
         // The C rooms.
+        .target(name: "CPlatform", linkerSettings: [.linkedLibrary("crypto"), .linkedLibrary("z")]),
         .target(name: "CDCMTK", linkerSettings: dcmtk),
         .target(
             name: "CKernels",
@@ -50,62 +49,68 @@ let package = Package(
             name: "CJPEG", path: "Sources/Imaging/Raster/CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
 
         // The Swift rooms, each importing only rooms above it.
+        .target(name: "Platform", dependencies: ["CPlatform"], swiftSettings: room),
         .target(
             name: "Imaging", dependencies: ["CPNG", "CJPEG"], exclude: ["Raster/CPNG", "Raster/CJPEG"],
             swiftSettings: room),
-        .target(name: "DICOM", dependencies: ["Imaging", "CDCMTK", crypto], swiftSettings: room),
-        .target(name: "Inference", dependencies: ["CKernels", crypto], swiftSettings: room),
-        .target(name: "Segmentation", dependencies: ["Imaging", "Inference", "CWeights", crypto], swiftSettings: room),
-        .target(name: "Routing", dependencies: ["DICOM"], swiftSettings: room),
-        .target(name: "Persistence", dependencies: [grdb, crypto], swiftSettings: room),
-        .target(name: "Supervision", dependencies: ["Imaging", "DICOM", logging], swiftSettings: room),
+        .target(name: "DICOM", dependencies: ["Platform", "Imaging", "CDCMTK"], swiftSettings: room),
+        .target(name: "Inference", dependencies: ["Platform", "CKernels"], swiftSettings: room),
         .target(
-            name: "Worker", dependencies: ["Imaging", "DICOM", "Segmentation", "Supervision", crypto],
+            name: "Segmentation", dependencies: ["Platform", "Imaging", "Inference", "CWeights"], swiftSettings: room),
+        .target(name: "Routing", dependencies: ["DICOM"], swiftSettings: room),
+        .target(name: "Persistence", dependencies: ["Platform", grdb], swiftSettings: room),
+        .target(name: "Supervision", dependencies: ["Platform", "Imaging", "DICOM", logging], swiftSettings: room),
+        .target(
+            name: "Worker", dependencies: ["Platform", "Imaging", "DICOM", "Segmentation", "Supervision"],
             swiftSettings: room),
         .target(
             name: "Pipeline",
             dependencies: [
-                "Imaging", "DICOM", "Routing", "Persistence", "Supervision", lifecycle, logging, crypto,
+                "Platform", "Imaging", "DICOM", "Routing", "Persistence", "Supervision", lifecycle, logging,
             ],
             swiftSettings: room),
         .target(
             name: "Evaluation",
-            dependencies: ["Imaging", "DICOM", "Segmentation", "Supervision", crypto],
+            dependencies: ["Platform", "Imaging", "DICOM", "Segmentation", "Supervision"],
             swiftSettings: room),
         .executableTarget(
             name: "Kontur",
             dependencies: [
-                "Imaging", "DICOM", "Inference", "Segmentation", "Routing", "Persistence", "Supervision", "Worker",
-                "Pipeline", "Evaluation", argumentParser, yams, lifecycle, unixSignals, logging, crypto,
+                "Platform", "Imaging", "DICOM", "Inference", "Segmentation", "Routing", "Persistence", "Supervision",
+                "Worker", "Pipeline", "Evaluation", argumentParser, yams, lifecycle, unixSignals, logging,
             ],
             swiftSettings: room),
         .executableTarget(
-            name: "Benchmarks", dependencies: ["Imaging", "DICOM", "Inference", "Segmentation", "Persistence"],
+            name: "Benchmarks",
+            dependencies: ["Platform", "Imaging", "DICOM", "Inference", "Segmentation", "Persistence"],
             swiftSettings: room),
 
         // One test target a room.
         .target(name: "TestSupport", dependencies: ["DICOM", "Imaging", subprocess], path: "Tests/TestSupport"),
+        .testTarget(name: "PlatformTests", dependencies: ["Platform"]),
         .testTarget(name: "ImagingTests", dependencies: ["Imaging", "TestSupport"]),
         .testTarget(
-            name: "DICOMTests", dependencies: ["DICOM", "Imaging", "CDCMTK", "TestSupport"],
+            name: "DICOMTests", dependencies: ["DICOM", "Platform", "Imaging", "CDCMTK", "TestSupport"],
             exclude: ["Fixtures", "Derived/read_segmentation.py"]),
         .testTarget(
-            name: "InferenceTests", dependencies: ["Inference", "CKernels", "TestSupport"],
+            name: "InferenceTests", dependencies: ["Inference", "Platform", "CKernels", "TestSupport"],
             exclude: ["Golden", "Weights/Fixtures", "Weights/make_fixtures.py"]),
         .testTarget(
             name: "SegmentationTests", dependencies: ["Segmentation", "Inference", "DICOM", "Imaging", "TestSupport"],
             exclude: ["Golden"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "DICOM", "TestSupport"]),
-        .testTarget(name: "PersistenceTests", dependencies: ["Persistence", grdb]),
+        .testTarget(name: "PersistenceTests", dependencies: ["Persistence", "Platform", grdb]),
         .testTarget(
-            name: "SupervisionTests", dependencies: ["Supervision", "DICOM", "Imaging", "TestSupport", logging]),
+            name: "SupervisionTests",
+            dependencies: ["Supervision", "Platform", "DICOM", "Imaging", "TestSupport", logging]),
         .testTarget(
             name: "WorkerTests",
-            dependencies: ["Worker", "Supervision", "Segmentation", "DICOM", "Imaging", "TestSupport"]),
+            dependencies: ["Worker", "Platform", "Supervision", "Segmentation", "DICOM", "Imaging", "TestSupport"]),
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "Pipeline", "Persistence", "Routing", "Supervision", "DICOM", "Imaging", "TestSupport", lifecycle,
+                "Pipeline", "Platform", "Persistence", "Routing", "Supervision", "DICOM", "Imaging", "TestSupport",
+                lifecycle,
                 logging,
             ]),
         .testTarget(

@@ -5,6 +5,7 @@ public import Foundation
 public import Imaging
 public import Logging
 public import Persistence
+import Platform
 public import Routing
 public import ServiceLifecycle
 public import Supervision

@@ -4,6 +4,7 @@ import DICOM
 import Foundation
 import Logging
 import Persistence
+import Platform
 import Synchronization
 
 /// Keeps at the journal until it answers: a full or failing disk stops work, it does not lose it, and work goes on when

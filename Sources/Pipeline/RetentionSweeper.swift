@@ -3,6 +3,7 @@
 import DICOM
 import Logging
 import Persistence
+import Platform
 import ServiceLifecycle
 
 /// The service that deletes what nothing needs any more, every ten minutes.

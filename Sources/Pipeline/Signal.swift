@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Platform
 import Synchronization
 
 /// Tells one waiting task that there may be something to do. Raised twice before the task looks, it counts once; raised

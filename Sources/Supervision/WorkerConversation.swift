@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Platform
 
 /// One request and its answer over the pipes of one worker.
 final class WorkerConversation {

@@ -2,6 +2,7 @@
 
 import Foundation
 import Logging
+import Platform
 
 /// One request on its way, with the task that waits for it.
 // `@unchecked`: the mutable properties are touched only under the lane's lock.

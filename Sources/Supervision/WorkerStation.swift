@@ -2,6 +2,7 @@
 
 import Foundation
 import Logging
+import Platform
 
 /// The place of one worker: holds at most one process, starts it when there is work, replaces it when it must be.
 /// Everything here blocks, on the lane's thread.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Platform
+
 /// Decides whether a worker that is busy with one request may go on: a value, so that every limit is tested without a
 /// process. Times are readings of one monotonic clock, counted from any origin.
 public struct WorkerWatch: Sendable {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Crypto
+import Platform
 import DICOM
 import Foundation
 import Imaging
@@ -131,7 +131,7 @@ struct SegmentHandler: RequestHandler {
         guard let data = try? Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe) else {
             throw Refusal.hindered("could not read the segmentation back")
         }
-        return (SHA256.hash(data: data).map { String(format: "%02x", $0) }.joined(), data.count)
+        return (SHA256.hash(data: data).hexadecimal, data.count)
     }
 }
 

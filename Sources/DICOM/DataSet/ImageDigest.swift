@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Crypto
+import Platform
 import Imaging
 
 /// The hash by which two variants of an instance are known to show the same image.
@@ -22,10 +22,7 @@ enum ImageDigest {
                 data.bytes.forEachPiece(of: part) { hash.update(bufferPointer: $0) }
             }
         }
-        return hash.finalize().map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
+        return hash.finalize().hexadecimal
     }
 
     private static func fields(_ header: InstanceHeader, of data: DataSet) -> [String] {

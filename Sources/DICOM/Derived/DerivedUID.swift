@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Crypto
+import Platform
 
 /// UIDs that follow from what they name: running a job twice makes the same ones.
 ///

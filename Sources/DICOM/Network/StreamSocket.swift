@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import Platform
 import Synchronization
 
 /// A connected TCP socket, used by one thread and watched by `SocketWatchdog`.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Crypto
+internal import Platform
 internal import DICOM
 internal import Foundation
 internal import Imaging
@@ -81,7 +81,7 @@ public struct EvaluationCase: Sendable, Hashable {
             hash.update(data: try Self.bytes(of: path))
             hash.update(data: Data("\(segment ?? 0)".utf8))
         }
-        return hash.finalize().prefix(16).map { String(format: "%02x", $0) }.joined()
+        return hash.finalize().prefix(16).hexadecimal
     }
 
     private static func bytes(of path: String) throws(EvaluationError) -> Data {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Crypto
+internal import Platform
 internal import Foundation
 
 /// Names of files that are made here.
@@ -14,7 +14,7 @@ enum FileNames {
         }
         let text = String(kept.prefix(80))
         if text == name, !text.hasPrefix(".") { return text }
-        let hash = SHA256.hash(data: Data(name.utf8)).prefix(4).map { String(format: "%02x", $0) }.joined()
+        let hash = SHA256.hash(data: Data(name.utf8)).prefix(4).hexadecimal
         return "\(text.drop { $0 == "." })-\(hash)"
     }
 

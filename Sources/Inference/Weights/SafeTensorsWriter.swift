@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Crypto
+import Platform
 import Foundation
 
 /// Writes a safetensors file from beginning to end, and hashes it on the way.
@@ -74,13 +74,5 @@ struct SafeTensorsWriter {
             }
         }
         return quoted + "\""
-    }
-}
-
-extension Sequence where Element == UInt8 {
-    /// Two lower-case digits a byte.
-    var hexadecimal: String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 }

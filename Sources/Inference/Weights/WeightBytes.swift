@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Crypto
+import Platform
 import Foundation
 
 /// The bytes of a weight file: mapped, embedded in the executable, or held.

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Crypto
+import Platform
 import Yams
 
 /// The SHA-256 of a configuration's meaning: comments, layout, quoting and the order of keys do not change it; the order
 /// of lists does, because the first route wins.
 enum ConfigurationHash {
     static func hash(_ node: Node) -> String {
-        SHA256.hash(data: canonical(node)).map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
+        SHA256.hash(data: canonical(node)).hexadecimal
     }
 
     /// Each value with its kind and length before it, keys sorted.

@@ -3,7 +3,7 @@
 // One record of the trail, and the hash that chains it to the one before: SHA-256 over length-prefixed fields in a
 // fixed order. `docs` restate the format for auditors; a change of it takes a new format number.
 
-import Crypto
+import Platform
 public import Foundation
 
 /// One record of the audit trail.
@@ -88,19 +88,6 @@ public struct AuditRecord: Sendable, Equatable, Codable {
         add(confidence.map { Int64(bitPattern: $0.bitPattern) })
         add(outcome)
         add(reason)
-        return hasher.finalize().hex
-    }
-}
-
-extension Sequence<UInt8> {
-    /// Two lower-case digits a byte.
-    var hex: String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        for byte in self {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
-        return String(decoding: text, as: UTF8.self)
+        return hasher.finalize().hexadecimal
     }
 }

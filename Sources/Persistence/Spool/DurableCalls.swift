@@ -1,24 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-
-/// A system call that failed.
-public struct SystemCallError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The call's name, as in its manual page.
-    public let call: String
-    /// The value of `errno`.
-    public let code: Int32
-
-    public init(call: String, code: Int32) {
-        self.call = call
-        self.code = code
-    }
-
-    public var description: String { "\(call) failed: \(String(cString: strerror(code)))" }
-
-    /// The disk or the quota has no room left.
-    public var isFull: Bool { code == ENOSPC || code == EDQUOT }
-}
+public import Platform
 
 /// The calls on which durability rests.
 ///

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Platform
 import Foundation
 
 /// Shares the sync of a folder between those who made names in it at the same time.

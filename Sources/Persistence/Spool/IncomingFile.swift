@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Crypto
+import Platform
 import Foundation
 
 /// The file of an instance while it arrives: bytes go to disk while the data set is hashed.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Platform
+
 /// What the spool cannot do. No case holds anything that a peer sent.
 public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Another process holds the spool; `holder` is what it wrote into the lock file.

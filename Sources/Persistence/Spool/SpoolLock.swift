@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Platform
 import Foundation
 
 /// The lock that one node holds on its spool: `flock` on a file that says who holds it.

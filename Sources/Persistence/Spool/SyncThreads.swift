@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Platform
 import Foundation
 
 /// A few threads that wait for disks, so that a file, its folder and the journal are synced at the same time.

@@ -4,6 +4,7 @@ import DICOM
 import Foundation
 package import Logging
 package import Persistence
+import Platform
 import Routing
 import ServiceLifecycle
 package import Supervision

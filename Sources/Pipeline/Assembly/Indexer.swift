@@ -4,6 +4,7 @@ import DICOM
 import Foundation
 import Logging
 import Persistence
+import Platform
 import Supervision
 import Synchronization
 

@@ -4,6 +4,7 @@ public import DICOM
 import Foundation
 public import Logging
 public import Persistence
+import Platform
 public import ServiceLifecycle
 
 /// The service that peers store to: C-STORE and C-ECHO as SCP.

@@ -4,6 +4,7 @@ package import DICOM
 import Foundation
 package import Logging
 package import Persistence
+import Platform
 import ServiceLifecycle
 import Synchronization
 

@@ -3,7 +3,7 @@
 // sam-auto's choice among generated masks, made without the truth: a logistic model of each mask's features estimates its
 // Dice with a polyp.
 
-internal import Crypto
+internal import Platform
 package import Foundation
 package import Imaging
 package import Inference
@@ -86,7 +86,7 @@ package struct SamAutoRule: Sendable, Hashable, Codable {
         encoder.outputFormatting = .sortedKeys
         // Finite numbers and text can always be written.
         let json = (try? encoder.encode(self)) ?? Data()
-        return SHA256.hash(data: json).map { String(format: "%02x", $0) }.joined()
+        return SHA256.hash(data: json).hexadecimal
     }
 
     /// What a reader of an answer should know of the rule, in plain ASCII.

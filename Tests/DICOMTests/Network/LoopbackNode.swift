@@ -2,6 +2,7 @@
 
 import DICOM
 import Foundation
+import Platform
 import Synchronization
 
 /// A storage SCP on a free port of this machine that keeps what it receives in memory.

@@ -2,6 +2,7 @@
 
 import DICOM
 import Foundation
+import Platform
 import TestSupport
 import Testing
 

@@ -4,6 +4,7 @@ import DICOM
 import Foundation
 import Persistence
 import Pipeline
+import Platform
 import Supervision
 import Synchronization
 import TestSupport

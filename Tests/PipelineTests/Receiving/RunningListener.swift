@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import Persistence
 import Pipeline
+import Platform
 import Synchronization
 import TestSupport
 

@@ -6,6 +6,7 @@ import Imaging
 import Logging
 import Persistence
 import Pipeline
+import Platform
 import Routing
 import Supervision
 import TestSupport

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Platform
+
 /// A PyTorch checkpoint: a zip archive with one folder of any name, in it `data.pkl`, the pickle, and `data/<key>`, the
 /// numbers of one storage each.
 struct TorchArchive {

@@ -4,17 +4,20 @@ import Foundation
 
 /// A thread of its own for code that blocks: sockets, fsync, SQLite, waitpid, pipes.
 ///
-/// Swift's cooperative pool has one thread a core and must never block, so whatever does is run here, and its caller
-/// awaits the result. The thread ends with its body; nothing is pooled.
+/// Swift's cooperative pool has one thread per core and must not block. So blocking code runs here, and its caller
+/// awaits the result. The thread ends with its body; threads are not pooled.
 public enum DedicatedThread {
-    /// Runs `body` on a thread of its own and returns what it returns.
+    /// Runs `body` on a new thread and returns its result.
     ///
-    /// Cancelling the caller does not stop the thread: what it blocks on has to be shut down, for example from a
+    /// Cancelling the caller does not stop the thread. The caller must end the blocking call, for example from a
     /// `withTaskCancellationHandler` around this call.
     ///
     /// - Parameters:
     ///   - name: shown by `ps` and debuggers, its first 15 bytes.
-    ///   - stackSize: bytes of address space; memory is taken as it is touched.
+    ///   - stackSize: bytes of address space; memory is used only as the stack grows.
+    ///   - body: the blocking code.
+    /// - Returns: the result of `body`.
+    /// - Throws: the error of `body`.
     public static func run<Result: Sendable>(
         name: String, stackSize: Int = 1 << 20, _ body: @escaping @Sendable () throws -> Result
     ) async throws -> Result {
@@ -25,7 +28,7 @@ public enum DedicatedThread {
         }
     }
 
-    /// Starts a thread that nobody waits for.
+    /// Starts a thread without waiting for its end.
     public static func start(name: String, stackSize: Int = 1 << 20, _ body: @escaping @Sendable () -> Void) {
         let thread = Thread(block: body)
         thread.name = String(decoding: name.utf8.prefix(15), as: UTF8.self)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import Glibc
 
-/// What a process uses, read from outside: proc(5), `/proc/<pid>/statm` and `/proc/<pid>/stat`.
+/// Memory and processor time of a process, read from outside: proc(5), `/proc/<pid>/statm` and `/proc/<pid>/stat`.
 public struct ProcessUsage: Sendable, Hashable {
     /// Bytes of resident memory.
     public var residentMemory: Int
@@ -14,7 +14,7 @@ public struct ProcessUsage: Sendable, Hashable {
         self.processorTime = processorTime
     }
 
-    /// The usage of a living process; `nil` when there is none with that id.
+    /// Reads the usage of a living process; `nil` if no process has that id.
     public init?(processID: Int32) {
         guard let memory = ProcessUsage.file("/proc/\(processID)/statm"),
             let status = ProcessUsage.file("/proc/\(processID)/stat")
@@ -24,8 +24,10 @@ public struct ProcessUsage: Sendable, Hashable {
 
     /// Parses the two files.
     ///
-    /// - Parameter stat: its second field is the program's name in parentheses, which may hold anything: fields are
-    ///   counted from the last parenthesis.
+    /// - Parameters:
+    ///   - statm: the content of `/proc/<pid>/statm`.
+    ///   - stat: the content of `/proc/<pid>/stat`. The second field is the program's name in parentheses and may hold
+    ///     any character, so fields are counted from the last parenthesis.
     public init?(statm: String, stat: String) {
         let pages = statm.split(separator: " ")
         guard pages.count > 1, let resident = Int(pages[1]), let close = stat.lastIndex(of: ")") else { return nil }
@@ -37,28 +39,25 @@ public struct ProcessUsage: Sendable, Hashable {
     }
 
     /// Makes the kernel count the peak of resident memory anew: proc(5), `/proc/<pid>/clear_refs`.
-    static func resetPeak(processID: Int32) {
-        let descriptor = open("/proc/\(processID)/clear_refs", O_WRONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return }
-        _ = write(descriptor, "5", 1)
-        close(descriptor)
+    public static func resetPeak(processID: Int32) {
+        guard let file = try? FileDescriptor(path: "/proc/\(processID)/clear_refs", for: .writing) else { return }
+        [UInt8(ascii: "5")].withUnsafeBytes { try? file.write($0) }
     }
 
-    /// The most resident memory since then, or since the process began: `VmHWM` of `/proc/<pid>/status`, bytes.
-    static func peak(processID: Int32) -> Int? {
+    /// The peak of resident memory since ``resetPeak(processID:)`` or the start of the process, in bytes: `VmHWM` of
+    /// `/proc/<pid>/status`.
+    public static func peak(processID: Int32) -> Int? {
         let line = file("/proc/\(processID)/status", capacity: 8192)?.split(separator: "\n").first {
             $0.hasPrefix("VmHWM:")
         }
         return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
     }
 
-    /// Reads a small file of /proc, whose size is not known beforehand.
+    /// Reads a small file of /proc. Such files tell no size.
     private static func file(_ path: String, capacity: Int = 1024) -> String? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
+        guard let file = try? FileDescriptor(path: path, for: .reading) else { return nil }
         var buffer = [UInt8](repeating: 0, count: capacity)
-        let count = read(descriptor, &buffer, buffer.count)
-        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+        guard case .bytes(let count)? = try? buffer.withUnsafeMutableBytes(file.read(into:)) else { return nil }
+        return String(decoding: buffer[..<count], as: UTF8.self)
     }
 }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import Glibc
 
-/// A lock with a condition whose timed waits count on the monotonic clock: `NSCondition` waits until a wall-clock date,
-/// and a clock set back by a year would hold its waiters for a year.
+/// A lock with a condition whose timed waits use the monotonic clock.
+///
+/// `NSCondition` waits until a wall-clock date: a clock that is set back by a year would hold its waiters for a year.
 // `@unchecked`: the two pthread objects live at fixed addresses until deinit and are made for use by many threads.
-final class MonotonicCondition: @unchecked Sendable {
+public final class MonotonicCondition: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-    init() {
+    public init() {
         pthread_mutex_init(mutex, nil)
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
@@ -25,29 +26,27 @@ final class MonotonicCondition: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    /// Runs `body` under the lock; inside it `wait` may be called.
-    func withLock<Result>(_ body: () throws -> Result) rethrows -> Result {
+    /// Runs `body` under the lock. Only `body` may call ``wait(timeout:)``.
+    public func withLock<Result>(_ body: () throws -> Result) rethrows -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body()
     }
 
-    /// Gives the lock up until woken.
+    /// Releases the lock until another thread calls ``wakeAll()``, then takes it again.
     ///
     /// - Parameter timeout: `nil` waits for ever.
-    /// - Returns: `false` when `timeout` has passed.
-    func wait(timeout: Duration?) -> Bool {
+    /// - Returns: `false` if `timeout` has passed.
+    public func wait(timeout: Duration?) -> Bool {
         guard let timeout else {
             pthread_cond_wait(condition, mutex)
             return true
         }
-        var deadline = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &deadline)
-        let nanoseconds = deadline.tv_nsec + Int(timeout.components.attoseconds / 1_000_000_000)
-        deadline.tv_sec += Int(timeout.components.seconds) + nanoseconds / 1_000_000_000
-        deadline.tv_nsec = nanoseconds % 1_000_000_000
+        let end = (MonotonicClock.now() + timeout).components
+        var deadline = timespec(tv_sec: Int(end.seconds), tv_nsec: Int(end.attoseconds / 1_000_000_000))
         return pthread_cond_timedwait(condition, mutex, &deadline) != ETIMEDOUT
     }
 
-    func wakeAll() { pthread_cond_broadcast(condition) }
+    /// Wakes every waiting thread.
+    public func wakeAll() { pthread_cond_broadcast(condition) }
 }

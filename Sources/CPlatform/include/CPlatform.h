@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The calls of Linux, libcrypto and zlib that Swift's C library module does not show. Platform is the only importer.
+//
+// Threads: every function may be called from any thread. One digest belongs to one thread at a time.
+// Errors: functions that return an int descriptor or status set errno as their system call does.
+#ifndef CPLATFORM_H
+#define CPLATFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Descriptors. Each is made with FD_CLOEXEC in the same call: a child process that another thread starts at the same
+// moment does not inherit it, which a later fcntl could not prevent.
+
+/// accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC. `address` has room for `*length` bytes of a socket address; `*length`
+/// becomes the size of the peer's address. Returns the descriptor, or -1.
+int cplatform_accept(int listener, void *address, unsigned int *length);
+
+/// pipe2(2) with O_CLOEXEC: `ends[0]` reads, `ends[1]` writes. Returns 0, or -1.
+int cplatform_pipe(int ends[2]);
+
+/// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK, count 0. Returns the descriptor, or -1.
+int cplatform_event(void);
+
+/// posix_spawn_file_actions_addclosefrom_np(3): the child starts without the descriptors from `lowest` upwards.
+/// `actions` is a posix_spawn_file_actions_t. Returns 0 or an error number.
+int cplatform_close_from(void *actions, int lowest);
+
+// SHA-256 (FIPS 180-4) by libcrypto.
+
+enum { CPLATFORM_SHA256_SIZE = 32 };
+typedef struct cplatform_sha256 cplatform_sha256;
+
+/// A digest of no bytes. The caller frees it with cplatform_sha256_destroy. NULL if memory is exhausted.
+cplatform_sha256 *cplatform_sha256_create(void);
+/// An independent digest of the same bytes so far. The caller frees it. NULL if memory is exhausted.
+cplatform_sha256 *cplatform_sha256_copy(const cplatform_sha256 *digest);
+/// Adds `count` bytes. Returns 1, or 0 if libcrypto failed.
+int cplatform_sha256_update(cplatform_sha256 *digest, const void *bytes, size_t count);
+/// Writes the hash of all bytes. `digest` can only be destroyed afterwards. Returns 1, or 0 if libcrypto failed.
+int cplatform_sha256_finish(cplatform_sha256 *digest, uint8_t hash[CPLATFORM_SHA256_SIZE]);
+void cplatform_sha256_destroy(cplatform_sha256 *digest);
+
+/// HMAC-SHA-256 (RFC 2104) of `count` bytes. Returns 1, or 0 if libcrypto failed.
+int cplatform_hmac_sha256(
+    const void *key, size_t key_count, const void *bytes, size_t count, uint8_t code[CPLATFORM_SHA256_SIZE]);
+
+/// CRC-32 (ISO 3309, as in zip and PNG) by zlib: continues `checksum`, which starts as 0.
+uint32_t cplatform_crc32(uint32_t checksum, const void *bytes, size_t count);
+
+#endif

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+
+/// Names in the file system.
+public enum FileSystem {
+    /// Whether something is at `path`, a symbolic link to nowhere excepted.
+    public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// Makes one folder, mode 0700. A folder that exists stays as it is.
+    ///
+    /// - Throws: the error of mkdir(2).
+    public static func makeFolder(_ path: String) throws(SystemCallError) {
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw .last("mkdir") }
+    }
+
+    /// Waits until the names in a folder are on disk.
+    ///
+    /// - Throws: the error of open(2) or fsync(2).
+    public static func syncFolder(_ path: String) throws(SystemCallError) {
+        let folder = try FileDescriptor(path: path, for: .folder)
+        guard fsync(folder.number) == 0 else { throw .last("fsync") }
+    }
+
+    /// Renames a file within one file system. A file that has the new name is replaced.
+    ///
+    /// - Throws: the error of rename(2).
+    public static func rename(_ from: String, to: String) throws(SystemCallError) {
+        guard Glibc.rename(from, to) == 0 else { throw .last("rename") }
+    }
+
+    /// Gives a file a second name.
+    ///
+    /// - Throws: the error of link(2).
+    public static func link(_ from: String, to: String) throws(SystemCallError) {
+        guard Glibc.link(from, to) == 0 else { throw .last("link") }
+    }
+
+    /// Removes a file. A file that does not exist is fine.
+    ///
+    /// - Throws: the error of unlink(2).
+    public static func remove(_ path: String) throws(SystemCallError) {
+        guard unlink(path) == 0 || errno == ENOENT else { throw .last("unlink") }
+    }
+
+    /// Changes the permissions, for instance to `0o700`.
+    public static func setMode(_ mode: UInt32, of path: String) { chmod(path, mode) }
+
+    /// Bytes that an unprivileged writer can still use on the file system of `path`.
+    ///
+    /// - Throws: the error of statvfs(3).
+    public static func freeSpace(_ path: String) throws(SystemCallError) -> Int64 {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { throw .last("statvfs") }
+        return Int64(
+            clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+    }
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+
+/// A system call that failed.
+public struct SystemCallError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The call's name, as in its manual page.
+    public let call: String
+    /// The value of `errno`.
+    public let code: Int32
+
+    public init(call: String, code: Int32) {
+        self.call = call
+        self.code = code
+    }
+
+    /// The error of the call that has just failed on this thread.
+    public static func last(_ call: String) -> SystemCallError { SystemCallError(call: call, code: errno) }
+
+    /// The system's words for ``code``, such as "No such file or directory".
+    public var reason: String { String(cString: strerror(code)) }
+
+    public var description: String { "\(call) failed: \(reason)" }
+
+    /// Whether the disk or the quota is full.
+    public var isFull: Bool { code == ENOSPC || code == EDQUOT }
+
+    /// Whether the file or folder does not exist.
+    public var isMissing: Bool { code == ENOENT }
+}

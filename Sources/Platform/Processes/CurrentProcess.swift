@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+
+/// This process, as the operating system sees it.
+public enum CurrentProcess {
+    /// The path of the executable that runs.
+    public static var executable: String {
+        var path = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &path, path.count)
+        return count > 0 ? String(decoding: path[..<count], as: UTF8.self) : CommandLine.arguments[0]
+    }
+
+    /// Starts this program anew in the same process, with one more environment variable.
+    ///
+    /// Libraries read some variables before `main`. The call does nothing if the variable is set already, and returns
+    /// only then or if the program cannot be started anew.
+    public static func restart(settingOnce variable: String, to value: String) {
+        guard getenv(variable) == nil else { return }
+        setenv(variable, value, 1)
+        execv(executable, CommandLine.unsafeArgv)
+    }
+
+    /// Lets signals pass without effect.
+    public static func ignore(_ signals: Int32...) { for number in signals { signal(number, SIG_IGN) } }
+
+    /// A write to a pipe or socket whose reader is gone fails, instead of ending the process.
+    public static func ignoreBrokenPipes() { ignore(SIGPIPE) }
+
+    /// The process goes on after its terminal is closed.
+    public static func ignoreHangUps() { ignore(SIGHUP) }
+
+    /// Makes new files readable by this user alone, and writes no core file: it would hold the images of a patient.
+    public static func keepFilesPrivate() {
+        umask(0o077)
+        var none = rlimit(rlim_cur: 0, rlim_max: 0)
+        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
+    }
+
+    /// Moves standard output away, so that nothing but the caller writes to it.
+    ///
+    /// Prints of libraries go to standard error from now on.
+    ///
+    /// - Returns: what was standard output.
+    public static func takeStandardOutput() -> FileDescriptor {
+        let output = FileDescriptor(owning: fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3))
+        dup2(STDERR_FILENO, STDOUT_FILENO)
+        return output
+    }
+
+    /// Ends the process at once, without exit handlers: another thread may be anywhere in a computation.
+    public static func exitAtOnce(_ code: Int32) -> Never { _exit(code) }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Platform
+import Testing
+
+@Suite struct FileTests {
+    private func withFolder(_ body: (String) throws -> Void) throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "kontur-files-\(UUID().uuidString)").path
+        try FileSystem.makeFolder(folder)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try body(folder)
+    }
+
+    @Test func `an atomic file has its name only when it is finished`() throws {
+        try withFolder { folder in
+            let path = folder + "/kept"
+            do {
+                let abandoned = try AtomicFile(temporaryPath: path + ".new")
+                try abandoned.write([1, 2, 3])
+            }
+            #expect(!FileSystem.exists(path + ".new") && !FileSystem.exists(path))
+            let file = try AtomicFile(temporaryPath: path + ".new")
+            try file.write([4, 5])
+            try file.write([6])
+            #expect(!FileSystem.exists(path))
+            try file.finish(as: path)
+            #expect(!FileSystem.exists(path + ".new"))
+            #expect(FileManager.default.contents(atPath: path) == Data([4, 5, 6]))
+            let attributes = try FileManager.default.attributesOfItem(atPath: path)
+            #expect(attributes[.posixPermissions] as? Int == 0o600)
+        }
+    }
+
+    @Test func `an atomic file does not follow a symbolic link`() throws {
+        try withFolder { folder in
+            let victim = folder + "/victim"
+            try Data("kept".utf8).write(to: URL(fileURLWithPath: victim))
+            try FileManager.default.createSymbolicLink(atPath: folder + "/new", withDestinationPath: victim)
+            let file = try AtomicFile(temporaryPath: folder + "/new")
+            try file.write([1])
+            try file.finish(as: folder + "/done")
+            #expect(FileManager.default.contents(atPath: victim) == Data("kept".utf8))
+        }
+    }
+
+    @Test func `a mapped file shows its bytes, also after their pages were released`() throws {
+        try withFolder { folder in
+            let bytes = (0..<20_000).map { UInt8(truncatingIfNeeded: $0 / 7) }
+            let path = folder + "/bytes"
+            try Data(bytes).write(to: URL(fileURLWithPath: path))
+            let file = try MappedFile(path: path)
+            #expect(Array(file.bytes) == bytes)
+            file.release(0..<20_000)
+            #expect(Array(file.bytes) == bytes)
+            try Data().write(to: URL(fileURLWithPath: folder + "/empty"))
+            #expect(try MappedFile(path: folder + "/empty").bytes.isEmpty)
+        }
+    }
+
+    @Test func `a folder or a missing file is not mapped`() throws {
+        try withFolder { folder in
+            #expect { try MappedFile(path: folder) } throws: { "\($0)" == "it is not a regular file" }
+            #expect { try MappedFile(path: folder + "/no") } throws: { "\($0)" == "No such file or directory" }
+        }
+    }
+
+    @Test func `a lock is held once, says who holds it, and ends with its owner`() throws {
+        try withFolder { folder in
+            let path = folder + "/lock"
+            #expect(FileLock.holder(path: path) == nil)
+            var lock: FileLock? = try FileLock(path: path, holder: "the first")
+            #expect(FileLock.holder(path: path) == "the first")
+            #expect(throws: FileLock.Failure.held(holder: "the first")) { try FileLock(path: path, holder: "second") }
+            _ = lock
+            lock = nil
+            #expect(FileLock.holder(path: path) == nil)
+            _ = try FileLock(path: path, holder: "second")
+        }
+    }
+
+    @Test func `a pipe that does not block tells that it is empty, and its end`() throws {
+        let (reader, writer) = try FileDescriptor.pipe()
+        reader.setNonblocking()
+        var buffer = [UInt8](repeating: 0, count: 8)
+        func read() throws -> FileDescriptor.ReadResult {
+            try buffer.withUnsafeMutableBytes { try reader.read(into: $0) }
+        }
+        #expect(try read() == .wouldBlock)
+        try [UInt8]([7, 8]).withUnsafeBytes { try writer.write($0) }
+        var entries = [PollEntry(-1, reading: true), PollEntry(reader.number, reading: true)]
+        #expect(Polling.wait(&entries, atMost: .seconds(5)))
+        #expect(!entries[0].isReady && entries[1].isReady)
+        #expect(try read() == .bytes(2))
+        #expect(!Polling.wait(&entries, atMost: .zero))
+        #expect(!entries[1].isReady)
+    }
+
+    @Test func `a ring wakes the next wait, once`() throws {
+        let bell = try WakeUp()
+        bell.ring()
+        bell.ring()
+        var entries = [PollEntry(bell.descriptor, reading: true)]
+        #expect(Polling.wait(&entries, atMost: nil))
+        bell.clear()
+        #expect(!Polling.wait(&entries, atMost: .milliseconds(10)))
+    }
+
+    @Test func `errors tell the call and the reason`() {
+        #expect { try FileDescriptor(path: "/no/such/file", for: .reading) } throws: {
+            "\($0)" == "open failed: No such file or directory"
+        }
+        #expect(SystemCallError(call: "write", code: ENOSPC).isFull)
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Platform
+import Testing
+
+@Suite struct ProcessTests {
+    private func output(of child: ChildProcess) throws -> String {
+        var text: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let end = MonotonicClock.now() + .seconds(20)
+        while MonotonicClock.now() < end {
+            var entries = [PollEntry(child.output.number, reading: true)]
+            Polling.wait(&entries, atMost: .seconds(1))
+            switch try buffer.withUnsafeMutableBytes({ try child.output.read(into: $0) }) {
+            case .bytes(let count): text += buffer[..<count]
+            case .end: return String(decoding: text, as: UTF8.self)
+            case .wouldBlock: continue
+            }
+        }
+        return "the child did not end"
+    }
+
+    @Test func `a child has its arguments, its environment and only three descriptors`() throws {
+        let child = try ChildProcess(
+            executable: "/bin/sh", arguments: ["-c", "echo $0 $WORD; cd /proc/$$/fd; echo *", "first"],
+            environment: ["WORD": "second"], niceness: 10)
+        let lines = try output(of: child).split(separator: "\n")
+        #expect(lines == ["first second", "0 1 2"])
+    }
+
+    @Test func `a child that ends tells its code, a killed one its signal`() throws {
+        let child = try ChildProcess(executable: "/bin/sh", arguments: ["-c", "exit 3"], environment: [:], niceness: 0)
+        _ = try output(of: child)
+        // The output closes a moment before the process has ended.
+        usleep(200_000)
+        #expect(child.hasHungUp)
+        #expect(child.kill() == .exited(3))
+        #expect(child.kill() == .exited(3))
+        let sleeper = try ChildProcess(executable: "/bin/sleep", arguments: ["60"], environment: [:], niceness: 0)
+        #expect(!sleeper.hasHungUp)
+        #expect(sleeper.kill() == .signalled(SIGKILL))
+    }
+
+    @Test func `a program that is not there is an error that says what to do`() {
+        #expect { try ChildProcess(executable: "/no/such", arguments: [], environment: [:], niceness: 0) } throws: {
+            "\($0)"
+                == "could not start /no/such: No such file or directory; check that the file is there and may be executed"
+        }
+    }
+
+    @Test func `the monotonic clock moves forward`() {
+        let start = MonotonicClock.now()
+        #expect(MonotonicClock.measure { usleep(2_000) } >= .milliseconds(2))
+        #expect(MonotonicClock.now() - start >= .milliseconds(2))
+    }
+
+    @Test func `a timed wait without a wake-up ends in time`() {
+        let condition = MonotonicCondition()
+        let start = MonotonicClock.now()
+        #expect(condition.withLock { !condition.wait(timeout: .milliseconds(20)) })
+        #expect(MonotonicClock.now() - start >= .milliseconds(20))
+        #expect(MonotonicClock.now() - start < .seconds(10))
+    }
+}
