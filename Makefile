@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# `make help` explains. CI runs `make test` and nothing else.
+# `make help` explains every target. CI runs `make test` and nothing else.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -9,13 +9,13 @@ SHELL := /bin/sh
 SWIFT_FLAGS := -c release --explicit-target-dependency-import-check error
 VENV := .build/venv
 REFERENCE_VENV := .build/venv-reference
-# Another Python that has what training/requirements-reference.txt lists may be named.
+# REFERENCE_PYTHON may name another Python that has the packages of training/requirements-reference.txt.
 REFERENCE_PYTHON ?= $(REFERENCE_VENV)/bin/python
-# What a command may take at most, in seconds: nothing here hangs for ever.
+# Time limits in seconds, so that every command ends.
 BUILD_LIMIT := 2700
 TEST_LIMIT := 2400
 
-# What the build links with, and what the demo runs.
+# Debian packages that the build links with, and that demo and tests run.
 BUILD_PACKAGES := g++ git libssl-dev zlib1g-dev libdcmtk-dev libopenblas-dev libdnnl-dev libpng-dev libjpeg-dev libsqlite3-dev
 DEMO_PACKAGES := dcmtk orthanc python3
 TEST_PACKAGES := $(DEMO_PACKAGES) dicom3tools libfaketime strace python3-venv
@@ -23,20 +23,20 @@ TEST_PACKAGES := $(DEMO_PACKAGES) dicom3tools libfaketime strace python3-venv
 help: ## Explain every target
 	@echo 'make TARGET, where TARGET is one of'
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
-	@echo 'Debian packages that are missing are installed with apt, as root or with sudo.'
+	@echo 'Missing Debian packages are installed with apt, as root or with sudo.'
 
-setup: ## Install what the build needs (Debian packages)
+setup: ## Install the Debian packages that the build needs
 	@command -v swift >/dev/null || { echo 'swift is not in PATH: install Swift 6.2 or newer from swift.org/install' >&2; exit 1; }
 	@scripts/packages.sh $(BUILD_PACKAGES)
 
 setup-demo: setup
 	@scripts/packages.sh $(DEMO_PACKAGES)
 
-setup-tests: setup ## Install what the tests need: Orthanc, DICOM checkers, a Python environment in .build/venv
+setup-tests: setup ## Install Orthanc, DICOM checkers and a Python environment (.build/venv) for the tests
 	@scripts/packages.sh $(TEST_PACKAGES)
 	@scripts/venv.sh $(VENV) conformance/requirements.txt
 
-setup-reference: setup-tests ## Install PyTorch, segment-anything, ONNX Runtime, OpenVINO in .build/venv-reference (several GB)
+setup-reference: setup-tests ## Install PyTorch, segment-anything, ONNX Runtime and OpenVINO (several GB)
 	@scripts/venv.sh $(REFERENCE_VENV) training/requirements-reference.txt
 
 build: setup ## Build the executable: .build/release/kontur
@@ -45,36 +45,36 @@ build: setup ## Build the executable: .build/release/kontur
 build-tests: setup-tests
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --build-tests
 
-demo: setup-demo build ## Run the main job with a real archive; STUDY=folder takes your own files
+demo: setup-demo build ## Run the main job with a real archive; STUDY=folder uses your own files
 	timeout --foreground 1800 /usr/bin/python3 conformance/demo.py $(if $(STUDY),--study '$(STUDY)')
 
-# One after the other: many of them watch deadlines, which tests beside them would shift.
+# Tests run one after the other: many watch deadlines, which other tests would shift.
 SWIFT_TEST := timeout --foreground $(TEST_LIMIT) swift test $(SWIFT_FLAGS) --skip-build --disable-xctest --no-parallel
-test: build-tests arrows lint ## Run all tests, end to end ones included; what CI runs
+test: build-tests arrows lint ## Run all tests, also end to end; CI runs this target
 	$(SWIFT_TEST) --skip EndToEndTests
 	$(SWIFT_TEST) --filter EndToEndTests
 
-arrows: ## Check that every room imports only what arrows.txt allows
+arrows: ## Check that every room imports only the modules that arrows.txt allows
 	@scripts/arrows.sh --self-test
 	@scripts/arrows.sh
 
-# Formatters of other toolchains disagree in details; the one of CI decides.
-lint: ## Check the format of all Swift files (with Swift 6.3, as CI has it)
+# The formatters of other toolchains differ in details. The formatter of CI (Swift 6.3) decides.
+lint: ## Check the format of all Swift files (needs Swift 6.3)
 	@if swift --version 2>&1 | grep -q 'Swift version 6\.3'; then \
-		timeout 300 swift format lint --strict --parallel --recursive Package.swift Sources Tests && echo 'format: as .swift-format says'; \
-	else echo 'format: not checked, that takes Swift 6.3'; fi
+		timeout 300 swift format lint --strict --parallel --recursive Package.swift Sources Tests && echo 'format: all files follow .swift-format'; \
+	else echo 'format: not checked, because this needs Swift 6.3'; fi
 
 format: ## Format all Swift files
 	timeout 300 swift format --in-place --parallel --recursive Package.swift Sources Tests
 
-# Rooms with C, threads or parsers; a build of its own in .build-address and .build-thread.
+# The rooms with C, threads or parsers. Each sanitizer has its own build: .build-address and .build-thread.
 SANITIZED ?= DICOMTests|ImagingTests|PersistenceTests|RoutingTests|SupervisionTests|PipelineTests
-sanitize: setup-tests ## Run the suites under the address and thread sanitizers (long)
+sanitize: setup-tests ## Run the suites under the address and thread sanitizers (takes long)
 	for kind in address thread; do \
 		timeout 7200 swift test --sanitize=$$kind --scratch-path .build-$$kind --disable-xctest --filter '$(SANITIZED)' || exit 1; \
 	done
 
-bench: setup-tests build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),setup-reference) ## Measure hot paths against their thresholds, then ingest, inference and SAM beside its peers (long)
+bench: setup-tests build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),setup-reference) ## Measure hot paths, ingest, inference, and SAM beside its peers (takes long)
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks
 	OMP_WAIT_POLICY=passive timeout --foreground 1800 .build/release/Benchmarks
 	timeout --foreground 3600 $(VENV)/bin/python conformance/bench_inference.py
@@ -83,7 +83,7 @@ bench: setup-tests build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),s
 	timeout --foreground 3600 $(REFERENCE_PYTHON) conformance/bench_encoder.py --prompt
 	timeout --foreground 7200 $(REFERENCE_PYTHON) conformance/bench_encoder.py --automatic
 
-exact: build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),setup-reference) ## Compare full-size networks with the reference packages (long; ViT-H takes 12 GB)
+exact: build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),setup-reference) ## Compare full-size networks with the reference packages (takes long; ViT-H needs 12 GB of memory)
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks
 	timeout --foreground 7200 $(REFERENCE_PYTHON) training/exact_sam.py .build/release/Benchmarks
 	timeout --foreground 7200 $(REFERENCE_PYTHON) training/exact_sam.py .build/release/Benchmarks lite:bf16 vit_b:bf16
@@ -91,5 +91,5 @@ exact: build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),setup-referen
 		KONTUR_INFERENCE=fp32 timeout --foreground 1200 $(REFERENCE_PYTHON) conformance/checks/exact.py --family $$family || exit 1; \
 	done
 
-clean: ## Remove everything that was built
+clean: ## Remove all build products and the demo output
 	rm -rf .build .build-address .build-thread demo-output

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Seconds of SAM's ViT-B image encoder at 1024 x 1024: Kontur beside PyTorch, ONNX Runtime and OpenVINO.
+"""Times SAM's ViT-B image encoder at 1024 x 1024 in Kontur, PyTorch, ONNX Runtime and OpenVINO.
 
-The same drawn weights and number of threads for everybody. Every contender is a process of its own that loads once and
-then encodes when it is told; they take turns, so that a noisy moment meets all of them. After a warm-up each round gives
-one time a contender; reported are the median times, and the median over the rounds of our time divided by the peer's in
-that round. bf16 runs where the processor has instructions for it.
+All contenders use the same drawn weights and the same number of threads. Each is a process of its own that loads once
+and encodes on request. They take turns, so that a disturbance meets all of them. After a warm-up, each round gives
+one time per contender. The report shows the median times, and the median over the rounds of Kontur's time divided by
+the peer's. bf16 runs if the processor has instructions for it.
 
     python conformance/bench_encoder.py                the encoder, 7 rounds
-    python conformance/bench_encoder.py --prompt       one prompt to its masks, with the embedding at hand
+    python conformance/bench_encoder.py --prompt       from one prompt to its masks, with the embedding ready
     python conformance/bench_encoder.py --automatic    one automatic run of 1024 points, beside segment-anything's
 
-Needs what training/requirements-reference.txt lists.
+The benchmark needs the packages of training/requirements-reference.txt.
 """
 
 import argparse
@@ -31,7 +31,7 @@ BENCHMARKS = os.path.join(ROOT, ".build/release/Benchmarks")
 PEERS = {"fp32": ["torch-fp32", "onnxruntime-fp32", "openvino-fp32"],
          "bf16": ["torch-bf16-autocast", "torch-bf16-compiled", "openvino-bf16"]}
 
-# Operations of ViT-B's encoder at 1024 x 1024, a product and its sum being two.
+# Floating-point operations of ViT-B's encoder at 1024 x 1024. A multiply-add counts as two.
 TOKENS, WIDTH, BLOCKS, WINDOWS = 64 * 64, 768, 12, 5 * 5
 OPERATIONS = {"projections": BLOCKS * 2 * TOKENS * WIDTH * 4 * WIDTH, "MLPs": BLOCKS * 2 * TOKENS * WIDTH * 8 * WIDTH,
               "global attention": 4 * 4 * TOKENS ** 2 * WIDTH, "window attention": 8 * 4 * WINDOWS * 14 ** 4 * WIDTH}
@@ -44,7 +44,7 @@ def has_bf16():
 
 
 def drawn():
-    """The reference's ViT-B with drawn weights, and an input for its encoder."""
+    """The reference's ViT-B with drawn weights, and an input of its encoder."""
     import torch
     from exact_sam import build
     network, size = build("vit_b")
@@ -66,7 +66,7 @@ def torch_peer(name, threads):
 
 
 def exported(folder):
-    """The encoder as ONNX, exported once, and an input."""
+    """The path of the encoder as ONNX, which is exported once, and an input."""
     import torch
     network, image = drawn()
     path = os.path.join(folder, "encoder.onnx")
@@ -98,7 +98,7 @@ def openvino_peer(name, folder, threads):
 
 
 def serve_peer(name, folder, threads):
-    """Says `ready`, then encodes once for every line read and answers with the seconds that took."""
+    """Prints `ready`. Then encodes once for every line of standard input, and prints the seconds."""
     if name.startswith("torch"):
         run = torch_peer(name, threads)
     elif name.startswith("onnxruntime"):
@@ -113,13 +113,13 @@ def serve_peer(name, folder, threads):
 
 
 class Contender:
-    """A process that works once for every line it is sent."""
+    """A process that encodes once for every line that it gets."""
 
     def __init__(self, name, command, environment=None):
         self.name, self.times, self.bare = name, [], []
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
-        # Libraries print too: whatever comes before `ready` is not ours.
+        # Libraries print, too. Lines before `ready` are theirs.
         self.works = any(line.strip() == "ready" for line in iter(self.process.stdout.readline, ""))
 
     def ask(self, line="go"):
@@ -130,7 +130,8 @@ class Contender:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise SystemExit(f"{self.name} ended in the middle of a round (all contenders together take 20 GB of memory)")
+            raise SystemExit(
+                f"{self.name} ended in the middle of a round; all contenders together take 20 GB of memory")
         return answer
 
     def run(self):
@@ -163,13 +164,14 @@ def contenders(weights, folder, threads, chosen):
 
 
 def report_layers(ours):
-    """Where the time goes by kind of layer, and its speed beside a bare loop's in the same rounds."""
+    """Prints the share of time per kind of layer, and its speed relative to the bare loop of the same rounds."""
     seconds, bare = json.loads(ours.ask("layers")), statistics.median(ours.bare)
-    rounds, whole = len(ours.times) + 1, sum(seconds.values())  # and the warm-up
-    print(f"{ours.name}: a bare loop does {bare / 1e12:.3f} TFLOP/s")
+    rounds, whole = len(ours.times) + 1, sum(seconds.values())  # the warm-up counts, too
+    print(f"{ours.name}: a bare loop reaches {bare / 1e12:.3f} TFLOP/s")
     for kind, share in sorted(seconds.items(), key=lambda item: -item[1]):
         speed = OPERATIONS[kind] * rounds / share if kind in OPERATIONS else None
-        print(f"    {kind:17}{share / whole:5.0%}" + (f"{speed / 1e12:8.3f} TFLOP/s{speed / bare:5.0%}" if speed else ""))
+        rate = f"{speed / 1e12:8.3f} TFLOP/s{speed / bare:5.0%}" if speed else ""
+        print(f"    {kind:17}{share / whole:5.0%}{rate}")
 
 
 def report(entered):
@@ -212,7 +214,7 @@ def prompt(weights, rounds):
 
 
 def automatic(weights, threads):
-    """One run of 1024 points on noise of 1024 x 1024: ours, then segment-anything's in PyTorch fp32."""
+    """Runs 1024 points on noise of 1024 x 1024 in Kontur, then in segment-anything (PyTorch fp32)."""
     import numpy
     import torch
     from reference_package import segment_anything
@@ -234,11 +236,11 @@ def automatic(weights, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--only", nargs="*", help="these peers alone")
-    parser.add_argument("--prompt", action="store_true")
-    parser.add_argument("--automatic", action="store_true")
+    parser.add_argument("--rounds", type=int, default=7, help="measured rounds after the warm-up")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each contender")
+    parser.add_argument("--only", nargs="*", help="run only these peers")
+    parser.add_argument("--prompt", action="store_true", help="time one prompt instead of the encoder")
+    parser.add_argument("--automatic", action="store_true", help="time automatic masks instead of the encoder")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()

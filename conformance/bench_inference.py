@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Seconds and peak resident memory of `kontur segment`, workers included: left atrium of 88 slices, polyp frames.
+"""Measures seconds and peak resident memory of `kontur segment`, workers included.
 
-The studies are drawn ones: the sample volume resampled to 88 slices, and the sample frames repeated. Each is run
-`--rounds` times; the median is reported, and for the frames the rate without the time that one frame takes.
+The studies are drawn: the sample's left atrium resampled to 88 slices, and the sample's polyp frames repeated. Each
+study runs `--rounds` times. The report shows the medians. The rate of frames excludes the time of a run with one
+frame.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from send import files
 
 
 def resident(pid):
-    """Resident bytes of a process and all that descend from it."""
+    """The resident bytes of a process and all its descendants."""
     total = 0
     try:
         with open(f"/proc/{pid}/statm") as file:
@@ -43,7 +44,7 @@ def resident(pid):
 
 
 def segment(folder):
-    """(seconds, peak resident bytes, how the command ended) of one `kontur segment`."""
+    """Runs `kontur segment` once. Returns its seconds and its peak of resident bytes."""
     output = tempfile.mkdtemp(prefix="kontur-bench-out-")
     begin = time.monotonic()
     try:
@@ -62,7 +63,7 @@ def segment(folder):
 
 
 def write_frames(folder, count):
-    """`count` of the sample's JPEG frames of one size, each with a UID of its own."""
+    """Writes `count` copies of one of the sample's JPEG frames, each with its own UID."""
     os.makedirs(folder)
     sources = [path for path in files([f"{ROOT}/samples-dicom/colonoscopy"]) if "frame-1" in path]
     for index in range(count):
@@ -74,8 +75,8 @@ def write_frames(folder, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each study")
+    parser.add_argument("--frames", type=int, default=100, help="polyp frames in the study")
     options = parser.parse_args()
     scratch = tempfile.mkdtemp(prefix="kontur-bench-")
     try:

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Instances a second from Debian's dcmsend over one association: Kontur, Orthanc as it comes, and storescp +B.
+"""Measures instances per second from Debian's dcmsend over one association, into Kontur, Orthanc and storescp +B.
 
-Every round gives each server a fresh folder and sends it the same slices, the servers taking turns; the result is the
-median over the rounds. storescp runs with TCP_NODELAY=1 and syncs nothing. Kontur has file, folder and journal on disk
-before each answer. `--associations 4` also sends the same slices over four at once.
+In every round, each server gets a fresh folder and the same slices. The servers take turns, and the result is the
+median over the rounds. Orthanc has its default settings. storescp runs with TCP_NODELAY=1 and does not sync. Kontur
+has file, folder and journal on disk before each answer. `--associations 4` also sends the same slices over four
+associations at once.
 """
 
 import argparse
@@ -31,7 +32,7 @@ SIDES = {"52 KB": 162, "128 KiB": 256}
 
 
 def dcmsend(folders, port, called):
-    """Seconds that dcmsend took for all folders, one process and so one association for each."""
+    """Sends each folder with its own dcmsend, and so its own association. Returns the seconds for all of them."""
     begin = time.monotonic()
     senders = [subprocess.Popen(
         ["/usr/bin/dcmsend", "-q", "-aet", "TEST", "-aec", called, "--scan-directories", "127.0.0.1", str(port),
@@ -70,7 +71,7 @@ def to_storescp(folders):
 
 
 def write_slices(folder, count, side, parts):
-    """Folders with `count` slices in all, as one MR series each."""
+    """Writes `count` slices in `parts` folders, one MR series per folder. Returns the folders."""
     folders = []
     for part in range(parts):
         folders.append(f"{folder}/{side}-{parts}-{part}")
@@ -79,7 +80,7 @@ def write_slices(folder, count, side, parts):
 
 
 def processor():
-    """Model, cores and the widest vector instructions, as Linux names them."""
+    """The processor's model, number of cores and widest vector instructions, as Linux names them."""
     with open("/proc/cpuinfo") as file:
         facts = [line.split(":", 1) for line in file if ":" in line]
     models = [value.strip() for key, value in facts if key.startswith("model name")]
@@ -91,10 +92,10 @@ def processor():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--count", type=int, default=1000, help="slices for Kontur and storescp")
-    parser.add_argument("--orthanc-count", type=int, default=150, help="slices for Orthanc; 0 leaves it out")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--associations", type=int, default=4, help="also this many at once; 1 leaves it out")
-    parser.add_argument("--sizes", default=",".join(SIDES))
+    parser.add_argument("--orthanc-count", type=int, default=150, help="slices for Orthanc; 0 skips Orthanc")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds")
+    parser.add_argument("--associations", type=int, default=4, help="also send over this many; 1 skips it")
+    parser.add_argument("--sizes", default=",".join(SIDES), help="slice sizes, separated by commas")
     options = parser.parse_args()
     result = {"processor": processor(), "date": time.strftime("%Y-%m-%d"), "rounds": options.rounds, "rates": {}}
     scratch = tempfile.mkdtemp(prefix="kontur-bench-")

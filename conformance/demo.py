@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The main job from end to end: what `make demo` runs once everything is built.
+"""Runs the main job from end to end. `make demo` calls this program after the build.
 
-Starts an Orthanc as the archive, a script that makes it forward by itself, and a Kontur node, all on loopback with
-free ports; gives the studies to Orthanc; waits until the SEGs are back in Orthanc; prints what happened, draws the SEGs
-over their images, verifies the audit trail and stops everything. Needs Python 3 alone.
+The demo starts an Orthanc as the archive, the script that forwards its studies, and a Kontur node, all on loopback with
+free ports. It uploads the studies to Orthanc and waits until the SEGs are back in Orthanc. Then it prints the results,
+draws the SEGs over their images, verifies the audit trail and stops everything. It needs only Python 3.
 
     demo.py                      the sample studies
     demo.py --study folder       your own files
@@ -31,7 +31,7 @@ SMALL = 400
 
 
 class Progress:
-    """One line that is written over on a terminal; elsewhere a line every few seconds, and the last one."""
+    """Overwrites one line on a terminal. Elsewhere, prints a line every few seconds, and the last one."""
 
     EVERY = 3
 
@@ -65,7 +65,7 @@ def counts(states):
 
 
 def wait_for_answers(hospital, expected, timeout, progress):
-    """Until every series has been forwarded and the node has nothing left to do."""
+    """Waits until every series is forwarded and the node has finished all work."""
     deadline = time.monotonic() + timeout
     quiet_since = None
     while True:
@@ -83,7 +83,7 @@ def wait_for_answers(hospital, expected, timeout, progress):
             quiet_since = None
         if time.monotonic() > deadline:
             progress.done()
-            raise PeerError(f"not finished after {timeout} s; what the node said last:\n{hospital.node.process.tail()}")
+            raise PeerError(f"not finished after {timeout} s; the node's last lines:\n{hospital.node.process.tail()}")
         time.sleep(0.25)
 
 
@@ -100,7 +100,7 @@ def short(uid):
 
 
 def draw(archive, segmentation, folder):
-    """Writes the frames of a SEG with the largest masks over their images; returns the file names."""
+    """Draws the frames of a SEG with the largest masks over their images. Returns the file names."""
     masks = {frame: segmentation.mask(frame) for frame in range(segmentation.frames)}
     largest = sorted(masks, key=lambda frame: -sum(masks[frame]))[:PICTURES_PER_SEG]
     names = []
@@ -124,15 +124,15 @@ def draw(archive, segmentation, folder):
 
 
 def explain(folder, configuration):
-    """Why nothing of the user's files took a route, in the words of `kontur route explain`."""
-    print("\nWhy, for each stack of these files (kontur route explain):\n")
+    """Prints the output of `kontur route explain` for the user's files."""
+    print("\nkontur route explain gives the reason for each stack of these files:\n")
     subprocess.run(
         [executable(), "route", "explain", folder, "--config", configuration, "--calling-ae-title", "ORTHANC"],
         timeout=300)
 
 
 def show_results(hospital, output):
-    """Prints the table and writes the pictures; returns how many SEGs are in the archive."""
+    """Prints the table and writes the pictures. Returns the number of SEGs in the archive."""
     segmentations = {}
     for series in hospital.segmentations():
         for instance in series["Instances"]:
@@ -166,37 +166,37 @@ def show_results(hospital, output):
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--study", help="a folder with your own DICOM files instead of the samples")
-    parser.add_argument("--output", default="demo-output", help="where the overlays go; replaced")
+    parser.add_argument("--study", help="a folder of your own DICOM files instead of the samples")
+    parser.add_argument("--output", default="demo-output", help="the folder for the overlays; its content is replaced")
     parser.add_argument("--timeout", type=int, default=600, help="give up after this many seconds")
     options = parser.parse_args()
     study = options.study or f"{ROOT}/samples-dicom"
     if not os.path.isdir(study):
-        sys.exit(f"demo: there is no folder {study}")
+        sys.exit(f"demo: the folder {study} does not exist")
     begin = time.monotonic()
     progress = Progress()
     with Hospital(quiet=1) as hospital:
         print(f"Orthanc (the archive): DICOM port {hospital.archive.dicom_port}, REST {hospital.archive.url}")
-        print(f"Kontur: DICOM port {hospital.node.port}; Orthanc forwards by itself (conformance/peers/forward.py)")
-        print(f"Giving {study} to Orthanc:")
+        print(f"Kontur: DICOM port {hospital.node.port}; conformance/peers/forward.py makes Orthanc forward")
+        print(f"Uploading {study} to Orthanc:")
         stored, refused = hospital.archive.upload_tree(study, lambda done, of: progress.show(f"{done} of {of} files"))
         progress.done()
         print(f"  {stored} DICOM files stored" + (f", {refused} refused by Orthanc" if refused else ""))
         if not stored:
-            sys.exit(f"demo: Orthanc found no new DICOM file in {study}")
+            sys.exit(f"demo: Orthanc did not find a new DICOM file in {study}")
         imaging = hospital.images()
         before = {uid for one in hospital.segmentations() for uid in one["Instances"]}
         print("Waiting until the SEGs are back in Orthanc:")
         wait_for_answers(hospital, len(imaging), options.timeout, progress)
         found = show_results(hospital, os.path.abspath(options.output)) - len(before)
         if found <= 0:
-            print("\nNo SEG was made.")
+            print("\nKontur did not make a SEG.")
             explain(study, hospital.node.configuration)
         print()
         status, text, errors = hospital.node.run("audit", "verify")
         print((text + errors).strip())
         stopped, seconds = hospital.stop()
-    print(f"\nEverything is stopped again. The demo took {time.monotonic() - begin:.0f} s.")
+    print(f"\nAll processes are stopped. The demo took {time.monotonic() - begin:.0f} s.")
     if status != 0 or stopped != 0:
         sys.exit("demo: the audit trail did not verify" if status else f"demo: the node ended with status {stopped}")
     sys.exit(0 if found > 0 else 1)

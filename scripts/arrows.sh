@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Compares the imports of every room with arrows.txt, and finds escapes from the compiler's checks that give no reason.
+# Compares the imports of every room with arrows.txt. Also finds escapes from the compiler's checks without a reason.
 #
-#   arrows.sh [FOLDER]     checks the checkout at FOLDER (this one when left out); exit 1 when something is wrong
-#   arrows.sh --self-test  proves that each rule can fail
+#   arrows.sh [FOLDER]     checks the checkout at FOLDER (default: this one); exits with 1 if a rule is broken
+#   arrows.sh --self-test  shows that each rule can fail
 set -eu
 
 check() {
@@ -13,7 +13,7 @@ check() {
         LC_ALL=C awk -v root="$root" '
         function complain(text) { print text; failures++ }
         function trim(text) { gsub(/^[ \t]+|[ \t]+$/, "", text); return text }
-        # Does the path, counted from Sources, lie below one of these folders?
+        # Whether the path, relative to Sources, lies below one of these folders.
         function below(path, folders,    list, count, i) {
             count = split(folders, list, " ")
             for (i = 1; i <= count; i++) if (index(path, list[i] "/") == 1) return 1
@@ -22,7 +22,7 @@ check() {
         function read_table(    line, head, rest, list, count, i, kind, name) {
             while ((getline line < (root "/arrows.txt")) > 0) {
                 if (line ~ /^[ \t]*(#|$)/) continue
-                if (!match(line, /:/)) { complain("arrows.txt: no colon in: " line); continue }
+                if (!match(line, /:/)) { complain("arrows.txt: this rule lacks a colon: " line); continue }
                 head = trim(substr(line, 1, RSTART - 1)); rest = trim(substr(line, RSTART + 1))
                 if (head == "everybody") {
                     count = split(rest, list, " ")
@@ -55,13 +55,13 @@ check() {
             number = 0; above = ""
             path = substr(file, length(root "/Sources/") + 1)
             room = path; sub(/\/.*/, "", room)
-            if (!(room in rooms)) { complain("Sources/" path ": " room " is no room of arrows.txt"); return }
+            if (!(room in rooms)) { complain("Sources/" path ": arrows.txt does not list the room " room); return }
             while ((getline line < file) > 0) {
                 number++
                 if (file ~ /\.swift$/ && line ~ /^[ \t]*(@[A-Za-z_]+(\([^)]*\))?[ \t]+)*((public|package|internal|private|fileprivate)[ \t]+)?import[ \t]+[A-Za-z_]/) {
                     swift_import(line)
                     if (line ~ /public[ \t]+import[ \t]+(CPlatform|CDCMTK|CKernels|CWeights|CPNG|CJPEG|GRDB|Subprocess|Yams)/)
-                        complain(place() "a public import would carry the dependency out of the room")
+                        complain(place() "a public import would expose the dependency outside its room")
                 }
                 if (line ~ /^[ \t]*#[ \t]*include/) {
                     quoted = line; gsub(/^[^<"]*[<"]|[>"].*$/, "", quoted)
@@ -77,20 +77,20 @@ check() {
         function escape(line, above) {
             if (line ~ /^[ \t]*\/\//) return
             if (line !~ /@unchecked[ \t]+Sendable|nonisolated\(unsafe\)|unsafeFlags/) return
-            if (above !~ /^[ \t]*\/\//) complain(place() "gives no reason on the line above: " trim(line))
+            if (above !~ /^[ \t]*\/\//) complain(place() "lacks a reason on the line above: " trim(line))
         }
         BEGIN { read_table() }
         { scan($0); files++ }
         END {
             path = "../Package.swift"; number = 0; above = ""
             while ((getline line < (root "/Package.swift")) > 0) { number++; escape(line, above); above = line }
-            if (failures > 0) { print failures " arrows are wrong"; exit 1 }
-            if (files == 0 || imports == 0) { print "no source was found"; exit 1 }
-            print "arrows: " files " files, " imports " imports, all as arrows.txt says"
+            if (failures > 0) { print failures " broken rules"; exit 1 }
+            if (files == 0 || imports == 0) { print "Sources does not hold any source file"; exit 1 }
+            print "arrows: " imports " imports in " files " files follow arrows.txt"
         }'
 }
 
-# Runs the check on a small checkout with one line added to one file, and expects the complaint.
+# Runs the check on a small checkout with one added line, and expects a complaint.
 self_test() {
     table=$(cd "$(dirname "$0")/.." && pwd)/arrows.txt
     folder=$(mktemp -d)
@@ -105,11 +105,11 @@ self_test() {
         printf '%b\n' "$2" >>"$folder/$1"
         output=$(check "$folder" 2>&1) && status=0 || status=$?
         if [ "$3" = nothing ]; then
-            [ "$status" = 0 ] || { echo "arrows.sh complains without reason: $1: $2: $output"; failed=1; }
+            [ "$status" = 0 ] || { echo "arrows.sh rejects a correct line: $1: $2: $output"; failed=1; }
         else
             case "$status $output" in
             1*"$3"*) ;;
-            *) echo "arrows.sh does not find: $1: $2: $output"; failed=1 ;;
+            *) echo "arrows.sh accepts a wrong line: $1: $2: $output"; failed=1 ;;
             esac
         fi
     }
@@ -119,12 +119,12 @@ self_test() {
     expect Sources/Routing/A.swift 'import CDCMTK' 'imports CDCMTK, which only DICOM may'
     expect Sources/Imaging/A.swift 'import CPNG' 'imports CPNG, which only Imaging/Raster may'
     expect Sources/Pipeline/A.swift 'import GRDB' 'imports GRDB, which only Persistence may'
-    expect Sources/DICOM/A.swift 'public import CDCMTK' 'would carry the dependency out'
-    expect Sources/Attic/A.swift 'import Foundation' 'Attic is no room'
+    expect Sources/DICOM/A.swift 'public import CDCMTK' 'would expose the dependency'
+    expect Sources/Attic/A.swift 'import Foundation' 'does not list the room Attic'
     expect Sources/CKernels/A.cpp '#include "dcmtk/dcmdata/dctk.h"' 'which only CDCMTK may'
-    expect Sources/DICOM/A.swift 'final class A: @unchecked Sendable {}' 'gives no reason'
-    expect Sources/DICOM/A.swift 'nonisolated(unsafe) var a = 1' 'gives no reason'
-    expect Package.swift '.unsafeFlags(["-Ofast"])' 'gives no reason'
+    expect Sources/DICOM/A.swift 'final class A: @unchecked Sendable {}' 'lacks a reason'
+    expect Sources/DICOM/A.swift 'nonisolated(unsafe) var a = 1' 'lacks a reason'
+    expect Package.swift '.unsafeFlags(["-Ofast"])' 'lacks a reason'
     expect Sources/DICOM/A.swift '// A lock guards it.\nfinal class A: @unchecked Sendable {}' nothing
     expect Sources/Imaging/Raster/A.swift 'import CPNG' nothing
     expect Sources/Pipeline/A.swift 'public import DICOM\nimport Logging\n// import Segmentation' nothing

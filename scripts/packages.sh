@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages given that are not installed yet, as root or with sudo; asks nothing.
+# Installs those of the given Debian packages that are missing, as root or with sudo, without questions.
 set -eu
 
 missing=""
@@ -13,17 +13,17 @@ done
 if [ "$(id -u)" = 0 ]; then
     root="env"
 elif command -v sudo >/dev/null; then
-    # Without a terminal nobody could type a password: fail rather than wait.
+    # Without a terminal, sudo cannot ask for a password. It must fail then instead of waiting.
     if [ -t 0 ]; then root="sudo env"; else root="sudo -n env"; fi
 else
-    echo "these Debian packages are missing, and there is neither root nor sudo to install them:$missing" >&2
+    echo "these Debian packages are missing; run make as root or install sudo:$missing" >&2
     exit 1
 fi
 
 echo "installing:$missing"
 as_root() { timeout 900 $root DEBIAN_FRONTEND=noninteractive "$@" </dev/null; }
 
-# Packages that bring a service must not start it here: tests and demo start what they need on ports of their own.
+# Packages with a service must not start it here. Tests and demo start their own processes on their own ports.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"
@@ -36,7 +36,7 @@ as_root $apt update
 as_root $apt -o Dpkg::Options::=--force-confold install --no-install-recommends $missing
 
 case " $missing " in
-*" orthanc "*) # installed just now, for its executable alone
+*" orthanc "*) # Kontur needs only its executable, so the service is switched off
     if command -v systemctl >/dev/null; then as_root systemctl --quiet disable orthanc 2>/dev/null || true; fi
     ;;
 esac

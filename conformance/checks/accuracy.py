@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Mean Dice of what comes back: labelled cases go into an Orthanc, are forwarded, and the returned SEGs are scored.
+"""Scores the SEGs that come back for labelled cases, which go into an Orthanc and are forwarded from there.
 
-The cases are those of the folder KONTUR_DATA that no network was trained on: the left-atrium volumes that training sets
-aside and Kvasir's validation frames. Masks are read with highdicom and with pydicom, which must agree. Skipped (status
-77) without the data.
+The cases lie in the folder KONTUR_DATA, and no network was trained on them: the left-atrium volumes that training sets
+aside, and Kvasir's validation frames. highdicom and pydicom both read the masks and must agree. The check is skipped
+(status 77) without the data.
 """
 
 import argparse
@@ -24,16 +24,15 @@ import pydicom
 
 import make_studies
 from hospital import Hospital
-from processes import wait_until
 from report import Report
 
 FLOORS = {"left atrium": 0.90, "polyp": 0.83}
-# Every fifth of the sorted names, without a pair that shares one mask: as training/left_atrium.py splits them.
+# The training splits its volumes in the same way: every fifth of the sorted names, without a pair that shares one mask.
 SAME_MASK = {"0RZDK210BSMWAA6467LU", "CMPXO4J23G58J53Q98SZ"}
 
 
 def dice(one, other):
-    """2|A and B| / (|A| + |B|); 1 when both are empty."""
+    """2|A and B| / (|A| + |B|), or 1 if both masks are empty."""
     total = int(one.sum()) + int(other.sum())
     return 2 * int((one & other).sum()) / total if total else 1.0
 
@@ -44,7 +43,7 @@ def held_out_volumes(data):
 
 
 def read_masks(paths):
-    """Source SOP Instance UID -> mask, from every SEG, read with highdicom and checked against pydicom's pixels."""
+    """Maps each source SOP Instance UID to its mask. highdicom reads the SEGs, and pydicom's pixels must be equal."""
     masks = {}
     for path in paths:
         with warnings.catch_warnings():
@@ -57,21 +56,21 @@ def read_masks(paths):
             by_source = segmentation.get_pixels_by_source_instance(
                 uids, assert_missing_frames_are_empty=True, combine_segments=True)
         if not np.array_equal(by_source != 0, frames):
-            raise SystemExit(f"highdicom and pydicom differ in {path}")
+            raise SystemExit(f"highdicom and pydicom read different masks in {path}")
         masks.update(zip(uids, frames))
     return masks
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--volumes", type=int, default=16)
-    parser.add_argument("--frames", type=int, default=100)
-    parser.add_argument("--per-study", type=int, default=25, help="colonoscopy frames in one study")
+    parser.add_argument("--volumes", type=int, default=16, help="number of left-atrium volumes")
+    parser.add_argument("--frames", type=int, default=100, help="number of colonoscopy frames")
+    parser.add_argument("--per-study", type=int, default=25, help="colonoscopy frames per study")
     options = parser.parse_args()
     report = Report("accuracy")
     data = os.environ.get("KONTUR_DATA")
     if not data or not os.path.isdir(f"{data}/la2018"):
-        report.skip("KONTUR_DATA names no folder with labelled cases")
+        report.skip("KONTUR_DATA does not name a folder with labelled cases")
     sys.path.append(data)
     import la
 
@@ -91,10 +90,10 @@ def main():
         begin = time.monotonic()
         hospital.archive.upload_tree(scratch)
         expected = len(volumes) + -(-len(pictures) // options.per_study)
-        wait_until(lambda: (hospital.check() or True) and hospital.forwarded() >= expected, 1200, "the forwarder", 0.5)
+        hospital.wait_until_forwarded(expected, 1200)
         states = hospital.node.settle(1800)
         report.line(f"states: {states}, {time.monotonic() - begin:.0f} s")
-        masks = read_masks(hospital.save_segmentations(f"{scratch}/seg"))
+        masks = read_masks(hospital.archive.save_segmentations(f"{scratch}/seg"))
     for uids, truth in volumes:
         found = np.stack([masks.get(uid, np.zeros(truth.shape[1:], bool)) for uid in uids])
         scores["left atrium"].append(dice(found, truth))
@@ -103,7 +102,7 @@ def main():
     for name, values in scores.items():
         if values:
             report.line(f"{name}: mean Dice {np.mean(values):.3f} over {len(values)} cases, lowest {min(values):.3f}")
-            report.expect(np.mean(values) >= FLOORS[name], f"{name}: under {FLOORS[name]}")
+            report.expect(np.mean(values) >= FLOORS[name], f"{name}: the mean Dice is below {FLOORS[name]}")
     report.end()
 
 

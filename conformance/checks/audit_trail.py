@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The audit trail notices what is done to it.
+"""Tampers with an audit trail and expects `kontur audit verify` to find every change.
 
-A small run leaves a trail; copies of its database are then tampered with behind the program's back: one byte of any
-field of a record, a record removed, two swapped, the last removed. `kontur audit verify` must name the first record
-that does not fit, and `verify --head` must find the missing end.
+A small run leaves a trail. The check then changes a copy of its database behind the program's back: one byte of each
+field of a record, a removed record, two swapped records, and a removed last record. `kontur audit verify` must name the
+first record that does not fit, and `verify --head` must find the missing end.
 """
 
 import os
@@ -23,12 +23,12 @@ from orthanc import Orthanc
 from report import Report
 from send import Sender, files, read_anything
 
-# Records, besides the first, in which each field is changed.
+# Number of records in which each field is changed, besides the first record.
 SAMPLES = 2
 
 
 class Copy:
-    """A node's configuration with a copy of its spool, to be tampered with."""
+    """A copy of a node's configuration and database, for tampering."""
 
     def __init__(self, node, folder):
         self.node, self.folder = node, folder
@@ -50,7 +50,7 @@ class Copy:
             file.write(text)
 
     def verify(self, *arguments):
-        """Exit status and words of `kontur audit verify` on the copy."""
+        """The exit status and the output of `kontur audit verify` on the copy."""
         self.database.commit()
         keep, self.node.configuration = self.node.configuration, self.configuration
         try:
@@ -61,7 +61,7 @@ class Copy:
 
 
 def changed(value, kind, source):
-    """The value of a column of this type with one byte of it changed; something where there was nothing."""
+    """The value of a column of this type with one byte changed; some value if the column was empty."""
     if value is None:
         return "x" if kind == "TEXT" else 1
     if isinstance(value, int):
@@ -104,8 +104,8 @@ def main():
                     after = changed(before, kinds[column], source) if column != "number" else max(numbers) + 1000
                     copy.database.execute(f"UPDATE audit SET {column} = ? WHERE number = ?", (after, number))
                     status, words = copy.verify()
-                    report.expect(status == 1, f"{column} of record {number} changed: not noticed")
-                    # A record that takes another number leaves a gap, and the one after it no longer fits.
+                    report.expect(status == 1, f"verify does not notice that {column} of record {number} changed")
+                    # A record with another number leaves a gap, and the next record no longer fits.
                     close = (number, number + 1) if column in ("number", "hash") else (number,)
                     report.expect(any(names_record(words, one) for one in close),
                                   f"{column} of record {number} changed: {words.strip()[-200:]}")
@@ -113,7 +113,7 @@ def main():
                     copy.database.execute(f"UPDATE audit SET {column} = ? WHERE number = ?", (before, back))
                     tried += 1
             status, words = copy.verify()
-            report.expect(status == 0, f"the trail put right again: {words}")
+            report.expect(status == 0, f"the restored trail: {words}")
             report.line(f"{tried} single changes in {len(columns)} fields, {len(numbers)} records")
 
             head = copy.database.execute("SELECT hash FROM audit ORDER BY number DESC LIMIT 1").fetchone()[0]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Odd images and odd prompts for the segmenters of the SAM family: each gets a result or a clear error.
+"""Gives odd images and odd prompts to the segmenters of the SAM family. Each must get a result or a clear error.
 
-The weights are drawn ones, scaled down. CASES tables what is given and what has to come of it.
+The weights are drawn and scaled down. CASES lists each input with the expected outcome.
 """
 
 import json
@@ -22,10 +22,10 @@ import make_studies
 from node import executable
 from report import Report
 
-# Exit status: a result, something failed (with a reason), wrong usage.
+# The exit status of a result, of a failure with a reason, and of wrong usage.
 RESULT, REASON, USAGE = 0, 1, 64
 
-# (what is odd, picture, segmenter, options, what has to come of it, words of the message or note)
+# (peculiarity, picture, segmenter, options, expected exit status, expected words of the message or note)
 CASES = [
     ("one pixel", "1x1.png", "sam-box", ["--box", "0,0,1,1"], RESULT, ""),
     ("one pixel", "1x1.png", "sam-point", ["--point", "0,0,+"], RESULT, ""),
@@ -50,7 +50,7 @@ CASES = [
     ("only background", "frame.png", "sam-point", ["--point", "5,5,-"], RESULT, ""),
     ("inverted box", "frame.png", "sam-box", ["--box", "40,30,10,10"], USAGE, "inverted"),
     ("empty box", "frame.png", "sam-box", ["--box", "10,10,10,30"], USAGE, "empty"),
-    ("box that is none", "frame.png", "sam-box", ["--box", "inf,0,nan,1"], USAGE, "not numbers"),
+    ("box without numbers", "frame.png", "sam-box", ["--box", "inf,0,nan,1"], USAGE, "not numbers"),
     ("point for boxes", "frame.png", "medsam-box", ["--point", "5,5,+"], USAGE, "boxes only"),
     ("box for none", "frame.png", "polyp-compact", ["--box", "1,1,5,5"], USAGE, "no options"),
     ("picture for volumes", "frame.png", "medsam-slices", [], REASON, "give it DICOM files"),
@@ -63,12 +63,12 @@ CASES = [
     ("volume of one value, no prompt", "flat", "medsam-slices", [], RESULT, ""),
     ("not finite after rescale", "overflow", "medsam-slices", ["--box", "10,10,40,30"], REASON, ""),
     ("not finite after rescale", "overflow", "sam-box", ["--box", "10,10,40,30"], REASON, ""),
-    ("rescale that is none", "infinite", "medsam-slices", ["--box", "10,10,40,30"], REASON, "Rescale Slope"),
+    ("rescale that is not finite", "infinite", "medsam-slices", ["--box", "10,10,40,30"], REASON, "Rescale Slope"),
 ]
 
 
 def write_inputs(folder):
-    """Every file that CASES names."""
+    """Writes every file that CASES names."""
     generator = np.random.default_rng(5)
 
     def picture(name, pixels):
@@ -89,7 +89,7 @@ def write_inputs(folder):
 
 
 def install(models, scratch):
-    """The same drawn network as SAM and as MedSAM."""
+    """Installs the same drawn network as SAM and as MedSAM."""
     for family in ("sam", "medsam"):
         path = f"{scratch}/{family}_drawn.safetensors"
         drawn_sam.checkpoint(path)
@@ -100,8 +100,8 @@ def install(models, scratch):
             raise SystemExit(f"models add: {done.stderr.strip()}")
 
 
-def what_came(case, folder, models, output):
-    """(exit status, everything that was said)."""
+def segment(case, folder, models, output):
+    """Runs one case. Returns the exit status, and the errors, reasons and notes as one text."""
     _, name, segmenter, options, _, _ = case
     done = subprocess.run(
         [executable(), "segment", f"{folder}/{name}", "--output", output, "--models", models, "--segmenter", segmenter,
@@ -123,10 +123,10 @@ def main():
         install(models, scratch)
         for index, case in enumerate(CASES):
             odd, name, segmenter, options, expected, words = case
-            status, said = what_came(case, folder, models, f"{scratch}/out/{index}")
+            status, said = segment(case, folder, models, f"{scratch}/out/{index}")
             label = f"{odd} ({name}, {segmenter} {' '.join(options)})"
             report.expect(status == expected, f"{label}: status {status}, not {expected}: {said.strip()[-400:]}")
-            report.expect(words in said, f"{label}: '{words}' is not said: {said.strip()[-400:]}")
+            report.expect(words in said, f"{label}: the output lacks '{words}': {said.strip()[-400:]}")
             report.expect("signal" not in said and "crash" not in said, f"{label}: {said.strip()[-400:]}")
         report.line(f"{len(CASES)} cases")
     report.end()

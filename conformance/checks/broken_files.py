@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Broken files, sent as raw data-set bytes and given to `kontur segment`: each must get a clear answer.
+"""Sends broken files as raw data-set bytes and gives them to `kontur segment`. Each must get a clear answer.
 
-The files are seeded mutations of the samples (cut short, bytes changed, lengths changed) and, when there is one, a
-folder of malformed files (`--folder`, or `third-party/malformed` below KONTUR_DATA). Passes when the node answers
-C-ECHO within a second throughout, every acknowledged file ends indexed, not an image, our own or quarantined with a
-reason, and `kontur segment` neither crashes nor hangs.
+The files are seeded mutations of the samples (cut short, bytes changed, lengths changed). A folder of malformed files
+is added if there is one (`--folder`, or `third-party/malformed` below KONTUR_DATA). The check passes if the node
+answers C-ECHO within a second throughout, every acknowledged file ends indexed, not an image, Kontur's own, or
+quarantined with a reason, and `kontur segment` neither crashes nor hangs.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SEED = 20261122
 
 
 def mutate(data, random_source):
-    """One broken version of a file's bytes; the first 132 bytes are left so that it still says DICM."""
+    """One broken version of a file's bytes. The first 132 bytes stay, so that the file keeps its DICM prefix."""
     data = bytearray(data)
     kind = random_source.randrange(5)
     at = random_source.randrange(132, len(data))
@@ -62,7 +62,7 @@ def write_mutations(folder, count):
 
 
 def segment(path):
-    """What `kontur segment` makes of one file: (path, exit status or None, last line of its error output)."""
+    """Runs `kontur segment` on one file. Returns (path, exit status or None for a timeout, last line of its errors)."""
     with tempfile.TemporaryDirectory() as output:
         try:
             done = subprocess.run([executable(), "segment", path, "--output", output, "--json"], capture_output=True,
@@ -75,9 +75,9 @@ def segment(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--folder", help="malformed files")
-    parser.add_argument("--mutations", type=int, default=60)
-    parser.add_argument("--segment", type=int, default=40, help="how many of the files kontur segment gets too")
+    parser.add_argument("--folder", help="a folder of malformed files")
+    parser.add_argument("--mutations", type=int, default=60, help="number of broken versions of the samples")
+    parser.add_argument("--segment", type=int, default=40, help="number of files that kontur segment gets")
     options = parser.parse_args()
     folder = options.folder
     if not folder and os.environ.get("KONTUR_DATA"):
@@ -120,7 +120,7 @@ def main():
                 outcomes[status] = outcomes.get(status, 0) + 1
                 name = os.path.basename(path)
                 report.expect(status in (0, 1), f"kontur segment {name}: status {status}: {words}")
-                report.expect(status == 0 or words, f"kontur segment {name}: no reason given")
+                report.expect(status == 0 or words, f"kontur segment {name}: does not give a reason")
         report.line(f"kontur segment: {outcomes}")
     report.end()
 

@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks Segmentation objects against the images they were made from, each by readers that know nothing of Kontur.
+"""Checks Segmentation objects against their source images, by readers that share no code with Kontur.
 
-For every SEG: dciodvfy finds no error; pydicom, highdicom and a plain reader of our own see the same bits; every frame
-refers to a source image of its own study, series and position; every image of the stack is listed in the Referenced
-Series Sequence; and where there is a frame of reference, dcmqi's segimage2itkimage puts each voxel where the source has
-it. Masks are compared voxel by voxel.
+A SEG passes if
+
+- dciodvfy does not find an error,
+- pydicom, highdicom and the plain reader see the same bits,
+- every frame references a source image of its own study, series and position,
+- the Referenced Series Sequence lists every image of the stack, and
+- dcmqi's segimage2itkimage puts each voxel where the source has it (only with a frame of reference).
+
+Masks are compared voxel by voxel.
 
     check_seg.py --sources folder [--sources folder] seg.dcm [seg.dcm]
 """
@@ -31,7 +36,7 @@ SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
 
 
 class Failed(Exception):
-    """What a reader found wrong with a SEG."""
+    """A fault that a reader found in a SEG."""
 
 
 def require(condition, message):
@@ -40,7 +45,7 @@ def require(condition, message):
 
 
 def read_sources(folders):
-    """SOP Instance UID -> header (no pixels) of every image below the folders."""
+    """Maps each SOP Instance UID to the header, without pixels, of every image below the folders."""
     found = {}
     for folder in folders:
         for path in glob.glob(os.path.join(folder, "**", "*"), recursive=True):
@@ -55,14 +60,14 @@ def read_sources(folders):
 
 
 def dciodvfy_errors(path):
-    """The lines in which dciodvfy says Error."""
+    """The lines of dciodvfy that begin with Error."""
     done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, errors="replace", timeout=60)
     require(done.returncode >= 0, f"dciodvfy died of signal {-done.returncode}")
     return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
 
 
 def read_nrrd(path):
-    """Voxels [k, j, i] of an NRRD file, its origin and the step in mm along i, j and k, all LPS."""
+    """The voxels [k, j, i] of an NRRD file, its origin, and the steps along i, j and k, in mm and LPS."""
     with open(path, "rb") as file:
         data = file.read()
     head, body = data.split(b"\n\n", 1)
@@ -78,7 +83,7 @@ def read_nrrd(path):
 
 
 def load_as_slicer(path, scratch):
-    """What dcmqi's segimage2itkimage, 3D Slicer's reader, makes of a SEG: voxels, origin, steps."""
+    """Reads a SEG with dcmqi's segimage2itkimage, as 3D Slicer does. Returns voxels, origin and steps."""
     program = os.path.join(os.path.dirname(sys.executable), "segimage2itkimage")
     program = program if os.path.exists(program) else shutil.which("segimage2itkimage")
     require(program, "segimage2itkimage is not installed")
@@ -90,7 +95,7 @@ def load_as_slicer(path, scratch):
 
 
 def check_placement(loaded, masks, sources):
-    """Compares every voxel of every source image with what was loaded; returns how many were set."""
+    """Compares every voxel of every source image with the loaded volume. Returns the number of set voxels."""
     volume, origin, steps = loaded
     inverse = np.linalg.inv(np.stack(steps, axis=1))
     compared = 0
@@ -104,7 +109,8 @@ def check_placement(loaded, masks, sources):
         index = (points - origin) @ inverse.T
         nearest = np.rint(index).astype(int)
         inside = np.all((nearest >= 0) & (nearest < volume.shape[::-1]), axis=-1)
-        require(np.abs(index - nearest)[inside].max(initial=0) < 0.01, f"source voxels fall between dcmqi's, in {uid}")
+        require(np.abs(index - nearest)[inside].max(initial=0) < 0.01,
+                f"the source voxels of {uid} lie between dcmqi's voxels")
         i, j, k = np.moveaxis(np.where(inside[..., None], nearest, 0), -1, 0)
         seen = (volume[k, j, i] != 0) & inside
         require(np.array_equal(seen, masks.get(uid, np.zeros_like(seen)).astype(bool)),
@@ -115,17 +121,19 @@ def check_placement(loaded, masks, sources):
 
 
 def check_references(data_set, plain, sources):
-    """Every frame names images that exist, and the SEG names every image of the stack it was made from."""
+    """Checks that every frame references existing images, and that the SEG references every image of its stack."""
     listed = {item.ReferencedSOPInstanceUID for series in data_set.ReferencedSeriesSequence
               for item in series.ReferencedInstanceSequence}
     require(listed <= set(sources), f"{len(listed - set(sources))} referenced instances are not in the archive")
     one = sources[next(iter(listed))]
     require({sources[uid].SeriesInstanceUID for uid in listed} ==
-            {series.SeriesInstanceUID for series in data_set.ReferencedSeriesSequence}, "referenced series")
+            {series.SeriesInstanceUID for series in data_set.ReferencedSeriesSequence},
+            "the Referenced Series Sequence names other series than its instances have")
     for keyword in ("StudyInstanceUID", "PatientID", "PatientName", "Rows", "Columns"):
-        require(data_set.get(keyword) == one.get(keyword), f"{keyword} is not that of the source")
+        require(data_set.get(keyword) == one.get(keyword), f"{keyword} differs from the source")
     if "FrameOfReferenceUID" in one:
-        require(data_set.get("FrameOfReferenceUID") == one.FrameOfReferenceUID, "FrameOfReferenceUID")
+        require(data_set.get("FrameOfReferenceUID") == one.FrameOfReferenceUID,
+                "FrameOfReferenceUID differs from the source")
     require(data_set.SeriesInstanceUID not in {source.SeriesInstanceUID for source in sources.values()},
             "the SEG is in a series of the source")
     same_kind = {uid for uid, source in sources.items() if source.SeriesInstanceUID == one.SeriesInstanceUID and
@@ -133,17 +141,19 @@ def check_references(data_set, plain, sources):
     require(listed == same_kind, f"{len(listed)} instances referenced, {len(same_kind)} in the stack")
     for frame in range(plain.frames):
         named = plain.sources(frame)
-        require(len(named) == 1 and named[0][0] in listed, f"frame {frame + 1} names {named}")
+        require(len(named) == 1 and named[0][0] in listed, f"frame {frame + 1} references {named}")
         if plain.position(frame) is not None and one.get("FrameOfReferenceUID"):
             expected = [float(value) for value in sources[named[0][0]].ImagePositionPatient]
-            require(np.allclose(plain.position(frame), expected, atol=1e-4), f"position of frame {frame + 1}")
-    require(data_set.SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC", "SegmentAlgorithmType")
-    require("KONTUR" in data_set.SeriesDescription and "not reviewed" in data_set.SeriesDescription, "description")
+            require(np.allclose(plain.position(frame), expected, atol=1e-4),
+                    f"the position of frame {frame + 1} differs from the source")
+    require(data_set.SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC", "SegmentAlgorithmType is not AUTOMATIC")
+    require("KONTUR" in data_set.SeriesDescription and "not reviewed" in data_set.SeriesDescription,
+            f"the series description is {data_set.SeriesDescription}")
     return listed
 
 
 def check(path, all_sources):
-    """Everything about one SEG; returns what it is. Raises `Failed`."""
+    """Runs all checks on one SEG. Returns its description, or raises `Failed`."""
     errors = dciodvfy_errors(path)
     require(not errors, f"dciodvfy: {errors[:3]}")
     with open(path, "rb") as file:
@@ -165,7 +175,7 @@ def check(path, all_sources):
         require(np.array_equal(mask, other), f"pydicom and the plain reader differ in frame {frame + 1}")
         require(plain.type != "BINARY" or mask.any(), f"frame {frame + 1} is empty")
         masks[plain.sources(frame)[0][0]] = mask
-    require(len(masks) == plain.frames, "two frames of one source")
+    require(len(masks) == plain.frames, "two frames reference the same source")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -183,7 +193,7 @@ def check(path, all_sources):
         if all("FrameOfReferenceUID" in source for source in sources.values()):
             placed = check_placement(loaded, masks, sources)
         else:
-            # A made-up frame of reference: there is nothing to compare places with, but every pixel must be there.
+            # The frame of reference is made up, so positions cannot be compared. Every pixel must still be present.
             total = sum(int(mask.sum()) for mask in masks.values())
             require(int((loaded[0] != 0).sum()) == total, "dcmqi lost pixels")
     return {"file": os.path.basename(path), "uid": plain.uid, "type": plain.type, "frames": plain.frames,
@@ -192,7 +202,7 @@ def check(path, all_sources):
 
 
 def check_folder(seg_paths, source_folders):
-    """`check` of each SEG: (what each is, what was wrong)."""
+    """Checks each SEG. Returns the descriptions of those that passed and the faults of the others."""
     sources = read_sources(source_folders)
     sources = {uid: one for uid, one in sources.items() if one.SOPClassUID != SEGMENTATION_STORAGE}
     found, wrong = [], []
@@ -206,8 +216,8 @@ def check_folder(seg_paths, source_folders):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--sources", action="append", required=True, help="folder with the images; may be repeated")
-    parser.add_argument("seg", nargs="+")
+    parser.add_argument("--sources", action="append", required=True, help="a folder of source images; may be repeated")
+    parser.add_argument("seg", nargs="+", help="the Segmentation objects")
     options = parser.parse_args()
     found, wrong = check_folder(options.seg, options.sources)
     print(json.dumps({"passed": found, "failed": wrong}, indent=1))

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Acknowledged means durable: the order of the node's system calls, watched by strace.
+"""Watches the order of the node's system calls with strace: acknowledged means durable.
 
-Before each C-STORE response with status 0000 is written to the socket, the instance's file, the folder that it lies in
-and the journal's write-ahead log (with the row that names the instance) must have been synced. Run as it comes, with
-delayed syncs, with failing syncs (EIO) and with a full disk (ENOSPC); after each faulty run the node starts again
-without faults, and everything that was acknowledged must be there, unchanged.
+The node must sync three things before it writes a C-STORE response with status 0000 to the socket: the instance's file,
+the folder of the file, and the journal's write-ahead log with the row that names the instance. The check runs the node
+without faults, with delayed syncs, with failing syncs (EIO) and with a full disk (ENOSPC). After each faulty run, the
+node starts again without faults, and every acknowledged instance must be there, unchanged.
 
-Skipped (status 77) where ptrace is not permitted.
+The check is skipped (status 77) if ptrace is not permitted.
 """
 
 import argparse
@@ -33,10 +33,10 @@ RESPONSE = bytes.fromhex("00000001" "02000000" "0180")
 SUCCESS = bytes.fromhex("00000009" "02000000" "0000")
 LINE = re.compile(r"^(\d+)\s+(?:(\w+)\((.*)|<\.\.\. (\w+) resumed>(.*))$")
 
-# What strace does to the calls; it counts `when` for each thread. In the variants of the first start the spool does not
-# exist yet, and the node may refuse to start; in the others it was made by a run before.
+# The faults that strace injects. It counts `when` per thread. In the variants "first start", the spool does not exist
+# yet, and the node may refuse to start. In the other variants, an earlier run made the spool.
 VARIANTS = {
-    "as it comes": [],
+    "no faults": [],
     "delayed": ["fsync,fdatasync:delay_exit=60000"],
     "delayed before": ["fsync,fdatasync:delay_enter=60000"],
     "some syncs fail": ["fsync,fdatasync:error=EIO:when=9+3"],
@@ -49,7 +49,7 @@ VARIANTS = {
 
 
 class Call:
-    """One system call: when it began and ended (line numbers), on which paths, with which bytes and result."""
+    """One system call: the lines of the trace where it began and ended, its path, its bytes and its result."""
 
     def __init__(self, name, begin, text):
         self.name, self.begin, self.end, self.text = name, begin, None, text
@@ -79,7 +79,7 @@ class Call:
 
 
 def read_trace(path):
-    """The calls of a trace in the order in which they began."""
+    """The finished calls of a trace, in the order in which they began."""
     calls, open_calls = [], {}
     with open(path, errors="replace") as file:
         for number, line in enumerate(file):
@@ -100,7 +100,10 @@ def read_trace(path):
 
 
 def check_order(report, calls, uids, variant):
-    """For each acknowledged instance: file, folder and log synced between its bytes and its response."""
+    """Checks for each acknowledged instance that file, folder and log were synced between its bytes and its response.
+
+    Returns the number of responses with status 0000 in the trace.
+    """
     syncs = [call for call in calls if call.name in ("fsync", "fdatasync") and not call.failed]
     responses = 0
     written = {}
@@ -126,7 +129,7 @@ def check_order(report, calls, uids, variant):
         synced = lambda path, after: any(
             one.path == path and one.begin > after and one.end < call.begin for one in syncs)
         paths = [path for path, content in contents.items() if text in content]
-        if not report.expect(paths, f"{variant}: no file holds the acknowledged {uid}"):
+        if not report.expect(paths, f"{variant}: the acknowledged {uid} is not in any file"):
             continue
         in_place = False
         for path in paths:
@@ -170,22 +173,23 @@ def run_variant(report, name, instances, scratch):
             node.kill()
             uids = [one.instance_uid for one in instances]
             responses = check_order(report, read_trace(trace), uids, name)
-            report.line(f"{name}: {responses} responses checked, answers {dict(answers)}, {sender.resent} times resent")
+            report.line(f"{name}: {responses} responses checked, answers {dict(answers)}, resent {sender.resent} times")
             report.expect(responses >= len(sender.acknowledged) > 0 or faulty,
                           f"{name}: {responses} responses seen for {len(sender.acknowledged)} acknowledged")
-            report.expect(responses >= len(sender.acknowledged), f"{name}: responses were missed in the trace")
+            report.expect(responses >= len(sender.acknowledged), f"{name}: the trace lacks responses")
         node.before = []
         try:
             node.start()
         except PeerError as error:
-            report.expect(False, f"{name}: no start after the fault is gone: {error}")
+            report.expect(False, f"{name}: the node does not start without the fault: {error}")
             return
         missing = sender.acknowledged - node.stored_uids()
         report.expect(not missing, f"{name}: {len(missing)} acknowledged instances are missing after the restart")
         damaged = node.damaged_files()
         report.expect(not damaged, f"{name}: files missing or different after the restart: {damaged[:3]}")
         again = Sender(node.port)
-        report.expect(again.send(instances, keep_trying=20), f"{name}: not everything is taken after the restart")
+        report.expect(again.send(instances, keep_trying=20),
+                      f"{name}: the node does not take every instance after the restart")
         node.stop()
     finally:
         node.stop()
@@ -194,8 +198,8 @@ def run_variant(report, name, instances, scratch):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--count", type=int, default=15)
-    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--count", type=int, default=15, help="number of slices to send")
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="faults to try, separated by commas")
     options = parser.parse_args()
     report = Report("durability")
     if not shutil.which("strace"):

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What `kontur segment --dump` says of a network, beside what the reference package computes from the same checkpoint.
+"""Compares the output of `kontur segment --dump` with the reference package on the same checkpoint.
 
-For each picture: the network's input beside the reference's own (in grey levels), then image embedding, low-resolution
-logits and predicted IoU beside those that the reference computes from the very input that was dumped: norm of the
-difference over norm. Drawn decoders may be chaotic: where the reference's own logits move by more than the limit when
-it is given the dumped embedding instead of its own, four times that is the limit. Needs torch, segment-anything 1.0 and
-safetensors, and for two families scikit-image or OpenCV.
+For each picture, the check compares the network's input with the reference's input, in grey levels. The reference
+then computes image embedding, low-resolution logits and predicted IoU from the dumped input. Their error is the norm
+of the difference over the norm. A drawn decoder may be chaotic: if the reference's own logits change by more than the
+limit when it gets the dumped embedding instead of its own, the limit becomes four times that change. The check needs
+torch, segment-anything 1.0 and safetensors, and for two families scikit-image or OpenCV.
 
     exact.py --family sam                                 drawn weights, scaled down
     exact.py --family sam --network vit_h                 drawn weights, full size (vit_b, vit_l, vit_h; tiny)
@@ -37,7 +37,7 @@ from reference_package import segment_anything
 from report import Report
 
 MEAN, DEVIATION = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
-# Norm of the difference over norm, fp32.
+# The largest norm of the difference over the norm, in fp32.
 LIMITS = {"image_embedding": 5e-5, "low_res_logits": 1e-4, "iou_predictions": 1e-4}
 ENCODERS = {
     "small": dict(size=256, width=96, depth=3, heads=2, global_blocks=(2,)),
@@ -49,7 +49,7 @@ PICTURES = [(150, 200, 3), (333, 250, 3), (64, 64, 1)]
 
 
 def reference(name):
-    """The reference's network of a name of `ENCODERS`, LiteMedSAM's for `tiny`, medsam-compact's for `convolutional`."""
+    """The reference's network: a key of `ENCODERS`, `tiny` for LiteMedSAM, or `convolutional` for medsam-compact."""
     modeling = segment_anything.modeling
     if name == "tiny":
         from tiny_vit import TinyViT
@@ -76,7 +76,7 @@ def reference(name):
 
 
 def draw(network, seed):
-    """Gives every tensor of the state dict a drawn value."""
+    """Gives every tensor of the state dict drawn values."""
     generator = np.random.default_rng(seed)
     state = {name: torch.from_numpy(drawn_sam.draw(generator, name, tuple(value.shape)))
              for name, value in network.state_dict().items() if value.is_floating_point()}
@@ -84,7 +84,7 @@ def draw(network, seed):
 
 
 def drawn_picture(path, rows, columns, channels, seed):
-    """Blobs and noise, so that neighbouring windows differ."""
+    """Writes a picture of blobs and noise, so that neighbouring windows differ."""
     generator = np.random.default_rng(seed)
     coarse = Image.fromarray(generator.integers(0, 256, (6, 6, 3)).astype(np.uint8)).resize((columns, rows), 2)
     picture = np.clip(np.asarray(coarse).astype(int) + generator.integers(-20, 20, (rows, columns, 3)), 0, 255)
@@ -92,7 +92,10 @@ def drawn_picture(path, rows, columns, channels, seed):
 
 
 def sam_input(rgb, size):
-    """Longest side to `size` by PIL, ImageNet's mean and deviation, zeros to the right and below."""
+    """Resizes the longest side to `size` with PIL, applies ImageNet's mean and deviation, and pads with zeros.
+
+    Returns the input [size, size, 3], the grey levels per unit of the input, and the scale along x and y.
+    """
     resized = segment_anything.utils.transforms.ResizeLongestSide(size).apply_image(rgb)
     padded = np.zeros((size, size, 3))
     padded[:resized.shape[0], :resized.shape[1]] = (resized - MEAN) / DEVIATION
@@ -100,7 +103,10 @@ def sam_input(rgb, size):
 
 
 def medsam_input(rgb, size):
-    """Stretched by scikit-image's cubic splines, 8 bits, minimum to maximum as 0 to 1 (MedSAM_Inference.py)."""
+    """Stretches with scikit-image's cubic splines to 8 bits, then maps minimum...maximum to 0...1.
+
+    This is what MedSAM_Inference.py does.
+    """
     from skimage import transform
     resized = transform.resize(rgb, (size, size), order=3, preserve_range=True, anti_aliasing=True).astype(np.uint8)
     low, high = float(resized.min()), float(resized.max())
@@ -108,7 +114,7 @@ def medsam_input(rgb, size):
 
 
 def lite_medsam_input(rgb, size):
-    """Longest side to `size` by OpenCV's INTER_AREA, minimum to maximum as 0 to 1, zeros to the right and below."""
+    """Resizes the longest side with OpenCV's INTER_AREA, maps minimum...maximum to 0...1, and pads with zeros."""
     import cv2
     scale = size / max(rgb.shape[:2])
     rows, columns = (int(side * scale + 0.5) for side in rgb.shape[:2])
@@ -120,14 +126,14 @@ def lite_medsam_input(rgb, size):
 
 
 def medsam_compact_input(rgb, size):
-    """Stretched by training/resize.py, ImageNet's mean and deviation."""
+    """Stretches with the resizing of the training, then applies ImageNet's mean and deviation."""
     from resize import resize
     return (resize(rgb, (size, size)) - MEAN) / DEVIATION, DEVIATION, size / np.array(rgb.shape[1::-1])
 
 
 INPUTS = {"sam": sam_input, "medsam": medsam_input, "lite-medsam": lite_medsam_input,
           "medsam-compact": medsam_compact_input}
-NETWORKS = {"lite-medsam": "tiny", "medsam-compact": "convolutional"}  # of families that have but one
+NETWORKS = {"lite-medsam": "tiny", "medsam-compact": "convolutional"}  # the only network of its family
 
 
 @torch.no_grad()
@@ -137,17 +143,17 @@ def embed(network, values):
 
 
 def distance(values, expected):
-    """Norm of the difference over norm."""
+    """The norm of the difference over the norm of the expected values."""
     return float(np.linalg.norm((values - expected).ravel()) / np.linalg.norm(expected.ravel()))
 
 
 @torch.no_grad()
 def answer(network, embedding, prompt, scale):
-    """Logits and predicted IoU of the reference for an embedding.
+    """The reference's logits and predicted IoU for an embedding.
 
-    `scale`: from pixels of the picture to those of the input, along x and y; LiteMedSAM truncates what comes of it
-    (`resize_box_to_256` of CVPR24_LiteMedSAM_infer.py), and its inputs have 256 pixels where the embedding has 64.
-    medsam-compact gets a box drawn as its mask too (`drawn_box` of training/prompts.py).
+    `scale` converts pixels of the picture to pixels of the input, along x and y. LiteMedSAM truncates the scaled box
+    (`resize_box_to_256` of CVPR24_LiteMedSAM_infer.py); its input has 256 pixels for 64 of the embedding.
+    medsam-compact also gets the box drawn as a mask (`drawn_box` of the training).
     """
     is_lite = embedding.shape[-1] * 4 == network.size
     embedding = torch.from_numpy(embedding)
@@ -168,6 +174,7 @@ def answer(network, embedding, prompt, scale):
 
 
 def kontur(*arguments, timeout=3600):
+    """Runs `kontur` and returns its standard output. Exits if the command fails."""
     done = subprocess.run([executable(), *arguments], capture_output=True, text=True, timeout=timeout)
     if done.returncode != 0:
         raise SystemExit(f"kontur {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
@@ -175,7 +182,7 @@ def kontur(*arguments, timeout=3600):
 
 
 def compare(report, network, family, picture, prompt, models, scratch, is_exact):
-    """One picture and one prompt through both."""
+    """Runs one picture and one prompt through Kontur and the reference, and compares the results."""
     segmenter = f"{family}-{'point' if family == 'sam' and len(prompt) == 2 else 'box'}"
     asked = ",".join(map(str, prompt))
     option = ["--box", asked] if len(prompt) == 4 else ["--point", f"{asked},+"]
@@ -183,7 +190,7 @@ def compare(report, network, family, picture, prompt, models, scratch, is_exact)
     kontur("segment", picture, "--output", f"{dump}/out", "--models", models, "--segmenter", segmenter, *option,
            "--dump", f"{dump}/dump")
     found = [os.path.join(root, name) for root, _, names in os.walk(f"{dump}/dump") for name in names]
-    if not report.expect(len(found) == 1, f"{len(found)} files were dumped"):
+    if not report.expect(len(found) == 1, f"{len(found)} files were dumped instead of 1"):
         return
     dumped = load_file(found[0])
     rgb = np.asarray(Image.open(picture).convert("RGB"))
@@ -196,7 +203,7 @@ def compare(report, network, family, picture, prompt, models, scratch, is_exact)
     moved = answer(network, dumped["image_embedding"], prompt, scale)
     for name, value in expected.items():
         if name not in dumped:
-            line.append(f"{name} is left out")
+            line.append(f"the dump lacks {name}")
             continue
         if not report.expect(dumped[name].shape == value.shape, f"{name} is {dumped[name].shape}, not {value.shape}"):
             continue
@@ -208,17 +215,18 @@ def compare(report, network, family, picture, prompt, models, scratch, is_exact)
     logits, other = expected["low_res_logits"], dumped["low_res_logits"]
     sure = np.abs(logits) > max(1e-3, 10 * distance(moved["low_res_logits"], logits)) * logits.std()
     if is_exact:
-        report.expect(np.array_equal((logits > 0)[sure], (other > 0)[sure]), "masks differ where logits are sure")
+        report.expect(np.array_equal((logits > 0)[sure], (other > 0)[sure]), "masks differ at pixels with clear logits")
     report.line(", ".join(line))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--family", choices=sorted(INPUTS), default="sam")
-    parser.add_argument("--network", choices=[*ENCODERS, *NETWORKS.values()], help="the size, scaled down unless said")
-    parser.add_argument("--checkpoint", help="instead of drawn weights")
-    parser.add_argument("--draw", help="write the drawn checkpoint here, and stop")
-    parser.add_argument("--picture", action="append", default=[])
+    parser.add_argument("--network", choices=[*ENCODERS, *NETWORKS.values()],
+                        help="the network of the reference; scaled down by default")
+    parser.add_argument("--checkpoint", help="a checkpoint instead of drawn weights")
+    parser.add_argument("--draw", help="write the drawn checkpoint to this file, then stop")
+    parser.add_argument("--picture", action="append", default=[], help="instead of drawn pictures; may be repeated")
     parser.add_argument("--box", help="x0,y0,x1,y1 in pixels of every picture")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -251,7 +259,7 @@ def main():
             for prompt in prompts:
                 compare(report, network, options.family, picture, prompt, f"{scratch}/models", scratch, is_exact)
         if not is_exact:
-            report.line("not judged: the limits hold for KONTUR_INFERENCE=fp32")
+            report.line("the limits were not applied: they hold only for KONTUR_INFERENCE=fp32")
     report.end()
 
 

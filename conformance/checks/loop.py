@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""No second generation: routes that ask only who is calling, and an archive that forwards back whatever it receives.
+"""Expects that SEGs which return to the node do not start a second generation.
 
-Passes when the SEGs came back to the node, were recognised as its own, and neither their number nor the number of jobs
-grew any more.
+The route accepts everything from the archive, and the archive forwards everything that it receives. The check passes if
+the SEGs come back to the node, the node recognises them as its own, and the numbers of SEGs and jobs stop growing.
 """
 
 import os
@@ -13,10 +13,10 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "peers"))
 
+from hospital import Hospital
 from node import ROOT
 from processes import wait_until
 from report import Report
-from hospital import Hospital
 
 ROUTES = """
   - name: everything
@@ -40,7 +40,7 @@ def main():
         time.sleep(8)
         states = hospital.node.settle(60)
         report.line(f"{first} SEG; states: {states}")
-        report.expect(len(hospital.segmentations()) == first, f"{len(hospital.segmentations())} SEG after {first}")
+        report.expect(len(hospital.segmentations()) == first, f"{len(hospital.segmentations())} SEG instead of {first}")
         report.expect(states["jobs"] == jobs, f"jobs grew from {jobs} to {states['jobs']}")
     report.end()
 

@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Turns labelled cases into DICOM studies, each with the truth that a SEG of it is scored against.
+"""Turns the images of labelled cases into DICOM studies.
 
-`left_atrium` takes an image and a mask [slice, row, column] and writes an MR series; `colonoscopy` takes JPEG frames
-and writes VL Endoscopic Images. The pixels are the case's own; patients, dates and places are invented.
+`left_atrium` writes a volume [slice, row, column] as an MR series. `colonoscopy` writes JPEG frames as VL Endoscopic
+Images. The pixels are those of the case. Patients, dates and places are invented.
 """
 
 import os
 
 import numpy as np
-import pydicom
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -20,6 +19,7 @@ VL_ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1"
 
 
 def _base(sop_class, study, series, name, modality, syntax):
+    """A data set with the patient, study, series and SOP common attributes, and a new SOP Instance UID."""
     data = Dataset()
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = syntax
@@ -37,9 +37,9 @@ def _base(sop_class, study, series, name, modality, syntax):
 
 
 def left_atrium(folder, name, image, description="3D LGE PSIR LA", spacing=0.625, slices=None, slope=None):
-    """Writes an MR series, slice 0 the most inferior; returns its UIDs and those of its instances in that order.
+    """Writes an MR series. Returns its UIDs and those of its instances, slice 0 (the most inferior) first.
 
-    `slope`: Rescale Slope, with an intercept of 0.
+    `slices` repeats the image up to this number of slices. `slope` is the Rescale Slope, with an intercept of 0.
     """
     os.makedirs(folder, exist_ok=True)
     study, series, reference = generate_uid(None), generate_uid(None), generate_uid(None)
@@ -69,7 +69,7 @@ def left_atrium(folder, name, image, description="3D LGE PSIR LA", spacing=0.625
 
 
 def colonoscopy(folder, name, jpegs, description="Colonoscopy"):
-    """Writes JPEG files as one series of VL Endoscopic Images without touching their bits; returns its UIDs."""
+    """Writes JPEG files as one series of VL Endoscopic Images without re-encoding them. Returns its UIDs."""
     os.makedirs(folder, exist_ok=True)
     study, series = generate_uid(None), generate_uid(None)
     uids = []
@@ -96,11 +96,11 @@ def colonoscopy(folder, name, jpegs, description="Colonoscopy"):
 
 
 def slices(folder, count, rows, columns, description="nothing a route takes", name="SLICES", seed=1):
-    """An MR series of noise with a chosen number and size of slices, for speed and durability; returns its UIDs."""
+    """Writes an MR series of noise with this number and size of slices. Returns its UIDs."""
     image = np.random.default_rng(seed).integers(0, 4096, (min(count, 8), rows, columns)).astype(np.uint16)
     return left_atrium(folder, name, image, description, slices=count)
 
 
 def read_mask(path):
-    """A truth picture as booleans: JPEG masks are thresholded at > 127."""
+    """A truth picture as booleans. Pixels above 127 belong to the structure, as JPEG blurs masks."""
     return np.asarray(Image.open(path).convert("L")) > 127

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""100,000 instances in the spool: `kontur status` answers within 200 ms.
+"""Expects `kontur status` to answer within 200 ms with 100,000 instances in the spool.
 
-`--sent` of them are sent, over eight associations at once; the rest are rows that are copied in the database, because
+The check sends `--sent` instances over eight associations at once. It copies rows in the database for the rest, because
 sending all of them takes minutes (`--sent 100000` does it).
 """
 
@@ -46,6 +46,7 @@ def small_instance(study, series, number):
 
 
 def send_part(port, count, failures):
+    """Sends `count` instances as series of one study. Appends to `failures` if the node does not take them all."""
     study = new_uid()
     sent = 0
     while sent < count:
@@ -59,7 +60,7 @@ def send_part(port, count, failures):
 
 
 def copy_rows(node, count):
-    """Fills the database of a stopped node up to `count` instances, each in a series of its own kind's size."""
+    """Fills the database of a stopped node up to `count` instances. Returns the number of instances after that."""
     database = sqlite3.connect(f"{node.spool}/kontur.sqlite")
     present = database.execute("SELECT count(*) FROM instance").fetchone()[0]
     for table, key in (("instance", "id"), ("instanceHeader", "instanceId")):
@@ -78,8 +79,8 @@ def copy_rows(node, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--sent", type=int, default=2_000)
+    parser.add_argument("--count", type=int, default=100_000, help="instances in the spool")
+    parser.add_argument("--sent", type=int, default=2_000, help="how many of them are sent")
     options = parser.parse_args()
     report = Report("many instances")
     with Node(free_port()) as node:
@@ -95,7 +96,7 @@ def main():
         seconds = time.monotonic() - begin
         report.line(f"{options.sent} instances in {seconds:.0f} s: {options.sent / seconds:.0f}/s")
         states = node.settle(900)
-        report.line(f"settled {time.monotonic() - begin:.0f} s after the first: {states['instances']}")
+        report.line(f"settled {time.monotonic() - begin:.0f} s after the first instance: {states['instances']}")
         if options.count > options.sent:
             node.stop()
             report.line(f"{copy_rows(node, options.count)} instances in the journal")
@@ -107,7 +108,7 @@ def main():
             done = subprocess.run(command, capture_output=True, timeout=60)
             times.append(time.monotonic() - begin)
             report.expect(done.returncode == 0, f"kontur status: {done.stderr[-200:]}")
-        # The fastest: what else the machine does is not what is asked.
+        # The fastest run counts, because other programs may slow down the others.
         report.line(f"kontur status: {min(times) * 1000:.0f} ms, fastest of {len(times)}")
         report.expect(min(times) < STATUS_WITHIN, "kontur status is too slow")
         report.line(f"node: {node.process.resident() / 10**6:.0f} MB resident")

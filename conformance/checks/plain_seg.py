@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a Segmentation object with nothing but Python's own library: a second opinion on what the writer wrote.
+"""Reads a Segmentation object with Python's own library alone, as a second opinion on Kontur's writer.
 
-Explicit VR Little Endian only, which is what Kontur writes; bits of BINARY frames follow each other without padding
-(PS3.5 8.1.1, PS3.3 C.8.20), least significant bit first. It shares no code with Kontur, DCMTK or pydicom.
+The reader knows only Explicit VR Little Endian, as Kontur writes it. Bits of BINARY frames follow each other without
+padding (PS3.5 8.1.1, PS3.3 C.8.20), least significant bit first. The reader shares no code with Kontur, DCMTK or
+pydicom.
 """
 
 import struct
@@ -18,7 +19,7 @@ class SegmentationError(Exception):
 
 
 def read_elements(data, start, end):
-    """Tag -> (VR, bytes) or (b"SQ", [items]) of the data set in `data[start:end]`; returns it and where it ended."""
+    """Reads the data set in `data[start:end]`. Returns tag -> (VR, bytes) or (b"SQ", [items]), and its end."""
     found = {}
     at = start
     while at + 8 <= end:
@@ -45,6 +46,7 @@ def read_elements(data, start, end):
 
 
 def read_items(data, at, end):
+    """Reads the items of a sequence that begins at `at`. Returns them and the end of the sequence."""
     items = []
     while at + 8 <= end:
         group, element, length = struct.unpack_from("<HHI", data, at)
@@ -65,7 +67,7 @@ class PlainSegmentation:
     def __init__(self, data):
         data = memoryview(data)
         if bytes(data[128:132]) != b"DICM":
-            raise SegmentationError("no DICM prefix")
+            raise SegmentationError("the DICM prefix is missing")
         meta_length = struct.unpack_from("<I", data, 140)[0]
         meta, at = read_elements(data, 132, 144 + meta_length)
         syntax = self.text(meta, 0x00020010)
@@ -100,7 +102,7 @@ class PlainSegmentation:
         return elements[tag][1] if tag in elements else []
 
     def sources(self, frame):
-        """(SOP Instance UID, frame numbers) of the images that a frame (from 0) was derived from."""
+        """(SOP Instance UID, frame numbers) of the source images of a frame, counted from 0."""
         found = []
         for derivation in self.items(self.per_frame[frame], 0x00089124):
             for source in self.items(derivation, 0x00082112):
@@ -109,13 +111,13 @@ class PlainSegmentation:
         return found
 
     def position(self, frame):
-        """Image Position (Patient) of a frame, three numbers in mm, or None."""
+        """Image Position (Patient) of a frame: three numbers in mm, or None."""
         for item in self.items(self.per_frame[frame], 0x00209113):
             return [float(number) for number in self.text(item, 0x00200032).split("\\")]
         return None
 
     def mask(self, frame):
-        """A frame as `rows * columns` bytes of 0 and 1; FRACTIONAL counts from half of its maximum."""
+        """A frame as `rows * columns` bytes of 0 and 1. FRACTIONAL values of at least half the maximum are 1."""
         size = self.rows * self.columns
         if self.type == "FRACTIONAL":
             half = self.number(0x0062000E) / 2

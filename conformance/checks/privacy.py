@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""No log line, file name, audit record or status holds a patient's name, id, birth date or free text of a study.
+"""Searches a node's output for a patient's name, ID, birth date and the free text of a study.
 
-Studies with telling values, good ones and broken ones, go through a node that logs everything; then everything that
-it wrote outside the objects and the database's own headers is searched for those values.
+Good and broken studies with telling values go through a node that logs everything. The check then searches log lines,
+file names, audit records, the status and all other output for these values. Only the objects and the headers in the
+database may hold them.
 """
 
 import glob
@@ -28,7 +29,7 @@ WORDS = ["QUISQUOSE", "ULYSSES", "77123", "19310203", "famous person", "ACC99172
 
 
 def write_studies(folder):
-    """The samples with telling values, and broken copies of some."""
+    """Writes the samples with telling values, and broken copies of some."""
     for index, path in enumerate(files([f"{ROOT}/samples-dicom/colonoscopy", f"{ROOT}/samples-dicom/lge"])):
         data = pydicom.dcmread(path)
         for keyword, value in TELLING.items():
@@ -65,7 +66,7 @@ def main():
                         texts[os.path.relpath(path, node.folder)] = file.read()
         for name, text in texts.items():
             found = [word for word in WORDS if word.lower() in text.lower()]
-            report.expect(not found, f"{name} holds {found}")
+            report.expect(not found, f"patient data in {name}: {found}")
         report.line(f"searched: {', '.join(sorted(texts))}")
     report.end()
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints of the SAM family with drawn weights, as safetensors files: no published weights are needed to see whether
-a node runs such a network from end to end.
+"""Makes checkpoints of the SAM family with drawn weights, as safetensors files.
 
-Scaled down they take a second a slice; their masks mean nothing. The tensors are those of segment-anything 1.0.
+They test a node from end to end without published weights. A scaled-down network takes a second per slice, and its
+masks are meaningless. The tensors are those of segment-anything 1.0.
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def encoder_shapes(width=96, depth=3, heads=2, global_blocks=(2,), grid=16, window=14, channels=256):
-    """The ViT image encoder for an input of 16 `grid` pixels a side."""
+    """The tensors of the ViT image encoder for an input of 16 `grid` pixels per side."""
     shapes = {"pos_embed": (1, grid, grid, width), "patch_embed.proj.weight": (width, 3, 16, 16),
               "patch_embed.proj.bias": (width,), "neck.0.weight": (channels, width, 1, 1),
               "neck.1.weight": (channels,), "neck.1.bias": (channels,),
@@ -32,14 +32,17 @@ def encoder_shapes(width=96, depth=3, heads=2, global_blocks=(2,), grid=16, wind
 
 
 def layer(name, outputs, inputs):
+    """The tensors of a linear layer."""
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
 def norm(name, channels):
+    """The tensors of a layer norm."""
     return {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
 
 
 def prompt_shapes(channels=256, masks=16):
+    """The tensors of the prompt encoder."""
     prefix = "prompt_encoder."
     shapes = {f"{prefix}pe_layer.positional_encoding_gaussian_matrix": (2, channels // 2),
               f"{prefix}not_a_point_embed.weight": (1, channels), f"{prefix}no_mask_embed.weight": (1, channels)}
@@ -51,6 +54,7 @@ def prompt_shapes(channels=256, masks=16):
 
 
 def attention_shapes(name, channels, inner):
+    """The tensors of an attention layer whose heads have `inner` channels together."""
     shapes = layer(f"{name}.out_proj", channels, inner)
     for projection in ("q_proj", "k_proj", "v_proj"):
         shapes |= layer(f"{name}.{projection}", inner, channels)
@@ -58,6 +62,7 @@ def attention_shapes(name, channels, inner):
 
 
 def decoder_shapes(channels=256, hidden=2048, masks=4):
+    """The tensors of the mask decoder."""
     prefix = "mask_decoder."
     transformer = f"{prefix}transformer."
     shapes = {f"{prefix}iou_token.weight": (1, channels), f"{prefix}mask_tokens.weight": (masks, channels)}
@@ -84,7 +89,7 @@ def decoder_shapes(channels=256, hidden=2048, masks=4):
 
 
 def draw(generator, name, shape):
-    """One tensor; none keeps a value that training would start from."""
+    """Draws one tensor. Its values differ from every initial value of a training."""
     last = name.rsplit(".", 1)[-1]
     if last == "running_var":
         values = generator.uniform(0.5, 1.5, shape)
@@ -103,7 +108,7 @@ def draw(generator, name, shape):
 
 
 def checkpoint(path, seed=1, **encoder):
-    """Writes a whole network as a safetensors file; `encoder`: see `encoder_shapes`."""
+    """Writes a whole network as a safetensors file. `encoder` holds arguments of `encoder_shapes`."""
     generator = np.random.default_rng(seed)
     shapes = encoder_shapes(**encoder) | prompt_shapes() | decoder_shapes()
     header, at, values = {}, 0, []

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Forwards what an Orthanc stores to Kontur, and does not give up: needs nothing but Python 3 and Orthanc's REST API.
+"""Forwards the series of an Orthanc to Kontur and never gives up. Needs only Python 3 and Orthanc's REST API.
 
-It follows Orthanc's change log. Each series that has become stable is sent by an asynchronous job of Orthanc's own
-(`POST /modalities/<name>/store`); a job that fails is resubmitted with a growing delay until it succeeds or the series
-is deleted. SEG and SR series are skipped: they are answers, not questions. With --state the position in the change log
-and the unfinished jobs survive a restart of this script, and of Orthanc. Sending a series twice is harmless: Kontur
-stores an instance once.
+The script follows Orthanc's change log. It sends each series that has become stable by one of Orthanc's own
+asynchronous jobs (`POST /modalities/<name>/store`). It submits a failed job again, with a growing delay, until the
+job succeeds or the series is deleted. It skips SEG and SR series, because these are results. With --state, the
+position in the change log and the unfinished series survive a restart of this script and of Orthanc. Sending a series
+twice is harmless: Kontur stores each instance once.
 
     forward.py --url http://127.0.0.1:8042 --modality kontur --state /var/lib/kontur-forward.json
 """
@@ -23,11 +23,11 @@ import urllib.request
 
 
 class Gone(Exception):
-    """The resource is not in Orthanc any more."""
+    """Orthanc does not have the resource any more."""
 
 
 class Rest:
-    """Orthanc's REST API."""
+    """Calls Orthanc's REST API."""
 
     def __init__(self, url, user=None, password=None, timeout=30):
         self.url = url.rstrip("/")
@@ -50,7 +50,7 @@ class Rest:
 
 
 class Forwarder:
-    """What is still to be sent, and where in the change log we are."""
+    """The series that are still to be sent, and the position in the change log."""
 
     def __init__(self, rest, modality, skip, state=None, first_delay=5, longest_delay=600):
         self.rest = rest
@@ -70,7 +70,7 @@ class Forwarder:
                 entry["due"] = 0
 
     def save(self):
-        """Writes the state beside the old one and puts it in its place, so that a crash leaves one of the two."""
+        """Writes the state to a new file, then replaces the old one, so that a crash leaves one of the two."""
         if not self.path:
             return
         with open(self.path + ".new", "w") as file:
@@ -80,13 +80,13 @@ class Forwarder:
         os.replace(self.path + ".new", self.path)
 
     def start(self, everything):
-        """Where to begin when there is no saved state: at the oldest change, or at the newest."""
+        """Without a saved state, begins at the oldest change (`everything`) or at the newest."""
         if self.since is None:
             self.since = 0 if everything else self.rest.call("GET", "/changes?last")["Last"]
             self.save()
 
     def read_changes(self):
-        """Takes in the changes since the last look; returns whether there were any."""
+        """Reads the next page of changes. Returns whether the change log has more."""
         page = self.rest.call("GET", f"/changes?since={self.since}&limit=500")
         for change in page["Changes"]:
             if change["ChangeType"] == "StableSeries":
@@ -98,6 +98,7 @@ class Forwarder:
         return moved and not page["Done"]
 
     def add(self, series):
+        """Adds a series unless it is gone or its modality is skipped."""
         try:
             description = self.rest.call("GET", f"/series/{series}")
         except Gone:
@@ -109,7 +110,7 @@ class Forwarder:
         self.pending[series] = {"job": None, "tries": 0, "due": 0, "instances": len(description["Instances"])}
 
     def advance(self):
-        """Moves every unfinished series one step: submit, look at the job, or submit again when its delay is over."""
+        """Moves every unfinished series one step."""
         changed = False
         for series, entry in list(self.pending.items()):
             try:
@@ -122,6 +123,10 @@ class Forwarder:
             self.save()
 
     def step(self, series, entry):
+        """Submits a series when its delay is over, or looks at its job. Returns whether the state changed.
+
+        Raises `Gone` if the series was deleted from the archive.
+        """
         if entry["job"] is None:
             if time.time() < entry["due"]:
                 return False
@@ -134,7 +139,7 @@ class Forwarder:
         try:
             job = self.rest.call("GET", f"/jobs/{entry['job']}")
         except Gone:
-            entry["job"] = None  # Orthanc was restarted and forgot its jobs: submit the series again.
+            entry["job"] = None  # Orthanc forgets its jobs at a restart, so the series is submitted again.
             return True
         if job["State"] == "Success":
             say(f"sent {series}: {entry['instances']} instances, try {entry['tries']}")
@@ -142,7 +147,8 @@ class Forwarder:
             return True
         if job["State"] == "Failure":
             delay = min(self.longest_delay, self.first_delay * 2 ** (entry["tries"] - 1))
-            say(f"failed {series}: {job.get('ErrorDescription', 'no reason given')}; again in {delay:g} s")
+            reason = job.get("ErrorDescription", "Orthanc does not give a reason")
+            say(f"failed {series}: {reason}; next try in {delay:g} s")
             entry["job"] = None
             entry["due"] = time.time() + delay
             return True
@@ -157,11 +163,11 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--url", default="http://127.0.0.1:8042", help="Orthanc's REST API")
-    parser.add_argument("--user", help="name for the REST API; its password is taken from ORTHANC_PASSWORD")
+    parser.add_argument("--user", help="user of the REST API; the variable ORTHANC_PASSWORD holds the password")
     parser.add_argument("--modality", default="kontur", help="Kontur's name in Orthanc's DicomModalities")
-    parser.add_argument("--skip", default="SEG,SR", help="modalities that are not sent, separated by commas")
-    parser.add_argument("--state", help="file that remembers what is unfinished")
-    parser.add_argument("--everything", action="store_true", help="without a state: begin with the oldest change")
+    parser.add_argument("--skip", default="SEG,SR", help="modalities to skip, separated by commas")
+    parser.add_argument("--state", help="file that remembers the position in the change log and the unfinished series")
+    parser.add_argument("--everything", action="store_true", help="begin with the oldest change if there is no state")
     parser.add_argument("--interval", type=float, default=1, help="seconds between two looks at the change log")
     parser.add_argument("--first-delay", type=float, default=5, help="seconds before a failed series is sent again")
     parser.add_argument("--longest-delay", type=float, default=600, help="the delay doubles up to this many seconds")
@@ -182,7 +188,7 @@ def main():
             unreachable = False
         except (OSError, ValueError) as error:
             if not unreachable:
-                say(f"cannot talk to Orthanc at {options.url}, still trying: {error}")
+                say(f"cannot reach Orthanc at {options.url}, trying again: {error}")
             unreachable = True
         time.sleep(options.interval)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hospital in a nutshell: an Orthanc as the archive, the forwarder, and a Kontur node, all on loopback."""
+"""A small hospital on loopback: an Orthanc as the archive, the forwarder, and a Kontur node."""
 
 import os
 import shutil
@@ -8,16 +8,20 @@ import tempfile
 
 from node import ROUTES, Node
 from orthanc import Orthanc
-from processes import Process, free_port
+from processes import Process, free_port, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Hospital:
-    """Starts and stops the three together; use it as a context."""
+    """Starts and stops the three together. Use it as a context."""
 
     def __init__(self, routes=ROUTES, quiet=1, skip="SEG,SR", orthanc=None, **node):
-        """`skip`: modalities that are not forwarded; `orthanc`: more keys of its configuration; `node`: see `Node`."""
+        """Writes the configurations.
+
+        `skip` lists modalities that are not forwarded. `orthanc` adds keys to Orthanc's configuration. `node` holds
+        arguments of `Node`.
+        """
         self.folder = tempfile.mkdtemp(prefix="kontur-site-")
         port = free_port()
         self.archive = Orthanc(port, folder=f"{self.folder}/archive", overrides=orthanc)
@@ -45,9 +49,17 @@ class Hospital:
             f"{self.folder}/forward.log", name="forward.py")
 
     def forwarded(self):
-        """How many series the forwarder has handed over completely."""
+        """The number of series that the forwarder has sent completely."""
         with open(f"{self.folder}/forward.log") as file:
             return sum(" sent " in line for line in file)
+
+    def wait_until_forwarded(self, count, timeout):
+        """Waits until the forwarder has sent `count` series. Raises `PeerError` if it does not or a process ends."""
+        def is_done():
+            self.check()
+            return self.forwarded() >= count
+
+        wait_until(is_done, timeout, f"the forwarder to send {count} series", 0.2)
 
     def check(self):
         """Raises `PeerError` if one of the three has ended."""
@@ -56,7 +68,7 @@ class Hospital:
                 one.check()
 
     def stop(self):
-        """Stops all three, waits for them and removes their folder; returns the node's exit status and seconds."""
+        """Stops all three and removes their folder. Returns the node's exit status and the seconds until its exit."""
         ended = self.node.stop()
         if self.forwarder:
             self.forwarder.stop()
@@ -66,20 +78,13 @@ class Hospital:
         return ended
 
     def images(self):
-        """The series in the archive that are forwarded."""
+        """The series in the archive that the forwarder sends."""
         skipped = self.skip.split(",")
         return [one for one in self.archive.series() if one["MainDicomTags"].get("Modality") not in skipped]
 
     def segmentations(self):
         """The SEG series in the archive."""
         return self.archive.series(Modality="SEG")
-
-    def save_segmentations(self, folder):
-        """Copies every SEG of the archive into a folder; returns their paths."""
-        paths = []
-        for series in self.segmentations():
-            paths += self.archive.save_series(series["ID"], folder)
-        return sorted(paths)
 
     def __enter__(self):
         return self.start()

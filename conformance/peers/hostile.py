@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that mean harm or are broken. Each returns, in a word or two, what the node did about it."""
+"""Hostile and broken clients. Each function returns the reaction of the node in a few words."""
 
-import socket
 import struct
 import threading
 import time
@@ -22,12 +21,12 @@ def element(tag, vr, value):
 
 
 def identity(class_uid, instance_uid):
-    """The first elements of a data set that names itself as its command does."""
+    """The first elements of a data set, with the SOP class and instance of its command."""
     return element(0x00080016, b"UI", class_uid.encode()) + element(0x00080018, b"UI", instance_uid.encode())
 
 
 def nested(depth, undefined, explicit=True):
-    """Sequences within sequences (0040,A730), from the outside in, with undefined or defined lengths."""
+    """Sequences (0040,A730) within sequences, with undefined or defined lengths."""
     if explicit:
         head = lambda length: struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, length)
     else:
@@ -42,7 +41,7 @@ def nested(depth, undefined, explicit=True):
 
 
 def answer_of(action):
-    """What came back for an action that ends in a status."""
+    """Describes the result of an action that returns a status or raises."""
     try:
         status = action()
         return "accepted" if status == 0 else f"status {status:04X}"
@@ -55,7 +54,7 @@ def answer_of(action):
 
 
 def send_data(port, data, class_uid=SECONDARY_CAPTURE, instance_uid=None, syntax=EXPLICIT_LITTLE):
-    """C-STORE of these bytes as a data set."""
+    """Sends these bytes as the data set of a C-STORE."""
     def action():
         with Association(port, STORAGE) as association:
             context = association.context(class_uid, syntax)
@@ -64,7 +63,7 @@ def send_data(port, data, class_uid=SECONDARY_CAPTURE, instance_uid=None, syntax
 
 
 def send_command(port, data):
-    """These bytes as one command set; what a client sees of the answer."""
+    """Sends these bytes as one command set."""
     def action():
         with Association(port, [(VERIFICATION, [IMPLICIT_LITTLE])] + STORAGE) as association:
             association.send_message(1, data, command=True)
@@ -73,7 +72,7 @@ def send_command(port, data):
 
 
 def send_bytes(port, data, answer_within=8):
-    """Bytes on a bare connection; whether the node closed it in time."""
+    """Sends bytes on a bare connection. Tells whether the node closed the connection in time."""
     try:
         with connect(port, timeout=answer_within) as connection:
             connection.sendall(data)
@@ -87,7 +86,7 @@ def send_bytes(port, data, answer_within=8):
 
 
 def nested_data_sets(port):
-    """20,000 nested sequences in data sets, three ways."""
+    """Sends 20,000 nested sequences in data sets, in three encodings."""
     found = []
     for undefined, syntax in ((True, EXPLICIT_LITTLE), (False, EXPLICIT_LITTLE), (True, IMPLICIT_LITTLE)):
         uid = new_uid()
@@ -107,13 +106,13 @@ def command_identity(uid):
 
 
 def nested_command(port):
-    """20,000 nested sequences in a command set: too long, and not a command's elements."""
+    """Sends nested sequences in a command set: one that is too long, and one with elements that are not a command's."""
     short = struct.pack("<HHII", 0, 0, 4, 0) + nested(500, True, explicit=False)
     return send_command(port, nested(NESTING, True, explicit=False)) + ", " + send_command(port, short)
 
 
 def endless_command(port):
-    """Command fragments without a last one, for up to 64 MiB."""
+    """Sends up to 64 MiB of command fragments, none of which is the last."""
     try:
         with Association(port, [(VERIFICATION, [IMPLICIT_LITTLE])]) as association:
             piece = pdv(1, bytes(4096), command=True, last=False)
@@ -125,7 +124,7 @@ def endless_command(port):
 
 
 def false_lengths(port):
-    """0xFFFFFFFF and other lies where a length belongs: elements, commands, PDVs, PDUs."""
+    """Sends 0xFFFFFFFF and other wrong lengths in elements, commands, PDVs and PDUs."""
     uid = new_uid()
     start = identity(SECONDARY_CAPTURE, uid)
     lies = [
@@ -151,7 +150,7 @@ def false_lengths(port):
 
 
 def silent(port, count=200, seconds=6):
-    """Connections that say nothing; how many the node had closed after some seconds."""
+    """Opens silent connections. Counts those that the node closed after some seconds."""
     connections = []
     try:
         for _ in range(count):
@@ -173,23 +172,21 @@ def silent(port, count=200, seconds=6):
 
 
 def drip(port, seconds=12):
-    """One byte a second: of an association request, and of a data set; both must be cut off in the end."""
+    """Sends one byte per second of an association request. The node must close the connection."""
     request = wire.associate_request("TEST", "KONTUR", STORAGE)
-    found = []
     with connect(port) as connection:
         begin = time.monotonic()
         try:
-            for index in range(int(seconds)):
+            for index in range(seconds):
                 connection.sendall(request[index:index + 1])
                 time.sleep(1)
-            found.append("left open")
         except OSError:
-            found.append(f"closed after {time.monotonic() - begin:.0f} s")
-    return ", ".join(found)
+            return f"closed after {time.monotonic() - begin:.0f} s"
+    return "left open"
 
 
 def drip_data(port, seconds=45):
-    """One byte a second of a data set: under 1 KiB/s for 30 s ends the association."""
+    """Sends one byte per second of a data set. The node ends transfers below 1 KiB/s over 30 s."""
     try:
         with Association(port, STORAGE) as association:
             association.send_message(1, store_command(SECONDARY_CAPTURE, new_uid()), command=True)
@@ -206,7 +203,7 @@ def drip_data(port, seconds=45):
 
 
 def truncated(port):
-    """A connection that ends within an association request, a PDU, a command and a data set."""
+    """Closes connections in the middle of an association request, a PDU, a command and a data set."""
     request = wire.associate_request("TEST", "KONTUR", STORAGE)
     with connect(port) as connection:
         connection.sendall(request[:len(request) // 2])
@@ -227,14 +224,14 @@ def truncated(port):
 
 
 def text(port):
-    """An HTTP request instead of an association, a letter instead of a data set, and nothing at all."""
+    """Sends an HTTP request instead of an association, a letter instead of a data set, and an empty data set."""
     letter = b"Dear PACS,\r\nplease find enclosed no pixels at all.\r\n" * 200
     return ", ".join([
         send_bytes(port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), send_data(port, letter), send_data(port, b"")])
 
 
 def odd_associations(port):
-    """Association requests with nothing, too much or the wrong thing in them."""
+    """Sends association requests that are empty, too large or malformed."""
     found = set()
     many = [(f"1.2.3.{index}", [f"1.2.4.{one}" for one in range(20)]) for index in range(128)]
     requests = [
@@ -260,7 +257,7 @@ def odd_associations(port):
 
 
 def odd_commands(port):
-    """Commands with missing, doubled or foolish fields, and PDVs for contexts that were never agreed."""
+    """Sends commands with missing, doubled or senseless fields, and PDVs for contexts that were not negotiated."""
     found = set()
     uid = new_uid()
     for command in (
@@ -291,7 +288,7 @@ def odd_commands(port):
 
 
 def strangers(port):
-    """A calling AE title nobody has named, and a called one that is not ours: (reason, reason)."""
+    """Calls with an unknown calling AE title and with a wrong called AE title."""
     found = []
     for calling, called in (("NOBODY", "KONTUR"), ("TEST", "SOMEBODY")):
         try:
@@ -302,7 +299,7 @@ def strangers(port):
 
 
 class EchoWatch:
-    """Asks for a C-ECHO five times a second, from the side, and remembers the slowest answer."""
+    """Sends a C-ECHO five times per second on a thread of its own, and remembers the slowest answer."""
 
     def __init__(self, port, interval=0.2):
         self.port, self.interval = port, interval

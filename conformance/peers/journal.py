@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks into a node's spool from outside, read-only and without asking Kontur: no check trusts what it checks."""
+"""Reads a node's spool from outside, read-only and without Kontur, because checks must not trust Kontur."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ import sqlite3
 
 from processes import wait_until
 
-# What still has to happen, by table and state.
+# The states that still need work, by table.
 UNFINISHED = {"instances": ["received"], "series": ["open"], "jobs": ["queued", "running"], "deliveries": ["pending"]}
 
 
@@ -26,7 +26,7 @@ class Journal:
             connection.close()
 
     def states(self):
-        """How many instances, series, stacks, jobs and deliveries there are in each state."""
+        """The numbers of instances, series, stacks, jobs and deliveries in each state."""
         tables = {
             "instances": "instance", "series": "series", "stacks": "stack", "jobs": "job", "deliveries": "delivery"}
         connection = sqlite3.connect(f"file:{self.spool}/kontur.sqlite?mode=ro", uri=True, timeout=10)
@@ -39,11 +39,11 @@ class Journal:
 
     @staticmethod
     def busy(states):
-        """Whether something is still to be done."""
+        """Whether some of these states still need work."""
         return any(states[name].get(state) for name, unfinished in UNFINISHED.items() for state in unfinished)
 
     def settle(self, timeout):
-        """The states once nothing is left to do; raises `PeerError` when that takes longer than `timeout` seconds."""
+        """Waits until all work is finished. Returns the states, or raises `PeerError` after `timeout` seconds."""
         found = {}
 
         def settled():
@@ -51,26 +51,26 @@ class Journal:
             return not self.busy(found)
 
         try:
-            wait_until(settled, timeout, "the node to have nothing left to do", 0.2)
+            wait_until(settled, timeout, "the node to finish all work", 0.2)
         except Exception as error:
             raise type(error)(f"{error}; states: {found}") from None
         return found
 
     def stored_uids(self):
-        """SOP Instance UIDs of everything that the journal holds."""
+        """The SOP Instance UIDs of all instances in the journal."""
         return {row[0] for row in self.query("SELECT sopInstanceUID FROM instance")}
 
     def quarantined(self):
-        """(SOP Instance UID, reason) of what could not be read."""
+        """(SOP Instance UID, reason) of each quarantined instance."""
         return self.query("SELECT sopInstanceUID, why FROM instance WHERE state = 'quarantined'")
 
     def file_of(self, folder, name):
-        """Where an instance's file lies now: quarantined files are moved."""
+        """The present path of an instance's file. Quarantined files have moved."""
         path = os.path.join(self.spool, folder, name)
         return path if os.path.exists(path) else os.path.join(self.spool, "quarantine", name)
 
     def damaged_files(self):
-        """SOP Instance UIDs whose file is missing, or whose data set has another SHA-256 than was journalled."""
+        """The SOP Instance UIDs whose file is missing, or whose data set does not match the SHA-256 in the journal."""
         found = []
         for uid, folder, name, header, size, digest in self.query(
                 "SELECT sopInstanceUID, folder, file, headerSize, size, sha256 FROM instance"):
@@ -86,7 +86,7 @@ class Journal:
         return found
 
     def results(self):
-        """What became of each stack of the newest revision of its series, with times from the audit trail."""
+        """The result of each stack of the newest revision of its series, with times from the audit trail."""
         rows = self.query("""
             SELECT s.seriesInstanceUID, s.modality, k.state, k.route, k.segmenter, k.why, j.id, j.state, j.confidence,
                 j.outcome, j.why, (SELECT count(*) FROM stackInstance i WHERE i.stackId = k.id)

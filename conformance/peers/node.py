@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A `kontur serve` with a configuration, a spool and a port of its own, for the demo, the tests and the benchmarks."""
+"""Runs `kontur serve` with its own configuration, spool and port, for demo, checks and benchmarks."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from processes import PeerError, Process, free_port, wait_until
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
-# The routes of the configuration that the README shows.
+# The routes of kontur.example.yaml, without a review rule.
 ROUTES = """
   - name: colonoscopy
     when: {modality: [ES], studyDescription: {matches: "(?i)colo"}}
@@ -33,21 +33,24 @@ ROUTES = """
 
 
 def executable():
-    """The built `kontur`: KONTUR_EXECUTABLE, else the release build of this checkout."""
+    """The path of `kontur`: KONTUR_EXECUTABLE, or else the release build of this checkout."""
     path = os.environ.get("KONTUR_EXECUTABLE") or os.path.join(ROOT, ".build", "release", "kontur")
     if not os.access(path, os.X_OK):
-        raise PeerError(f"there is no executable at {path}: build it with `make build`")
+        raise PeerError(f"the executable {path} is missing: build it with `make build`")
     return path
 
 
 class Node(Journal):
-    """A node that lives as long as the context it is used as; its folder is removed with it."""
+    """A node. Used as a context, it stops at the end of the context, and its folder is removed."""
 
     def __init__(self, archive_port, archive_title="ORTHANC", routes=ROUTES, quiet=1, workers=1, folder=None, keep=None,
                  port=None, peers="", minimum_free="64MiB", max_instance="256MiB", profile="strict", before=(),
                  environment=None, waits_at_most=900):
-        """`archive_port`: where the archive listens; `peers`: more YAML list items; `before`: a command that runs the
-        node, e.g. `strace ...`; `environment`: of the node alone."""
+        """Writes the configuration.
+
+        `archive_port` is the port of the archive. `peers` adds YAML list items. `before` is a command that runs the
+        node, such as `strace ...`. `environment` adds variables for the node alone.
+        """
         self.owns_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="kontur-node-")
         super().__init__(f"{self.folder}/spool")
@@ -86,11 +89,11 @@ routes:{routes}""")
         return self
 
     def stop(self):
-        """Stops the node as an operator would; returns its exit status and the seconds that it took."""
+        """Stops the node as an operator would. Returns its exit status and the seconds until its exit."""
         if not self.process:
             return None, 0
         if self.before and self.process.running():
-            # What it runs under (strace) ends with it.
+            # The command that runs the node (strace) ends together with the node.
             for child in self.process.children():
                 os.kill(child, signal.SIGTERM)
             begin = time.monotonic()
@@ -102,7 +105,7 @@ routes:{routes}""")
         return self.process.stop()
 
     def kill(self):
-        """kill -9."""
+        """Ends the node with SIGKILL."""
         if self.before and self.process.running():
             for child in self.process.children():
                 os.kill(child, signal.SIGKILL)
@@ -138,14 +141,14 @@ routes:{routes}""")
         return done.returncode, done.stdout, done.stderr
 
     def json(self, *arguments, timeout=60):
-        """What `kontur <arguments> --json --config ...` says."""
+        """The output of `kontur <arguments> --json --config ...`, decoded."""
         status, output, errors = self.run(*arguments, "--json", timeout=timeout)
         if status != 0:
             raise PeerError(f"kontur {' '.join(arguments)} ended with status {status}: {errors.strip()}")
         return json.loads(output)
 
     def echo(self, timeout=5, calling="TEST"):
-        """Seconds that a C-ECHO by DCMTK's echoscu took, association included; None when it was not answered."""
+        """The seconds of a C-ECHO by DCMTK's echoscu, association included, or None if it failed."""
         begin = time.monotonic()
         done = subprocess.run(
             ["/usr/bin/echoscu", "-to", str(timeout), "-ta", str(timeout), "-td", str(timeout), "-aet", calling,

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A real Orthanc as the archive: its own configuration and folder, loopback only, ports from the kernel, no plugins.
+"""Runs a real Orthanc as the archive, with its own configuration and folder, on loopback, without plugins.
 
-By hand:  orthanc.py --kontur-port 11112   runs one until Ctrl-C and prints its addresses.
+The kernel chooses the ports. `orthanc.py --kontur-port 11112` prints the addresses and runs until Ctrl-C.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from processes import PeerError, Process, free_port, wait_until
 
 
 class Orthanc:
-    """An Orthanc that lives as long as the context it is used as; its folder is removed with it."""
+    """An Orthanc. Used as a context, it stops at the end of the context, and its folder is removed."""
 
     def __init__(self, kontur_port=None, kontur_title="KONTUR", title="ORTHANC", folder=None, stable_age=1,
                  overrides=None):
-        """`kontur_port`: where the modality `kontur` listens; `overrides`: more keys of Orthanc's configuration."""
+        """`kontur_port` is the port of the modality `kontur`. `overrides` adds keys to Orthanc's configuration."""
         self.title = title
         self.owns_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="kontur-archive-")
@@ -87,7 +87,7 @@ class Orthanc:
         self.stop()
 
     def request(self, method, path, body=None, accept=None, timeout=60):
-        """The bytes of an answer; a `PeerError` with Orthanc's own words when it is not 2xx."""
+        """The bytes of the answer. Raises a `PeerError` with Orthanc's own words if the status is not 2xx."""
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
         headers = {"Accept": accept} if accept else {}
@@ -105,12 +105,12 @@ class Orthanc:
         return json.loads(self.request("POST", path, body) or b"null")
 
     def upload(self, path):
-        """Gives one DICOM file to the archive; returns Orthanc's answer."""
+        """Uploads one DICOM file. Returns Orthanc's answer."""
         with open(path, "rb") as file:
             return self.post("/instances", file.read())
 
     def upload_tree(self, folder, progress=None):
-        """Gives every DICOM file under a folder; returns how many were new and how many Orthanc refused."""
+        """Uploads every DICOM file under a folder. Returns the numbers of new and of refused files."""
         paths = sorted(os.path.join(root, name) for root, _, names in os.walk(folder) for name in names)
         stored = refused = 0
         for index, path in enumerate(paths):
@@ -124,16 +124,16 @@ class Orthanc:
         return stored, refused
 
     def series(self, **tags):
-        """Series whose main DICOM tags have these values, e.g. `Modality="SEG"`, each as Orthanc describes it."""
+        """Orthanc's descriptions of the series whose main DICOM tags have these values, such as `Modality="SEG"`."""
         every = self.get("/series?expand")
         return [one for one in every if all(one["MainDicomTags"].get(key) == value for key, value in tags.items())]
 
     def file(self, instance):
-        """The DICOM file of an instance, by Orthanc's identifier."""
+        """The DICOM file of an instance, which Orthanc's identifier selects."""
         return self.request("GET", f"/instances/{instance}/file")
 
     def save_series(self, series, folder):
-        """Writes the instances of a series (Orthanc's identifier) into a folder; returns their paths."""
+        """Writes the instances of a series (Orthanc's identifier) into a folder. Returns their paths."""
         os.makedirs(folder, exist_ok=True)
         paths = []
         for instance in self.get(f"/series/{series}")["Instances"]:
@@ -141,6 +141,10 @@ class Orthanc:
             with open(paths[-1], "wb") as file:
                 file.write(self.file(instance))
         return paths
+
+    def save_segmentations(self, folder):
+        """Writes every SEG of the archive into a folder. Returns their paths."""
+        return sorted(path for one in self.series(Modality="SEG") for path in self.save_series(one["ID"], folder))
 
 
 def is_dicom(path):
@@ -151,8 +155,8 @@ def is_dicom(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kontur-port", type=int, default=11112)
-    parser.add_argument("--folder", help="where the archive keeps its data (default: a temporary folder)")
+    parser.add_argument("--kontur-port", type=int, default=11112, help="port of the modality kontur")
+    parser.add_argument("--folder", help="folder of the archive (default: a temporary one)")
     options = parser.parse_args()
     with Orthanc(options.kontur_port, folder=options.folder) as archive:
         print(f"REST {archive.url}  DICOM {archive.title} at 127.0.0.1:{archive.dicom_port}  folder {archive.folder}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the outline of a SEG frame over the image that it was made from, with Python's own library only.
+"""Draws the outline of a SEG frame over its source image, with Python's own library only.
 
-The image comes from Orthanc, which decodes it (`/instances/<id>/preview` as a portable arbitrary map); the mask comes
-from the Segmentation object in the archive; the picture is a PNG.
+Orthanc decodes the image (`/instances/<id>/preview` as a portable arbitrary map). The mask comes from the Segmentation
+object in the archive. The picture is a PNG.
 """
 
 import struct
@@ -33,7 +33,7 @@ def write_png(path, columns, rows, rgb):
 
 
 def overlay(preview, mask, brighten=False):
-    """(columns, rows, RGB) of a preview with a mask's outline on it and its inside tinted."""
+    """Draws the outline of a mask on a preview and tints its inside. Returns (columns, rows, RGB)."""
     columns, rows, channels, pixels = read_pam(preview)
     if brighten:
         low, high = _window(pixels)
@@ -59,7 +59,7 @@ def overlay(preview, mask, brighten=False):
 
 
 def enlarge(columns, rows, rgb, factor):
-    """The picture with every pixel repeated `factor` times in both directions."""
+    """Repeats every pixel of a picture `factor` times in both directions."""
     lines = []
     for row in range(rows):
         line = rgb[row * columns * 3:(row + 1) * columns * 3]
@@ -72,7 +72,7 @@ def enlarge(columns, rows, rgb, factor):
 
 
 def _window(pixels):
-    """Grey levels between which 98% of a picture's pixels lie."""
+    """The grey levels that enclose 98% of a picture's pixels."""
     histogram = [0] * 256
     for value, count in enumerate(map(pixels.count, (bytes([value]) for value in range(256)))):
         histogram[value] = count

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that a demo, a test or a benchmark starts, and that never outlive it.
+"""Starts processes for a demo, a check or a benchmark, and ends them with it.
 
-Each runs in a session of its own, writes what it prints into a file, dies with the process that started it
-(PR_SET_PDEATHSIG) and is stopped by SIGTERM, then by SIGKILL. A program that imports this ends on SIGTERM as on an
-error: what it started is stopped first.
+Each process runs in its own session, prints into a file, and dies with the program that started it (PR_SET_PDEATHSIG).
+SIGTERM stops it, then SIGKILL. A program that imports this module exits on SIGTERM as on an error, and so stops its
+processes first.
 """
 
 import ctypes
@@ -23,11 +23,11 @@ if threading.current_thread() is threading.main_thread():
 
 
 class PeerError(Exception):
-    """A peer that did not start, stopped early or did not answer in time."""
+    """A peer did not start, stopped early or did not answer in time."""
 
 
 def free_port():
-    """A TCP port of the loopback interface that the kernel has just said is free."""
+    """A TCP port of the loopback interface that is free according to the kernel."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", 0))
@@ -35,14 +35,14 @@ def free_port():
 
 
 def wait_until(condition, timeout, what, interval=0.05):
-    """The first true value of `condition()`; a `PeerError` naming `what` when `timeout` seconds pass without one."""
+    """The first true value of `condition()`. Raises a `PeerError` that names `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise PeerError(f"waited {timeout:g} s in vain for {what}")
+            raise PeerError(f"waited {timeout:g} s for {what}, without success")
         time.sleep(interval)
 
 
@@ -51,7 +51,7 @@ def _die_with_parent():
 
 
 class Process:
-    """One external process; use it as a context, or call `stop`."""
+    """One external process. Use it as a context, or call `stop`."""
 
     def __init__(self, arguments, log, environment=None, name=None, stop_within=10):
         self.name = name or os.path.basename(arguments[0])
@@ -70,7 +70,7 @@ class Process:
         return self.process.poll() is None
 
     def check(self):
-        """Raises `PeerError`, with the end of what it printed, if the process has ended."""
+        """Raises `PeerError`, with the last printed lines, if the process has ended."""
         if not self.running():
             raise PeerError(f"{self.name} ended with status {self.process.returncode}:\n{self.tail()}")
 
@@ -80,7 +80,7 @@ class Process:
             return "".join(file.readlines()[-lines:])
 
     def stop(self):
-        """Ends the process, gently if it lets us; returns its exit status and the seconds that it took."""
+        """Stops the process, by SIGKILL if SIGTERM does not. Returns its exit status and the seconds until its exit."""
         begin = time.monotonic()
         if self.running():
             self.process.send_signal(signal.SIGTERM)
@@ -91,18 +91,18 @@ class Process:
         return self.process.returncode, time.monotonic() - begin
 
     def kill(self):
-        """kill -9 of the process, and of nothing else; returns once it is gone."""
+        """Ends the process, but not its children, with SIGKILL, and waits for its end."""
         if self.running():
             self.process.kill()
         self.process.wait(30)
 
     def resident(self):
-        """Resident memory in bytes."""
+        """The resident memory in bytes."""
         with open(f"/proc/{self.pid}/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def children(self):
-        """Process ids of the direct children."""
+        """The process IDs of the direct children."""
         found = []
         for task in os.listdir(f"/proc/{self.pid}/task"):
             try:

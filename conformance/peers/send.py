@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Sends files by C-STORE, whatever is in them, and again until they are acknowledged.
+"""Sends files by C-STORE, valid or not, and repeats until they are acknowledged.
 
-A Part 10 file goes with the UIDs of its file meta information and the bytes of its data set untouched; anything else
-goes as raw data-set bytes under a made-up UID. No toolkit looks at the data set, so invalid ones are sent too.
+A Part 10 file is sent with the UIDs of its file meta information and the unchanged bytes of its data set. Any other
+file is sent as raw data-set bytes under a made-up UID. The sender does not parse data sets, so it also sends invalid
+ones.
 
     send.py --port 11112 --resend 120 folder/
 """
@@ -18,7 +19,7 @@ from wire import Association, Closed, EXPLICIT_LITTLE, Rejected, SECONDARY_CAPTU
 
 
 class Instance:
-    """What a C-STORE needs to know of one object."""
+    """The values that a C-STORE needs for one object."""
 
     def __init__(self, class_uid, instance_uid, syntax, data):
         self.class_uid = class_uid
@@ -28,7 +29,7 @@ class Instance:
 
 
 def read_part10(path):
-    """The instance in a Part 10 file; `None` when there is no file meta information to go by."""
+    """The instance in a Part 10 file, or `None` if the file meta information is missing or incomplete."""
     with open(path, "rb") as file:
         data = file.read()
     if data[128:132] != b"DICM":
@@ -57,7 +58,7 @@ def read_anything(path):
 
 
 def files(paths):
-    """Every file under the given paths, in order."""
+    """Every file under the given paths, sorted."""
     found = []
     for path in paths:
         if os.path.isdir(path):
@@ -68,13 +69,13 @@ def files(paths):
 
 
 def contexts_for(instances):
-    """The presentation contexts, one for each pair of SOP class and transfer syntax."""
+    """The presentation contexts: one per pair of SOP class and transfer syntax, at most 128."""
     pairs = sorted({(one.class_uid, one.syntax) for one in instances})
     return [(class_uid, [syntax]) for class_uid, syntax in pairs][:128]
 
 
 class Sender:
-    """Sends instances in order, over new associations as often as needed."""
+    """Sends instances in order, over as many associations as necessary."""
 
     def __init__(self, port, calling="TEST", called="KONTUR", answer_within=10, host="127.0.0.1", max_pdu=16384):
         self.port, self.host = port, host
@@ -86,7 +87,7 @@ class Sender:
         self.resent = 0
 
     def send_once(self, instances, on_answer=None):
-        """One association; raises what went wrong. Acknowledged instances are left out of the next one."""
+        """Sends the unacknowledged instances over one association. Raises the error that ended the association."""
         todo = [one for one in instances if one.instance_uid not in self.acknowledged]
         with Association(self.port, contexts_for(todo), self.host, self.calling, self.called, self.answer_within,
                          self.max_pdu) as association:
@@ -103,7 +104,7 @@ class Sender:
                     on_answer(one, status)
 
     def send(self, instances, keep_trying=0, pause=0.2, on_answer=None):
-        """Sends until everything is acknowledged or `keep_trying` seconds are over; returns whether all were."""
+        """Sends until all instances are acknowledged or `keep_trying` seconds are over. Returns whether all were."""
         deadline = time.monotonic() + keep_trying
         while True:
             try:
@@ -120,11 +121,11 @@ class Sender:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("paths", nargs="+")
+    parser.add_argument("paths", nargs="+", help="files, or folders of them")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=11112)
-    parser.add_argument("--calling", default="TEST")
-    parser.add_argument("--called", default="KONTUR")
+    parser.add_argument("--calling", default="TEST", help="calling AE title")
+    parser.add_argument("--called", default="KONTUR", help="called AE title")
     parser.add_argument("--resend", type=float, default=0, help="keep trying for this many seconds")
     options = parser.parse_args()
     instances = [read_anything(path) for path in files(options.paths)]
@@ -136,7 +137,7 @@ def main():
     for one in instances:
         status = sender.statuses.get(one.instance_uid)
         if status != 0:
-            print(f"{one.instance_uid}: {'not taken' if status is None else f'status {status:04X}'}")
+            print(f"{one.instance_uid}: {'not accepted' if status is None else f'status {status:04X}'}")
     sys.exit(0 if complete else 1)
 
 

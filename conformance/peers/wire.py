@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The DICOM upper layer by hand (PS3.8 9.3, PS3.7 E.1), so that a client can send what no toolkit would let it send.
+"""The DICOM upper layer by hand (PS3.8 9.3, PS3.7 E.1), for requests that toolkits do not allow.
 
-Only the requesting side, only what C-ECHO and C-STORE need, Implicit VR Little Endian commands. Python's own library.
+It covers only the requesting side of C-ECHO and C-STORE, and needs only Python's own library.
 """
 
 import socket
@@ -10,8 +10,7 @@ import uuid
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 VERIFICATION = "1.2.840.10008.1.1"
-IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
-JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
+IMPLICIT_LITTLE, EXPLICIT_LITTLE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 C_STORE_REQUEST, C_ECHO_REQUEST, C_STORE_RESPONSE = 0x0001, 0x0030, 0x8001
@@ -27,7 +26,7 @@ class Aborted(Closed):
 
 
 class Rejected(Exception):
-    """A-ASSOCIATE-RJ: result, source and reason as PS3.8 9.3.4 numbers them."""
+    """The peer sent an A-ASSOCIATE-RJ: result, source and reason, as PS3.8 9.3.4 numbers them."""
 
     def __init__(self, result, source, reason):
         super().__init__(f"rejected {result}/{source}/{reason}")
@@ -39,11 +38,12 @@ def new_uid():
 
 
 def item(kind, body):
+    """One item of an association PDU."""
     return struct.pack(">BBH", kind, 0, len(body)) + body
 
 
 def associate_request(calling, called, contexts, max_pdu=16384, more_items=b""):
-    """An A-ASSOCIATE-RQ; `contexts` are (abstract syntax, [transfer syntaxes]), numbered 1, 3, 5 and so on."""
+    """An A-ASSOCIATE-RQ. `contexts` lists (abstract syntax, [transfer syntaxes]), numbered 1, 3, 5 and so on."""
     body = struct.pack(">HH", 1, 0) + called.encode().ljust(16)[:16] + calling.encode().ljust(16)[:16] + bytes(32)
     body += item(0x10, APPLICATION_CONTEXT.encode())
     for index, (abstract, syntaxes) in enumerate(contexts):
@@ -62,7 +62,7 @@ def pdv(context, data, command, last):
 
 
 def command_set(elements):
-    """An Implicit VR command set: (0000,element) -> string or number (US), with its group length."""
+    """An Implicit VR command set with its group length. `elements` maps (0000,element) to a string or a number (US)."""
     body = b""
     for element, value in sorted(elements.items()):
         if isinstance(value, int):
@@ -80,7 +80,7 @@ def store_command(class_uid, instance_uid, message=1):
 
 
 def read_command(data):
-    """(0000,element) -> bytes of a command set."""
+    """Maps each (0000,element) of a command set to its bytes."""
     found, at = {}, 0
     while at + 8 <= len(data):
         _, element, length = struct.unpack_from("<HHI", data, at)
@@ -90,7 +90,7 @@ def read_command(data):
 
 
 class Association:
-    """An association that we asked for; use it as a context."""
+    """An association that this side requests. Use it as a context."""
 
     def __init__(self, port, contexts, host="127.0.0.1", calling="TEST", called="KONTUR", timeout=10, max_pdu=16384):
         self.socket = connect(port, host, timeout)
@@ -121,7 +121,7 @@ class Association:
             at += 4 + length
 
     def context(self, abstract, syntax=None):
-        """The identifier of an accepted context for an abstract syntax (and transfer syntax), or None."""
+        """The ID of an accepted context with this abstract syntax (and transfer syntax), or None."""
         for number, accepted in self.accepted.items():
             if self.contexts[number // 2][0] == abstract and syntax in (None, accepted):
                 return number
@@ -155,7 +155,7 @@ class Association:
             raise Closed(str(error)) from None
 
     def send_message(self, context, data, command, last=True):
-        """Sends a command or data set in as many PDUs as the peer's maximum needs."""
+        """Sends a command or data set, split into PDUs of the peer's maximum length."""
         size = min(self.peer_max_pdu, 131072) - 12
         pieces = [data[at:at + size] for at in range(0, len(data), size)] or [b""]
         stream = b"".join(
@@ -163,7 +163,7 @@ class Association:
         self.send(stream)
 
     def read_status(self):
-        """(message id responded to, status) of the next response."""
+        """The message ID and the status of the next response."""
         command = b""
         while True:
             kind, body = self.read_pdu()
@@ -179,7 +179,7 @@ class Association:
                 return struct.unpack("<H", found[0x0120])[0], struct.unpack("<H", found[0x0900])[0]
 
     def store(self, context, class_uid, instance_uid, data):
-        """C-STORE of data-set bytes exactly as they are; returns the status."""
+        """Sends data-set bytes unchanged by C-STORE. Returns the status."""
         self.message = self.message % 65535 + 1
         self.send_message(context, store_command(class_uid, instance_uid, self.message), command=True)
         self.send_message(context, data, command=False)
@@ -220,6 +220,6 @@ def connect(port, host="127.0.0.1", timeout=10):
 
 
 def echo(port, calling="TEST", called="KONTUR", timeout=5):
-    """The status of one C-ECHO in an association of its own."""
+    """Sends one C-ECHO in its own association. Returns the status."""
     with Association(port, [(VERIFICATION, [IMPLICIT_LITTLE])], calling=calling, called=called, timeout=timeout) as one:
         return one.echo()
