@@ -25,7 +25,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
-sys.path[:0] = [os.path.join(ROOT, "training")]
+sys.path[:0] = [ROOT]
 
 BENCHMARKS = os.path.join(ROOT, ".build/release/Benchmarks")
 PEERS = {"fp32": ["torch-fp32", "onnxruntime-fp32", "openvino-fp32"],
@@ -46,7 +46,7 @@ def has_bf16():
 def drawn():
     """The reference's ViT-B with drawn weights, and an input of its encoder."""
     import torch
-    from exact_sam import build
+    from training.references.exact_sam import build
     network, size = build("vit_b")
     return network.eval(), torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(7))
 
@@ -217,7 +217,7 @@ def automatic(weights, threads):
     """Runs 1024 points on noise of 1024 x 1024 in Kontur, then in segment-anything (PyTorch fp32)."""
     import numpy
     import torch
-    from reference_package import segment_anything
+    from training.networks.reference_package import segment_anything
     torch.set_num_threads(threads)
     image = numpy.random.default_rng(7).integers(0, 256, (1024, 1024, 3), numpy.uint8)
     generator = segment_anything.SamAutomaticMaskGenerator(drawn()[0])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the sample studies beside this file: python samples-dicom/generate.py
 
-Pictures come from training/scenes.py, everything else is written here. Seeds, dates and UIDs are fixed, so a second run
+Pictures come from training/data/scenes.py, everything else is written here. Seeds, dates and UIDs are fixed, so a second run
 gives the same files (JPEG bytes depend on Pillow's libjpeg). UIDs are 2.25 and a hash of the object's name.
 """
 import hashlib
@@ -18,8 +18,8 @@ from pydicom.uid import (CTImageStorage, ExplicitVRLittleEndian, JPEGBaseline8Bi
                          VLEndoscopicImageStorage)
 
 HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "training"))
-import scenes  # noqa: E402
+sys.path.append(str(HERE.parent))
+from training.data import scenes  # noqa: E402
 
 # File, (rows, columns), seed of the scene, polyps, JPEG quality or None for uncompressed RGB.
 FRAMES = [

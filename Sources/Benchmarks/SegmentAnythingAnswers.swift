@@ -3,11 +3,12 @@
 import Foundation
 import Inference
 
-/// Answers what `training/exact_sam.py` asks a full-size network, for its comparison with the reference.
+/// Answers what `training/references/exact_sam.py` asks a full-size network, for its comparison with the reference.
 ///
-/// The folder holds `weights.safetensors` and `question.safetensors`: `input` `[1, 3, size, size]`, and under the metadata
-/// key `kontur` a JSON of prompts and the precision. Written beside them, as raw fp32 in PyTorch's order: `embedding.f32`,
-/// and for every prompt `<prompt>.logits.f32` and `<prompt>.iou.f32`. Seconds and memory go to standard output.
+/// The folder holds `weights.safetensors` and `question.safetensors`: `input` `[1, 3, size, size]`, and under the
+/// metadata key `kontur` a JSON of prompts and the precision. Written beside them, as raw fp32 in PyTorch's order:
+/// `embedding.f32`, and for every prompt `<prompt>.logits.f32` and `<prompt>.iou.f32`. Seconds and memory go to
+/// standard output.
 enum SegmentAnythingAnswers {
     private struct Question: Decodable {
         struct Prompt: Decodable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Written by training/embed.py from files/: see include/CWeights.h.
+// Written by training/exporting/embed.py from files/: see include/CWeights.h.
 
 #if defined(__linux__) && defined(__ELF__)
     .section .note.GNU-stack, "", %progbits

@@ -13,7 +13,8 @@ struct EmbeddedWeights {
     /// - Parameter segmenter: a recipe's name; its file was embedded by the build.
     init(of segmenter: String) {
         guard let found = Self(shipped: segmenter) else {
-            preconditionFailure("Sources/CWeights has no weights of \(segmenter): run training/embed.py")
+            preconditionFailure(
+                "Sources/CWeights has no weights of \(segmenter): run python -m training.exporting.embed")
         }
         self = found
     }

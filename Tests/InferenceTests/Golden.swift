@@ -4,7 +4,7 @@ import Foundation
 import Inference
 import Testing
 
-/// Numbers made by PyTorch: `training/golden.py` writes them into the folder beside this file.
+/// Numbers made by PyTorch: `training/references/golden_layers.py` writes them into the folder beside this file.
 struct Golden {
     let file: SafeTensors
 

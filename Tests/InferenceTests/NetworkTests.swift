@@ -4,8 +4,8 @@ import Inference
 import Testing
 
 extension InferenceSuites {
-    /// Whole networks, stage after stage, against `training/networks.py`. Values are of order 10 after ten layers: each adds
-    /// a few units in the last place, so 2e-5 of the largest.
+    /// Whole networks, stage after stage, against `training/networks/residual_unet.py`. Values are of order 10 after
+    /// ten layers: each adds a few units in the last place, so 2e-5 of the largest.
     @Suite struct NetworkTests {
         struct Facts: Decodable { let stages: [String] }
 

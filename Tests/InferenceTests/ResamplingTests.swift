@@ -4,7 +4,8 @@ import Inference
 import Testing
 
 extension InferenceSuites {
-    /// Against `training/resize.py` and torch's own antialiased interpolation, whose weights are single precision: 2e-6.
+    /// Against `training/recipes/resize.py` and torch's own antialiased interpolation, whose weights are single
+    /// precision: 2e-6.
     @Suite struct ResamplingTests {
         let file: SafeTensors
 

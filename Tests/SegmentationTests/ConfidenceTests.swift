@@ -6,7 +6,8 @@ import Inference
 import Segmentation
 import Testing
 
-/// Measures and confidence of answers, against `training/confidence.py` (`training/golden_confidence.py`).
+/// Measures and confidence of answers, against `training/recipes/confidence.py`
+/// (`training/references/golden_confidence.py`).
 @Suite struct ConfidenceTests {
     struct Facts: Decodable {
         struct Answer: Decodable {

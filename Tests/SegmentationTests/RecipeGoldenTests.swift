@@ -7,7 +7,7 @@ import Segmentation
 import Testing
 
 /// What the recipes of the SAM family do before and after the network, against the references
-/// (`training/golden_recipes.py`, networks' input scaled down to 64 x 64).
+/// (`training/references/golden_recipes.py`, networks' input scaled down to 64 x 64).
 @Suite struct RecipeGoldenTests {
     let file: SafeTensors
     static let images = Array(0..<11)

@@ -8,7 +8,7 @@ import Segmentation
 import TestSupport
 import Testing
 
-/// What the recipes in training/ answer, written by `training/reference.py` for one set of weights.
+/// What the recipes in training/ answer, written by `training/references/reference_answers.py` for one set of weights.
 struct Reference: Decodable {
     struct Input: Decodable {
         let measures: [String: Double]
@@ -43,7 +43,7 @@ extension SegmentationSuites {
             descriptor: SegmenterDescriptor
         ) throws {
             let (_, reference) = try Reference.open(descriptor.name)
-            #expect(reference.weights == descriptor.weightsHash, "run training/reference.py")
+            #expect(reference.weights == descriptor.weightsHash, "run python -m training.references.reference_answers")
         }
 
         @Test func `drawn frames get the probabilities and masks of training`() throws {
@@ -95,7 +95,8 @@ extension SegmentationSuites {
             }
         }
 
-        /// [inferior to superior, to posterior, to left] as slices to the right, rows to the feet, columns to posterior.
+        /// [inferior to superior, to posterior, to left] as slices to the right, rows to the feet, columns to
+        /// posterior.
         private func sagittal(_ values: [Float], _ shape: [Int]) -> [Float] {
             var turned = [Float]()
             // The normal of these planes is row direction x column direction: (0, 1, 0) x (0, 0, -1) = (-1, 0, 0).

@@ -7,7 +7,8 @@ import Segmentation
 import Testing
 
 extension SegmentationSuites {
-    /// sam-auto from frame to mask, on the scaled-down network of training/shapes_sam.py and a picture that it knows.
+    /// sam-auto from frame to mask, on the scaled-down network of training/references/shapes_sam.py and a picture
+    /// that it knows.
     @Suite struct SamAutoSegmenterTests {
         let folder: URL
         let weights: WeightFile

@@ -8,7 +8,7 @@ import Testing
 
 /// The rule of sam-auto. The network and its masks are tested in InferenceTests.
 @Suite struct SamAutoTests {
-    /// `training/auto_features.py` writes it.
+    /// `training/references/golden_auto_features.py` writes it.
     struct Golden: Decodable {
         struct Case: Decodable {
             let counts: [Int]

@@ -24,7 +24,7 @@ from dataclasses import replace
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.abspath(os.path.join(HERE, "..", ".."))
-sys.path[:0] = [os.path.join(HERE, "..", "peers"), os.path.join(ROOT, "training")]
+sys.path[:0] = [os.path.join(HERE, "..", "peers"), ROOT]
 
 import numpy as np
 import torch
@@ -33,8 +33,8 @@ from safetensors.numpy import load_file
 
 import drawn_sam
 from node import executable
-from reference_package import segment_anything
 from report import Report
+from training.networks.reference_package import segment_anything
 
 MEAN, DEVIATION = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
 # The largest norm of the difference over the norm, in fp32.
@@ -52,10 +52,10 @@ def reference(name):
     """The reference's network: a key of `ENCODERS`, `tiny` for LiteMedSAM, or `convolutional` for medsam-compact."""
     modeling = segment_anything.modeling
     if name == "tiny":
-        from tiny_vit import TinyViT
+        from training.networks.tiny_vit import TinyViT
         encoder, size, grid = TinyViT(), 256, 64
     elif name == "convolutional":
-        from promptable import GRID, MEDSAM_COMPACT, SIZE, ConvolutionalEncoder
+        from training.networks.promptable import GRID, MEDSAM_COMPACT, SIZE, ConvolutionalEncoder
         encoder, size, grid = ConvolutionalEncoder(replace(MEDSAM_COMPACT, norm="none")), SIZE, GRID
     else:
         facts = ENCODERS[name]
@@ -127,7 +127,7 @@ def lite_medsam_input(rgb, size):
 
 def medsam_compact_input(rgb, size):
     """Stretches with the resizing of the training, then applies ImageNet's mean and deviation."""
-    from resize import resize
+    from training.recipes.resize import resize
     return (resize(rgb, (size, size)) - MEAN) / DEVIATION, DEVIATION, size / np.array(rgb.shape[1::-1])
 
 
@@ -162,7 +162,7 @@ def answer(network, embedding, prompt, scale):
         box = (np.array(prompt).reshape(2, 2) * scale).reshape(1, 4)
         boxes = torch.tensor(np.trunc(box) if is_lite else box, dtype=torch.float32)
         if network.draws_boxes:
-            from prompts import drawn_box
+            from training.recipes.medsam_compact import drawn_box
             masks = torch.from_numpy(drawn_box(boxes[0].numpy(), network.size))[None, None]
     else:
         points = (torch.tensor((np.array(prompt) * scale)[None, None], dtype=torch.float32), torch.ones(1, 1))

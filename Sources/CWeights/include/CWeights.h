@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The networks that ship inside the executable: whole safetensors files as read-only bytes. The table lies in
-// weights.S, which training/embed.py writes from the files beside it.
+// weights.S, which training/exporting/embed.py writes from the files beside it.
 #pragma once
 
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Resizing with a separable triangle filter and antialiasing: the same definition as training/resize.py, which equals
-// torch's `interpolate(mode="bilinear", antialias=True, align_corners=False)` to float rounding.
+// Resizing with a separable triangle filter and antialiasing: the same definition as training/recipes/resize.py,
+// which equals torch's `interpolate(mode="bilinear", antialias=True, align_corners=False)` to float rounding.
 
 internal import CKernels
 

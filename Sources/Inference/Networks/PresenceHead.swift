@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The presence head of training/presence.py, with the same tensor names: a logistic regression on three statistics of
-// what a residual U-Net's head says, which tells whether there is anything to find in the image at all.
+// The presence head of training/networks/presence_head.py, with the same tensor names: a logistic regression on three
+// statistics of what a residual U-Net's head says, which tells whether there is anything to find in the image at all.
 
 internal import Foundation
 
-/// `training/presence.py`'s `Presence`.
+/// `training/networks/presence_head.py`'s `Presence`.
 public struct PresenceHead: Sendable {
     /// Keeps the logarithm of the mean probability finite.
     static let floor = 1e-4

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The levels of training/networks.py's U-Nets, down and up again, with the same tensor names. Left out: the head.
+// The levels of training/networks/residual_unet.py's U-Nets, down and up again, with the same tensor names. Left out:
+// the head.
 
 /// Encoder and decoder of a residual U-Net: what it has in common with an image encoder made of the same levels.
 struct ResidualTrunk {

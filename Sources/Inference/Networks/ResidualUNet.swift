@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The compact residual U-Net of training/networks.py, over two or three axes, with the same tensor names. After
-// Ronneberger 2015 (U-Net), He 2016 (residual blocks) and Isensee 2021 (instance norm and leaky ReLU in 3D). Left out:
-// batch norms, which are folded into the convolutions of a file.
+// The compact residual U-Net of training/networks/residual_unet.py, over two or three axes, with the same tensor
+// names. After Ronneberger 2015 (U-Net), He 2016 (residual blocks) and Isensee 2021 (instance norm and leaky ReLU in
+// 3D). Left out: batch norms, which are folded into the convolutions of a file.
 
 internal import Foundation
 
-/// `training/networks.py`'s `UNet`, from a file whose metadata describes it.
+/// `training/networks/residual_unet.py`'s `UNet`, from a file whose metadata describes it.
 public final class ResidualUNet {
     /// The fields of `networks.Architecture`, under its names.
     public struct Architecture: Sendable, Hashable, Decodable {
@@ -39,7 +39,7 @@ public final class ResidualUNet {
                 encoderBlocks.count == widths.count, (1..<max(widths.count, 2)).contains(decoderBlocks.count),
                 (encoderBlocks + decoderBlocks).allSatisfy({ (0...64).contains($0) }),
                 norm == "none" || norm == "instance", negativeSlope.isFinite
-            else { throw .header(reason: "its architecture is not one of training/networks.py") }
+            else { throw .header(reason: "its architecture is not one of training/networks/residual_unet.py") }
         }
     }
 

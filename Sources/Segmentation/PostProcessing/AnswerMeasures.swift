@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What an answer says about itself without the truth, as training/confidence.py defines it. Measures are taken where the
-// network works, on its grid, so that they do not depend on the resolution of what is segmented.
+// What an answer says about itself without the truth, as training/recipes/confidence.py defines it. Measures are
+// taken where the network works, on its grid, so that they do not depend on the resolution of what is segmented.
 
 internal import Foundation
 internal import Imaging

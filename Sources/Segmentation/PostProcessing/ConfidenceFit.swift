@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The confidence that training/fit_confidence.py fitted to a network's measures, from the `confidence` of the weight
-// file's metadata.
+// The confidence that training/fitting/fit_confidence.py fitted to a network's measures, from the `confidence` of the
+// weight file's metadata.
 
 package import Foundation
 package import Imaging
 
 /// From measures to the expected Dice of an answer: sigmoid(bias + sum of weight * logit(measure)).
 ///
-/// No weight is negative, so that no confidence falls when a measure rises. An empty answer is right when nothing is there;
-/// its confidence is the probability of that, fitted to the `absence` alone.
+/// No weight is negative, so that no confidence falls when a measure rises. An empty answer is right when nothing is
+/// there; its confidence is the probability of that, fitted to the `absence` alone.
 package struct ConfidenceFit: Sendable, Equatable {
     /// Why coefficients are refused.
     package struct Flaw: Error, Equatable, CustomStringConvertible {
@@ -89,7 +89,8 @@ package struct ConfidenceFit: Sendable, Equatable {
 }
 
 extension AnswerMeasures {
-    /// As fitted, or without a fit agreement x foreground, x presence where that is known; of an empty answer the absence.
+    /// As fitted, or without a fit agreement x foreground, x presence where that is known; of an empty answer the
+    /// absence.
     package func confidence(_ fit: ConfidenceFit?, isEmpty: Bool) -> Confidence {
         Confidence(value: fit?.value(self, isEmpty: isEmpty) ?? plain(isEmpty: isEmpty), measures: named)
     }

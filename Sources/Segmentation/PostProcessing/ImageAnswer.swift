@@ -5,7 +5,7 @@
 // - SAM: logits enlarged to the input, without the padding, resized to the image; mask where above 0.
 // - MedSAM: sigmoid, resized to the image; mask where above 0.5.
 // - LiteMedSAM: without the padding, resized to the image, sigmoid; mask where above 0.5.
-// - medsam-compact: logits resized to the image as training/resize.py does; mask where above 0.
+// - medsam-compact: logits resized to the image as training/recipes/resize.py does; mask where above 0.
 
 package import Inference
 

@@ -6,7 +6,8 @@
 // - SAM: longest side by Pillow's bilinear, ImageNet's mean and deviation, then zeros right and below.
 // - MedSAM: stretched to a square by a cubic spline, cut to whole grey levels, least to greatest as 0...1.
 // - LiteMedSAM: longest side by OpenCV's area means, least to greatest as 0...1, then zeros right and below.
-// - medsam-compact (training/prompts.py): stretched to a square as training/resize.py does, ImageNet's mean and deviation.
+// - medsam-compact (training/recipes/medsam_compact.py): stretched to a square as training/recipes/resize.py does,
+//   ImageNet's mean and deviation.
 
 package import Inference
 

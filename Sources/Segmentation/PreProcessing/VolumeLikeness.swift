@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How much a volume looks like those of a training, as training/likeness.py defines it.
+// How much a volume looks like those of a training, as training/recipes/likeness.py defines it.
 
 internal import Foundation
 
 /// Median and spread of two statistics of the image over the volumes of a training.
 struct VolumeLikeness {
-    /// Log of the root mean square of the discrete Laplacian over that of the differences between neighbours: falls when
-    /// blurred, rises with noise.
+    /// Log of the root mean square of the discrete Laplacian over that of the differences between neighbours: falls
+    /// when blurred, rises with noise.
     let roughness: (middle: Double, spread: Double)
     /// Third standardised moment of the voxels above the smallest value: moves with contrast and with the field.
     let skewness: (middle: Double, spread: Double)

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where in a field of view far larger than the training's a network should look, as training/search.py does it.
+// Where in a field of view far larger than the training's a network should look, as training/recipes/field_search.py
+// does it.
 
 internal import Imaging
 
 /// Answers windows of a grid and chooses the one with the most plausible answer.
 ///
-/// Plausibility is the expected Dice times the boundary certainty of `AnswerMeasures`. A window is put around the centre of mass
-/// of each answer, most plausible first, answered, and moved to the new centre until it stays, which a piece of something
-/// that the window cuts does not. There are up to `candidates` of them; the best is the region.
+/// Plausibility is the expected Dice times the boundary certainty of `AnswerMeasures`. A window is put around the
+/// centre of mass of each answer, most plausible first, answered, and moved to the new centre until it stays, which a
+/// piece of something that the window cuts does not. There are up to `candidates` of them; the best is the region.
 struct FieldSearch {
     /// What a network makes of one window by itself.
     struct Answer {
@@ -17,7 +18,8 @@ struct FieldSearch {
         let mask: [UInt8]
     }
 
-    /// Points along an axis: of a window at most, between the starts of two at most, of the places that regions begin at.
+    /// Points along an axis: of a window at most, between the starts of two at most, of the places that regions begin
+    /// at.
     static let window = 96
     static let step = 48
     static let rounding = 8
@@ -104,8 +106,8 @@ struct FieldSearch {
         return measures.expectedDice * measures.boundaryCertainty
     }
 
-    /// The window around the centre of mass of the mask that was found in a window, in whole steps of `rounding` and inside
-    /// the grid; `nil` for an empty mask.
+    /// The window around the centre of mass of the mask that was found in a window, in whole steps of `rounding` and
+    /// inside the grid; `nil` for an empty mask.
     private func around(_ mask: [UInt8], in window: GridRegion) -> GridRegion? {
         var (sum, count) = ([0, 0, 0], 0)
         for (index, value) in mask.enumerated() where value != 0 {

@@ -2,7 +2,7 @@
 
 package import Inference
 
-/// medsam-compact's second view of a box: drawn as a mask prompt (`drawn_box` of training/prompts.py).
+/// medsam-compact's second view of a box: drawn as a mask prompt (`drawn_box` of training/recipes/medsam_compact.py).
 package enum DrawnBox {
     /// 5 in the box's centre, 0 on the ellipse inside it, -5 from its corners outwards.
     ///

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // left-atrium-compact: the left atrial cavity in late gadolinium enhanced MRI. The recipe is that of
-// training/left_atrium.py, on the volume turned to inferior-superior, posterior, left: resized to 1.25 mm -> clipped
-// to the 0.5 and 99.5 percentiles of what is positive, zero mean, unit deviation -> padded with zeros to multiples of
-// 16 -> residual U-Net (training/networks.py) at three shifts -> sigmoid -> mean -> resized to the source grid -> at
-// least 0.5 -> largest component. In a field of view far larger than the training's all this happens in the region that
-// `FieldSearch` finds. Confidence is fitted to measures on the network's grid (training/confidence.py).
+// training/recipes/left_atrium_compact.py, on the volume turned to inferior-superior, posterior, left: resized to
+// 1.25 mm -> clipped to the 0.5 and 99.5 percentiles of what is positive, zero mean, unit deviation -> padded with
+// zeros to multiples of 16 -> residual U-Net (training/networks/residual_unet.py) at three shifts -> sigmoid -> mean
+// -> resized to the source grid -> at least 0.5 -> largest component. In a field of view far larger than the
+// training's all this happens in the region that `FieldSearch` finds. Confidence is fitted to measures on the
+// network's grid (training/recipes/confidence.py).
 
 internal import Imaging
 internal import Inference
@@ -22,7 +23,7 @@ final class LeftAtriumCompact: Recipe {
         anatomicRegion: nil,
         recommendedDisplayColor: DisplayColor(red: 255, green: 96, blue: 64),
         title: "the left atrial cavity in 3D late gadolinium enhanced MRI",
-        paper: "Isensee 2021 (nnU-Net), He 2016 (residual blocks); trained by training/left_atrium.py",
+        paper: "Isensee 2021 (nnU-Net), He 2016 (residual blocks); trained by training/fitting/train.py",
         licence: "research use only, see training/cards/left-atrium-compact.md")
 
     /// Of the network's grid, mm.
@@ -38,7 +39,8 @@ final class LeftAtriumCompact: Recipe {
     static let doubtful = 0.25
     /// Of the training volumes on the network's grid, normalised.
     static let known = VolumeLikeness(roughness: (0.9045, 0.0684), skewness: (0.1792, 0.2774))
-    /// Volumes whose field of view needs more points of the network's grid are refused: their windows would take minutes.
+    /// Volumes whose field of view needs more points of the network's grid are refused: their windows would take
+    /// minutes.
     static let mostGridPoints = 32_000_000
     static let mostVoxels = 150_000_000
 

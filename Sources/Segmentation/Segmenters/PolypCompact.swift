@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// polyp-compact: polyps in single colonoscopy frames. The recipe is that of training/polyp.py: RGB 0...255 -> resized
-// to 256 x 256 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net (training/networks.py) on
-// the four flips -> sigmoid -> mean -> resized to the frame -> mask where at least 0.5; nothing is removed from the mask.
-// A presence head (training/presence.py) looks at each flip too: where the sigmoid of its mean is below 0.5, there is no
-// polyp, the mask is empty and the probabilities are multiplied with the presence. Confidence is fitted to measures on the
-// network's square (training/confidence.py).
+// polyp-compact: polyps in single colonoscopy frames. The recipe is that of training/recipes/polyp_compact.py: RGB
+// 0...255 -> resized to 256 x 256 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net
+// (training/networks/residual_unet.py) on the four flips -> sigmoid -> mean -> resized to the frame -> mask where at
+// least 0.5; nothing is removed from the mask. A presence head (training/networks/presence_head.py) looks at each
+// flip too: where the sigmoid of its mean is below 0.5, there is no polyp, the mask is empty and the probabilities
+// are multiplied with the presence. Confidence is fitted to measures on the network's square
+// (training/recipes/confidence.py).
 
 internal import Foundation
 internal import Imaging
@@ -23,7 +24,7 @@ final class PolypCompact: Recipe {
         anatomicRegion: CodedConcept("71854001", "SCT", "Colon"),
         recommendedDisplayColor: DisplayColor(red: 46, green: 230, blue: 92),
         title: "polyps in single colonoscopy frames (RGB)",
-        paper: "Ronneberger 2015 (U-Net), He 2016 (residual blocks); trained by training/polyp.py",
+        paper: "Ronneberger 2015 (U-Net), He 2016 (residual blocks); trained by training/fitting/train.py",
         licence: "research use only, see training/cards/polyp-compact.md")
 
     /// Extent of the network's input, pixels.

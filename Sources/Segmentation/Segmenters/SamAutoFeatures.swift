@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the rule of sam-auto sees of a generated mask. `training/auto_features.py` has the same definitions: rules are
-// fitted there, and a test compares the two.
+// What the rule of sam-auto sees of a generated mask. `training/recipes/auto_features.py` has the same definitions:
+// rules are fitted there, and a test compares the two.
 
 package import Inference
 internal import Foundation

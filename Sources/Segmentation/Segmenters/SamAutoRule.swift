@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sam-auto's choice among generated masks, made without the truth: a logistic model of each mask's features estimates its
-// Dice with a polyp.
+// sam-auto's choice among generated masks, made without the truth: a logistic model of each mask's features estimates
+// its Dice with a polyp.
 
 internal import Platform
 package import Foundation
 package import Imaging
 package import Inference
 
-/// A logistic model, and what is to be known about how it came about. training/fit_auto_rule.py writes one as JSON.
+/// A logistic model, and what is to be known about how it came about. training/fitting/fit_auto_rule.py writes one as
+/// JSON.
 package struct SamAutoRule: Sendable, Hashable, Codable {
     /// How the coefficients came about.
     package struct Provenance: Sendable, Hashable, Codable {
@@ -92,7 +93,7 @@ package struct SamAutoRule: Sendable, Hashable, Codable {
     /// What a reader of an answer should know of the rule, in plain ASCII.
     package func note(weights: String) -> String {
         guard !provenance.weights.isEmpty, provenance.weights == weights else {
-            return "the rule that chose is not measured on these weights: fit it with training/fit_auto_rule.py"
+            return "the rule that chose is not measured on these weights: fit it with training/fitting/fit_auto_rule.py"
         }
         return "the rule that chose was fitted on these weights: AUC \(provenance.heldOutAUC) on "
             + "\(provenance.heldOutFrames) held-out frames"

@@ -3,8 +3,8 @@
 internal import Foundation
 internal import Inference
 
-/// A CSV file of every mask that sam-auto looked at, from which training/fit_auto_rule.py fits a rule for a site's own
-/// weights and frames. The environment variable KONTUR_SAM_AUTO_MASKS names it, by its full path; lines
+/// A CSV file of every mask that sam-auto looked at, from which training/fitting/fit_auto_rule.py fits a rule for a
+/// site's own weights and frames. The environment variable KONTUR_SAM_AUTO_MASKS names it, by its full path; lines
 /// are added at its end.
 final class SamAutoTable {
     static let variable = "KONTUR_SAM_AUTO_MASKS"

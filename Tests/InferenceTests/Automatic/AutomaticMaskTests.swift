@@ -5,7 +5,7 @@ import Inference
 import Testing
 
 /// Everything but the network, against segment-anything's own generator fed the same logits and scores
-/// (`training/automatic_masks.py`): the lists are identical.
+/// (`training/references/golden_automatic_masks.py`): the lists are identical.
 @Suite struct AutomaticMaskTests {
     @Test(arguments: try GeneratorCase.all()) func `the reference's list is found, mask for mask`(
         example: GeneratorCase

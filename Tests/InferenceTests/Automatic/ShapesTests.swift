@@ -5,8 +5,9 @@ import Inference
 import Testing
 
 extension InferenceSuites {
-    /// From the network's input to the list of masks in fp32, on a scaled-down network that training/shapes_sam.py taught
-    /// three drawn pictures, against segment-anything itself (`training/shapes_masks.py`).
+    /// From the network's input to the list of masks in fp32, on a scaled-down network that
+    /// training/references/shapes_sam.py taught three drawn pictures, against segment-anything itself
+    /// (`training/references/golden_shapes_masks.py`).
     @Suite struct ShapesTests {
         /// The three pictures and what the reference finds in them.
         struct Facts: Decodable {

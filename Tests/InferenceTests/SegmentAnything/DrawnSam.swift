@@ -4,7 +4,7 @@ import Foundation
 import Inference
 import Testing
 
-/// A scaled-down network with drawn weights, and what the reference answers: see training/golden_sam.py.
+/// A scaled-down network with drawn weights, and what the reference answers: see training/references/golden_sam.py.
 struct DrawnSam {
     struct Facts: Decodable {
         struct Question: Decodable {

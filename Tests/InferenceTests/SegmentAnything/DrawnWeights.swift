@@ -3,7 +3,8 @@
 import Foundation
 import Inference
 
-/// The weights of training/drawn.py, bit for bit: drawn from a tensor's name and shape alone, so that no file holds them.
+/// The weights of training/references/drawn_weights.py, bit for bit: drawn from a tensor's name and shape alone, so
+/// that no file holds them.
 enum DrawnWeights {
     /// A checkpoint with all tensors drawn.
     ///

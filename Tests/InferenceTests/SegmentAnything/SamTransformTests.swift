@@ -4,7 +4,8 @@ import Foundation
 import Inference
 import Testing
 
-/// The geometry of the recipes that keep the aspect ratio, against segment-anything's (`training/golden_transform.py`).
+/// The geometry of the recipes that keep the aspect ratio, against segment-anything's
+/// (`training/references/golden_transform.py`).
 @Suite struct SamTransformTests {
     struct Case: Decodable, Sendable, CustomTestStringConvertible {
         let size: [Int]

@@ -4,7 +4,8 @@ import Inference
 import Testing
 
 extension InferenceSuites {
-    /// Scaled-down networks with every tensor drawn, against the package segment-anything: see training/golden_sam.py.
+    /// Scaled-down networks with every tensor drawn, against the package segment-anything: see
+    /// training/references/golden_sam.py.
     ///
     /// Errors are norms of differences over norms. The embedding may differ by 5e-5, logits and predicted IoU by 1e-4:
     /// fp32 sums in another order.

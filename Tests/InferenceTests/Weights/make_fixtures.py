@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import save_file
 
 FOLDER = pathlib.Path(__file__).parent / "Fixtures"
-sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "training"))
-import reference_package  # noqa: E402, F401
+sys.path.insert(0, str(pathlib.Path(__file__).parents[3]))
+import training.networks.reference_package  # noqa: E402, F401
 from segment_anything.modeling import (  # noqa: E402
     ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer)
-from tiny_vit import TinyViT  # noqa: E402
+from training.networks.tiny_vit import TinyViT  # noqa: E402
 
 WIDTH, GRID, PATCH, WINDOW, CHANNELS, HIDDEN = 8, 4, 2, 2, 8, 8
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// medsam-compact's image encoder (training/promptable.py), with its tensor names: the residual U-Net of
-// training/networks.py down and up again, and a neck that also sees the fine output of an early level. Its convolutions
-// hold their norms, folded. All sizes follow from the tensors' shapes, but for the input's.
+// medsam-compact's image encoder (training/networks/promptable.py), with its tensor names: the residual U-Net of
+// training/networks/residual_unet.py down and up again, and a neck that also sees the fine output of an early level.
+// Its convolutions hold their norms, folded. All sizes follow from the tensors' shapes, but for the input's.
 
 /// From `[size, size, 3]` to `[size / 8, size / 8, 256]`.
 final class ConvolutionalEncoder: ImageEncoder {

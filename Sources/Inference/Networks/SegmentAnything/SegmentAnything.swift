@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Segment Anything (Kirillov 2023), MedSAM (Ma 2024) and LiteMedSAM, from the tensors of their official checkpoints, and
-// medsam-compact of training/promptable.py. What happens before and after the network differs between them and is the
-// recipes'.
+// Segment Anything (Kirillov 2023), MedSAM (Ma 2024) and LiteMedSAM, from the tensors of their official checkpoints,
+// and medsam-compact of training/networks/promptable.py. What happens before and after the network differs between
+// them and is the recipes'.
 
 /// Why a network does not answer.
 public enum SegmentAnythingError: Error, Sendable, Hashable, CustomStringConvertible {
@@ -21,8 +21,8 @@ public enum SegmentAnythingError: Error, Sendable, Hashable, CustomStringConvert
 
 /// The image encoder, the prompt encoder and the mask decoder: embed an image once, prompt it many times.
 ///
-/// Weights are packed at the start, and what is computed in between is kept from call to call. One thread uses it, the one
-/// that made it.
+/// Weights are packed at the start, and what is computed in between is kept from call to call. One thread uses it,
+/// the one that made it.
 public final class SegmentAnything {
     private let encoder: any ImageEncoder
     private let decoder: MaskDecoder

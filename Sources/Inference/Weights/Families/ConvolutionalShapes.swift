@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// medsam-compact: the image encoder of training/promptable.py, batch norms folded, and SAM's prompt encoder and mask
-/// decoder.
+/// medsam-compact: the image encoder of training/networks/promptable.py, batch norms folded, and SAM's prompt encoder
+/// and mask decoder.
 struct ConvolutionalShapes {
     private(set) var network = NetworkShapes()
     let architecture: String

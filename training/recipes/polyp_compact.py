@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recipe of polyp-compact: what happens to a colonoscopy frame before and after the network.
+
+1. Resize the RGB frame (0...255) to SIZE x SIZE with `resize.resize`. The frame is stretched and not rounded.
+2. Subtract MEAN and divide by STD, after dividing by 255.
+3. Run the network on the four flips of the square. Average the four probabilities.
+4. Resize the mean probability to the frame's size. The mask is where it is at least 0.5.
+
+The presence head (networks/presence_head.py) gives one logit per flip. If the sigmoid of the mean logit is below
+PRESENCE_THRESHOLD, the frame shows no polyp: the recipe multiplies the probabilities by that sigmoid, which empties the
+mask.
+"""
+import numpy as np
+import torch
+
+from training.networks import presence_head
+from training.networks.residual_unet import POLYP_COMPACT
+from training.recipes.confidence import Answer, measures
+from training.recipes.resize import resize
+
+NAME = "polyp-compact"
+VERSION = "1.2.0"  # of the recipe, as the runtime names it
+ARCHITECTURE = POLYP_COMPACT
+SIZE = 256
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+STD = np.array([0.229, 0.224, 0.225], np.float32)
+FLIPS = [(), (3,), (2,), (2, 3)]
+VIEWS = "four flips"
+PRESENCE_THRESHOLD = 0.5  # not above the threshold of the pixels, so that an absent polyp leaves an empty mask
+NORMALISATION = {"scale": 1 / 255, "mean": MEAN.tolist(), "std": STD.tolist(), "threshold": 0.5, "size": [SIZE, SIZE],
+                 "presence_threshold": PRESENCE_THRESHOLD}
+
+
+def normalise(image):
+    """The network's input float32 [3, rows, columns] for an RGB image [rows, columns, 3] in 0...255."""
+    return ((image / 255 - MEAN) / STD).transpose(2, 0, 1).astype(np.float32)
+
+
+@torch.no_grad()
+def probabilities(network, image, flips=FLIPS):
+    """Foreground probability [SIZE, SIZE] of each flip, and the presence logit of each flip.
+
+    `image` is uint8 RGB [rows, columns, 3]. The logits are None if the network does not have a presence head.
+    """
+    x = torch.from_numpy(normalise(resize(image, (SIZE, SIZE))))[None]
+    each, logits = [], []
+    for axes in flips:
+        output, found = presence_head.look(network, x.flip(axes))
+        each.append(torch.sigmoid(output).flip(axes)[0, 0].numpy())
+        logits.append(None if found is None else float(found))
+    return each, None if logits[0] is None else logits
+
+
+def gate(probability, logits):
+    """The probability after the presence head, and the presence (None without a presence head)."""
+    if logits is None:
+        return probability, None
+    found = 1 / (1 + np.exp(-np.mean(logits)))
+    return (probability * np.float32(found) if found < PRESENCE_THRESHOLD else probability), float(found)
+
+
+def answer(network, image, logit=None):
+    """The `Answer` of the whole recipe. If `logit` is given, it replaces the mean presence logit of the flips."""
+    each, logits = probabilities(network, image)
+    mean = np.mean(each, axis=0, dtype=np.float32)
+    probability, found = gate(resize(mean, image.shape[:2]), logits if logit is None else [logit])
+    plain = gate(resize(each[0], image.shape[:2]), logits and logits[:1])[0]
+    return Answer(plain >= 0.5, probability >= 0.5, probability,
+                  measures(mean >= 0.5, mean, [view >= 0.5 for view in each], found))
+
+
+def predict(network, image):
+    """The mask [rows, columns] of the unflipped frame alone."""
+    each, logits = probabilities(network, image, FLIPS[:1])
+    return gate(resize(each[0], image.shape[:2]), logits)[0] >= 0.5
