@@ -3,7 +3,9 @@
 import CPlatform
 public import Foundation
 
-/// SHA-256 (FIPS 180-4), computed by libcrypto. A copy continues on its own.
+/// SHA-256 (FIPS 180-4), computed by libcrypto.
+///
+/// A copy continues on its own.
 public struct SHA256: Sendable {
     /// The 32 bytes of a hash.
     public struct Digest: Sequence, Hashable, Sendable {
@@ -44,7 +46,9 @@ public struct SHA256: Sendable {
         for region in data.regions { region.withUnsafeBytes { update(bufferPointer: $0) } }
     }
 
-    /// The hash of all bytes so far. More bytes can be added afterwards.
+    /// The hash of all bytes so far.
+    ///
+    /// More bytes can be added afterwards.
     public func finalize() -> Digest {
         let end = State(cplatform_sha256_copy(state.digest))
         var bytes = [UInt8](repeating: 0, count: Int(CPLATFORM_SHA256_SIZE))

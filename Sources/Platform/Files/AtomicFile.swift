@@ -2,7 +2,9 @@
 
 import Glibc
 
-/// A file that has its name only when all of it is on disk. It is written under a temporary name, mode 0600.
+/// A file that has its name only when all of it is on disk.
+///
+/// It is written under a temporary name, mode 0600.
 ///
 /// A file that is let go before ``finish(as:)`` is removed. Belongs to one thread.
 public final class AtomicFile {

@@ -3,7 +3,9 @@
 import CPlatform
 import Glibc
 
-/// A descriptor that is closed with its last reference. Child processes do not inherit it.
+/// A descriptor that is closed with its last reference.
+///
+/// Child processes do not inherit it.
 public final class FileDescriptor: Sendable {
     /// What a file is opened for.
     public enum Purpose: Sendable {
@@ -45,7 +47,10 @@ public final class FileDescriptor: Sendable {
         case wouldBlock
     }
 
-    /// The number that system calls take. It stays valid as long as this object lives.
+    /// The number that system calls take.
+    ///
+    /// It is valid as long as this object lives: whoever passes the number to a call keeps a reference until the call
+    /// returns, for instance in a property or with `withExtendedLifetime`.
     public let number: Int32
 
     /// Takes over an open descriptor.
@@ -125,6 +130,13 @@ public final class FileDescriptor: Sendable {
     /// - Throws: the error of fdatasync(2).
     public func sync() throws(SystemCallError) {
         guard fdatasync(number) == 0 else { throw .last("fdatasync") }
+    }
+
+    /// Waits until the file, or the names in the folder, are on disk.
+    ///
+    /// - Throws: the error of fsync(2).
+    public func syncAll() throws(SystemCallError) {
+        guard fsync(number) == 0 else { throw .last("fsync") }
     }
 
     /// Changes the permissions, for instance to `0o600`.

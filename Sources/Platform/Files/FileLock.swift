@@ -20,6 +20,7 @@ public final class FileLock: Sendable {
     /// - Parameters:
     ///   - path: the lock file, made if it is missing.
     ///   - holder: one line of text that other processes are shown.
+    /// - Throws: ``Failure``.
     public init(path: String, holder: String) throws(Failure) {
         do throws(SystemCallError) {
             descriptor = try FileDescriptor(path: path, for: .updating)
@@ -47,7 +48,7 @@ public final class FileLock: Sendable {
     /// - Returns: the holder's text, "another process" if the text cannot be read, `nil` if the lock is free.
     public static func holder(path: String) -> String? {
         guard let descriptor = try? FileDescriptor(path: path, for: .updatingExisting),
-            flock(descriptor.number, LOCK_SH | LOCK_NB) != 0
+            withExtendedLifetime(descriptor, { flock($0.number, LOCK_SH | LOCK_NB) }) != 0
         else { return nil }
         return text(of: path) ?? "another process"
     }

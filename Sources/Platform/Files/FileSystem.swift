@@ -7,7 +7,9 @@ public enum FileSystem {
     /// Whether something is at `path`, a symbolic link to nowhere excepted.
     public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-    /// Makes one folder, mode 0700. A folder that exists stays as it is.
+    /// Makes one folder, mode 0700.
+    ///
+    /// A folder that exists stays as it is.
     ///
     /// - Throws: the error of mkdir(2).
     public static func makeFolder(_ path: String) throws(SystemCallError) {
@@ -18,11 +20,12 @@ public enum FileSystem {
     ///
     /// - Throws: the error of open(2) or fsync(2).
     public static func syncFolder(_ path: String) throws(SystemCallError) {
-        let folder = try FileDescriptor(path: path, for: .folder)
-        guard fsync(folder.number) == 0 else { throw .last("fsync") }
+        try FileDescriptor(path: path, for: .folder).syncAll()
     }
 
-    /// Renames a file within one file system. A file that has the new name is replaced.
+    /// Renames a file within one file system.
+    ///
+    /// A file that has the new name is replaced.
     ///
     /// - Throws: the error of rename(2).
     public static func rename(_ from: String, to: String) throws(SystemCallError) {
@@ -36,7 +39,9 @@ public enum FileSystem {
         guard Glibc.link(from, to) == 0 else { throw .last("link") }
     }
 
-    /// Removes a file. A file that does not exist is fine.
+    /// Removes a file.
+    ///
+    /// A file that does not exist is fine.
     ///
     /// - Throws: the error of unlink(2).
     public static func remove(_ path: String) throws(SystemCallError) {

@@ -13,7 +13,9 @@ public final class MappedFile: @unchecked Sendable {
         public let description: String
     }
 
-    /// All bytes of the file. They are valid as long as this object lives.
+    /// All bytes of the file.
+    ///
+    /// They are valid as long as this object lives.
     public let bytes: UnsafeRawBufferPointer
 
     /// Maps a file.
@@ -34,7 +36,8 @@ public final class MappedFile: @unchecked Sendable {
             bytes = UnsafeRawBufferPointer(start: nil, count: 0)
             return
         }
-        guard let base = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor.number, 0), base != MAP_FAILED else {
+        let base = withExtendedLifetime(descriptor) { mmap(nil, size, PROT_READ, MAP_PRIVATE, $0.number, 0) }
+        guard let base, base != MAP_FAILED else {
             throw Failure(description: SystemCallError.last("mmap").reason)
         }
         bytes = UnsafeRawBufferPointer(start: base, count: size)
@@ -44,7 +47,9 @@ public final class MappedFile: @unchecked Sendable {
         if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
     }
 
-    /// Gives back the memory of the whole pages within `range`. The bytes are read from the file again when touched.
+    /// Gives back the memory of the whole pages within `range`.
+    ///
+    /// The bytes are read from the file again when touched.
     ///
     /// - Parameter range: byte offsets.
     public func release(_ range: Range<Int>) {

@@ -9,7 +9,10 @@ public struct PollEntry: Sendable {
 
     /// Waits for something to read, or for room to write.
     ///
-    /// - Parameter descriptor: a negative number is passed over.
+    /// - Parameters:
+    ///   - descriptor: a negative number is passed over.
+    ///   - reading: waits for something to read, or for the end.
+    ///   - writing: waits for room to write.
     public init(_ descriptor: Int32, reading: Bool = false, writing: Bool = false) {
         entry = pollfd(fd: descriptor, events: Int16((reading ? POLLIN : 0) | (writing ? POLLOUT : 0)), revents: 0)
     }
@@ -22,7 +25,9 @@ public struct PollEntry: Sendable {
 public enum Polling {
     /// Waits until an entry is ready or the time is over.
     ///
-    /// - Parameter limit: `nil` waits for ever. An hour is the longest wait: the caller looks again after it.
+    /// - Parameters:
+    ///   - entries: the descriptors; each tells afterwards whether it is ready.
+    ///   - limit: `nil` waits for ever. An hour is the longest wait: the caller looks again after it.
     /// - Returns: whether an entry is ready.
     @discardableResult
     public static func wait(_ entries: inout [PollEntry], atMost limit: Duration?) -> Bool {
@@ -51,7 +56,9 @@ public final class WakeUp: Sendable {
     /// Becomes ready to read with ``ring()``.
     public var descriptor: Int32 { event.number }
 
-    /// Wakes the waiting thread, now or at its next wait. May be called from any thread; does not block.
+    /// Wakes the waiting thread, now or at its next wait.
+    ///
+    /// May be called from any thread; does not block.
     public func ring() {
         var one: UInt64 = 1
         // A full counter is ready already.

@@ -24,7 +24,9 @@ public struct SpawnError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// One child process with its pipes. Not `Sendable`: it belongs to the thread that made it.
+/// One child process with its pipes.
+///
+/// Not `Sendable`: it belongs to the thread that made it.
 public final class ChildProcess {
     /// How a child ended.
     public enum Ending: Sendable, Hashable {
@@ -43,8 +45,9 @@ public final class ChildProcess {
     public let errors: FileDescriptor
     private var ending: Ending?
 
-    /// Starts a program as the leader of a process group of its own. The child inherits only its three pipes, and its
-    /// signals are at their defaults.
+    /// Starts a program as the leader of a process group of its own.
+    ///
+    /// The child inherits only its three pipes, and its signals are at their defaults.
     ///
     /// - Parameters:
     ///   - executable: a path; `PATH` is not searched.
@@ -61,7 +64,7 @@ public final class ChildProcess {
             let (errors, childErrors) = try FileDescriptor.pipe()
             processID = try Self.spawn(
                 [executable] + arguments, environment: environment,
-                descriptors: [childInput.number, childOutput.number, childErrors.number])
+                descriptors: [childInput, childOutput, childErrors])
             for end in [input, output, errors] { end.setNonblocking() }
             (self.input, self.output, self.errors) = (input, output, errors)
         } catch {
@@ -72,13 +75,13 @@ public final class ChildProcess {
 
     /// Starts a program with `descriptors` as its 0, 1 and 2.
     private static func spawn(
-        _ words: [String], environment: [String: String], descriptors: [Int32]
+        _ words: [String], environment: [String: String], descriptors: [FileDescriptor]
     ) throws(SystemCallError) -> Int32 {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         for (number, descriptor) in descriptors.enumerated() {
-            posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(number))
+            posix_spawn_file_actions_adddup2(&actions, descriptor.number, Int32(number))
         }
         _ = cplatform_close_from(&actions, Int32(descriptors.count))
 
@@ -99,7 +102,9 @@ public final class ChildProcess {
         let envp = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for pointer in argv + envp { free(pointer) } }
         var child: pid_t = 0
-        let code = posix_spawn(&child, words[0], &actions, &attributes, argv, envp)
+        let code = withExtendedLifetime(descriptors) {
+            posix_spawn(&child, words[0], &actions, &attributes, argv, envp)
+        }
         guard code == 0 else { throw SystemCallError(call: "posix_spawn", code: code) }
         return child
     }
@@ -110,7 +115,9 @@ public final class ChildProcess {
         return Polling.wait(&entries, atMost: .zero)
     }
 
-    /// Kills the whole process group and reaps the child. Later calls return the same ending.
+    /// Kills the whole process group and reaps the child.
+    ///
+    /// Later calls return the same ending.
     @discardableResult
     public func kill() -> Ending {
         if let ending { return ending }

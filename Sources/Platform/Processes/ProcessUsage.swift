@@ -53,7 +53,9 @@ public struct ProcessUsage: Sendable, Hashable {
         return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
     }
 
-    /// Reads a small file of /proc. Such files tell no size.
+    /// Reads a small file of /proc.
+    ///
+    /// Such files tell no size.
     private static func file(_ path: String, capacity: Int = 1024) -> String? {
         guard let file = try? FileDescriptor(path: path, for: .reading) else { return nil }
         var buffer = [UInt8](repeating: 0, count: capacity)

@@ -26,7 +26,9 @@ public final class MonotonicCondition: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    /// Runs `body` under the lock. Only `body` may call ``wait(timeout:)``.
+    /// Runs `body` under the lock.
+    ///
+    /// Only `body` may call ``wait(timeout:)``.
     public func withLock<Result>(_ body: () throws -> Result) rethrows -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
