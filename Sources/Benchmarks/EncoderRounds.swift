@@ -2,28 +2,36 @@
 
 import Foundation
 import Inference
+import Platform
 
-/// The contender that `conformance/bench_encoder.py` measures: loads a network once, says `ready`, and for every line of
-/// standard input does its work once and answers with the seconds that took. `layers` answers with the seconds of every
-/// kind of layer in all rounds so far, as JSON, `bare` with the operations a second of a loop that fetches nothing.
+/// A contender of `conformance/bench_encoder.py`.
+///
+/// It loads a network once and prints `ready`. Then it reads commands from standard input, one per line:
+///
+/// - `layers`: prints the seconds per kind of layer in all rounds so far, as JSON.
+/// - `bare`: prints the operations per second of a loop that does not fetch anything.
+/// - any other line: does its work once and prints the seconds that it took.
 enum EncoderRounds {
-    enum Work: String {
-        /// The image encoder, on noise.
+    enum Task: String {
+        /// The image encoder on noise.
         case encoder
-        /// One prompt on an embedding that is at hand.
+        /// One prompt on an embedding that was computed before.
         case prompt
-        /// An automatic run of 1024 points, the encoder included.
+        /// An automatic mask generation with 1024 points, including the image encoder.
         case automatic
     }
 
-    static func serve(_ work: Work, weights path: String) throws {
+    /// Serves commands until standard input ends.
+    static func serve(_ task: Task, weights path: String) throws {
         try Compute.startWithAnyThreads()
         let network = try SegmentAnything(try SafeTensors(path: path), precision: Compute.precision())
         let size = network.inputSize
-        let input = Tensor(shape: [1, size, size, 3], values: noise(size * size * 3))
+        // Mean 0 and deviation about 1, as normalised images have.
+        let values = Noise.values(size * size * 3, seed: 6).map { ($0 - 0.5) * 3.46 }
+        let input = Tensor(shape: [1, size, size, 3], values: values)
         let generator = try AutomaticMaskGenerator(network)
         var embedding: ImageEmbedding?
-        if work == .prompt { embedding = try network.embed(input) }
+        if task == .prompt { embedding = try network.embed(input) }
         network.encoderTimes = LayerTimes()
         print("ready")
         fflush(nil)
@@ -35,8 +43,8 @@ enum EncoderRounds {
                 let named = Dictionary(uniqueKeysWithValues: seconds.map { ($0.key.rawValue, $0.value) })
                 print(String(decoding: try JSONEncoder().encode(named), as: UTF8.self))
             } else {
-                let duration = try ContinuousClock().measure {
-                    switch work {
+                let duration = try MonotonicClock.measure {
+                    switch task {
                     case .encoder: _ = try network.embed(input)
                     case .prompt:
                         guard let embedding else { return }
@@ -54,15 +62,6 @@ enum EncoderRounds {
                 print(String(format: "%.6f", duration / .seconds(1)))
             }
             fflush(nil)
-        }
-    }
-
-    /// The same numbers every time, deviation about 1, by a linear congruential generator (Knuth's MMIX constants).
-    private static func noise(_ count: Int) -> [Float] {
-        var state: UInt64 = 7
-        return (0..<count).map { _ in
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return (Float(state >> 40) / Float(1 << 24) - 0.5) * 3.46
         }
     }
 }

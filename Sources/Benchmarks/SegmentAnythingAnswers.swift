@@ -2,37 +2,38 @@
 
 import Foundation
 import Inference
+import Platform
 
-/// Answers what `training/references/exact_sam.py` asks a full-size network, for its comparison with the reference.
+/// Answers of a full-size network, which `training/references/exact_sam.py` compares with the reference.
 ///
-/// The folder holds `weights.safetensors` and `question.safetensors`: `input` `[1, 3, size, size]`, and under the
-/// metadata key `kontur` a JSON of prompts and the precision. Written beside them, as raw fp32 in PyTorch's order:
-/// `embedding.f32`, and for every prompt `<prompt>.logits.f32` and `<prompt>.iou.f32`. Seconds and memory go to
-/// standard output.
+/// The folder holds `weights.safetensors` and `question.safetensors`. The question has a tensor `input`,
+/// `[1, 3, size, size]`, and JSON with prompts and the precision under the metadata key `kontur`. The answers are raw
+/// fp32 in PyTorch's order: `embedding.f32`, and `<prompt>.logits.f32` and `<prompt>.iou.f32` for every prompt. Seconds
+/// and memory go to standard output.
 enum SegmentAnythingAnswers {
     private struct Question: Decodable {
-        struct Prompt: Decodable {
+        struct AskedPrompt: Decodable {
             let points: [[Float]]?
             let box: [Float]?
             let mask: Bool?
             let multimask: Bool
         }
 
-        let prompts: [String: Prompt]
+        let prompts: [String: AskedPrompt]
         let precision: String
-        /// How often the image is embedded: the memory must not grow.
+        /// How often the image is embedded, to see that the memory does not grow.
         let repeats: Int
     }
 
+    /// Reads the question in `folder` and writes the answers there.
     static func answer(folder: String) throws {
         try Compute.startWithAnyThreads()
         let file = try SafeTensors(path: "\(folder)/question.safetensors")
         let question = try JSONDecoder().decode(Question.self, from: Data((file.metadata["kontur"] ?? "").utf8))
         let input = try file.tensor("input").channelsLast()
-        let clock = ContinuousClock()
         var network: SegmentAnything?
         let precision = Precision(rawValue: question.precision) ?? .fp32
-        let load = try clock.measure {
+        let load = try MonotonicClock.measure {
             network = try SegmentAnything(
                 SafeTensors(path: "\(folder)/weights.safetensors"), precision: precision, inputSize: input.shape[1])
         }
@@ -42,7 +43,7 @@ enum SegmentAnythingAnswers {
         var embedding = try network.embed(input)
         for _ in 1..<max(question.repeats, 1) {
             let before = network.encoderTimes?.seconds ?? [:]
-            let duration = try clock.measure { embedding = try network.embed(input) }
+            let duration = try MonotonicClock.measure { embedding = try network.embed(input) }
             print("embed: \(duration), resident \(resident()) kB")
             for (kind, seconds) in (network.encoderTimes?.seconds ?? [:]).sorted(by: {
                 $0.key.rawValue < $1.key.rawValue
@@ -59,7 +60,7 @@ enum SegmentAnythingAnswers {
                 box: asked.box.map { PromptBox(x0: $0[0], y0: $0[1], x1: $0[2], y1: $0[3]) },
                 mask: asked.mask == true ? try file.tensor("mask").channelsLast() : nil)
             var answers = [PromptAnswer]()
-            let duration = try clock.measure {
+            let duration = try MonotonicClock.measure {
                 answers = try network.decode(embedding, [prompt], multimask: asked.multimask)
             }
             print("\(name): \(duration)")
@@ -68,7 +69,7 @@ enum SegmentAnythingAnswers {
         }
         let points = (0..<64).map { Prompt(points: [PromptPoint(x: Float($0 * 4), y: Float(250 - $0 * 3))]) }
         for count in [1, 1, 1, 64] {
-            let duration = try clock.measure {
+            let duration = try MonotonicClock.measure {
                 _ = try network.decode(embedding, Array(points.prefix(count)), multimask: true)
             }
             print("\(count) points at once: \(duration)")
@@ -80,13 +81,11 @@ enum SegmentAnythingAnswers {
         try values.withUnsafeBytes { Data($0) }.write(to: URL(filePath: path))
     }
 
-    private static func status(_ key: String) -> String {
-        let lines = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8))?.split(separator: "\n") ?? []
-        return lines.first { $0.hasPrefix(key) }?.split(whereSeparator: \.isWhitespace).dropFirst().first.map(
-            String.init) ?? "?"
-    }
+    private static let processID = ProcessInfo.processInfo.processIdentifier
 
-    private static func resident() -> String { status("VmRSS:") }
+    /// The resident memory in kB.
+    private static func resident() -> Int { (ProcessUsage(processID: processID)?.residentMemory ?? 0) >> 10 }
 
-    private static func peak() -> String { status("VmHWM:") }
+    /// The largest resident memory so far in kB.
+    private static func peak() -> Int { (ProcessUsage.peak(processID: processID) ?? 0) >> 10 }
 }

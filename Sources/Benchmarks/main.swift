@@ -1,32 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Hot paths of single rooms against thresholds that are checked in here. What needs peers or several processes is
-// measured by `conformance/bench_ingest.py` and `conformance/bench_inference.py`.
+// Measures hot paths of single rooms against the thresholds in this folder. Measurements that need peers or several
+// processes are in `conformance/bench_ingest.py` and `conformance/bench_inference.py`.
+//
+//   Benchmarks [NAME]                     all benchmarks, or those whose name contains NAME
+//   Benchmarks answer FOLDER              answers for `training/references/exact_sam.py`; it does not measure a rate
+//   Benchmarks encoder|prompt|automatic WEIGHTS    a contender of `conformance/bench_encoder.py`
 
 import Foundation
 
-// Answers for the comparison with the reference: no measurement.
 if CommandLine.arguments.count == 3, CommandLine.arguments[1] == "answer" {
     try SegmentAnythingAnswers.answer(folder: CommandLine.arguments[2])
     exit(0)
 }
 
-// A contender of `conformance/bench_encoder.py`.
-if CommandLine.arguments.count == 3, let work = EncoderRounds.Work(rawValue: CommandLine.arguments[1]) {
-    try EncoderRounds.serve(work, weights: CommandLine.arguments[2])
+if CommandLine.arguments.count == 3, let task = EncoderRounds.Task(rawValue: CommandLine.arguments[1]) {
+    try EncoderRounds.serve(task, weights: CommandLine.arguments[2])
     exit(0)
 }
 
 let chosen = CommandLine.arguments.dropFirst().first
 var failed = false
 
-for benchmark in [InferenceBenchmark.all, JournalBenchmark.all].joined() {
+for benchmark in Benchmark.segmenters + Benchmark.journal {
     if let chosen, !benchmark.name.contains(chosen) { continue }
-    let result = try benchmark.run()
-    let verdict = result.value >= benchmark.atLeast ? "" : "  UNDER THE THRESHOLD"
+    let rate = try benchmark.run()
+    let verdict = rate >= benchmark.atLeast ? "" : "  UNDER THE THRESHOLD"
     print(
-        "\(benchmark.name): \(String(format: "%.1f", result.value)) \(benchmark.unit) "
+        "\(benchmark.name): \(String(format: "%.1f", rate)) \(benchmark.unit) "
             + "(at least \(String(format: "%.1f", benchmark.atLeast)))\(verdict)")
-    failed = failed || result.value < benchmark.atLeast
+    failed = failed || rate < benchmark.atLeast
 }
 exit(failed ? 1 : 0)

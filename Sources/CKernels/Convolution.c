@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Convolutions on oneDNN, channels last. In bf16 the input is rounded into a buffer of the convolution's own; output,
-// bias and sums stay fp32.
+// Convolutions on oneDNN, channels last. With bf16, the input is rounded into a buffer that the convolution owns;
+// output, bias and sums stay fp32.
 
 #include <dnnl.h>
 #include <pthread.h>
@@ -18,7 +18,7 @@ struct ck_convolution {
     ck_precision precision;
     float *weight, *bias;
     dnnl_stream_t stream;
-    // What follows belongs to the size of the last run.
+    // The following members belong to the size of the last run.
     int64_t batch, size[MAX_AXES];
     dnnl_primitive_t primitive;
     dnnl_memory_t source, packed_weight, bias_memory, target;
@@ -145,7 +145,7 @@ static dnnl_status_t make_attributes(const ck_convolution_shape *shape, dnnl_pri
     return status;
 }
 
-// Compiles the convolution for one size and packs the weights as that kernel wants them.
+// Compiles the convolution for one size and packs the weights in the order that the compiled kernel needs.
 static dnnl_status_t prepare(ck_convolution *convolution, int64_t batch, const int64_t *size) {
     const ck_convolution_shape *shape = &convolution->shape;
     int axes = shape->axes, dimensions = axes + 2;
@@ -211,7 +211,7 @@ static int fits(const ck_convolution *convolution, int64_t batch, const int64_t 
     return 1;
 }
 
-// Whether oneDNN generated code for the convolution; its plain loops are a thousand times slower.
+// Whether oneDNN generated code for the convolution. Its plain loops are a thousand times slower.
 static int is_compiled(const ck_convolution *convolution) {
     return strncmp(convolution->implementation, "ref", 3) != 0;
 }
@@ -228,7 +228,8 @@ ck_status ck_convolution_run(ck_convolution *convolution, int64_t batch, const i
         forget_size(convolution);
         status = prepare(convolution, batch, size);
         if (convolution->precision == ck_bf16 && (status == dnnl_unimplemented || !is_compiled(convolution))) {
-            // Not every shape has a bf16 kernel: with one or three input channels some processors have none.
+            // Some shapes do not have a bf16 kernel: on some processors, these are convolutions of one or three
+            // channels.
             forget_size(convolution);
             convolution->precision = ck_fp32;
             status = prepare(convolution, batch, size);

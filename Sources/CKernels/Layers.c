@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The layers that oneDNN does not offer, or not in fp32 with what is fused here. Letters: N images of V voxels and C
-// channels; D, H, W extents.
+// The layers that oneDNN does not offer, or does not offer in fp32 with the operations that are fused here. Letters:
+// N images of V voxels and C channels; extents D, H and W.
 
 #include <cblas.h>
 #include <math.h>
@@ -40,7 +40,7 @@ void ck_product(int64_t rows, int64_t n, int64_t k, const float *a, const float 
 
 // Instance norm -------------------------------------------------------------------------------------------------------
 
-#define BLOCK 2048  // voxels a partial sum covers: fixes the order of additions for any number of threads
+#define BLOCK 2048  // voxels per partial sum; fixed blocks fix the order of additions for any number of threads
 
 typedef struct {
     int64_t V, C, blocks;
@@ -131,7 +131,7 @@ typedef struct {
     float weight;  // of high
 } tap;
 
-// Where every output sample of one axis lies between two input samples.
+// Computes where every output sample of one axis lies between two input samples.
 static void make_taps(int64_t n, int factor, tap *taps) {
     for (int64_t i = 0; i < n * factor; i++) {
         float at = ((float)i + 0.5f) / (float)factor - 0.5f;
@@ -151,7 +151,7 @@ typedef struct {
     float *output;
 } enlargement;
 
-// One output row from the four input rows around it, weighted.
+// Computes one output row from the four weighted input rows around it.
 CK_VECTORISED static void enlarge_row(const float *const rows[4], const float weights[4], float *restrict mixed,
                                       int64_t W, int64_t C, const tap *x, int64_t width_out, float *restrict output,
                                       int adds) {

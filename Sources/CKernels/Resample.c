@@ -12,7 +12,7 @@ typedef struct {
     float *output;
 } resampling;
 
-// One output line of `inner` samples from `count` input lines.
+// Computes one output line of `inner` samples from `count` input lines.
 CK_VECTORISED static void mix_lines(const float *restrict lines, const float *weights, int64_t count, int64_t inner,
                                     float *restrict output) {
     for (int64_t k = 0; k < inner; k++) output[k] = weights[0] * lines[k];
@@ -29,7 +29,7 @@ static void resample_lines(void *context, int64_t first, int64_t last) {
     }
 }
 
-// The last axis: a scalar product for every output sample.
+// Resamples the last axis: a scalar product for every output sample.
 static void resample_samples(void *context, int64_t first, int64_t last) {
     const resampling *r = context;
     for (int64_t block = first; block < last; block++) {

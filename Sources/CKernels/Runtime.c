@@ -6,8 +6,8 @@
 #include "CKernels.h"
 #include "Parallel.h"
 
-// libgomp's own entry points: with them the loops here share oneDNN's team of threads, and the compiler needs no
-// OpenMP.
+// The entry points of libgomp. Through them, the loops here share oneDNN's team of threads, and the compiler does not
+// need OpenMP.
 extern void omp_set_num_threads(int threads);
 extern void omp_set_dynamic(int dynamic);
 extern int omp_get_thread_num(void);

@@ -50,7 +50,7 @@ import Testing
             let added = try await Self.models("add", file, "--name", "ours", in: folder)
             #expect(added.status == 0, "\(added.errors)")
             #expect(added.output.hasPrefix("ours was added.\n"))
-            #expect(added.output.contains("Taken for SAM"))
+            #expect(added.output.contains("Assumed SAM"))
             #expect(added.output.contains("Research software, not a medical device"))
             let list = try Self.object(await Self.models("list", "--json", in: folder))
             #expect((list["weights"] as? [[String: Any]])?.map { $0["name"] as? String } == ["ours"])
@@ -62,7 +62,7 @@ import Testing
             #expect(try await Self.models("remove", "ours", in: folder).status == 0)
             let gone = try await Self.models("remove", "ours", in: folder)
             #expect(gone.status == 1)
-            #expect(gone.errors.contains("there are no weights 'ours'; none are installed"))
+            #expect(gone.errors.contains("no installed weights are called 'ours'; none are installed"))
         }
     }
 
@@ -115,7 +115,7 @@ import Testing
             }
             let result = try await Self.models("verify", in: folder)
             #expect(result.status == 1)
-            #expect(result.output.contains("it has 1 bytes, and had"))
+            #expect(result.output.contains("the file has 1 bytes, but its record says"))
             #expect(result.errors.contains("lite_medsam_custom changed since they were added"))
         }
     }

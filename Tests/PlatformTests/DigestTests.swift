@@ -52,6 +52,33 @@ import Testing
         #expect(pieces.value == 0xcbf4_3926)
     }
 
+    /// CRC-32 bit by bit, as ISO 3309 describes it.
+    private func plainChecksum(_ bytes: some Sequence<UInt8>) -> UInt32 {
+        var value = UInt32.max
+        for byte in bytes {
+            value ^= UInt32(byte)
+            for _ in 0..<8 { value = value >> 1 ^ (value & 1 == 0 ? 0 : 0xedb8_8320) }
+        }
+        return ~value
+    }
+
+    @Test func `a checksum does not depend on the pieces or their addresses`() {
+        let bytes = (0..<300).map { UInt8(truncatingIfNeeded: $0 &* 167 &+ $0 >> 3) }
+        for start in 0..<17 {
+            for count in [0, 1, 7, 15, 16, 17, 31, 32, 33, 64, 250] {
+                let expected = plainChecksum(bytes[start..<start + count])
+                for cut in Set([0, count / 3, count]) {
+                    var checksum = CRC32()
+                    bytes.withUnsafeBytes { all in
+                        checksum.update(UnsafeRawBufferPointer(rebasing: all[start..<start + cut]))
+                        checksum.update(UnsafeRawBufferPointer(rebasing: all[start + cut..<start + count]))
+                    }
+                    #expect(checksum.value == expected)
+                }
+            }
+        }
+    }
+
     @Test func `writes two digits per byte`() {
         #expect([UInt8]([0, 9, 10, 255]).hexadecimal == "00090aff")
         #expect([UInt8]().hexadecimal.isEmpty)

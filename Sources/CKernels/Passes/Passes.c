@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The door of the passes, the plain version that is the others' oracle, and what moves a head's matrix to the tokens.
+// The passes of `ck_pass_tokens`: the choice of the instruction set, the plain version that is the reference for the
+// others, and the functions that move a head's matrix to the tokens.
 
 #include <math.h>
 #include <string.h>
@@ -17,7 +18,7 @@ static float product(const float *a, const float *b, int64_t count) {
     return sum;
 }
 
-// A place's new row. shares: [tokens].
+// Computes the new row of a place. `shares` is scratch memory, [tokens].
 static void spread(const ck_pass *p, int64_t place, float *placed, float *shares, float *row) {
     int64_t C = p->channels, T = p->tokens;
     for (int64_t c = 0; c < C; c++) row[c] = p->rows[place * C + c] + p->bias[c];

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One pass of a prompt's tokens over the image's places, on vectors: see `ck_pass` in CKernels.h. Letters: B places of a
-// block, C channels, J vectors of the tokens, head within token, filled up to whole tiles.
+// One pass between the tokens of a prompt and the places of the image, on vectors; `ck_pass` in CKernels.h defines
+// it. Letters: B places in a block, C channels, J vectors of the tokens, ordered by token and then head, padded to
+// whole tiles.
 //
-// A block stays in the second-level cache: scores, shares, the new rows, their norm, and what the tokens gather of them.
-// Exponentials are powers of 2: log2 e is multiplied into the tokens' vectors.
+// All steps on a block of places run while the block is in the second-level cache: the scores, the shares, the new
+// rows, their norm, and the sums that the tokens gather. Exponentials are powers of 2, so the tokens' vectors are
+// multiplied by log2 e.
 
 #include "Kernels.h"
 
@@ -15,30 +17,30 @@ enum { HEADS = 8, BLOCK = 64, CHUNK = 256 };
 
 typedef struct {
     const ck_pass *pass;
-    int64_t C, J;  // J: columns, a multiple of COLUMNS
-    int64_t step;  // between the rows of shares: J and room for a last tile
+    int64_t C, J;  // J: vectors of the tokens, padded to a multiple of COLUMNS
+    int64_t step;  // floats between the rows of shares: J and room for a last tile
     const float *key, *value, *query;  // packed: [J / COLUMNS][C][COLUMNS], [C / COLUMNS][J][COLUMNS], as key
-    const float *offset;  // [J], -1e30 where there is no token
+    const float *offset;  // [J], -1e30 for the padding
     float *gathered;  // [chunk][largest J, sum J, sums (J + ROWS) * C]
     int64_t gathered_size;
     atomic_int status;
 } passing;
 
-// [vectors, C] as panels of COLUMNS vectors, [C][COLUMNS] each, times `scale`.
+// Packs [vectors, C], times `scale`, as panels of COLUMNS vectors, [C][COLUMNS] each.
 static void pack_columns(const float *from, int64_t vectors, int64_t C, int64_t J, float scale, float *to) {
     for (int64_t panel = 0; panel < J; panel += COLUMNS)
         for (int64_t c = 0; c < C; c++)
             for (int64_t j = panel; j < panel + COLUMNS; j++) *to++ = j < vectors ? scale * from[j * C + c] : 0;
 }
 
-// [vectors, C] as panels of COLUMNS channels, [J][COLUMNS] each.
+// Packs [vectors, C] as panels of COLUMNS channels, [J][COLUMNS] each.
 static void pack_rows_of(const float *from, int64_t vectors, int64_t C, int64_t J, float *to) {
     for (int64_t panel = 0; panel < C; panel += COLUMNS)
         for (int64_t j = 0; j < J; j++)
             for (int64_t c = panel; c < panel + COLUMNS; c++) *to++ = j < vectors ? from[j * C + c] : 0;
 }
 
-// shares[b][:] = offset + placed[b] . panels, for whole tiles of rows.
+// Computes shares[b][:] = offset + placed[b] . panels for whole tiles of rows.
 static void score_block(const passing *p, const float *placed, const float *panels, const float *offset, int64_t rows,
                         float *shares) {
     for (int64_t j = 0; j < p->J; j += COLUMNS)
@@ -56,7 +58,7 @@ static void score_block(const passing *p, const float *placed, const float *pane
         }
 }
 
-// Lanes hold the heads once or twice: the other copy.
+// The lanes of a vector hold the heads once or twice. This function exchanges the two copies.
 INLINE vector other_heads(vector x) {
 #if LANES == 16
     return __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
@@ -65,7 +67,7 @@ INLINE vector other_heads(vector x) {
 #endif
 }
 
-// Softmax over the tokens of every head, for each place.
+// Applies the softmax over the tokens of every head, for each place.
 static void share_tokens(const passing *p, int64_t rows, float *shares) {
     for (int64_t b = 0; b < rows; b++) {
         float *row = shares + b * p->step;
@@ -83,7 +85,7 @@ static void share_tokens(const passing *p, int64_t rows, float *shares) {
     }
 }
 
-// rows[b] += bias + shares[b] . value.
+// Adds bias + shares[b] . value to rows[b].
 static void spread_tokens(const passing *p, const float *shares, int64_t rows, float *x) {
     for (int64_t c = 0; c < p->C; c += COLUMNS)
         for (int64_t b = 0; b < rows; b += ROWS) {
@@ -123,14 +125,15 @@ static void norm_row(const passing *p, float *x) {
                             load(p->pass->norm_bias + c)));
 }
 
-// placed = x + positions, the rows that fill the last tile zero.
+// Computes placed = x + positions. The rows that fill the last tile are zero.
 static void place(const passing *p, int64_t first, int64_t count, int64_t rows, const float *x, float *placed) {
     const float *positions = p->pass->positions + first * p->C;
     for (int64_t i = 0; i < count * p->C; i += LANES) store(placed + i, load(x + i) + load(positions + i));
     memset(placed + count * p->C, 0, (size_t)((rows - count) * p->C) * sizeof *placed);
 }
 
-// The softmax over the places goes on: shares relative to the largest score so far, the earlier sums brought to it.
+// Continues the softmax over the places. Shares are relative to the largest score so far, and earlier sums are
+// rescaled to it.
 static void share_places(const passing *p, int64_t count, float *shares, float *largest, float *sum, float *gathered) {
     for (int64_t j = 0; j < p->J; j += LANES) {
         vector old = load(largest + j), top = old, added = every(0);
@@ -151,7 +154,7 @@ static void share_places(const passing *p, int64_t count, float *shares, float *
     }
 }
 
-// gathered[j] += sum over the block's places of shares[b][j] x[b].
+// Adds the sum over the block's places of shares[b][j] x[b] to gathered[j].
 static void gather_block(const passing *p, const float *shares, int64_t count, const float *x, float *gathered) {
     for (int64_t c = 0; c < p->C; c += COLUMNS)
         for (int64_t j = 0; j < p->J; j += ROWS) {
@@ -217,7 +220,7 @@ static void pass_chunk(void *context, int64_t chunk) {
         pass_block(p, first, end - first < BLOCK ? end - first : BLOCK, x, placed, shares, results);
 }
 
-// The chunks' sums, brought to the largest score of all.
+// Adds the sums of all chunks, rescaled to the largest score of all.
 static void merge(const passing *p, int64_t chunks) {
     for (int64_t j = 0; j < p->pass->tokens * HEADS; j++) {
         float top = -1e30f, sum = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kernels for AMX: bf16 on its tiles, the rest as for AVX-512.
+// The kernels for AMX: bf16 products run on its tiles, and everything else runs as for AVX-512.
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -14,7 +14,8 @@
 #pragma clang attribute push(                                                                           \
     __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16"))), apply_to = function)
 
-// Palette 1, eight tiles of 16 rows x 64 bytes. The configuration belongs to the thread, and oneDNN changes it.
+// Palette 1 with eight tiles of 16 rows x 64 bytes. The configuration belongs to the thread, and oneDNN changes it,
+// so every use begins with TILES_BEGIN.
 typedef struct {
     uint8_t palette, start_row, reserved[14];
     uint16_t bytes[16];

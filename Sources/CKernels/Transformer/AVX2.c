@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kernels for AVX2 and FMA: 16 registers hold a tile of 6 x 16.
+// The kernels for AVX2 and FMA. The 16 registers hold a tile of 6 x 16 numbers.
 
 #if defined(__x86_64__)
 #include <math.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kernels for AVX-512: 32 registers hold a tile of 14 x 32.
+// The kernels for AVX-512. The 32 registers hold a tile of 14 x 32 numbers.
 
 #if defined(__x86_64__)
 #include <math.h>

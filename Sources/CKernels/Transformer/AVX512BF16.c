@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kernels for AVX-512 with products of pairs of bf16.
+// The kernels for AVX-512 with instructions for products of bf16 pairs.
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Attention over a grid or its windows on vectors, everything transposed: scores lie as [key][query], so that queries
-// fill the vectors, softmax runs down the columns, and neither K nor V needs another order. Online softmax after
-// Milakov and Gimelshein, blocked as in FlashAttention (Dao et al.): no T x T matrix exists.
+// Attention over a grid or its windows, on vectors. Everything is transposed: scores lie as [key][query]. Therefore
+// queries fill the vectors, the softmax runs down the columns, and K and V keep their order. The softmax is computed
+// online (Milakov and Gimelshein) and in blocks, as in FlashAttention (Dao et al.), so a T x T matrix never exists.
 //
-// Letters: T tokens in H rows of W, D the size of a head, C = COLUMNS queries in a panel. With score s = q.k and the
-// bias b, the share of a key is 2^((s + b / scale - maximum) scale log2 e): all bias is kept divided by the scale. Its
-// part for the key's column starts the tile of scores, its part for the key's row enters with the maximum.
+// Letters: T tokens in H rows of W, D numbers per head, C = COLUMNS queries in a panel. With score s = q.k and bias
+// b, the share of a key is 2^((s + b / scale - maximum) scale log2 e). All biases are stored divided by the scale.
+// The part of a bias that depends on the key's column is the start value of the tile of scores. The part that depends
+// on the key's row is added with the maximum.
 
-// Keys are taken in blocks of whole rows, or of a part of one row where that is long. A row of a block takes `pitch`
-// places: as many as it has keys, in pairs the next multiple of PLACES; places without a key have share 0.
+// Keys are taken in blocks of whole rows, or of a part of one row if that is long. A row of a block takes `pitch`
+// places: one per key, or in pairs the next multiple of PLACES. Places without a key have share 0.
 
-#define KEYS 256  // at most so many keys at once: their scores stay in the first-level cache
+#define KEYS 256  // the most keys in a block, whose scores stay in the first-level cache
 #ifdef TILES
-#define PANELS 32  // at most so many panels of queries go through the keys together
-#define PLACES 16  // what a row's places and the rows of a tile are multiples of
+#define PANELS 32  // the most panels of queries that go through the keys together
+#define PLACES 16  // the places of a row are a multiple of this, as are the rows of a tile
 #else
 #define PANELS 16
 #define PLACES 2
 #endif
-#define ROOM (KEYS + 32)  // places in a block, and what tiles read beyond
-
+#define ROOM (KEYS + 32)  // places in a block, and those that tiles read beyond it
 
 typedef struct {
     const ck_self_attention *a;
     int64_t H, W, down, across;  // windows of H x W
-    int64_t D, words, depth;  // words of a head along D, and rows of its sums
-    int64_t blocks, panels;  // of queries in a window; panels in a block
+    int64_t D, words, depth;  // numbers per head; words of a head along D; rows of its sums
+    int64_t blocks, panels;  // blocks of queries in a window; panels in a block
     int64_t bias_stride;  // T rounded up to C
     const float *bias;  // [heads, T, bias_stride], divided by the scale; NULL: none
     const float *rel_height, *rel_width;  // [2 S - 1, words]; NULL: none
-    int pairs, tiles;  // how the products are computed; tiles imply pairs
+    int pairs, tiles;  // whether products take pairs of bf16, and whether they run on tiles, which take pairs
     atomic_int status;
 } attention;
 
-// One thread's memory, from its scratch.
+// The buffers of one thread, in its scratch memory.
 typedef struct {
     float *keys, *values;  // [ROOM, words]; [ROOM, D], in pairs [ROOM / 2, D], with tiles [depth, ROOM / 2]
     float *queries, *sums;  // [panels, words, C], [panels, depth, C]
@@ -42,7 +42,7 @@ typedef struct {
     float *largest, *total;  // [panels, C]
     float *scores;  // [ROOM, C]
     float *relative;  // [2 S - 1, C]
-    int32_t *y, *x;  // [panels, C]: where the queries are in the window
+    int32_t *y, *x;  // [panels, C]: the positions of the queries in the window
 } buffers;
 
 static size_t lay_out(const attention *at, char *memory, buffers *b) {
@@ -75,7 +75,7 @@ typedef struct {
     int64_t image, top, left, head;
 } place;
 
-// The head's part (0 q, 1 k, 2 v) of a token, NULL outside the grid.
+// The head's part (0 is q, 1 is k, 2 is v) of a token, or NULL outside the grid.
 INLINE const void *token_of(const ck_self_attention *a, place at, int64_t y, int64_t x, int64_t part) {
     y += at.top, x += at.left;
     if (y >= a->height || x >= a->width) return NULL;
@@ -84,7 +84,8 @@ INLINE const void *token_of(const ck_self_attention *a, place at, int64_t y, int
     return (const char *)a->qkv + (size_t)(element * a->head_size) * size;
 }
 
-// A head's values as words: as they are, or bf16 widened where there are no pairs; zeros beyond them.
+// Copies a head's values as words: unchanged, or widened from bf16 if the path does not use pairs. Zeros fill the
+// rest.
 static void copy_words(const attention *at, const void *token, const float *padding, float *words) {
     int64_t D = at->D;
     uint16_t rounded[256];
@@ -109,17 +110,17 @@ static const float *padding_of(const ck_self_attention *a, int64_t part, int64_t
 }
 
 typedef struct {
-    int64_t y, x, rows, columns, pitch;  // keys from (y, x) of the window on
+    int64_t y, x, rows, columns, pitch;  // the keys from (y, x) of the window on
 } block;
 
-// A head's values in bf16: where they lie or, for padding, in `rounded`.
+// A head's values in bf16: in place, or in `rounded` for padding.
 static const uint16_t *halves_of(const attention *at, const void *token, const float *padding, uint16_t *rounded) {
     for (int64_t d = 0; token == NULL && d < at->D; d++) rounded[d] = ck_rounded(padding[d]);
     return token ? token : rounded;
 }
 
-// The values of places 2 pair and 2 pair + 1, `odd` NULL where there is no key. For tiles, values^T [depth, ROOM / 2]
-// holds in row d what the keys have there.
+// Writes the values of places 2 * pair and 2 * pair + 1; `odd` is NULL if there is no key. For tiles, values^T
+// [depth, ROOM / 2] holds in row d the d-th value of all keys.
 static void pair_values(const attention *at, const uint16_t *even, const uint16_t *odd, int64_t pair, float *values) {
     uint32_t *to = (uint32_t *)(void *)values;
     int64_t step = at->tiles ? ROOM / 2 : 1;
@@ -130,7 +131,7 @@ static void pair_values(const attention *at, const uint16_t *even, const uint16_
         for (int64_t d = 0; d < at->D; d++) to[d * step] = even[d] | (odd ? (uint32_t)odd[d] << 16 : 0);
 }
 
-// The keys and values of a block. In pairs, a word of the values holds two neighbouring places.
+// Copies the keys and values of a block. In pairs, a word of the values holds two neighbouring places.
 static void fetch_keys(const attention *at, place p, block k, const buffers *b) {
     const ck_self_attention *a = at->a;
     const float *key_padding = padding_of(a, 1, p.head), *value_padding = padding_of(a, 2, p.head);
@@ -152,8 +153,8 @@ static void fetch_keys(const attention *at, place p, block k, const buffers *b) 
         }
 }
 
-// A panel of queries from the `first` on among those inside the grid; what is missing of it repeats the last place
-// with zeros.
+// Copies a panel of queries, from `first` on, among those inside the grid. If the panel is not full, the last place
+// is repeated with zeros.
 static void fetch_queries(const attention *at, place p, int64_t first, int64_t count, int64_t width, const buffers *b,
                           int64_t panel) {
     float words[256], *queries = b->queries + panel * at->words * COLUMNS;
@@ -172,7 +173,7 @@ static void fetch_queries(const attention *at, place p, int64_t first, int64_t c
 
 // Tiles ---------------------------------------------------------------------------------------------------------------
 
-// output[i][:] = start[i][:] + sum over k of a[i, k] b[k][:], for i < rows; strides in floats.
+// Computes output[i][:] = start[i][:] + sum over k of a[i, k] b[k][:] for i < rows; strides count floats.
 INLINE void one_tile(const int rows, const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t count,
                      const float *start, int64_t start_step, const vector *factor, float *output, int pairs) {
     vector tile[ROWS][2];
@@ -204,7 +205,7 @@ INLINE void tiles(int64_t rows, const float *a, int64_t row_step, int64_t k_step
 
 static const float zeros[COLUMNS] __attribute__((aligned(64)));
 
-// The scores of `rows` keys against a panel. Tiles take, and write, whole multiples of PLACES.
+// Computes the scores of `rows` keys against a panel. Tiles read and write whole multiples of PLACES.
 static void score(const attention *at, int64_t rows, const float *keys, const float *queries, const float *start,
                   int64_t start_step, float *scores) {
     int64_t words = at->words;
@@ -217,7 +218,7 @@ static void score(const attention *at, int64_t rows, const float *keys, const fl
         tiles(rows, keys, words, 1, queries, words, start, start_step, NULL, scores, 0);
 }
 
-// sums = sums * factor + values^T shares over `count` places; without a factor sums start at zero.
+// Computes sums = sums * factor + values^T shares over `count` places. Without a factor, sums start at zero.
 static void add_values(const attention *at, const float *values, const float *shares, int64_t count,
                        const vector *factor, float *sums) {
     const float *start = factor ? sums : zeros;
@@ -238,7 +239,7 @@ static void add_values(const attention *at, const float *values, const float *sh
 
 // Relative positions --------------------------------------------------------------------------------------------------
 
-// output[key][lane] = q[lane] . table[place[lane] - key + extent - 1] / scale, key < extent.
+// Computes output[key][lane] = q[lane] . table[place[lane] - key + extent - 1] / scale for key < extent.
 static void relate(const attention *at, const float *table, int64_t extent, const int32_t *where, const float *queries,
                    float *products, float *output) {
     int32_t low = where[0], high = where[0];
@@ -256,7 +257,7 @@ static void relate(const attention *at, const float *table, int64_t extent, cons
 
 // Softmax -------------------------------------------------------------------------------------------------------------
 
-// A row's scores become shares 2^(s c + less).
+// Turns the scores of a row into shares 2^(s c + less).
 static void shares(block k, float *scores, vector c, const vector less[2], vector sum[2]) {
     for (int64_t i = 0; i < k.columns; i++, scores += COLUMNS)
         for (int half = 0; half < 2; half++) {
@@ -266,7 +267,7 @@ static void shares(block k, float *scores, vector c, const vector less[2], vecto
         }
 }
 
-// The same to pairs of bf16 for neighbouring places, which may lie where the scores of earlier places did.
+// The same to pairs of bf16 for neighbouring places. The pairs may overwrite the scores of earlier places.
 static void pair_shares(block k, const float *scores, vector c, const vector less[2], float *pairs, vector sum[2]) {
     int64_t i = 0;
     for (; i + 1 < k.columns; i += 2, scores += 2 * COLUMNS, pairs += COLUMNS)
@@ -285,8 +286,8 @@ static void pair_shares(block k, const float *scores, vector c, const vector les
         }
 }
 
-// Scores of a block become shares, in pairs in half of the room; `row_bias` [H, C] of the window or, with step 0,
-// zeros. `factor` receives what earlier sums are to be multiplied by.
+// Turns the scores of a block into shares; pairs take half of the memory. `row_bias` is [H, C] of the window, or
+// zeros with step 0. `factor` receives the factor for earlier sums.
 static void share_out(const attention *at, block k, const float *row_bias, int64_t step, float *scores, float *largest,
                       float *total, vector factor[2]) {
     vector c = every(at->a->scale * (float)M_LOG2E);
@@ -311,7 +312,7 @@ static void share_out(const attention *at, block k, const float *row_bias, int64
         else
             shares(k, at_key, c, less, sum);
     }
-    int64_t count = k.rows * k.pitch, end = rounded_up(count, 32);  // tiles take 16 pairs at once
+    int64_t count = k.rows * k.pitch, end = rounded_up(count, 32);  // tiles take 16 pairs together
     if (at->tiles) memset(scores + count / 2 * COLUMNS, 0, (size_t)((end - count) / 2 * COLUMNS) * sizeof(float));
     for (int half = 0; half < 2; half++) {
         factor[half] = exp2_of((old[half] - top[half]) * c);
@@ -322,7 +323,7 @@ static void share_out(const attention *at, block k, const float *row_bias, int64
 
 // Panels --------------------------------------------------------------------------------------------------------------
 
-// A panel of queries, the first of them `query`, against a block of keys; `starts` with the first block.
+// Runs a panel of queries, whose first one is `query`, against a block of keys. `starts` is set for the first block.
 static void attend_panel(const attention *at, place p, block k, int64_t query, int64_t panel, int starts,
                          const buffers *b) {
     const float *queries = b->queries + panel * at->words * COLUMNS, *rows = zeros;
@@ -345,7 +346,7 @@ static void attend_panel(const attention *at, place p, block k, int64_t query, i
                b->sums + panel * at->depth * COLUMNS);
 }
 
-// All keys of the window, block by block, for all panels.
+// Runs all keys of the window, block by block, against all panels.
 static void attend_panels(const attention *at, place p, int64_t query, int64_t panels, const buffers *b) {
     int64_t pitch = rounded_up(at->W, at->pairs ? PLACES : 1), rows = pitch <= KEYS ? KEYS / pitch : 1;
     for (int64_t y = 0; y < at->H; y += rows)
@@ -398,13 +399,13 @@ static void prepare_panels(const attention *at, place p, int64_t first, int64_t 
     }
 }
 
-// One block of queries of one window and head.
+// Computes one block of queries of one window and head.
 static void attend_item(void *context, int64_t item) {
     attention *at = context;
     const ck_self_attention *a = at->a;
     int64_t windows = at->down * at->across, window = item / at->blocks % windows, lot = item / at->blocks / windows;
     place p = {lot % a->batch, window / at->across * at->H, window % at->across * at->W, lot / a->batch};
-    // Queries outside the grid are left out, unless the table of biases wants its order.
+    // Queries outside the grid are skipped, unless a table of biases prescribes the order of queries.
     int64_t height = a->height - p.top < at->H && !at->bias ? a->height - p.top : at->H;
     int64_t width = a->width - p.left < at->W && !at->bias ? a->width - p.left : at->W;
     int64_t first = item % at->blocks * at->panels * COLUMNS, last = first + at->panels * COLUMNS;
@@ -432,10 +433,10 @@ static void attend_item(void *context, int64_t item) {
 #endif
 }
 
-// What all threads share ----------------------------------------------------------------------------------------------
+// Shared by all threads -----------------------------------------------------------------------------------------------
 
-// The table of biases, divided by the scale, its rows padded; and the tables of relative positions as words. Returns
-// the bytes that they take; fills `memory` unless it is NULL.
+// Prepares the table of biases, divided by the scale and with padded rows, and the tables of relative positions as
+// words. It returns the number of bytes that they take and fills `memory`, unless `memory` is NULL.
 static size_t prepare(attention *at, char *memory) {
     const ck_self_attention *a = at->a;
     int64_t T = at->H * at->W;
@@ -475,7 +476,7 @@ static ck_status attend(const ck_self_attention *a) {
     if (at.pairs) at.words = (D + 1) / 2;
 #endif
     at.bias_stride = panels * COLUMNS;
-    // Enough blocks that no thread stays idle for long.
+    // There are enough blocks to keep all threads busy.
     int64_t lots = a->batch * a->heads * down * across, wanted = 8 * (ck_threads() > 0 ? ck_threads() : 1);
     at.blocks = (panels + PANELS - 1) / PANELS;
     if (at.blocks * lots < wanted) at.blocks = (wanted + lots - 1) / lots < panels ? (wanted + lots - 1) / lots : panels;

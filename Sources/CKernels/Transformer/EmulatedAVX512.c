@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kernels for AVX-512 on a processor with AVX2: the compiler splits every vector in two, the results are the same
-// bit for bit.
+// The kernels for AVX-512 on a processor with AVX2. The compiler splits every vector in two, and the results are the
+// same bit for bit.
 
 #if defined(__x86_64__)
 #include <math.h>
@@ -11,7 +11,8 @@
 #include "../Parallel.h"
 #include "Transformer.h"
 
-// Every function with a vector in its signature is inlined: no other object depends on how it is passed.
+// Every function with a vector in its signature is inlined, so other object files do not depend on the way it is
+// passed.
 #pragma clang diagnostic ignored "-Wpsabi"
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #define LANES 16

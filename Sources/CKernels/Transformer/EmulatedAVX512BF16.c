@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kernels for AVX-512 with products of pairs of bf16, on a processor with AVX2. VDPBF16PS adds the product of the
-// odd elements, then that of the even ones, each fused (Intel's Software Developer's Manual); that it takes denormal
-// numbers for zero is left out.
+// The kernels for AVX-512 with products of bf16 pairs, on a processor with AVX2. VDPBF16PS adds the product of the
+// odd elements and then that of the even elements, each with a fused multiply-add (Intel's Software Developer's
+// Manual). The emulation does not treat denormal numbers as zero, as the instruction does.
 
 #if defined(__x86_64__)
 #include <math.h>
@@ -12,7 +12,8 @@
 #include "../Parallel.h"
 #include "Transformer.h"
 
-// Every function with a vector in its signature is inlined: no other object depends on how it is passed.
+// Every function with a vector in its signature is inlined, so other object files do not depend on the way it is
+// passed.
 #pragma clang diagnostic ignored "-Wpsabi"
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #define LANES 16

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// bf16 as bits: the upper half of an fp32.
+// The bits of a bf16 number are the upper half of an fp32 number.
 #pragma once
 
 #include <stdint.h>
 #include <string.h>
 
+// Widens a bf16 number to fp32, exactly.
 static inline float ck_widened(uint16_t bits) {
     uint32_t word = (uint32_t)bits << 16;
     float value;
@@ -13,7 +14,7 @@ static inline float ck_widened(uint16_t bits) {
     return value;
 }
 
-// To nearest, ties to even; NaN stays NaN.
+// Rounds to the nearest bf16, ties to even; NaN stays NaN.
 static inline uint16_t ck_rounded(float value) {
     uint32_t word;
     memcpy(&word, &value, sizeof word);

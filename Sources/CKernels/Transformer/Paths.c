@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The door of the transformer kernels: which path computes, and what every path may rely on being checked.
+// The public functions of the transformer kernels: they choose the path and check the arguments for it.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,11 +30,11 @@ static const ck_kernels *const kernels[ck_path_count] = {
 #endif
 };
 
-// The hardware paths, the best one first, and what each needs of the processor.
+// The hardware paths, the best one first.
 static const ck_path by_rank[] = {ck_path_amx, ck_path_avx512_bf16, ck_path_avx512, ck_path_avx2, ck_path_plain};
 
 #if defined(__x86_64__) && defined(__linux__)
-// Linux hands out the tile registers on request; the first tile instruction of a process that did not ask traps.
+// Linux grants the tile registers on request. Without the request, the first tile instruction of a process traps.
 static int may_use_tiles(void) {
     enum { request_permission = 0x1023, tile_data = 18 };
     return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
@@ -75,7 +75,7 @@ int ck_path_available(ck_path path) {
 
 int ck_path_has_bf16(ck_path path) { return path == ck_path_avx512_bf16 || path == ck_path_amx; }
 
-// Compared with the plain path once in a process, when it is first chosen.
+// Whether a path agrees with the plain one. The comparison runs once per process, when the path is first chosen.
 static int is_right(ck_path path) {
     static enum { unknown, right, wrong } verdicts[ck_path_count];
     if (path == ck_path_plain) return 1;
@@ -111,7 +111,7 @@ const char *ck_path_warning(void) { return warning; }
 
 // Scratch -------------------------------------------------------------------------------------------------------------
 
-// Aligned to 64 bytes; what is large is aligned to huge pages and asks for them.
+// Allocates memory that is aligned to 64 bytes. A large block is aligned to huge pages and requests them.
 static void *allocate(size_t bytes) {
     const size_t huge = 2 << 20, page = bytes < huge ? 64 : huge;
     size_t size = (bytes + page - 1) / page * page;

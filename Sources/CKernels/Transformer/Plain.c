@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Products and attention in plain C: the oracle that every other path is compared with, and what runs where there is
-// no faster one. Letters: M rows, N outputs, K inputs of a product; T tokens of an attention, D the size of a head.
+// Products and attention in plain C: the reference for every other path, and the path of processors without a faster
+// one. Letters: M rows, N outputs and K inputs of a product; T tokens of an attention, D numbers per head.
 
 #include <math.h>
 #include <stdatomic.h>
@@ -26,7 +26,7 @@ static void put(void *values, ck_precision form, int64_t at, float value) {
 
 static size_t packed_size(const ck_matrix *matrix) { return (size_t)(matrix->n * matrix->k) * sizeof(float); }
 
-// Transposed to [K, N], so that the innermost loop runs over neighbours.
+// Packs the weight transposed, [K, N], so that the innermost loop runs over neighbours.
 static void pack(const ck_matrix *matrix, const float *weight) {
     float *packed = matrix->packed;
     for (int64_t n = 0; n < matrix->n; n++)
@@ -94,7 +94,7 @@ typedef struct {
     atomic_int status;
 } attention;
 
-// Token t of a window whose first token is (y, x): part 0 q, 1 k, 2 v.
+// A number of the token at (y, x): part 0 is q, 1 is k, 2 is v.
 static float token(const ck_self_attention *a, int64_t image, int64_t y, int64_t x, int64_t part, int64_t head,
                    int64_t d) {
     int64_t channel = (part * a->heads + head) * a->head_size + d;
@@ -104,7 +104,7 @@ static float token(const ck_self_attention *a, int64_t image, int64_t y, int64_t
     return a->form == ck_bf16 ? ck_widened(ck_rounded(value)) : value;
 }
 
-// One query's row of the output; scores and q are scratch of T and D.
+// Computes the output row of one query. `scores` and `q` are scratch memory of T and D numbers.
 static void attend_query(const attention *at, int64_t image, int64_t top, int64_t left, int64_t head, int64_t query,
                          float *scores, float *q) {
     const ck_self_attention *a = at->a;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Products with a packed matrix on vectors. The weight lies in panels of COLUMNS outputs, [panel][k][COLUMNS], and a
-// block of the input is packed into strips of ROWS rows, [strip][k][ROWS], both filled up with zeros. k runs in
-// blocks whose panel stays in the first-level cache; sums between the blocks wait in `partial`.
+// Products with a packed matrix, on vectors. The weight lies in panels of COLUMNS outputs, [panel][k][COLUMNS]. A
+// block of the input is packed into strips of ROWS rows, [strip][k][ROWS]. Both are padded with zeros. k runs in
+// blocks whose panel stays in the first-level cache, and `partial` holds the sums between these blocks.
 
-#define DEEP 256  // at most so many words of k at once
-#define WIDE 16  // panels whose partial sums are kept at once
+#define DEEP 256  // the largest block of k, in words
+#define WIDE 16  // panels whose partial sums are in memory together
 
-// Words along k of a matrix: bf16 in pairs where the path has instructions for them.
+// The number of words along k: one per number, or one per pair of bf16 if the path has instructions for pairs.
 INLINE int64_t words_of(const ck_matrix *matrix, int pairs) { return pairs ? (matrix->k + 1) / 2 : matrix->k; }
 
 INLINE int in_pairs(const ck_matrix *matrix) {
@@ -49,13 +49,14 @@ static void pack(const ck_matrix *matrix, const float *weight) {
         }
 }
 
-// The input's rows [first, first + rows) as strips. Rows are copied as words: floats, pairs, or bf16 widened.
+// Packs the input's rows [first, first + rows) into strips. Rows are copied as words: floats, bf16 pairs, or widened
+// bf16.
 static void pack_rows(const ck_matrix *matrix, const ck_multiplication *m, int64_t first, int64_t rows, int64_t words,
                       int pairs, float *packed) {
     for (int64_t strip = 0; strip < rows; strip += ROWS, packed += words * ROWS) {
         int64_t left = rows - strip < ROWS ? rows - strip : ROWS, whole = 0;
         size_t size = matrix->precision == ck_bf16 ? sizeof(uint16_t) : sizeof(float);
-        const char *from[ROWS];  // missing rows repeat the last one: what comes of them is not used
+        const char *from[ROWS];  // missing rows repeat the last one; their results are not used
         for (int64_t i = 0; i < ROWS; i++) {
             int64_t row = first + strip + (i < left ? i : left - 1);
             from[i] = (const char *)m->input + (size_t)(row * m->input_stride) * size;
@@ -76,7 +77,7 @@ static void pack_rows(const ck_matrix *matrix, const ck_multiplication *m, int64
     }
 }
 
-// One vector of finished sums to the output at `at`, with what is fused.
+// Writes one vector of finished sums to the output, after bias, activation and residual.
 INLINE void finish_vector(const ck_multiplication *m, vector x, int64_t row, int64_t column) {
     if (m->residual && m->activates_last) x += load(m->residual + row * m->residual_stride + column);
     x = activated(x, m->activation);
@@ -88,7 +89,7 @@ INLINE void finish_vector(const ck_multiplication *m, vector x, int64_t row, int
         store_bf16((uint16_t *)m->output + at, x);
 }
 
-// The same for the last columns, fewer than a vector: by way of a copy.
+// The same for the last columns if they do not fill a vector; it goes through a copy.
 static void finish_rest(const ck_multiplication *m, vector x, int64_t row, int64_t column, int64_t count) {
     float residual[LANES] = {0}, output[LANES];
     uint16_t rounded[LANES];
@@ -118,8 +119,8 @@ static void finish(const ck_multiplication *m, vector tile[ROWS][2], int64_t row
         }
 }
 
-// One tile over one block of k. `partial` [ROWS][2] holds the sums of earlier blocks (NULL: start from the bias) and
-// receives these.
+// Multiplies one tile over one block of k. `partial` [ROWS][2] holds the sums of earlier blocks, unless `starts` is
+// set, and receives the new sums.
 INLINE void multiply_tile(const float *a, const float *b, int64_t count, const float *bias, int starts,
                           vector *restrict partial, const int pairs) {
     vector tile[ROWS][2];
@@ -157,14 +158,14 @@ typedef struct {
     atomic_int status;
 } product;
 
-// A strip's share of the next panel, on its way to the second-level cache while this one is used.
+// Prefetches a strip's share of the next panel into the second-level cache while this panel is used.
 INLINE void fetch_share(const float *next, int64_t count, int64_t strip, int64_t strips) {
     const char *from = (const char *)(next + count * COLUMNS * strip / strips);
     const char *end = (const char *)(next + count * COLUMNS * (strip + 1) / strips);
     for (; from < end; from += 64) __builtin_prefetch(from, 0, 2);
 }
 
-// The lines that `finish` will read and write, asked for while their sums are computed.
+// Prefetches the lines that `finish` will read and write, while their sums are computed.
 INLINE void fetch_output(const ck_multiplication *m, int64_t row, int64_t rows, int64_t column) {
     for (int64_t i = row; i < row + rows; i++) {
         if (m->residual) __builtin_prefetch(m->residual + i * m->residual_stride + column, 0, 3);
@@ -176,7 +177,7 @@ INLINE void fetch_output(const ck_multiplication *m, int64_t row, int64_t rows, 
     }
 }
 
-// The output's rows [first, first + rows) of the panels [panel, last_panel).
+// Computes the output's rows [first, first + rows) of the panels [panel, last_panel).
 static void multiply_block(product *p, int64_t first, int64_t rows, int64_t panel, int64_t last_panel) {
     const ck_matrix *matrix = p->matrix;
     int pairs = in_pairs(matrix);
@@ -221,16 +222,17 @@ static void multiply_item(void *context, int64_t item) {
                    panels * (column + 1) / p->column_blocks);
 }
 
-#define BLOCK_ROWS 192  // rows of the input that a thread packs at once
+#define BLOCK_ROWS 192  // rows of the input that a thread packs together
 
-// Divides the output into items: rows first, columns where there are too few rows for all threads.
+// Divides the output into items: by rows, or by columns if there are too few rows for all threads.
 static void divide(product *p, int64_t strip_rows, int64_t panel_columns, int64_t block_rows) {
     int64_t threads = ck_threads() > 0 ? ck_threads() : 1, rows = p->m->rows;
     int64_t strips = (rows + strip_rows - 1) / strip_rows, panels = (p->matrix->n + panel_columns - 1) / panel_columns;
     p->row_blocks = (rows + block_rows - 1) / block_rows;
     p->column_blocks = 1;
     if (p->row_blocks >= threads || strips >= 4 * threads) {
-        // Whole rounds for equally fast threads, handed out one by one for others.
+        // The number of blocks is a multiple of the threads, for equally fast threads; each free thread takes the
+        // next block.
         p->row_blocks = rounded_up(p->row_blocks, threads);
         if (p->row_blocks > strips) p->row_blocks = strips;
     } else {

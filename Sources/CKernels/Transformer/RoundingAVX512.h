@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rounding to bf16 by AVX512-BF16's own instructions, for Vector.h.
+// Rounding to bf16 with the instructions of AVX512-BF16, for Vector.h.
 
-// Denormal numbers become zeros.
+// The instructions turn denormal numbers into zeros.
 #define HALVES_OF(x) ((halves)_mm512_cvtneps_pbh((__m512)(x)))
 #define PAIR_OF(even, odd) pair_by_hardware(even, odd)
 static inline __attribute__((always_inline)) __m512 pair_by_hardware(__m512 even, __m512 odd) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What works on single rows, on vectors: GELU, layer norm, and a few dot products of a row.
+// Functions on single rows, on vectors: GELU, layer norm, and a few dot products of a row.
 
-// The sum of all lanes, halves first: the same order for every row.
+// The sum of all lanes. It adds halves first, in the same order for every row.
 INLINE float sum_of(vector x) {
 #if LANES == 16
     x += __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
@@ -15,7 +15,7 @@ INLINE float sum_of(vector x) {
     return x[0] + x[1];
 }
 
-// The first `count` floats, zeros after them.
+// A vector of the first `count` floats, padded with zeros.
 INLINE vector load_some(const float *from, int64_t count) {
     float values[LANES] = {0};
     memcpy(values, from, (size_t)count * sizeof *values);
@@ -31,7 +31,7 @@ static void gelu_values(int64_t count, float *x) {
     memcpy(x + i, values, (size_t)(count - i) * sizeof *values);
 }
 
-// The row has C values; mean first, then the deviations: no cancellation.
+// Layer norm of a row of C values. It takes the mean first and then the deviations, which avoids cancellation.
 static void norm_values(int64_t C, const float *x, const float *weight, const float *bias, float epsilon, void *output,
                         ck_precision form) {
     int64_t whole = C / LANES * LANES, rest = C - whole;
@@ -61,7 +61,7 @@ static void norm_values(int64_t C, const float *x, const float *weight, const fl
     }
 }
 
-// output[v * step] = x . vectors[v, :].
+// Computes output[v * step] = x . vectors[v, :].
 static void dot_values(int64_t k, int64_t count, const float *x, const float *vectors, float *output, int64_t step) {
     int64_t whole = k / LANES * LANES;
     for (int64_t v = 0; v < count; v++) {

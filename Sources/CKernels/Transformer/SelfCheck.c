@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A path of hardware instructions computes a small product and a small attention in both precisions before it is used,
-// and the plain path has to agree.
+// Before a path other than the plain one is used, it computes a small product and a small attention in both
+// precisions. The plain path has to agree.
 
 #include <math.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 enum { rows = 37, outputs = 45, inputs = 70, grid = 9, window = 5, heads = 2, head = 24, channels = heads * head };
 
-// Numbers in [-1, 1), the same for the same state (Knuth's MMIX constants).
+// Draws numbers in [-1, 1), the same for the same state (Knuth's MMIX constants).
 static void draw(uint64_t *state, float *values, int64_t count) {
     for (int64_t i = 0; i < count; i++) {
         *state = *state * 6364136223846793005u + 1442695040888963407u;
@@ -29,7 +29,7 @@ static int agree(const float *a, const float *b, int64_t count, double tolerance
         difference += (double)(a[i] - b[i]) * (a[i] - b[i]);
         size += (double)b[i] * b[i];
     }
-    return sqrt(difference) <= tolerance * sqrt(size);  // no for NaN
+    return sqrt(difference) <= tolerance * sqrt(size);  // false for NaN
 }
 
 static int multiplies(const ck_kernels *kernels, ck_precision precision) {
@@ -54,7 +54,7 @@ static int multiplies(const ck_kernels *kernels, ck_precision precision) {
         ck_matrix_destroy(matrix);
         if (status != ck_ok) return 0;
     }
-    // Sums of 70 products in another order.
+    // The sums of 70 products differ in the order of additions.
     return agree(results[0], results[1], rows * outputs, 1e-5);
 }
 
@@ -86,7 +86,7 @@ static int attends(const ck_kernels *kernels, ck_precision precision) {
         if (both[i]->attend(&a) != ck_ok) return 0;
         for (int64_t k = 0; half && k < grid * grid * channels; k++) results[i][k] = ck_widened(outcome[k]);
     }
-    // In bf16 the shares are rounded, and the output too: 2^-9 each.
+    // In bf16, the shares and the output are rounded, by 2^-9 each.
     return agree(results[0], results[1], grid * grid * channels, half ? 1e-2 : 1e-5);
 }
 

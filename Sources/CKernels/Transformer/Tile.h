@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The innermost loop: a tile of `rows` rows and two vectors of columns stays in registers while k runs. A word is a
-// float, or two neighbouring bf16 along k.
+// The innermost loop of products. A tile of `rows` rows and two vectors of columns stays in registers while k runs. A
+// word is a float, or two neighbouring bf16 along k.
 //
 //   tile[i][:] = start + sum over k of a[i * row_step + k * k_step] * b[k][:]
 
@@ -22,8 +22,8 @@ INLINE void run_tile(const int rows, const float *a, int64_t row_step, int64_t k
     }
 }
 
-// What is left of that loop when nothing has to be fetched: the most that a product can reach. Returns the operations
-// done, a product and its sum being two.
+// The same loop without memory access: the upper bound for products. It returns the number of operations; a product
+// and its sum count as two.
 static double run_bare(int64_t rounds, ck_precision precision) {
     volatile float small = 0x1p-20f;
     vector tile[ROWS][2], word = every(small), low = every(small), high = every(-small);

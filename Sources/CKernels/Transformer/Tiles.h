@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Products of bf16 on tiles of 16 rows x 64 bytes, as AMX has them. The file that includes this defines, for tile
-// numbers 0...7 that are constants, with strides in bytes:
+// Products of bf16 on tiles of 16 rows x 64 bytes, as AMX has them. The including file defines these macros, for
+// constant tile numbers 0...7 and with strides in bytes:
 //
 //   TILE_ZERO(t)                   t = 0
-//   TILE_LOAD(t, from, stride)     16 rows of 64 bytes
-//   TILE_STORE(t, to, stride)
+//   TILE_LOAD(t, from, stride)     loads 16 rows of 64 bytes
+//   TILE_STORE(t, to, stride)      stores 16 rows of 64 bytes
 //   TILE_DOT(c, a, b)              c[i][j] += sum over 32 k of a[i][k] b[k][j]; a row of b holds a pair of k for 16 j
-//   TILES_BEGIN(), TILES_END()     around their use on a thread
+//   TILES_BEGIN(), TILES_END()     called around the use of tiles on a thread
 //
 // Tiles 0...3 are sums, 4 and 5 their rows, 6 and 7 their columns.
 
@@ -16,11 +16,10 @@
 
 #define FOUR_DOTS() (TILE_DOT(0, 4, 6), TILE_DOT(1, 4, 7), TILE_DOT(2, 5, 6), TILE_DOT(3, 5, 7))
 
-// Attention -----------------------------------------------------------------------------------------------------------
-//
-// Strides in floats. `columns` are pairs [pair][32]: two tiles side by side.
+// Strides count floats. `columns` are pairs [pair][32]: two tiles side by side.
 
-// output[i][:] = start[i][:] + a[i, :] columns for i < rows, rounded up to a multiple of 16; a has rows of a_step words.
+// Computes output[i][:] = start[i][:] + a[i, :] columns for i < rows, where rows is rounded up to a multiple of 16. A
+// row of a has a_step words.
 static void tile_rows(int64_t rows, const float *a, int64_t a_step, const float *columns, int64_t words,
                       const float *start, int64_t start_step, float *output) {
     const size_t line = 32 * sizeof(float);
@@ -60,7 +59,7 @@ static void score_tiles(int64_t rows, const float *keys, int64_t words, const fl
     tile_rows(rows, keys, words, queries, words, start, start_step, scores);
 }
 
-// values are [depth, value_step] words, places in pairs; shares [pair][32].
+// `values` are [depth, value_step] words with places in pairs; `shares` are [pair][32].
 static void add_values_tiles(int64_t depth, const float *values, int64_t value_step, const float *shares, int64_t count,
                              const vector *factor, float *sums) {
     for (int64_t d = 0; d < depth; d++) {
@@ -71,13 +70,11 @@ static void add_values_tiles(int64_t depth, const float *values, int64_t value_s
     tile_rows(depth, values, value_step, shares, rounded_up(count, 32) / 2, sums, 32, sums);
 }
 
-// Products ------------------------------------------------------------------------------------------------------------
-//
-// The weight lies in panels of 32 outputs, [panel][step][2][16 pairs][16 outputs], a block of the input in strips of
-// 32 rows, [strip][step][2][16 rows][32 k]: whole tiles, one after the other. A step is 32 of k.
+// The weight lies in panels of 32 outputs, [panel][step][2][16 pairs][16 outputs]. A block of the input lies in
+// strips of 32 rows, [strip][step][2][16 rows][32 k]. Both are whole tiles, one after the other. A step is 32 of k.
 
-#define TILE_DEEP 16  // at most so many steps at once: a panel of them stays in the first-level cache
-#define TILE_BLOCK_ROWS 128  // rows of the input that a thread packs at once
+#define TILE_DEEP 16  // the largest block of k, in steps; a panel of it stays in the first-level cache
+#define TILE_BLOCK_ROWS 128  // rows of the input that a thread packs together
 
 static size_t packed_size_tiles(const ck_matrix *matrix) {
     return (size_t)(rounded_up(matrix->n, 32) * rounded_up(matrix->k, 32)) * sizeof(uint16_t);
@@ -111,7 +108,7 @@ static void pack_rows_tiles(const ck_matrix *matrix, const ck_multiplication *m,
     }
 }
 
-// sums [32][32] (+)= a b over `steps` steps.
+// Computes sums [32][32] (+)= a b over `steps` steps.
 static void multiply_tiles(const float *a, const float *b, int64_t steps, int starts, float *sums) {
     const size_t line = 32 * sizeof(float);
     if (starts) {
@@ -189,7 +186,7 @@ static void multiply_item_tiles(void *context, int64_t item) {
     TILES_END();
 }
 
-// The doors: bf16 on tiles, fp32 on vectors -------------------------------------------------------------------------
+// The functions of the kernel table: bf16 on tiles, fp32 on vectors -------------------------------------------------
 
 static size_t packed_size_either(const ck_matrix *matrix) {
     return matrix->precision == ck_bf16 ? packed_size_tiles(matrix) : packed_size(matrix);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Layers of transformers beside products and attention over grids. Letters: N images of H rows and W columns with C
-// channels; D the size of a head.
+// The layers of transformers besides products and attention over grids. Letters: N images of H rows, W columns and C
+// channels; D numbers per head.
 
 #include <math.h>
 #include <stdatomic.h>
@@ -47,7 +47,7 @@ typedef struct {
     float *x;
 } gelu;
 
-#define CHUNK 4096  // elements that are shared out at once
+#define CHUNK 4096  // elements per item that a thread takes
 
 static void gelu_chunks(void *context, int64_t first, int64_t last) {
     const gelu *g = context;

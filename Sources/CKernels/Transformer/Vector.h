@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Vectors of LANES floats for the kernels of one instruction set. The file that includes this defines LANES (8 or 16),
-// compiles for its processor and, for pairs of bf16, defines DOT_PAIRS. Where the processor rounds to bf16 by itself it
-// also defines HALVES_OF and PAIR_OF. Nothing else names an instruction: vectors that are wider than the processor's
-// are split by the compiler, with the same result bit for bit.
+// Vectors of LANES floats for the kernels of one instruction set. The including file defines LANES (8 or 16) and
+// compiles for its processor. It defines DOT_PAIRS if it has products of bf16 pairs, and HALVES_OF and PAIR_OF if the
+// processor can round to bf16. Nothing else here names an instruction. The compiler splits vectors that are wider
+// than the processor's, and the results are the same bit for bit.
 
 #include "Numbers.h"
 #include "Transformer.h"
@@ -18,12 +18,12 @@ typedef float vector_anywhere __attribute__((ext_vector_type(LANES), aligned(4),
 
 INLINE vector load(const float *from) { return *(const vector_anywhere *)from; }
 INLINE void store(float *to, vector x) { *(vector_anywhere *)to = x; }
-// Copies of one word, its bits as they are.
+// A vector with copies of one word, bit for bit.
 INLINE vector every(float x) { return (vector)(x); }
 INLINE vector fma_of(vector a, vector b, vector c) { return __builtin_elementwise_fma(a, b, c); }
 INLINE vector larger(vector a, vector b) { return a > b ? a : b; }  // b where a is NaN
 
-// acc + a b, where a word of a and b is a float, or with `pairs` two bf16 whose products are summed.
+// acc + a b. A word of a and b is a float or, with `pairs`, two bf16 whose products are summed.
 INLINE vector multiply_add(vector a, vector b, vector acc, int pairs) {
 #ifdef DOT_PAIRS
     if (pairs) return DOT_PAIRS(acc, a, b);
@@ -32,8 +32,8 @@ INLINE vector multiply_add(vector a, vector b, vector acc, int pairs) {
     return fma_of(a, b, acc);
 }
 
-// 2^x for x <= 0, relative error 1.5e-7; 2^-126 below -126. NaN stays NaN. The polynomial is the minimax one of degree
-// 5 with constant 1 on [-1/2, 1/2].
+// 2^x for x <= 0 with a relative error of 1.5e-7; below -126 it is 2^-126, and NaN stays NaN. The polynomial is the
+// minimax one of degree 5 with constant 1 on [-1/2, 1/2].
 INLINE vector exp2_of(vector x) {
     vector floor = every(-126), magic = every(0x1.8p23f);
     x = floor > x ? floor : x;
@@ -46,7 +46,8 @@ INLINE vector exp2_of(vector x) {
     return (vector)((integers)p + ((integers)shifted << 23));
 }
 
-// The same with a relative error of 1.1e-4, for what becomes bf16 (2e-3); the minimax polynomial of degree 3.
+// The same with a relative error of 1.1e-4, for results that become bf16 (2e-3). The polynomial is the minimax one of
+// degree 3.
 INLINE vector coarse_exp2_of(vector x) {
     vector floor = every(-126), magic = every(0x1.8p23f);
     x = floor > x ? floor : x;
@@ -57,8 +58,8 @@ INLINE vector coarse_exp2_of(vector x) {
     return (vector)((integers)p + ((integers)shifted << 23));
 }
 
-// x / 2 (1 + erf(x / sqrt 2)) = max(x, 0) - |x| h(|x|) with h(u) = erfc(u / sqrt 2) / 2 = 2^-q(u); absolute error
-// 5e-8 max(1, |x|). q is the minimax polynomial on [0, 6] for the error of u h(u); beyond 6, h stays 1e-9.
+// GELU: x / 2 (1 + erf(x / sqrt 2)) = max(x, 0) - |x| h(|x|) with h(u) = erfc(u / sqrt 2) / 2 = 2^-q(u). The absolute
+// error is 5e-8 max(1, |x|). q is the minimax polynomial on [0, 6] for the error of u h(u); beyond 6, h stays 1e-9.
 INLINE vector gelu_of(vector x) {
     vector u = (vector)((integers)x & 0x7fffffff), end = every(6);
     vector v = u > end ? end : u;
@@ -81,7 +82,7 @@ INLINE vector activated(vector x, ck_activation activation) {
     return x;
 }
 
-// The nearest bf16 in the upper half of every lane, the lower half zero; ties to even, NaN stays NaN.
+// The nearest bf16 in the upper half of every lane, with zeros in the lower half; ties go to even, NaN stays NaN.
 INLINE integers rounded_bits(vector x) {
     integers word = (integers)x;
     integers rounded = (word + 0x7fff + (((word >> 16) & 1))) & (int32_t)0xffff0000;
@@ -89,7 +90,7 @@ INLINE integers rounded_bits(vector x) {
     return x != x ? quiet : rounded;
 }
 
-// Two vectors as pairs of bf16, `even` in the lower halves.
+// Two vectors as pairs of bf16, with `even` in the lower halves.
 INLINE vector pair_of_vectors(vector even, vector odd) {
 #ifdef PAIR_OF
     return PAIR_OF(even, odd);

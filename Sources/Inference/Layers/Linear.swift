@@ -1,31 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CKernels
+import CKernels
 
-/// A product with the same matrix for every row, with bias, activation and summand; the matrix is packed once.
+/// A linear layer: a product with the same matrix for every row, with bias, activation and
+/// residual.
+///
+/// The matrix is packed once, for the kernel path in use at that moment.
 final class Linear {
+    /// The function that is applied to the product.
     enum Activation {
         case identity
-        /// By the error function, not its approximation.
+        /// GELU with the error function, not with its tanh approximation.
         case gelu
         case relu
     }
 
     let inputs: Int
     let outputs: Int
-    /// Of the rows that go in.
+    /// The number format of the input rows and of the packed matrix.
     let precision: Precision
     private let handle: OpaquePointer
 
+    /// Packs a copy of the weights.
+    ///
     /// - Parameters:
-    ///   - weight: `[outputs, inputs]`, any further axes of extent 1.
-    ///   - bias: `[outputs]`.
+    ///   - weight: `[outputs, inputs]`; further axes have extent 1.
+    ///   - bias: `[outputs]`, or `nil`.
+    ///   - precision: the number format of the input rows.
+    /// - Throws: `ComputeError`.
     convenience init(weight: Tensor, bias: Tensor?, precision: Precision) throws(ComputeError) {
         try self.init(
             weight: weight.values, bias: bias?.values, outputs: weight.shape[0], inputs: weight.count / weight.shape[0],
             precision: precision)
     }
 
+    /// Packs a copy of the weights `[outputs, inputs]` and the bias `[outputs]`.
     init(weight: [Float], bias: [Float]?, outputs: Int, inputs: Int, precision: Precision) throws(ComputeError) {
         precondition(weight.count == outputs * inputs && bias.map { $0.count == outputs } ?? true, "the shapes fit")
         self.inputs = inputs
@@ -45,12 +54,21 @@ final class Linear {
 
     deinit { ck_matrix_destroy(handle) }
 
-    /// output = activation(input weight^T + bias) + residual.
+    /// Computes output = activation(input weight^T + bias) + residual.
     ///
     /// - Parameters:
-    ///   - activatesLast: activation(input weight^T + bias + residual) instead.
-    ///   - input: `rows` rows in this layer's precision, `inputStride` numbers apart (`nil`: dense).
-    ///   - output: `rows` rows in `form`, `outputStride` numbers apart; may be the residual itself.
+    ///   - rows: the number of rows.
+    ///   - input: `[rows, inputs]` in this layer's precision.
+    ///   - inputStride: numbers between the starts of neighbouring input rows; `nil` means dense.
+    ///   - output: `[rows, outputs]` in `form`; it may be the residual itself.
+    ///   - form: the number format of the output.
+    ///   - outputStride: numbers between the starts of neighbouring output rows; `nil` means dense.
+    ///   - activation: the activation.
+    ///   - activatesLast: computes activation(input weight^T + bias + residual) instead.
+    ///   - residual: `[rows, outputs]`, or `nil`.
+    ///   - residualStride: numbers between the starts of neighbouring residual rows; `nil` means
+    ///     dense.
+    /// - Throws: `ComputeError`.
     func apply(
         rows: Int, _ input: UnsafeRawPointer, inputStride: Int? = nil, to output: UnsafeMutableRawPointer,
         form: Precision = .fp32, outputStride: Int? = nil, activation: Activation = .identity,
@@ -66,6 +84,7 @@ final class Linear {
 }
 
 extension Linear.Activation {
+    /// The kernels' number for this activation.
     var code: ck_activation {
         switch self {
         case .identity: ck_identity
@@ -76,43 +95,102 @@ extension Linear.Activation {
 }
 
 extension Precision {
-    /// The kernels' name.
+    /// The kernels' number for this precision.
     var form: ck_precision { self == .bf16 ? ck_bf16 : ck_fp32 }
 }
 
-/// Layer normalisation over the last axis (Ba 2016), with biased variance.
-struct LayerNorm: Sendable {
-    private let weight: [Float]
-    private let bias: [Float]
-    private let epsilon: Float
+extension SafeTensors {
+    /// Reads the linear layer with the tensors `name.weight`, `[outputs, inputs, 1...]`, and
+    /// `name.bias`, `[outputs]`.
+    ///
+    /// - Parameters:
+    ///   - name: the name of the layer in the checkpoint.
+    ///   - inputs: the number of input channels.
+    ///   - outputs: the number of output channels.
+    ///   - ones: the number of axes of extent 1 behind the first two.
+    ///   - bias: whether the layer has a bias.
+    ///   - precision: the number format of the input rows.
+    /// - Returns: the layer, packed.
+    /// - Throws: `WeightFileError` or `ComputeError`.
+    func linear(
+        _ name: String, _ inputs: Int, _ outputs: Int, ones: Int = 0, bias: Bool = true, precision: Precision
+    ) throws -> Linear {
+        try Linear(
+            weight: tensor("\(name).weight", shape: [outputs, inputs] + [Int](repeating: 1, count: ones)),
+            bias: bias ? tensor("\(name).bias", shape: [outputs]) : nil, precision: precision)
+    }
+}
 
-    /// - Parameters: `weight` and `bias`: `[channels]`.
-    init(weight: Tensor, bias: Tensor, epsilon: Float) {
-        self.weight = weight.values
-        self.bias = bias.values
-        self.epsilon = epsilon
+/// A multilayer perceptron: linear layers with ReLU between them, in fp32.
+///
+/// The reference calls it `MLP` (segment_anything/modeling/mask_decoder.py).
+final class MLP {
+    private let layers: [Linear]
+
+    /// The number of output channels.
+    var outputs: Int { layers[layers.count - 1].outputs }
+
+    /// Reads the layers `name.layers.0`, `name.layers.1` and so on; their number follows from the
+    /// checkpoint.
+    init(_ weights: SafeTensors, _ name: String, inputs: Int, outputs: Int) throws {
+        let depth = weights.count("\(name).layers.")
+        guard (1...16).contains(depth) else { throw WeightFileError.missing("\(name).layers.0.weight") }
+        var layers = [Linear]()
+        for index in 0..<depth {
+            let layer = "\(name).layers.\(index)"
+            let width = index == depth - 1 ? outputs : try weights.shape("\(layer).weight", axes: 2)[0]
+            layers.append(try weights.linear(layer, layers.last?.outputs ?? inputs, width, precision: .fp32))
+        }
+        self.layers = layers
     }
 
-    var channels: Int { weight.count }
-
-    /// Calls `body` with weight, bias and epsilon, for a kernel that norms by the way.
-    func withParameters<Result>(
-        _ body: (UnsafePointer<Float>?, UnsafePointer<Float>?, Float) throws -> Result
-    ) rethrows -> Result {
-        try weight.withUnsafeBufferPointer { weight in
-            try bias.withUnsafeBufferPointer { bias in try body(weight.baseAddress, bias.baseAddress, epsilon) }
+    /// Applies all layers to `rows` rows.
+    ///
+    /// - Parameters:
+    ///   - rows: the number of rows.
+    ///   - input: `[rows, inputs]`.
+    ///   - stride: numbers between the starts of neighbouring input rows.
+    ///   - output: `[rows, outputs]`.
+    ///   - outputStride: numbers between the starts of neighbouring output rows.
+    ///   - workspace: memory for the hidden layers.
+    /// - Throws: `ComputeError`.
+    func apply(
+        rows: Int, _ input: UnsafePointer<Float>, stride: Int, to output: UnsafeMutablePointer<Float>,
+        outputStride: Int, _ workspace: Workspace
+    ) throws {
+        var (source, sourceStride) = (input, stride)
+        for (index, layer) in layers.enumerated() {
+            let isLast = index == layers.count - 1
+            let target = isLast ? output : workspace.floats("perceptron \(index % 2)", rows * layer.outputs)
+            try layer.apply(
+                rows: rows, source, inputStride: sourceStride, to: target,
+                outputStride: isLast ? outputStride : layer.outputs, activation: isLast ? .identity : .relu)
+            (source, sourceStride) = (UnsafePointer(target), layer.outputs)
         }
     }
+}
 
-    /// What a row of zeros becomes.
-    var zeroRow: [Float] { bias }
+/// Rounds `count` numbers to the nearest bf16.
+func roundToBF16(_ input: UnsafePointer<Float>, count: Int, to output: UnsafeMutableRawPointer) {
+    ck_to_bf16(Int64(count), input, output.assumingMemoryBound(to: UInt16.self))
+}
 
-    /// Normalises `rows` dense fp32 rows into dense rows in `form`; output may be the input when that is fp32.
-    func apply(
-        rows: Int, _ input: UnsafePointer<Float>, to output: UnsafeMutableRawPointer, form: Precision = .fp32
-    ) {
-        ck_layer_norm(
-            Int64(rows), Int64(channels), input, Int64(channels), weight, bias, epsilon, output, form.form,
-            Int64(channels))
-    }
+/// Copies the patches that a convolution sees of a square image into rows for a linear layer.
+///
+/// - Parameters:
+///   - input: `[size, size, channels]`.
+///   - size: height and width of the image.
+///   - channels: the number of channels.
+///   - kernel: height and width of a patch.
+///   - stride: the step between neighbouring patches.
+///   - padding: zeros around the image.
+///   - rows: `[patches, kernel, kernel, channels]` in `form`.
+///   - form: the number format of the rows.
+func gatherPatches(
+    _ input: UnsafePointer<Float>, size: Int, channels: Int, kernel: Int, stride: Int, padding: Int,
+    to rows: UnsafeMutableRawPointer, _ form: Precision
+) {
+    ck_patches(
+        1, Int64(size), Int64(size), Int64(channels), Int64(kernel), Int64(stride), Int64(padding), input, rows,
+        form.form)
 }

@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Resizing with a separable triangle filter and antialiasing: the same definition as training/recipes/resize.py,
-// which equals torch's `interpolate(mode="bilinear", antialias=True, align_corners=False)` to float rounding.
+// Resizing of arrays, axis by axis, with banded matrices.
+//
+// `ResamplingMatrix` is a triangle filter with antialiasing. It has the definition of
+// training/recipes/resize.py, which equals torch's `interpolate(mode="bilinear", antialias=True,
+// align_corners=False)` to float rounding. `BilinearMatrix` is the interpolation without
+// antialiasing.
 
-internal import CKernels
+import CKernels
 
-/// The weights that resample one axis from `n` samples to `m`: a banded matrix `[m, n]`.
+/// The weights that resample one axis: a banded matrix `[outputCount, inputCount]`, with
+/// antialiasing.
 public struct ResamplingMatrix: Sendable {
+    /// The number of samples before resampling.
     public let inputCount: Int
+    /// The number of samples after resampling.
     public let outputCount: Int
-    /// First input sample of each output sample, and how many follow it.
+    /// The first input sample of each output sample.
     let firsts: [Int32]
+    /// The number of input samples of each output sample.
     let counts: [Int32]
-    /// `[outputCount, stride]`.
+    /// The weights of the input samples, `[outputCount, stride]`.
     let weights: [Float]
     let stride: Int
 
+    /// Creates the matrix that resamples `n` samples to `m`.
     public init(from n: Int, to m: Int) {
         precondition(n > 0 && m > 0, "axes have extent")
         inputCount = n
@@ -42,14 +51,14 @@ public struct ResamplingMatrix: Sendable {
         self.stride = stride
     }
 
-    /// Row `i` in full, `[inputCount]`.
+    /// Row `i` of the matrix, `[inputCount]`.
     public func row(_ i: Int) -> [Float] {
         var row = [Float](repeating: 0, count: inputCount)
         for offset in 0..<Int(counts[i]) { row[Int(firsts[i]) + offset] = weights[i * stride + offset] }
         return row
     }
 
-    /// Resamples the middle axis of `[outer, inputCount, inner]`.
+    /// Resamples the middle axis of `[outer, inputCount, inner]`; the result is `[outer, outputCount, inner]`.
     func apply(outer: Int, inner: Int, _ input: [Float]) -> [Float] {
         precondition(input.count == outer * inputCount * inner, "the input fits the matrix")
         let count = outer * outputCount * inner
@@ -61,7 +70,7 @@ public struct ResamplingMatrix: Sendable {
         }
     }
 
-    /// Output sample `i` of the first axis of `[inputCount, inner]`: `[inner]`.
+    /// Output sample `i` of the first axis of `[inputCount, inner]`, `[inner]`.
     func apply(row i: Int, inner: Int, _ input: [Float]) -> [Float] {
         [Float](unsafeUninitializedCapacity: inner) { output, filled in
             let row = Array(weights[i * stride..<(i + 1) * stride])
@@ -73,9 +82,16 @@ public struct ResamplingMatrix: Sendable {
     }
 }
 
-/// Resizes arrays whose last axes may be kept, such as colours.
+/// Resizing of dense arrays with antialiasing.
 public enum Resampling {
-    /// Resamples the first `shape.count` axes of `[from..., kept]` to `[shape..., kept]`, the last of them first.
+    /// Resamples the first axes of a dense array, the last of them first.
+    ///
+    /// - Parameters:
+    ///   - values: `[from..., kept]`.
+    ///   - from: the extents before resampling.
+    ///   - shape: the extents after resampling.
+    ///   - kept: the extent of the last axis, which stays as it is, such as 3 for colours.
+    /// - Returns: `[shape..., kept]`.
     public static func resize(_ values: [Float], from: [Int], to shape: [Int], kept: Int = 1) -> [Float] {
         precondition(from.count == shape.count && values.count == from.reduce(kept, *), "the shapes fit the values")
         var values = values
@@ -90,9 +106,16 @@ public enum Resampling {
         return values
     }
 
-    /// As `resize`, but hands over one plane of the first axis after the other instead of keeping all of them.
+    /// Resizes as `resize` does, but passes on one plane of the first axis at a time.
     ///
-    /// - Parameter plane: called with the plane's index and `[shape[1]..., kept]` values, in order.
+    /// Only one plane of the result is in memory at any time.
+    ///
+    /// - Parameters:
+    ///   - values: `[from..., kept]`.
+    ///   - from: the extents before resampling.
+    ///   - shape: the extents after resampling.
+    ///   - kept: the extent of the last axis, which stays as it is.
+    ///   - plane: receives the index of the plane and its `[shape[1]..., kept]` values, in order.
     public static func resizeByPlane(
         _ values: [Float], from: [Int], to shape: [Int], kept: Int = 1, plane: (Int, [Float]) -> Void
     ) {
@@ -100,5 +123,77 @@ public enum Resampling {
         let flat = resize(values, from: from, to: [from[0]] + shape.dropFirst(), kept: kept)
         let matrix = ResamplingMatrix(from: from[0], to: shape[0])
         for i in 0..<shape[0] { plane(i, matrix.apply(row: i, inner: inner, flat)) }
+    }
+}
+
+/// A banded matrix for torch's bilinear `interpolate` along one axis, without antialiasing
+/// (`align_corners=False`).
+///
+/// Output i is the weighted sum of `counts[i]` samples from sample `firsts[i]` on. Several
+/// interpolations in a row are one matrix.
+struct BilinearMatrix {
+    let inputCount: Int
+    private var firsts: [Int32]
+    private var counts: [Int32]
+    private var weights: [[Float]]
+
+    /// Creates the interpolation of `from` samples to `to`.
+    init(from: Int, to: Int) {
+        inputCount = from
+        (firsts, counts, weights) = ([], [], [])
+        // torch computes the sample positions in fp32.
+        let scale = Float(from) / Float(to)
+        for i in 0..<to {
+            let place = from == to ? Float(i) : max(0, scale * (Float(i) + 0.5) - 0.5)
+            let first = min(Int(place), from - 1)
+            let share = min(max(place - Float(first), 0), 1)
+            let alone = first == from - 1 || share == 0
+            firsts.append(Int32(first))
+            counts.append(alone ? 1 : 2)
+            weights.append(alone ? [1] : [1 - share, share])
+        }
+    }
+
+    /// The number of samples after the interpolation.
+    var outputCount: Int { firsts.count }
+
+    /// The matrix of the first `count` outputs.
+    func cropped(to count: Int) -> BilinearMatrix {
+        var part = self
+        part.firsts = Array(firsts.prefix(count))
+        part.counts = Array(counts.prefix(count))
+        part.weights = Array(weights.prefix(count))
+        return part
+    }
+
+    /// The matrix that applies this one first and then `next`.
+    func followed(by next: BilinearMatrix) -> BilinearMatrix {
+        precondition(next.inputCount == outputCount, "the matrices fit")
+        var product = self
+        (product.firsts, product.counts, product.weights) = ([], [], [])
+        for i in 0..<next.outputCount {
+            let samples = Int(next.firsts[i])..<Int(next.firsts[i] + next.counts[i])
+            let first = samples.map { firsts[$0] }.min() ?? 0
+            let end = samples.map { firsts[$0] + counts[$0] }.max() ?? 0
+            var row = [Float](repeating: 0, count: Int(end - first))
+            for (sample, share) in zip(samples, next.weights[i]) {
+                for (offset, weight) in weights[sample].enumerated() {
+                    row[Int(firsts[sample] - first) + offset] += share * weight
+                }
+            }
+            product.firsts.append(first)
+            product.counts.append(end - first)
+            product.weights.append(row)
+        }
+        return product
+    }
+
+    /// Resamples the middle axis of `[outer, inputCount, inner]` to `[outer, outputCount, inner]`.
+    func apply(outer: Int, inner: Int, _ input: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>?) {
+        let stride = weights.map(\.count).max() ?? 1
+        let flat = weights.flatMap { $0 + [Float](repeating: 0, count: stride - $0.count) }
+        ck_resample(
+            Int64(outer), Int64(inputCount), Int64(outputCount), Int64(inner), firsts, counts, flat,
+            Int64(stride), input, output)
     }
 }

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Weights in a ``WeightStore``: converted, checked, ready to be mapped.
+/// Installed weights in a ``WeightStore``: converted, checked and ready to be mapped.
 public struct InstalledWeights: Sendable, Hashable, Codable {
-    /// The file that they were made of.
+    /// The checkpoint that the weights were converted from.
     public struct Source: Sendable, Hashable, Codable {
-        /// Its name, without folders.
+        /// The name of the file, without folders.
         public var file: String
         /// SHA-256 of the file as it was added, 64 lower-case hexadecimal digits.
         public var sha256: String
-        /// What was published under this hash, such as `sam_vit_b_01ec64.pth of facebookresearch/segment-anything`;
-        /// `nil` when the hash is not that of a known publication.
+        /// The publication with this hash, such as `sam_vit_b_01ec64.pth of
+        /// facebookresearch/segment-anything`.
+        ///
+        /// It is `nil` if the hash does not belong to a known publication.
         public var publication: String?
 
+        /// Creates a source.
         public init(file: String, sha256: String, publication: String? = nil) {
             self.file = file
             self.sha256 = sha256
@@ -19,23 +22,27 @@ public struct InstalledWeights: Sendable, Hashable, Codable {
         }
     }
 
-    /// What configurations call them, such as `sam_vit_b`.
+    /// The name of the weights in configurations, such as `sam_vit_b`.
     public var name: String
+    /// The family whose recipes use the weights.
     public var family: ModelFamily
     /// The image encoder, such as `ViT-B`.
     public var architecture: String
     /// SHA-256 of the stored file, 64 lower-case hexadecimal digits.
     public var sha256: String
-    /// Size of the stored file.
+    /// The size of the stored file in bytes.
     public var bytes: Int
-    /// How many numbers the network has.
+    /// The number of parameters of the network.
     public var parameters: Int
+    /// The checkpoint that the weights were converted from.
     public var source: Source
-    /// Terms of the weights, as far as they are known.
+    /// The terms of the weights, as far as they are known.
     public var licence: String
-    /// The stored file, a safetensors file with the tensor names of the publisher's checkpoint.
+    /// The path of the stored file, a safetensors file with the tensor names of the publisher's
+    /// checkpoint.
     public var path: String
 
+    /// Creates a record.
     public init(
         name: String, family: ModelFamily, architecture: String, sha256: String, bytes: Int, parameters: Int,
         source: Source, licence: String, path: String
@@ -51,9 +58,11 @@ public struct InstalledWeights: Sendable, Hashable, Codable {
         self.path = path
     }
 
-    /// Maps the file, after its bytes were found to have the hash they are named for.
+    /// Maps the stored file after a check of its hash.
     ///
-    /// - Throws: `WeightFileError`.
+    /// - Returns: the tensors.
+    /// - Throws: `WeightFileError.unreadable` if the file cannot be read or does not have the
+    ///   recorded hash.
     public func open() throws(WeightFileError) -> SafeTensors {
         let file = try SafeTensors(path: path)
         let found = file.sha256
@@ -63,5 +72,46 @@ public struct InstalledWeights: Sendable, Hashable, Codable {
                 reason: "its SHA-256 is \(found), not \(sha256); remove \(name) and add its checkpoint again")
         }
         return file
+    }
+}
+
+/// A family of promptable networks.
+///
+/// The operator gets the weights from their publisher, or trains them, and adds them to the node.
+/// Families that share a network differ in their recipes: MedSAM has the tensors of SAM ViT-B but
+/// takes other inputs.
+public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Segment Anything: a ViT-B, ViT-L or ViT-H image encoder, or a scaled-down one.
+    case sam
+    /// SAM's network, trained on medical images with boxes only.
+    case medsam
+    /// MedSAM with a TinyViT image encoder and an input of 256 x 256.
+    case liteMedSAM = "lite-medsam"
+    /// SAM's prompt encoder and mask decoder on a convolutional image encoder, input 256 x 256, trained by `training/`.
+    case medsamCompact = "medsam-compact"
+
+    /// The name of the family for people.
+    public var title: String {
+        switch self {
+        case .sam: "Segment Anything (SAM)"
+        case .medsam: "MedSAM"
+        case .liteMedSAM: "LiteMedSAM"
+        case .medsamCompact: "medsam-compact"
+        }
+    }
+
+    /// The publisher's page, which links to the checkpoints.
+    public var page: String {
+        switch self {
+        case .sam: "https://github.com/facebookresearch/segment-anything#model-checkpoints"
+        case .medsam: "https://github.com/bowang-lab/MedSAM#get-started"
+        case .liteMedSAM: "https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM"
+        case .medsamCompact: "training/README.md of this project, which trains them"
+        }
+    }
+
+    /// The terms of the publisher's checkpoints.
+    public var publishedTerms: String {
+        self == .medsamCompact ? "research use, as the data it was trained on" : "Apache License 2.0"
     }
 }

@@ -1,50 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The safetensors file format (huggingface/safetensors, README.md, "Format"): 8 bytes little-endian header length N, N
-// bytes of JSON, then the tensors' bytes. Read here: F32, F16 and BF16, whole files only. As the reference does, files
-// with overlapping tensors or with bytes that belong to none are refused.
+// The safetensors file format (huggingface/safetensors, README.md, "Format"): 8 bytes with the
+// little-endian length N of the header, N bytes of JSON, then the bytes of the tensors. This reader
+// takes whole files with the types F32, F16 and BF16. Like the reference, it refuses files with
+// overlapping tensors and files with bytes that do not belong to a tensor.
 
 public import Foundation
+import Platform
 
-/// Why a weight file cannot be read.
+/// An error in a weight file.
 public enum WeightFileError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The file cannot be opened or mapped, or its hash is wrong.
     case unreadable(path: String, reason: String)
+    /// The file does not even have the 8 bytes of the header's length.
     case tooShort(bytes: Int)
-    /// The header's length is beyond the file or `SafeTensors.largestHeader`.
+    /// The header is longer than the file or than `SafeTensors.largestHeader`.
     case headerLength(UInt64, file: Int)
+    /// The JSON of the header is not valid.
     case header(reason: String)
+    /// The header describes a tensor wrongly, or a type that is not read.
     case tensor(String, reason: String)
-    /// Bytes outside all tensors, or in two of them.
+    /// Bytes of the file belong to no tensor or to two tensors.
     case layout(reason: String)
+    /// A tensor that the network needs is missing.
     case missing(String)
+    /// A tensor has another shape than the network needs.
     case shape(String, expected: [Int], found: [Int])
 
+    /// The message for an operator.
     public var description: String {
         switch self {
         case .unreadable(let path, let reason): "could not read \(path): \(reason)"
         case .tooShort(let bytes): "a safetensors file has at least 8 bytes, this one has \(bytes)"
-        case .headerLength(let length, let file): "the header is said to have \(length) bytes in a file of \(file)"
+        case .headerLength(let length, let file):
+            "the header of the safetensors file claims \(length) bytes, but the file has \(file)"
         case .header(let reason): "the header is not valid: \(reason)"
         case .tensor(let name, let reason): "tensor \(name): \(reason)"
-        case .layout(let reason): "the tensors do not tile the file: \(reason)"
-        case .missing(let name): "there is no tensor \(name)"
+        case .layout(let reason): "the tensors do not fill the file exactly: \(reason)"
+        case .missing(let name): "tensor \(name) is missing"
         case .shape(let name, let expected, let found): "tensor \(name) has shape \(found), expected \(expected)"
         }
     }
 }
 
-/// A weight file, checked when it is opened; tensors are converted when they are asked for.
+/// A weight file, which is checked when it is opened.
+///
+/// Tensors are converted to fp32 when they are requested.
 public struct SafeTensors: Sendable {
-    /// Headers longer than this are refused: 8 MiB, a hundred times that of a ViT-H.
+    /// The longest header that is accepted: 8 MiB, a hundred times that of a ViT-H.
     public static let largestHeader: UInt64 = 8 << 20
 
-    /// Number formats that are read, by their names in the file.
+    /// The number types that are read, named as in the file.
     public enum DataType: String, Sendable, Hashable, Codable {
         case f32 = "F32"
         case f16 = "F16"
         case bf16 = "BF16"
 
-        /// Bytes a number.
+        /// The number of bytes per number.
         public var width: Int { self == .f32 ? 4 : 2 }
     }
 
@@ -59,20 +71,27 @@ public struct SafeTensors: Sendable {
     /// The file's `__metadata__`.
     public let metadata: [String: String]
 
-    /// Opens a file without copying it: the bytes are mapped, and let go when they have been read.
+    /// Maps a file.
     ///
+    /// The pages of a tensor are released after the tensor was read.
+    ///
+    /// - Parameter path: the path of the file.
     /// - Throws: `WeightFileError`.
     public init(path: String) throws(WeightFileError) { try self.init(WeightBytes(path: path)) }
 
-    /// Reads a file from bytes that outlive this value, such as those embedded in the executable.
+    /// Reads a file that is embedded in the executable.
     ///
+    /// - Parameters:
+    ///   - bytes: the first byte of the file; the bytes outlive this value.
+    ///   - count: the number of bytes.
     /// - Throws: `WeightFileError`.
     public init(embedded bytes: UnsafeRawPointer, count: Int) throws(WeightFileError) {
         try self.init(WeightBytes(embedded: UnsafeRawBufferPointer(start: bytes, count: count)))
     }
 
-    /// Copies `data`.
+    /// Reads a file from a copy of `data`.
     ///
+    /// - Parameter data: the bytes of the file.
     /// - Throws: `WeightFileError`.
     public init(_ data: Data) throws(WeightFileError) { try self.init(WeightBytes(copying: data)) }
 
@@ -89,7 +108,7 @@ public struct SafeTensors: Sendable {
         var entries = [String: Entry]()
         for (name, tensor) in header.tensors {
             guard let type = DataType(rawValue: tensor.typeName) else {
-                throw .tensor(name, reason: "numbers of type \(tensor.typeName) are not read")
+                throw .tensor(name, reason: "numbers of type \(tensor.typeName) are not supported")
             }
             let range = tensor.range.lowerBound + start..<tensor.range.upperBound + start
             entries[name] = Entry(type: type, shape: tensor.shape, range: range)
@@ -98,22 +117,29 @@ public struct SafeTensors: Sendable {
         self.file = file
     }
 
+    /// The names of the tensors, sorted.
     public var names: [String] { entries.keys.sorted() }
 
+    /// The shape of the tensor called `name`, or `nil` if it is missing.
     public func shape(of name: String) -> [Int]? { entries[name]?.shape }
 
-    /// SHA-256 of the whole file, 64 lower-case hexadecimal digits.
+    /// The SHA-256 of the whole file, 64 lower-case hexadecimal digits.
     public var sha256: String { file.sha256 }
 
-    /// How the numbers of the tensor called `name` are stored.
+    /// The number type of the tensor called `name`, or `nil` if it is missing.
     public func dataType(of name: String) -> DataType? { entries[name]?.type }
 
-    /// Calls `body` with the stored bytes of a tensor, little-endian, row-major, without a copy.
+    /// Calls `body` with the stored bytes of a tensor, little-endian and row-major, without a copy.
     ///
-    /// The bytes are valid during the call only; a mapped file is read from disk as they are touched.
+    /// The bytes are valid during the call only. A mapped file is read from disk while `body`
+    /// accesses the bytes.
     ///
-    /// - Parameter shape: what the caller expects, `nil` for any.
-    /// - Throws: `WeightFileError.missing` or `.shape`, and what `body` throws.
+    /// - Parameters:
+    ///   - name: the name of the tensor.
+    ///   - shape: the expected shape, or `nil` for any.
+    ///   - body: receives the number type and the bytes.
+    /// - Returns: the result of `body`.
+    /// - Throws: `WeightFileError.missing` or `.shape`, and the errors of `body`.
     public func withBytes<Result>(
         _ name: String, shape: [Int]? = nil, _ body: (DataType, UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result {
@@ -122,9 +148,12 @@ public struct SafeTensors: Sendable {
         return try body(entry.type, UnsafeRawBufferPointer(rebasing: file.bytes[entry.range]))
     }
 
-    /// The tensor called `name`, converted to fp32.
+    /// Reads a tensor and converts it to fp32.
     ///
-    /// - Parameter shape: what the caller expects, `nil` for any.
+    /// - Parameters:
+    ///   - name: the name of the tensor.
+    ///   - shape: the expected shape, or `nil` for any.
+    /// - Returns: the tensor.
     /// - Throws: `WeightFileError.missing` or `.shape`.
     public func tensor(_ name: String, shape: [Int]? = nil) throws(WeightFileError) -> Tensor {
         let entry = try entry(name, shape: shape)
@@ -145,7 +174,7 @@ extension SafeTensors.DataType {
     ///
     /// - Parameters:
     ///   - bytes: little-endian numbers of this type, at any address.
-    ///   - output: room for as many numbers.
+    ///   - output: room for the same number of values.
     public func convert(_ bytes: UnsafeRawBufferPointer, to output: UnsafeMutablePointer<Float>) {
         guard let source = bytes.baseAddress else { return }
         let count = bytes.count / width
@@ -164,13 +193,101 @@ extension SafeTensors.DataType {
     }
 }
 
-/// IEEE 754 half precision to single, exactly and without a branch.
+/// Converts IEEE 754 half precision to single precision, exactly and without a branch.
 ///
-/// Exponent and fraction moved to their places in a single are the number divided by 2^112, subnormal ones included.
+/// Exponent and fraction at their positions in a single give the number divided by 2^112, also for
+/// subnormal numbers.
 @inline(__always)
 private func float(half bits: UInt16) -> Float {
     let magnitude = UInt32(bits & 0x7fff) << 13
     let scaled = (Float(bitPattern: magnitude) * 0x1p112).bitPattern
     let special: UInt32 = magnitude >= 0x1f << 23 ? 0x7f80_0000 : 0
     return Float(bitPattern: scaled | special | UInt32(bits & 0x8000) << 16)
+}
+
+/// The bytes of a weight file: mapped, embedded in the executable, or copied.
+///
+/// A reader of a mapped file releases the pages that it has read. Packed weights are copies, so the pages would only
+/// add to the memory of the process.
+// Sendable: the bytes do not change. A released page is read again when it is touched.
+private final class WeightBytes: @unchecked Sendable {
+    let bytes: UnsafeRawBufferPointer
+    private let origin: Origin
+
+    private enum Origin {
+        case mapped(MappedFile), embedded, copied
+    }
+
+    /// Maps the file at `path`.
+    init(path: String) throws(WeightFileError) {
+        do throws(MappedFile.Failure) {
+            let file = try MappedFile(path: path)
+            bytes = file.bytes
+            origin = .mapped(file)
+        } catch {
+            throw .unreadable(path: path, reason: error.description)
+        }
+    }
+
+    /// Refers to bytes that outlive this object, such as those in the executable.
+    init(embedded bytes: UnsafeRawBufferPointer) {
+        self.bytes = bytes
+        origin = .embedded
+    }
+
+    /// Copies the bytes of `data`.
+    init(copying data: Data) {
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: data.count, alignment: 64)
+        copy.copyBytes(from: data)
+        bytes = UnsafeRawBufferPointer(copy)
+        origin = .copied
+    }
+
+    deinit {
+        if case .copied = origin { bytes.deallocate() }
+    }
+
+    /// Releases the whole pages within `range` of a mapped file.
+    func release(_ range: Range<Int>) {
+        if case .mapped(let file) = origin { file.release(range) }
+    }
+
+    /// The SHA-256 of all bytes, 64 lower-case hexadecimal digits.
+    var sha256: String {
+        let piece = 4 << 20
+        var hasher = SHA256()
+        for start in stride(from: 0, to: bytes.count, by: piece) {
+            let range = start..<min(start + piece, bytes.count)
+            hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: bytes[range]))
+            release(range)
+        }
+        return hasher.finalize().hexadecimal
+    }
+}
+
+extension SafeTensors {
+    /// One more than the largest number that follows `prefix` in a tensor's name.
+    ///
+    /// If a layer in between is missing, reading it fails; it is not skipped.
+    func count(_ prefix: String) -> Int {
+        let numbers = names.lazy.filter { $0.hasPrefix(prefix) }.compactMap {
+            Int($0.dropFirst(prefix.count).prefix { $0 != "." })
+        }
+        return (numbers.max() ?? -1) + 1
+    }
+
+    /// The shape of a tensor that must exist with `axes` axes.
+    ///
+    /// - Parameters:
+    ///   - name: the name of the tensor.
+    ///   - axes: the number of axes.
+    /// - Returns: the shape.
+    /// - Throws: `WeightFileError.missing` or `.tensor`.
+    func shape(_ name: String, axes: Int) throws(WeightFileError) -> [Int] {
+        guard let found = shape(of: name) else { throw .missing(name) }
+        guard found.count == axes else {
+            throw .tensor(name, reason: "it has \(found.count) axes, expected \(axes)")
+        }
+        return found
+    }
 }

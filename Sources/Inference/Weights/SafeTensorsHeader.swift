@@ -2,31 +2,40 @@
 
 import Foundation
 
-/// The JSON header of a safetensors file: tensors by name, and `__metadata__`. Checked: shapes fit their bytes, and the
-/// tensors tile the rest of the file.
+/// The JSON header of a safetensors file: tensors by name, and `__metadata__`.
+///
+/// The initialiser checks that shapes fit their bytes and that the tensors fill the rest of the
+/// file.
 struct SafeTensorsHeader {
-    struct Tensor {
+    /// The description of one tensor.
+    struct Entry {
         let type: NumberType
-        /// As in the file, such as `F32`.
+        /// The name of the type in the file, such as `F32`.
         let typeName: String
         let shape: [Int]
-        /// In the bytes after the header.
+        /// The bytes of the tensor, counted from the end of the header.
         let range: Range<Int>
     }
 
+    /// The file's `__metadata__`.
     let metadata: [String: String]
-    let tensors: [String: Tensor]
+    /// The tensors by name.
+    let tensors: [String: Entry]
 
-    /// - Parameter bytes: how many follow the header.
+    /// Reads and checks a header.
+    ///
+    /// - Parameters:
+    ///   - json: the JSON of the header.
+    ///   - bytes: the number of bytes that follow the header.
     /// - Throws: `WeightFileError`.
     init(json: Data, bytes: Int) throws(WeightFileError) {
-        let header: Header
+        let header: HeaderJSON
         do {
-            header = try JSONDecoder().decode(Header.self, from: json)
+            header = try JSONDecoder().decode(HeaderJSON.self, from: json)
         } catch {
             throw .header(reason: "its JSON does not describe tensors")
         }
-        var tensors: [String: Tensor] = [:]
+        var tensors: [String: Entry] = [:]
         for (name, raw) in header.entries { tensors[name] = try Self.check(raw, name, bytes: bytes) }
         try Self.checkTiling(tensors, bytes: bytes)
         metadata = header.metadata
@@ -34,12 +43,16 @@ struct SafeTensorsHeader {
     }
 
     /// The tensors of a safetensors file as those of a checkpoint.
+    ///
+    /// - Parameter file: the safetensors file.
+    /// - Returns: the tensors in any order.
+    /// - Throws: `CheckpointError`.
     static func tensors(of file: CheckpointFile) throws(CheckpointError) -> [CheckpointTensor] {
         guard let length = LittleEndian(try file.bytes(at: 0, count: 8)).integer(at: 0, width: 8),
             length <= SafeTensors.largestHeader, Int(length) <= file.size - 8
         else {
             throw .format(
-                reason: "it is no safetensors file: its header is said to be longer than it; it may be truncated")
+                reason: "the file is not a safetensors file, or it is truncated: its header is longer than the file")
         }
         let start = 8 + Int(length)
         let json = Data(try file.bytes(at: 8, count: Int(length)))
@@ -47,7 +60,7 @@ struct SafeTensorsHeader {
         do throws(WeightFileError) {
             header = try SafeTensorsHeader(json: json, bytes: file.size - start)
         } catch {
-            throw .format(reason: "it is no safetensors file: \(error)")
+            throw .format(reason: "the file is not a valid safetensors file: \(error)")
         }
         return header.tensors.map { name, tensor in
             CheckpointTensor(
@@ -62,9 +75,9 @@ struct SafeTensorsHeader {
         return strides
     }
 
-    private static func check(_ raw: Header.Raw, _ name: String, bytes: Int) throws(WeightFileError) -> Tensor {
+    private static func check(_ raw: HeaderJSON.Raw, _ name: String, bytes: Int) throws(WeightFileError) -> Entry {
         guard let type = NumberType(safetensors: raw.dtype) else {
-            throw .tensor(name, reason: "numbers of type \(raw.dtype.quoted) are not read")
+            throw .tensor(name, reason: "numbers of type \(raw.dtype.quoted) are not supported")
         }
         guard raw.shape.allSatisfy({ $0 > 0 }), raw.shape.count <= 8 else {
             throw .tensor(name, reason: "its shape is empty or has more than 8 axes")
@@ -76,27 +89,29 @@ struct SafeTensorsHeader {
             size = product
         }
         guard raw.offsets.count == 2, raw.offsets[0] >= 0, raw.offsets[0] <= raw.offsets[1], raw.offsets[1] <= bytes
-        else { throw .tensor(name, reason: "it lies outside the file, which may be truncated") }
+        else { throw .tensor(name, reason: "it reaches beyond the end of the file, which may be truncated") }
         guard raw.offsets[1] - raw.offsets[0] == size else {
-            throw .tensor(name, reason: "its shape needs \(size) bytes, it has \(raw.offsets[1] - raw.offsets[0])")
+            throw .tensor(name, reason: "its shape needs \(size) bytes, but it has \(raw.offsets[1] - raw.offsets[0])")
         }
-        return Tensor(type: type, typeName: raw.dtype, shape: raw.shape, range: raw.offsets[0]..<raw.offsets[1])
+        return Entry(type: type, typeName: raw.dtype, shape: raw.shape, range: raw.offsets[0]..<raw.offsets[1])
     }
 
-    private static func checkTiling(_ tensors: [String: Tensor], bytes: Int) throws(WeightFileError) {
+    private static func checkTiling(_ tensors: [String: Entry], bytes: Int) throws(WeightFileError) {
         var end = 0
         for (name, tensor) in tensors.sorted(by: { $0.value.range.lowerBound < $1.value.range.lowerBound }) {
             guard tensor.range.lowerBound == end else {
-                let what = tensor.range.lowerBound < end ? "overlaps the one before it" : "follows a hole"
+                let what = tensor.range.lowerBound < end ? "overlaps the tensor before it" : "follows a gap"
                 throw .layout(reason: "\(name.quoted) \(what) at byte \(tensor.range.lowerBound)")
             }
             end = tensor.range.upperBound
         }
-        guard end == bytes else { throw .layout(reason: "\(bytes - end) bytes at the end belong to none") }
+        guard end == bytes else {
+            throw .layout(reason: "\(bytes - end) bytes at the end do not belong to a tensor")
+        }
     }
 }
 
-private struct Header: Decodable {
+private struct HeaderJSON: Decodable {
     struct Raw: Decodable {
         let dtype: String
         let shape: [Int]

@@ -1,50 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Platform
 import Foundation
+import Platform
 
-/// Writes a safetensors file from beginning to end, and hashes it on the way.
+/// Writes a safetensors file from beginning to end and hashes it at the same time.
 struct SafeTensorsWriter {
-    struct Tensor {
+    /// The name, type and shape of one tensor.
+    struct Entry {
         var name: String
         var type: SafeTensors.DataType
         var shape: [Int]
 
+        /// The number of bytes of the tensor.
         var bytes: Int { shape.reduce(type.width, *) }
     }
 
-    private let output: NewFile
+    private let output: NewWeightFile
     private var hasher = SHA256()
     private var written = 0
     private let expected: Int
 
-    /// Size of the whole file.
+    /// The size of the whole file in bytes.
     let size: Int
 
-    /// Writes the header. The tensors' bytes follow by ``append(_:)``, in the order of `tensors`.
-    init(_ output: NewFile, _ tensors: [Tensor], metadata: [String: String]) throws(WeightStoreError) {
+    /// Writes the header.
+    ///
+    /// The bytes of the tensors follow through ``append(_:)``, in the order of `tensors`.
+    init(_ output: NewWeightFile, _ tensors: [Entry], metadata: [String: String]) throws(WeightStoreError) {
         let header = Self.header(tensors, metadata)
         self.output = output
         expected = tensors.reduce(0) { $0 + $1.bytes }
         size = header.count + expected
-        try header.withUnsafeBytesThrowing { bytes throws(WeightStoreError) in try output.write(bytes) }
+        try output.write(header)
         hasher.update(data: header)
     }
 
+    /// Writes the next bytes of the tensors.
     mutating func append(_ bytes: UnsafeRawBufferPointer) throws(WeightStoreError) {
         try output.write(bytes)
         hasher.update(bufferPointer: bytes)
         written += bytes.count
     }
 
-    /// The file's SHA-256, 64 lower-case hexadecimal digits.
+    /// The SHA-256 of the file, 64 lower-case hexadecimal digits; all tensors have been appended.
     func finish() -> String {
         precondition(written == expected, "the tensors have the bytes that their header says")
         return hasher.finalize().hexadecimal
     }
 
-    /// Padded with spaces, so that the numbers begin at a multiple of 64 bytes.
-    private static func header(_ tensors: [Tensor], _ metadata: [String: String]) -> Data {
+    /// The header, padded with spaces so that the numbers begin at a multiple of 64 bytes.
+    private static func header(_ tensors: [Entry], _ metadata: [String: String]) -> Data {
         var parts = [
             "\"__metadata__\":{"
                 + metadata.sorted { $0.key < $1.key }.map { "\(json($0.key)):\(json($0.value))" }

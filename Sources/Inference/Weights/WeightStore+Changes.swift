@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Platform
 import Foundation
+import Platform
 
 extension WeightStore {
-    /// How weights are added.
+    /// Options for adding weights.
     public struct AddOptions: Sendable {
-        /// What to call them; `nil`: by their network.
+        /// The name of the weights; `nil` means the default name of their network.
         public var name: String?
-        /// `nil`: by the tensors' names, and the file's.
+        /// The required family; `nil` means that the names of the tensors and of the file decide.
         public var family: ModelFamily?
-        /// Terms of the weights, where they are not the publisher's.
+        /// The terms of the weights if they differ from the publisher's.
         public var terms: String?
-        /// Whether other weights of the name may give way.
+        /// Whether the weights may replace others of the same name.
         public var replaces: Bool
 
         public init(
@@ -25,36 +25,44 @@ extension WeightStore {
         }
     }
 
-    /// What adding came to.
+    /// The result of adding weights.
     public struct Addition: Sendable, Hashable {
+        /// The weights as they are installed.
         public var weights: InstalledWeights
-        /// `PyTorch checkpoint` or `safetensors file`.
+        /// The format of the checkpoint: `PyTorch checkpoint` or `safetensors file`.
         public var format: String
-        /// What was assumed, renamed or left out, in sentences.
+        /// Sentences that say what was assumed, renamed or left out.
         public var notes: [String]
-        /// The very file was there already under this name, and nothing was done.
+        /// Whether the same file was already installed under this name, so that nothing was done.
         public var wasThere: Bool
-        /// The weights that gave way.
+        /// The weights that were replaced, if any.
         public var replaced: InstalledWeights?
     }
 
-    /// What takes time while weights are added or verified.
+    /// The steps that take time when weights are added or verified.
     public enum Step: String, Sendable {
         case hashing, converting, verifying
     }
 
-    /// Called with a step, bytes done and bytes in all.
+    /// A function that receives a step, the number of bytes done, and the total.
     public typealias Progress = (Step, Int, Int) -> Void
 
-    /// Reads a checkpoint, checks every tensor, and stores it converted. Takes a few megabytes of memory, however large
-    /// the checkpoint.
+    /// Reads a checkpoint, checks every tensor, and stores the converted weights.
     ///
-    /// - Throws: `CheckpointError`, `WeightStoreError`. Damage to a PyTorch checkpoint is found by its checksums.
+    /// It takes a few megabytes of memory, however large the checkpoint is. A PyTorch checkpoint
+    /// that does not match its stored checksums is refused.
+    ///
+    /// - Parameters:
+    ///   - path: the path of the checkpoint.
+    ///   - options: the name, family and terms of the weights.
+    ///   - progress: receives the progress of each step.
+    /// - Returns: the installed weights, and notes for the operator.
+    /// - Throws: `CheckpointError` or `WeightStoreError`.
     public func add(
         _ path: String, _ options: AddOptions = AddOptions(), progress: Progress = { _, _, _ in }
     ) throws -> Addition {
         if let name = options.name, !Self.isName(name) { throw WeightStoreError.badName(name) }
-        // Everything that can be wrong with a small part of the file is found before the whole is read.
+        // All faults that show in a small part of the file are found before the whole file is read.
         let checkpoint = try Checkpoint(path: path)
         let file = URL(fileURLWithPath: path).lastPathComponent
         _ = try RecognisedModel(checkpoint, file: file, sha256: "", asked: options.family)
@@ -89,40 +97,46 @@ extension WeightStore {
         }
     }
 
-    /// Removes weights. Whoever has them open keeps them until it ends.
+    /// Removes weights.
     ///
+    /// A process that has them open keeps them until it closes them.
+    ///
+    /// - Parameter name: the name of the weights.
+    /// - Returns: the record of the removed weights.
     /// - Throws: `WeightStoreError`.
     public func remove(_ name: String) throws -> InstalledWeights {
         let weights = try weights(name)
         try changing { () throws in
             let record = path(name + Self.recordSuffix)
-            guard unlink(record) == 0 else { throw WeightStoreError.last("remove", record) }
-            try NewFile.syncFolder(of: record)
+            try WeightStoreError.wrap("remove", record) { () throws(SystemCallError) in
+                try FileSystem.remove(record)
+                try FileSystem.syncFolder(folder)
+            }
         }
         return weights
     }
 
     private static func terms(of model: RecognisedModel) -> String {
         if model.publication != nil { return model.family.publishedTerms }
-        if model.architecture.contains(where: \.isNumber) { return "not known: weights of your own" }
-        return "\(model.family.publishedTerms) as published; whether these are the published weights is not known"
+        if model.architecture.contains(where: \.isNumber) { return "unknown: not published weights" }
+        return "\(model.family.publishedTerms) if these are the published weights, which is not known"
     }
 
     // MARK: files
 
-    /// Converts the tensors, then makes weights and record appear in this order.
+    /// Converts the tensors, then gives first the weights and then the record their names.
     private func store(
         _ model: RecognisedModel, of checkpoint: Checkpoint, as weights: inout InstalledWeights,
         progress: (Int, Int) -> Void
     ) throws {
-        // Wider numbers first, so that every tensor is aligned.
+        // Tensors with wider numbers come first, so that every tensor is aligned.
         let tensors = model.tensors.sorted { ($1.type.storedWidth, $0.name) < ($0.type.storedWidth, $1.name) }
         let columns = tensors.map { tensor in
-            SafeTensorsWriter.Tensor(name: tensor.name, type: tensor.type.stored ?? .f32, shape: tensor.shape)
+            SafeTensorsWriter.Entry(name: tensor.name, type: tensor.type.stored ?? .f32, shape: tensor.shape)
         }
         let total = columns.reduce(0) { $0 + $1.bytes }
         try checkRoom(total)
-        let output = try NewFile(path(Self.unfinished))
+        let output = try NewWeightFile(path(Self.unfinished))
         var writer = try SafeTensorsWriter(output, columns, metadata: Self.metadata(weights))
         let reader = TensorReader(file: checkpoint.file)
         var done = 0
@@ -136,7 +150,7 @@ extension WeightStore {
         guard checkpoint.file.isUnchanged else { throw WeightStoreError.changing(path: weights.source.file) }
         (weights.sha256, weights.bytes) = (writer.finish(), writer.size)
         let file = "\(weights.name)-\(weights.sha256.prefix(16)).safetensors"
-        try output.settle(as: path(file))
+        try output.finish(as: path(file))
         weights.path = file
         try write(weights)
         weights.path = path(file)
@@ -156,23 +170,25 @@ extension WeightStore {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         let data = try encoder.encode(record)
-        let output = try NewFile(path(Self.unfinished))
-        try data.withUnsafeBytesThrowing { bytes throws(WeightStoreError) in try output.write(bytes) }
-        try output.settle(as: path(record.name + Self.recordSuffix))
+        let output = try NewWeightFile(path(Self.unfinished))
+        try output.write(data)
+        try output.finish(as: path(record.name + Self.recordSuffix))
     }
 
     private func checkRoom(_ bytes: Int) throws(WeightStoreError) {
-        var facts = statvfs()
-        guard statvfs(folder, &facts) == 0 else { throw .last("look at", folder) }
-        let free = UInt64(facts.f_bavail).multipliedReportingOverflow(by: UInt64(facts.f_frsize)).partialValue
-        // What the header and the record need, and a little more.
-        guard UInt64(bytes) + (16 << 20) <= free else {
-            throw .full(path: folder, needed: bytes, free: Int(clamping: free))
+        let free = try WeightStoreError.wrap("find the free space of", folder) { () throws(SystemCallError) in
+            try FileSystem.freeSpace(folder)
+        }
+        // 16 MiB cover the header and the record.
+        guard Int64(bytes) + (16 << 20) <= free else {
+            throw .full(path: folder, needed: bytes, free: Int(free))
         }
     }
 
-    /// Runs `body` while nobody else changes the folder, which is made where it is missing. Files that no record names go
-    /// away before and after.
+    /// Runs `body` while this process holds the lock of the folder.
+    ///
+    /// The folder is created if it is missing. Files that no record names are removed before and
+    /// after.
     private func changing<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             try FileManager.default.createDirectory(
@@ -181,22 +197,71 @@ extension WeightStore {
             throw WeightStoreError.system(call: "make the folder", path: folder, reason: error.localizedDescription)
         }
         let lock = path(".lock")
-        let descriptor = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else { throw WeightStoreError.last("open", lock) }
-        defer { close(descriptor) }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { throw WeightStoreError.busy(folder) }
-        try sweep()
-        let result = try body()
-        try sweep()
-        return result
+        let held: FileLock
+        do throws(FileLock.Failure) {
+            held = try FileLock(path: lock, holder: "process \(ProcessInfo.processInfo.processIdentifier)")
+        } catch {
+            switch error {
+            case .held: throw WeightStoreError.busy(folder)
+            case .failing(let error): throw WeightStoreError.system(call: "lock", path: lock, reason: error.reason)
+            }
+        }
+        return try withExtendedLifetime(held) {
+            try sweep()
+            let result = try body()
+            try sweep()
+            return result
+        }
     }
 
-    /// Removes what no record names.
+    /// Removes the files that no record names.
     private func sweep() throws(WeightStoreError) {
-        for file in try strays() { unlink(path(file)) }
+        for file in try strays() { try? FileSystem.remove(path(file)) }
     }
 }
 
 extension NumberType {
     fileprivate var storedWidth: Int { stored?.width ?? 0 }
+}
+
+/// A file of the store that gets its name when all of it is on disk.
+///
+/// This is Platform's `AtomicFile` with the errors of the store.
+struct NewWeightFile {
+    private let file: AtomicFile
+
+    /// Creates the file under a temporary name, which replaces the remains of an earlier attempt.
+    init(_ path: String) throws(WeightStoreError) {
+        file = try WeightStoreError.wrap("create", path) { () throws(SystemCallError) in
+            try AtomicFile(temporaryPath: path)
+        }
+    }
+
+    /// Appends bytes.
+    func write(_ bytes: UnsafeRawBufferPointer) throws(WeightStoreError) {
+        try WeightStoreError.wrap("write", file.path) { () throws(SystemCallError) in try file.write(bytes) }
+    }
+
+    /// Appends the bytes of `data`.
+    func write(_ data: Data) throws(WeightStoreError) {
+        try WeightStoreError.wrap("write", file.path) { () throws(SystemCallError) in try file.write([UInt8](data)) }
+    }
+
+    /// Waits until everything is on disk, then gives the file its name in the same folder.
+    func finish(as name: String) throws(WeightStoreError) {
+        try WeightStoreError.wrap("finish", name) { () throws(SystemCallError) in try file.finish(as: name) }
+    }
+}
+
+extension WeightStoreError {
+    /// Runs `body` and turns its error into one that names the step and the file.
+    fileprivate static func wrap<Result>(
+        _ call: String, _ path: String, _ body: () throws(SystemCallError) -> Result
+    ) throws(WeightStoreError) -> Result {
+        do throws(SystemCallError) {
+            return try body()
+        } catch {
+            throw .system(call: call, path: path, reason: error.reason)
+        }
+    }
 }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Platform
-import Foundation
 
 extension WeightStore {
-    /// Whether weights are what their record says.
+    /// The result of a comparison of weights with their record.
     public struct Verification: Sendable, Hashable, Codable {
+        /// The name of the weights.
         public var name: String
-        /// `nil`: the file has the hash that was noted when it was added.
+        /// The difference from the record, or `nil` if the file has the recorded hash.
         public var problem: String?
 
+        /// Creates a result.
         public init(name: String, problem: String? = nil) {
             self.name = name
             self.problem = problem
@@ -18,7 +19,9 @@ extension WeightStore {
 
     /// Reads every installed file and compares its hash with its record.
     ///
-    /// - Throws: `WeightStoreError` where the folder or a record cannot be read.
+    /// - Parameter progress: receives the progress of the step `verifying`.
+    /// - Returns: a result per weights.
+    /// - Throws: `WeightStoreError` if the folder or a record cannot be read.
     public func verify(progress: Progress = { _, _, _ in }) throws(WeightStoreError) -> [Verification] {
         let all = try installed()
         let total = all.reduce(0) { $0 + $1.bytes }
@@ -34,17 +37,25 @@ extension WeightStore {
     private static func problem(of weights: InstalledWeights, progress: (Int) -> Void) -> String? {
         do throws(CheckpointError) {
             let file = try CheckpointFile(path: weights.path)
-            guard file.size == weights.bytes else { return "it has \(file.size) bytes, and had \(weights.bytes)" }
+            guard file.size == weights.bytes else {
+                return "the file has \(file.size) bytes, but its record says \(weights.bytes)"
+            }
             let found = try hash(file) { done, _ in progress(done) }
-            return found == weights.sha256 ? nil : "its SHA-256 is \(found), and was \(weights.sha256)"
+            return found == weights.sha256
+                ? nil : "the file's SHA-256 is \(found), but its record says \(weights.sha256)"
         } catch {
             return "\(error)"
         }
     }
 
-    /// SHA-256 of a whole file, 64 lower-case hexadecimal digits.
+    /// Computes the SHA-256 of a whole file.
     ///
-    /// - Parameter piece: is shown the file piece by piece, from its beginning.
+    /// - Parameters:
+    ///   - file: the file.
+    ///   - progress: receives the number of bytes done and the total.
+    ///   - look: receives the file piece by piece from its beginning.
+    /// - Returns: 64 lower-case hexadecimal digits.
+    /// - Throws: `CheckpointError.unreadable`, and the errors of `look`.
     static func hash(
         _ file: CheckpointFile, progress: (Int, Int) -> Void,
         piece look: (UnsafeRawBufferPointer) throws(CheckpointError) -> Void = { _ in }
@@ -67,7 +78,7 @@ extension WeightStore {
     /// The name of a file while it is written.
     static let unfinished = ".unfinished"
 
-    /// Files of this store that no record names: what a crash or a removal left.
+    /// The files of this store that no record names: the remains of a crash or a removal.
     func strays() throws(WeightStoreError) -> [String] {
         let named = Set(try installed().map { String($0.path.dropFirst(folder.utf8.count + 1)) })
         return try fileNames().filter { file in
@@ -75,7 +86,9 @@ extension WeightStore {
         }
     }
 
-    /// `NAME-<16 digits>.safetensors`: nobody else's files are ever removed.
+    /// Whether a file has the name of weights, `NAME-<16 digits>.safetensors`.
+    ///
+    /// Files with other names are never removed.
     private static func isWeightFile(_ file: String) -> Bool {
         guard file.hasSuffix(".safetensors") else { return false }
         let stem = file.dropLast(".safetensors".count)

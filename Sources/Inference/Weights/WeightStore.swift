@@ -1,26 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A folder (mode 0700) of installed weights. Weights called NAME are two files, mode 0600:
+// A folder (mode 0700) of installed weights. The weights called NAME consist of two files with mode
+// 0600:
 //
-//   NAME.json                 the record, ``InstalledWeights`` with the weights' file name as its path
-//   NAME-<hash>.safetensors   the weights; <hash> are the first 16 digits of the file's SHA-256
+//   NAME.json                 the record, ``InstalledWeights`` with the name of the weights' file as its path
+//   NAME-<hash>.safetensors   the weights; <hash> is the first 16 digits of the file's SHA-256
 //
-// A person may lay NAME-<hash>.rule.json beside them; it is never written, read or removed here.
+// An operator may add NAME-<hash>.rule.json. The store never writes, reads or removes this file.
 //
-// Weights exist when their record does. The record is renamed into place after the weights are on disk, so a crash leaves
-// either the old ones or the new ones, and perhaps a file that no record names; the next change removes it.
+// Weights exist if their record exists. The record is renamed into place after the weights are on
+// disk. Therefore a crash leaves either the old or the new weights, and perhaps a file that no
+// record names. The next change removes such a file.
 
 import Foundation
 
-/// The weights that somebody added to a node, in one folder.
+/// The installed weights of a node, in one folder.
 public struct WeightStore: Sendable {
-    /// The folder's path; it may not exist yet.
+    /// The path of the folder; the folder may not exist yet.
     public let folder: String
 
+    /// Creates a store; the folder does not need to exist.
     public init(folder: String) { self.folder = folder }
 
-    /// Everything installed, sorted by name; empty where the folder does not exist. Cheap: no weights are read.
+    /// All installed weights, sorted by name.
     ///
+    /// The list is empty if the folder does not exist. Only the records are read.
+    ///
+    /// - Returns: the records.
     /// - Throws: `WeightStoreError`.
     public func installed() throws(WeightStoreError) -> [InstalledWeights] {
         var found: [InstalledWeights] = []
@@ -32,7 +38,9 @@ public struct WeightStore: Sendable {
 
     /// The installed weights called `name`.
     ///
-    /// - Throws: `WeightStoreError.unknownName` where there are none.
+    /// - Parameter name: the name in the record.
+    /// - Returns: the record.
+    /// - Throws: `WeightStoreError.unknownName` if there are none.
     public func weights(_ name: String) throws(WeightStoreError) -> InstalledWeights {
         let all = try installed()
         guard let found = all.first(where: { $0.name == name }) else {
@@ -46,8 +54,10 @@ public struct WeightStore: Sendable {
     static let recordSuffix = ".json"
     static let ruleSuffix = ".rule.json"
 
-    /// 1 to 64 letters, digits, `.`, `_`, `-`, beginning with a letter or digit: always one file name in the folder, and
-    /// never that of a rule.
+    /// Whether a text can be the name of weights: 1 to 64 letters, digits, `.`, `_` and `-`,
+    /// beginning with a letter or digit.
+    ///
+    /// Such a name is always one file name in the folder, and never that of a rule.
     static func isName(_ name: String) -> Bool {
         let allowed = name.utf8.allSatisfy { byte in
             switch byte {
@@ -63,8 +73,10 @@ public struct WeightStore: Sendable {
         return first != UInt8(ascii: ".") && first != UInt8(ascii: "_") && first != UInt8(ascii: "-")
     }
 
+    /// The path of a file of the store.
     func path(_ file: String) -> String { "\(folder)/\(file)" }
 
+    /// The names of all files in the folder, or none if the folder does not exist.
     func fileNames() throws(WeightStoreError) -> [String] {
         guard FileManager.default.fileExists(atPath: folder) else { return [] }
         do {
@@ -74,6 +86,7 @@ public struct WeightStore: Sendable {
         }
     }
 
+    /// Reads and checks the record of the weights called `name`.
     func record(_ name: String) throws(WeightStoreError) -> InstalledWeights {
         let path = path(name + Self.recordSuffix)
         guard let data = FileManager.default.contents(atPath: path),
@@ -82,5 +95,46 @@ public struct WeightStore: Sendable {
         else { throw .record(path: path) }
         weights.path = self.path(weights.path)
         return weights
+    }
+}
+
+/// An error of the store of weights.
+public enum WeightStoreError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// A system call failed on a file or folder.
+    case system(call: String, path: String, reason: String)
+    /// A file has the name of a record but is not one.
+    case record(path: String)
+    /// No installed weights have this name.
+    case unknownName(String, known: [String])
+    /// Weights cannot have this name.
+    case badName(String)
+    /// Other weights already have the name.
+    case nameTaken(String, family: ModelFamily, source: String)
+    /// The checkpoint changed while it was read.
+    case changing(path: String)
+    /// Another process is changing the folder.
+    case busy(String)
+    /// The disk does not have enough room for the converted file.
+    case full(path: String, needed: Int, free: Int)
+
+    /// The message for an operator.
+    public var description: String {
+        switch self {
+        case .system(let call, let path, let reason): "could not \(call) \(path): \(reason)"
+        case .record(let path): "\(path) is not a record of installed weights; remove it, and add the weights again"
+        case .unknownName(let name, let known):
+            "no installed weights are called \(name.quoted); "
+                + (known.isEmpty ? "none are installed" : "installed are \(known.joined(separator: ", "))")
+        case .badName(let name):
+            "\(name.quoted) cannot be the name of weights; use 1 to 64 letters, digits, '.', '_' and '-', and begin "
+                + "with a letter or a digit"
+        case .nameTaken(let name, let family, let source):
+            "the name \(name) is taken by weights of \(family.title) from \(source); choose another name with --name, "
+                + "or replace those weights with --replace"
+        case .changing(let path): "\(path) changed while it was read; add it again when it is complete"
+        case .busy(let path): "another command is changing the weights in \(path); try again when it has finished"
+        case .full(let path, let needed, let free):
+            "the weights need \(needed >> 20) MiB in \(path), but only \(free >> 20) MiB are free; free disk space there"
+        }
     }
 }

@@ -4,8 +4,10 @@ import Foundation
 import Inference
 import Testing
 
-/// Everything but the network, against segment-anything's own generator fed the same logits and scores
-/// (`training/references/golden_automatic_masks.py`): the lists are identical.
+/// Compares everything except the network with segment-anything's generator, which got the same
+/// logits and scores.
+///
+/// The lists are identical. They come from training/references/golden_automatic_masks.py.
 @Suite struct AutomaticMaskTests {
     @Test(arguments: try GeneratorCase.all()) func `the reference's list is found, mask for mask`(
         example: GeneratorCase
@@ -25,7 +27,8 @@ import Testing
         }
     }
 
-    /// Rows of pixels from `x0` to `x1`, both set, as a crop of 12 x 4 has them; the better ones first.
+    /// Masks of two rows from column x0 to x1 (inclusive) in a crop of 12 x 4; the predicted IoU
+    /// falls from mask to mask.
     private func rectangles(_ ends: [(x0: Int, x1: Int)], _ change: (inout AutomaticMaskParameters) -> Void) throws
         -> [AutomaticMask]
     {
@@ -63,7 +66,7 @@ import Testing
         }
     }
 
-    @Test func `thresholds of 0 let everything pass, and what is no number counts as the best`() throws {
+    @Test func `thresholds of 0 accept every mask, and NaN counts as the best`() throws {
         var parameters = AutomaticMaskParameters()
         (parameters.predictedIoUThreshold, parameters.stabilityScoreThreshold) = (0, 0)
         let crop = try MaskCrop.all(height: 2, width: 12, parameters: parameters)[0]

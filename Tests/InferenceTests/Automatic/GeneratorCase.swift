@@ -4,15 +4,16 @@ import Foundation
 import Inference
 import Testing
 
-/// A case of `Golden/automatic-masks.json`: what went into the reference's generator, and what came out.
+/// A case of `Golden/automatic-masks.json`: the input of the reference's generator and its result.
 struct GeneratorCase: Decodable, Sendable, CustomTestStringConvertible {
     struct Crop: Decodable, Sendable {
-        /// Three for every point, in order: seven numbers each, from which `plane` makes logits.
+        /// Three masks for every point, in order: seven numbers each, from which `plane` computes
+        /// logits.
         let masks: [[Int]]
         let scores: [Double]
     }
 
-    /// A record of the reference.
+    /// A mask in the reference's result.
     struct Record: Decodable, Sendable {
         struct Segmentation: Decodable, Sendable {
             let size: [Int]
@@ -38,7 +39,8 @@ struct GeneratorCase: Decodable, Sendable, CustomTestStringConvertible {
 
     let name: String
     let size: [Int]
-    /// Extent of the logits that the network stand-in gave; `nil`: they have the crop's size.
+    /// The extent of the logits that the stand-in for the network gave, or `nil` if they have the
+    /// crop's size.
     let low: Int?
     let input: Int
     let parameters: ReferenceParameters
@@ -53,7 +55,7 @@ struct GeneratorCase: Decodable, Sendable, CustomTestStringConvertible {
         return try JSONDecoder().decode([GeneratorCase].self, from: data)
     }
 
-    /// What the part under test makes of the same candidates.
+    /// The result of the part under test for the same candidates.
     func generated() throws -> [AutomaticMask] {
         let parameters = parameters.values
         let crops = try MaskCrop.all(height: size[0], width: size[1], parameters: parameters)
@@ -84,7 +86,8 @@ struct GeneratorCase: Decodable, Sendable, CustomTestStringConvertible {
         }
     }
 
-    /// Logits, `[height, width]`, exact in fp32: `plane` of the script.
+    /// The logits `[height, width]` of a candidate, exact in fp32, as `plane` of the script
+    /// computes them.
     static func plane(_ candidate: [Int], _ height: Int, _ width: Int) -> [Float] {
         let (kind, cx, cy, a, b) = (candidate[0], candidate[1], candidate[2], candidate[3], candidate[4])
         let (level, grain) = (candidate[5], candidate[6])
@@ -103,7 +106,7 @@ struct GeneratorCase: Decodable, Sendable, CustomTestStringConvertible {
     }
 }
 
-/// Parameters by their names in the reference.
+/// Parameters by the names of the reference.
 struct ReferenceParameters: Decodable, Sendable {
     let values: AutomaticMaskParameters
 

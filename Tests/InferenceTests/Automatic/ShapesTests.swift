@@ -5,17 +5,19 @@ import Inference
 import Testing
 
 extension InferenceSuites {
-    /// From the network's input to the list of masks in fp32, on a scaled-down network that
-    /// training/references/shapes_sam.py taught three drawn pictures, against segment-anything itself
-    /// (`training/references/golden_shapes_masks.py`).
+    /// Compares the whole way from the network's input to the list of masks with segment-anything,
+    /// in fp32.
+    ///
+    /// The scaled-down network of training/references/shapes_sam.py has learned three drawn
+    /// pictures. The reference's masks come from training/references/golden_shapes_masks.py.
     @Suite struct ShapesTests {
-        /// The three pictures and what the reference finds in them.
+        /// The three pictures and the reference's masks.
         struct Facts: Decodable {
             struct Picture: Decodable {
                 /// (height, width) of the picture.
                 let size: [Int]
                 let masks: [GeneratorCase.Record]
-                /// Which of the masks rounding cannot decide otherwise.
+                /// Whether rounding cannot change the decision about a mask.
                 let safe: [Bool]
             }
 
@@ -54,11 +56,11 @@ extension InferenceSuites {
                 places.append(place)
             }
             #expect(places == places.sorted() && Set(places).count == places.count)
-            // What rounding may decide is what is not safe.
+            // Rounding may only change the decision about masks that are not safe.
             #expect(found.count <= picture.masks.count + picture.safe.count { !$0 })
         }
 
-        @Test func `progress is told of every batch, and can stop the run`() throws {
+        @Test func `progress is reported for every batch, and can stop the run`() throws {
             struct Stop: Error {}
             var steps = [[Int]]()
             _ = try masks(of: 0) { done, all in steps.append([done, all]) }
@@ -80,7 +82,8 @@ extension InferenceSuites {
                 }, progress: progress)
         }
 
-        /// Normalised with SAM's mean and deviation, then padded right and below.
+        /// The picture, normalised with SAM's mean and deviation, and padded on the right and
+        /// below.
         private func input(_ index: Int) throws -> Tensor {
             let pixels = try inputs.tensor("\(index)")
             let (height, width, size) = (pixels.shape[0], pixels.shape[1], network.inputSize)

@@ -28,7 +28,7 @@ func widened(_ values: [UInt16]) -> [Float] {
     return result
 }
 
-/// Norm of the difference over the norm of `b`; infinite where a number is not finite.
+/// The norm of the difference divided by the norm of `b`; infinite if a number is not finite.
 func relativeError(_ a: [Float], _ b: [Float]) -> Double {
     guard a.count == b.count, a.allSatisfy(\.isFinite) else { return .infinity }
     var (difference, size) = (0.0, 0.0)

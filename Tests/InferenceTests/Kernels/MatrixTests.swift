@@ -6,7 +6,8 @@ import Inference
 import Testing
 
 extension InferenceSuites {
-    /// Every path that this processor can run, emulated ones too, against the plain one.
+    /// Compares every path that this processor can run, also the emulated ones, with the plain
+    /// path.
     @Suite struct MatrixTests {
         init() throws { try Compute.startWithAnyThreads() }
 
@@ -20,11 +21,11 @@ extension InferenceSuites {
             var residual = Residual.none
             var activatesLast = false
             var rounds = false
-            /// Elements between rows beyond their length.
+            /// The number of unused elements between rows.
             var slack = 0
         }
 
-        /// What `path` computes of a case that is drawn alike for all.
+        /// The result of `path` for a case whose numbers are drawn alike for all paths.
         func run(_ path: KernelPath, _ precision: ck_precision, _ it: Case, rows some: Range<Int>? = nil) throws
             -> [Float]
         {
@@ -50,11 +51,14 @@ extension InferenceSuites {
                                 var m = ck_multiplication()
                                 m.rows = Int64(some.count)
                                 let size = precision == ck_bf16 ? 2 : 4
-                                m.input =
-                                    (precision == ck_bf16 ? short : full).baseAddress! + some.lowerBound * stride * size
+                                m.input = (precision == ck_bf16 ? short : full).baseAddress.map {
+                                    $0 + some.lowerBound * stride * size
+                                }
                                 m.input_stride = Int64(stride)
                                 let start = some.lowerBound * it.n
-                                m.output = it.rounds ? half.baseAddress! + start * 2 : output.baseAddress! + start * 4
+                                m.output = (it.rounds ? half : output).baseAddress.map {
+                                    $0 + start * (it.rounds ? 2 : 4)
+                                }
                                 m.output_form = it.rounds ? ck_bf16 : ck_fp32
                                 m.output_stride = Int64(it.n)
                                 m.activation = it.activation
@@ -62,9 +66,10 @@ extension InferenceSuites {
                                 m.residual_stride = Int64(it.n)
                                 switch it.residual {
                                 case .none: break
-                                case .another: m.residual = residual.baseAddress! + start
+                                case .another: m.residual = residual.baseAddress.map { $0 + start }
                                 case .output:
-                                    m.residual = UnsafePointer(output.bindMemory(to: Float.self).baseAddress! + start)
+                                    let sums = output.bindMemory(to: Float.self).baseAddress
+                                    m.residual = sums.map { UnsafePointer($0 + start) }
                                 }
                                 return ck_matrix_multiply(matrix, &m)
                             }
@@ -84,7 +89,8 @@ extension InferenceSuites {
                 let expected = try run(.plain, precision, it)
                 for path in Compute.availableKernels where path != .plain {
                     let found = try run(path, precision, it)
-                    // Sums in another order; what is rounded to bf16 at the end may fall to the other side.
+                    // The sums have another order. A number that is rounded to bf16 at the end may
+                    // fall to the other side.
                     #expect(
                         relativeError(found, expected) < (it.rounds ? 2e-3 : tolerance), "\(path) \(precision) \(note)")
                 }

@@ -5,7 +5,8 @@ import Inference
 import Testing
 
 extension InferenceSuites {
-    /// Every path that this processor can run, emulated ones too, against the plain one.
+    /// Compares every path that this processor can run, also the emulated ones, with the plain
+    /// path.
     @Suite struct SelfAttentionTests {
         init() throws { try Compute.startWithAnyThreads() }
 
@@ -80,7 +81,7 @@ extension InferenceSuites {
             for form in [ck_fp32, ck_bf16] {
                 let expected = try run(.plain, form, it)
                 for path in Compute.availableKernels where path != .plain {
-                    // bf16: shares, positions and output carry 8 bits, 2^-9 each.
+                    // In bf16, shares, positions and output have 8 bits: errors of 2^-9 each.
                     let tolerance = form == ck_bf16 ? 1e-2 : 5e-6
                     #expect(relativeError(try run(path, form, it), expected) < tolerance, "\(path) \(form) \(it)")
                 }
@@ -108,7 +109,7 @@ extension InferenceSuites {
             for path in Compute.availableKernels {
                 let with = try run(path, ck_fp32, it)
                 let without = try run(path, ck_fp32, it, padding: 0)
-                // The first window lies inside; the last one does not.
+                // The first window lies inside the grid, the last one does not.
                 #expect(Array(with[0..<32]) == Array(without[0..<32]), "\(path)")
                 #expect(Array(with[80 * 32..<81 * 32]) != Array(without[80 * 32..<81 * 32]), "\(path)")
             }

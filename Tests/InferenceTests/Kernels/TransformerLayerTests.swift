@@ -6,7 +6,7 @@ import Inference
 import Testing
 
 extension InferenceSuites {
-    /// Each layer against its definition, computed in double.
+    /// Compares each layer with its definition, computed in double precision.
     @Suite struct TransformerLayerTests {
         init() throws { try Compute.startWithAnyThreads() }
 
@@ -106,7 +106,7 @@ extension InferenceSuites {
             #expect(relativeError(found, expected) < 1e-6)
         }
 
-        @Test func `patches are what a kernel sees, and a shuffle spreads what a transposed one makes`() {
+        @Test func `patches hold the pixels of a kernel, and a shuffle orders the output of a transposed one`() {
             var patches = [Float](repeating: .nan, count: 2 * 2 * 9)
             ck_patches(1, 3, 3, 1, 3, 2, 1, [1, 2, 3, 4, 5, 6, 7, 8, 9], &patches, ck_fp32)
             #expect(Array(patches[0..<9]) == [0, 0, 0, 0, 1, 2, 0, 4, 5])

@@ -4,7 +4,8 @@ import Foundation
 import Inference
 import Testing
 
-/// A scaled-down network with drawn weights, and what the reference answers: see training/references/golden_sam.py.
+/// A scaled-down network with drawn weights, and the reference's answers from
+/// training/references/golden_sam.py.
 struct DrawnSam {
     struct Facts: Decodable {
         struct Question: Decodable {
@@ -17,14 +18,15 @@ struct DrawnSam {
         let shapes: [String: [Int]]
         let strides: [String: Int]
         let prompts: [String: Question]
-        /// PyTorch's bf16 autocast against its fp32, norm of the difference over norm.
+        /// The error of PyTorch's bf16 autocast against its fp32: norm of the difference divided by
+        /// the norm.
         let bf16: [String: Double]
         let size: Int
         let grid: Int
     }
 
     static let names = withPositions + ["sam_convolutional"]
-    /// Those whose image encoder holds relative positions.
+    /// The networks whose image encoder has relative positions.
     static let withPositions = ["sam_vit", "sam_tiny_vit"]
 
     let golden: Golden
@@ -78,7 +80,7 @@ struct DrawnSam {
     }
 }
 
-/// Norm of the difference over the reference's norm.
+/// The norm of the difference divided by the reference's norm.
 func error(_ found: [Float], _ reference: [Float]) -> Double {
     guard found.count == reference.count else { return .infinity }
     var (difference, norm) = (0.0, 0.0)

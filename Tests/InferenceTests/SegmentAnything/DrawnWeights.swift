@@ -3,19 +3,18 @@
 import Foundation
 import Inference
 
-/// The weights of training/references/drawn_weights.py, bit for bit: drawn from a tensor's name and shape alone, so
-/// that no file holds them.
+/// The weights of training/references/drawn_weights.py, bit for bit.
+///
+/// They are drawn from the names and shapes of the tensors alone, so that they do not need a file.
 enum DrawnWeights {
-    /// A checkpoint with all tensors drawn.
-    ///
-    /// - Parameter change: may replace a tensor's values, or drop it with `nil`.
+    /// A checkpoint with all tensors drawn; `change` may replace the values of a tensor, or drop it with `nil`.
     static func checkpoint(
         _ shapes: [String: [Int]], change: (String, [Float]) -> [Float]? = { $1 }
     ) throws -> SafeTensors {
         try SafeTensors(file(shapes, change: change))
     }
 
-    /// The bytes of its safetensors file.
+    /// The bytes of the checkpoint's safetensors file.
     static func file(
         _ shapes: [String: [Int]], change: (String, [Float]) -> [Float]? = { $1 }
     ) throws -> Data {
@@ -32,7 +31,7 @@ enum DrawnWeights {
         return length + json + bytes
     }
 
-    // The names of the file format.
+    // The names belong to the file format.
     private struct Entry: Encodable {
         let dtype: String
         let shape: [Int]

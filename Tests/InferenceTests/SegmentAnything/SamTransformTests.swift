@@ -4,8 +4,9 @@ import Foundation
 import Inference
 import Testing
 
-/// The geometry of the recipes that keep the aspect ratio, against segment-anything's
-/// (`training/references/golden_transform.py`).
+/// Compares the geometry of the recipes that keep the aspect ratio with segment-anything's.
+///
+/// The reference's numbers come from training/references/golden_transform.py.
 @Suite struct SamTransformTests {
     struct Case: Decodable, Sendable, CustomTestStringConvertible {
         let size: [Int]
@@ -13,17 +14,18 @@ import Testing
         let low: Int
         let points: [[Double]]
         let boxes: [[Double]]
-        /// `nil`, as what follows: a side would vanish, and the reference fails.
+        /// `nil`, like the following members, if a side would vanish, because the reference then
+        /// fails.
         let resized: [Int]?
         let inputPoints: [[Float]]?
         let inputBoxes: [[Float]]?
-        /// Row, column, logit.
+        /// Samples of the result: row, column and logit.
         let samples: [[Double]]?
 
         var testDescription: String { "\(size[0]) x \(size[1]) in \(input)" }
         var transform: SamTransform { SamTransform(height: size[0], width: size[1], inputSize: input) }
 
-        /// `logits` of the script.
+        /// The logits of the script.
         var logits: Tensor {
             let values = (0..<low * low).map { place in
                 let (y, x) = (place / low, place % low)
@@ -69,7 +71,8 @@ import Testing
         #expect(example.transform.imageLogits(answer, mask: 0) == logits.values)
         for sample in try #require(example.samples) {
             let found = logits.values[Int(sample[0]) * example.size[1] + Int(sample[1])]
-            // Logits reach from -8 to 8; two interpolations are one here, in another order of additions.
+            // Logits reach from -8 to 8. Two interpolations are one here, with another order of
+            // additions.
             #expect(abs(found - Float(sample[2])) < 2e-5, "\(sample)")
         }
     }

@@ -4,11 +4,12 @@ import Inference
 import Testing
 
 extension InferenceSuites {
-    /// Scaled-down networks with every tensor drawn, against the package segment-anything: see
-    /// training/references/golden_sam.py.
+    /// Compares scaled-down networks, whose tensors are all drawn, with the package
+    /// segment-anything.
     ///
-    /// Errors are norms of differences over norms. The embedding may differ by 5e-5, logits and predicted IoU by 1e-4:
-    /// fp32 sums in another order.
+    /// The reference's numbers come from training/references/golden_sam.py. Errors are norms of
+    /// differences divided by norms. The embedding may differ by 5e-5, logits and predicted IoU by
+    /// 1e-4: fp32 sums in another order.
     @Suite struct SegmentAnythingTests {
         init() throws { try Compute.startWithAnyThreads() }
 
@@ -74,7 +75,7 @@ extension InferenceSuites {
             }
         }
 
-        @Test func `prompts whose predicted IoU nobody wants get no answer, the others the same`() throws {
+        @Test func `refused prompts do not get logits, and the other answers stay the same`() throws {
             let drawn = try DrawnSam("sam_vit")
             let network = try drawn.network()
             let embedding = try drawn.embedding()
@@ -85,7 +86,7 @@ extension InferenceSuites {
             #expect(some == all.map { $0.predictedIoU[0] < median ? $0 : nil })
         }
 
-        /// Convolutions in bf16 need the processor's instructions, transformers do not.
+        /// Convolutions in bf16 need the processor's instructions; transformers do not.
         @Test(arguments: DrawnSam.names.filter { $0 != "sam_convolutional" || Compute.available.contains(.bf16) })
         func `in bf16 the error is at most 1.2 times that of PyTorch's autocast`(name: String) throws {
             let drawn = try DrawnSam(name)
@@ -126,13 +127,14 @@ extension InferenceSuites {
         func `a tensor that is missing is named`(name: String) throws {
             let drawn = try DrawnSam(name)
             let names = drawn.facts.shapes.keys.sorted()
-            // Every seventh: of all layers and of all kinds.
+            // Every seventh tensor covers all layers and all kinds of tensors.
             for missing in stride(from: 0, to: names.count, by: 7).map({ names[$0] }) {
                 let rest = try drawn.weights { $0 == missing ? nil : $1 }
                 let failure = #expect(throws: (any Error).self) {
                     try SegmentAnything(rest, precision: .fp32, inputSize: drawn.facts.size)
                 }
-                // Without its first tensor another network is taken for a ViT, which lacks another one.
+                // Without its first tensor, another network is taken for a ViT, which then lacks
+                // another tensor.
                 if missing.hasSuffix("patch_embed.seq.0.c.weight") || missing.hasSuffix("encoder.0.down.conv.weight") {
                     continue
                 }
@@ -171,7 +173,8 @@ extension InferenceSuites {
     }
 }
 
-/// Pixels on different sides of 0, of those whose reference is further from it than `margin` standard deviations.
+/// The number of pixels whose sign differs, among those whose reference is further from 0 than
+/// `margin` standard deviations.
 private func differentPixels(_ found: [Float], _ reference: [Float], margin: Float) -> Int {
     let mean = reference.reduce(0, +) / Float(reference.count)
     let variance = reference.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Float(reference.count)

@@ -3,14 +3,14 @@
 import Foundation
 import TestSupport
 
-/// Bytes of a zip archive, entry by entry, with whatever is wrong about them.
+/// The bytes of a zip archive, entry by entry, with deliberate faults.
 struct ZipBuilder {
     struct Entry {
         var name: String
         var bytes: [UInt8]
         var method: UInt16 = 0
         var flags: UInt16 = 0
-        /// What the directory says, where that is not the truth.
+        /// The size in the directory if it is not the true one.
         var claimedSize: UInt64?
         var claimedOffset: UInt64?
     }
@@ -77,7 +77,7 @@ struct PickleBuilder {
         [0x7d, 0x28] + entries.flatMap { text($0.0) + $0.1 } + [0x75]
     }
 
-    /// An archive with this pickle (without its end) and these records.
+    /// An archive with this pickle, whose end is added, and these records.
     static func archive(_ pickle: [UInt8], records: [(String, [UInt8])] = [("0", [0, 0, 0x80, 0x3f])]) -> [UInt8] {
         var zip = ZipBuilder()
         zip.add("archive/data.pkl", [0x80, 2] + pickle + [0x2e])
@@ -87,7 +87,7 @@ struct PickleBuilder {
     }
 }
 
-/// Numbers that are the same in every run.
+/// A generator whose numbers are the same in every run.
 struct SeededGenerator: RandomNumberGenerator {
     var state: UInt64
 
@@ -100,7 +100,7 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 }
 
-/// Checkpoints made by `make_fixtures.py`.
+/// The checkpoints of `make_fixtures.py`.
 enum Fixture {
     static func path(_ name: String) -> String {
         URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures/\(name)").path
@@ -108,7 +108,7 @@ enum Fixture {
 
     static func bytes(_ name: String) throws -> [UInt8] { try Array(Data(contentsOf: URL(filePath: path(name)))) }
 
-    /// A checkpoint's entries, by its local headers.
+    /// The entries of a checkpoint with the places of their bytes.
     static func records(of archive: [UInt8]) -> [(name: String, range: Range<Int>)] {
         directory(of: archive).map { header in
             func number(_ place: Int, _ width: Int) -> Int {
@@ -121,21 +121,21 @@ enum Fixture {
         }
     }
 
-    /// As PyTorch writes it with `set_crc32_options(False)`.
+    /// The archive as PyTorch writes it after `set_crc32_options(False)`.
     static func withoutChecksums(_ archive: [UInt8]) -> [UInt8] {
         var archive = archive
         for header in directory(of: archive) { archive.replaceSubrange(header + 16..<header + 20, with: little(0, 4)) }
         return archive
     }
 
-    /// Where the headers of the directory are.
+    /// The places of the headers in the directory.
     private static func directory(of archive: [UInt8]) -> [Int] {
         (0..<archive.count - 46).filter { archive[$0..<$0 + 4].elementsEqual([0x50, 0x4b, 1, 2]) }
     }
 }
 
 extension URL {
-    /// Writes a file in this folder, and gives its path.
+    /// Writes a file in this folder and returns its path.
     func file(_ name: String, _ bytes: [UInt8]) throws -> String {
         let url = appending(path: name)
         try Data(bytes).write(to: url)

@@ -5,11 +5,11 @@ import Inference
 import TestSupport
 import Testing
 
-/// Changed bytes of valid files: an error or weights, never a crash.
+/// Changes bytes of valid files: the result is an error or weights, never a crash.
 @Suite struct CheckpointFuzzTests {
     static let cases = Int(ProcessInfo.processInfo.environment["KONTUR_FUZZ_CASES"] ?? "") ?? 75
 
-    /// Changes a few bytes, mostly where a file says what it is made of.
+    /// Changes a few bytes, mostly in the parts that describe the file.
     static func mutate(_ bytes: [UInt8], _ places: Range<Int>, _ random: inout SeededGenerator) -> [UInt8] {
         var bytes = bytes
         for _ in 0..<Int.random(in: 1...4, using: &random) {
@@ -36,7 +36,7 @@ import Testing
     @Test(arguments: ["sam_strided.pth", "sam_half_protocol4.pth", "lite_medsam.pth", "sam_transformers.safetensors"])
     func `changed bytes never crash`(fixture: String) throws {
         let isZip = fixture.hasSuffix(".pth")
-        // Checksums would keep nearly everything from the readers behind them.
+        // Checksums would hide nearly all changes from the readers behind them.
         let whole = isZip ? Fixture.withoutChecksums(try Fixture.bytes(fixture)) : try Fixture.bytes(fixture)
         // The pickle is at the beginning, the directory at the end.
         let front = 0..<min(whole.count, isZip ? 14_000 : 12_000)

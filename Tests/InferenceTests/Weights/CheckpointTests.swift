@@ -5,7 +5,7 @@ import Inference
 import TestSupport
 import Testing
 
-/// Checkpoints as PyTorch and transformers write them, and what the store makes of them.
+/// Checkpoints of PyTorch and transformers, and the weights that the store makes of them.
 @Suite struct CheckpointTests {
     static func added(
         _ fixture: String, as file: String? = nil, _ options: WeightStore.AddOptions = .init(),
@@ -70,7 +70,7 @@ import Testing
             }
             #expect(addition.weights.family == .liteMedSAM)
             #expect(addition.weights.name == "lite_medsam_custom")
-            #expect(addition.notes == ["Left out, since only training needs them: num_batches_tracked."])
+            #expect(addition.notes == ["Left out tensors that only training needs: num_batches_tracked."])
         }
     }
 
@@ -100,24 +100,25 @@ import Testing
         }
     }
 
-    @Test func `what was beside the model is told`() throws {
+    @Test func `notes name the entries beside the model`() throws {
         try Self.added("sam_trained.pth") { addition, _ in
-            #expect(addition.notes.contains("Left out, since they are not the model: 'epoch', 'loss', 'optimizer'."))
+            let expected = "Left out entries that are not part of the model: 'epoch', 'loss', 'optimizer'."
+            #expect(addition.notes.contains(expected))
         }
         try Self.added("sam_double.pth") { addition, _ in
-            #expect(addition.notes.contains("Double precision was rounded to single."))
+            #expect(addition.notes.contains("Rounded double precision to single precision."))
         }
         try Self.added("sam_transformers.safetensors") { addition, _ in
-            #expect(addition.notes.contains { $0.contains("names are those of transformers") })
+            #expect(addition.notes.contains { $0.contains("from the names of transformers") })
             #expect(addition.notes.contains { $0.contains("prompt_encoder.shared_embedding") })
         }
     }
 
-    @Test func `MedSAM is told from SAM by the file's name, or by whoever adds it`() throws {
+    @Test func `the file's name or the operator distinguishes MedSAM from SAM`() throws {
         try Self.added("sam_flat.pth", as: "MedSAM_best.pth") { addition, _ in
             #expect(addition.weights.family == .medsam)
             #expect(addition.weights.name == "medsam_vit_custom")
-            #expect(addition.notes.contains { $0.hasPrefix("Taken for MedSAM") && $0.contains("--family sam") })
+            #expect(addition.notes.contains { $0.hasPrefix("Assumed MedSAM") && $0.contains("--family sam") })
         }
         try Self.added("sam_flat.pth", as: "MedSAM_best.pth", .init(family: .sam)) { addition, _ in
             #expect(addition.weights.family == .sam)
@@ -128,11 +129,11 @@ import Testing
             #expect(addition.weights.licence == "ours")
         }
         try Self.added("sam_flat.pth") { addition, _ in
-            #expect(addition.notes.contains { $0.hasPrefix("Taken for SAM") && $0.contains("--family medsam") })
+            #expect(addition.notes.contains { $0.hasPrefix("Assumed SAM") && $0.contains("--family medsam") })
         }
     }
 
-    @Test func `a family that the tensors are not of is refused`() {
+    @Test func `a family with other tensors is refused`() {
         #expect(throws: CheckpointError.otherFamily(asked: .liteMedSAM, network: "SAM ViT 8/2, 8 x 8")) {
             try Self.added("sam_flat.pth", .init(family: .liteMedSAM)) { _, _ in }
         }

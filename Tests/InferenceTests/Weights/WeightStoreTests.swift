@@ -16,14 +16,14 @@ import Testing
         try #require(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int)
     }
 
-    /// Two numbers in a valid checkpoint.
+    /// A valid checkpoint with another last number.
     static func write(_ value: UInt32, into fixture: String) throws -> [UInt8] {
         var bytes = try Fixture.bytes(fixture)
         bytes.replaceSubrange(bytes.count - 4..<bytes.count, with: little(UInt64(value), 4))
         return bytes
     }
 
-    @Test func `a folder that is not there holds nothing`() throws {
+    @Test func `a missing folder is an empty store`() throws {
         #expect(try WeightStore(folder: "/nowhere/at/all").installed().isEmpty)
         #expect(try WeightStore(folder: "/nowhere/at/all").verify().isEmpty)
         #expect(throws: WeightStoreError.unknownName("x", known: [])) {
@@ -31,7 +31,7 @@ import Testing
         }
     }
 
-    @Test func `files are for their owner alone, and nothing else stays`() throws {
+    @Test func `only the owner can read the files, and other files do not remain`() throws {
         try Self.withStore { store, _ in
             let weights = try store.add(Fixture.path("sam_flat.pth")).weights
             #expect(try Self.mode(store.folder) == 0o700)
@@ -91,7 +91,7 @@ import Testing
         }
     }
 
-    @Test func `what changed since it was added is found, and does not open`() throws {
+    @Test func `changed weights are found and do not open`() throws {
         try Self.withStore { store, _ in
             let weights = try store.add(Fixture.path("sam_flat.pth")).weights
             let whole = try store.verify()
@@ -100,19 +100,21 @@ import Testing
             var changed = bytes
             changed[bytes.count - 1] ^= 1
             try changed.write(to: URL(filePath: weights.path))
-            #expect(try store.verify().first?.problem?.contains("its SHA-256 is") == true)
+            #expect(try store.verify().first?.problem?.contains("the file's SHA-256 is") == true)
             #expect(throws: WeightFileError.self) { try weights.open() }
             try bytes.dropLast().write(to: URL(filePath: weights.path))
-            #expect(try store.verify().first?.problem == "it has \(bytes.count - 1) bytes, and had \(bytes.count)")
+            #expect(
+                try store.verify().first?.problem
+                    == "the file has \(bytes.count - 1) bytes, but its record says \(bytes.count)")
             try FileManager.default.removeItem(atPath: weights.path)
-            #expect(try store.verify().first?.problem == "it cannot be read: No such file or directory")
+            #expect(try store.verify().first?.problem == "the file cannot be read: No such file or directory")
             // Adding it once more puts it back.
             #expect(try store.add(Fixture.path("sam_flat.pth"), .init(replaces: true)).weights == weights)
             #expect(try store.verify().first?.problem == nil)
         }
     }
 
-    @Test func `what is removed is gone, and whoever has it open keeps it`() throws {
+    @Test func `removed weights are gone, but an open file stays readable`() throws {
         try Self.withStore { store, _ in
             let weights = try store.add(Fixture.path("sam_flat.pth")).weights
             let open = try weights.open()
@@ -126,7 +128,7 @@ import Testing
         }
     }
 
-    @Test func `what a crash left goes away, and other people's files stay`() throws {
+    @Test func `the remains of a crash are removed, and other files stay`() throws {
         try Self.withStore { store, _ in
             let weights = try store.add(Fixture.path("sam_flat.pth")).weights
             let folder = URL(filePath: store.folder)
@@ -141,7 +143,7 @@ import Testing
         }
     }
 
-    @Test func `a record that is none is named`() throws {
+    @Test func `an invalid record is named`() throws {
         try Self.withStore { store, _ in
             let weights = try store.add(Fixture.path("sam_flat.pth")).weights
             let record = "\(store.folder)/sam_vit_custom.json"
@@ -157,7 +159,7 @@ import Testing
         }
     }
 
-    @Test func `a rule beside weights is no record, stays, and no name is taken for one`() throws {
+    @Test func `a rule beside weights is not a record, stays, and cannot be a name`() throws {
         try Self.withStore { store, _ in
             let weights = try store.add(Fixture.path("sam_flat.pth")).weights
             let rule = weights.path.replacing(".safetensors", with: ".rule.json")
@@ -184,7 +186,7 @@ import Testing
     }
 
     @Test(arguments: [UInt32(0x7f80_0000), 0xff80_0000, 0x7fc0_0000, 0x7f80_0001])
-    func `numbers that are infinite or none are refused`(value: UInt32) throws {
+    func `infinite numbers and NaN are refused`(value: UInt32) throws {
         try Self.withStore { store, folder in
             let path = try folder.file("x", Self.write(value, into: "sam_transformers.safetensors"))
             #expect { try store.add(path) } throws: {
@@ -217,7 +219,7 @@ import Testing
         }
     }
 
-    @Test func `bytes of tensors are handed out as they are`() throws {
+    @Test func `the bytes of a tensor are those of the file`() throws {
         let file = try SafeTensors(path: Fixture.path("sam_expected.safetensors"))
         let name = "image_encoder.blocks.0.attn.qkv.weight"
         let whole = try file.tensor(name)

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// segment_anything/modeling/mask_decoder.py, with its tensor names. A prompt's tokens and the image's places meet in
-// passes over the places (`ck_pass` in CKernels.h): in each the places attend to the tokens as one layer left them, and
-// the tokens, as the next layer made them, to the places.
+// segment_anything/modeling/mask_decoder.py, with its tensor names.
+//
+// A place is one position of the image embedding's grid. The two-way transformer runs as passes
+// over the places (`ck_pass` in CKernels.h). In each pass, the places first attend to the tokens
+// that one layer produced. Then the tokens that the next layer has prepared attend to the updated
+// places.
 
-internal import CKernels
+import CKernels
 
-/// From an image embedding and prompts to low-resolution logits and predicted IoU.
+/// The mask decoder: computes low-resolution logits and predicted IoU from an image embedding and
+/// prompts.
 final class MaskDecoder {
-    /// Of every attention; the reference never varies it, and no tensor tells.
+    /// The number of heads of every attention; the reference does not vary it, and the tensors do
+    /// not show it.
     static let heads = 8
-    /// Prompts that run together: enough rows for the tokens' products.
+    /// The number of prompts that run together, so that the products of their tokens have enough
+    /// rows.
     static let groupSize = 16
 
     private static let name = "mask_decoder"
@@ -19,20 +25,29 @@ final class MaskDecoder {
     private let channels: Int
     private let size: Int
     private let precision: Precision
-    /// IoU token, then mask tokens, `[1 + masks, channels]`.
+    /// The IoU token and the mask tokens, `[1 + masks, channels]`.
     private let outputTokens: [Float]
     private let layers: [TwoWayAttentionBlock]
-    private let final: ImageAttention
+    private let finalAttention: TokenToImageAttention
     private let finalNorm: LayerNorm
     private let upscaling: OutputUpscaling
-    private let hypernetworks: [Perceptron]
-    private let iouHead: Perceptron
+    private let hypernetworks: [MLP]
+    private let iouHead: MLP
     private let workspace = Workspace()
-    /// Whose places, with the vector that stands for no mask, the workspace holds; kept, so that no other one takes its
-    /// place in memory.
+    /// The embedding that the workspace holds, with the no-mask vector added.
+    ///
+    /// The decoder recognises an embedding by its storage address. It retains this one so that
+    /// another embedding cannot reuse the address.
     private var sharedEmbedding: ImageEmbedding?
 
-    /// - Throws: `WeightFileError` that names the tensor, `ComputeError`.
+    /// Reads the mask decoder.
+    ///
+    /// - Parameters:
+    ///   - weights: the checkpoint.
+    ///   - prompts: the prompt encoder of the same network.
+    ///   - size: height and width of the image embedding.
+    ///   - precision: the number format of the upscaling; the transformer runs in fp32.
+    /// - Throws: `WeightFileError`, which names the tensor, or `ComputeError`.
     init(_ weights: SafeTensors, prompts: PromptEncoder, size: Int, precision: Precision) throws {
         self.prompts = prompts
         self.size = size
@@ -56,20 +71,21 @@ final class MaskDecoder {
             try TwoWayAttentionBlock(
                 weights, "\(transformer).layers.\($0)", channels: channels, isFirst: $0 == 0)
         }
-        final = try ImageAttention(weights, "\(transformer).final_attn_token_to_image", channels: channels)
+        finalAttention = try TokenToImageAttention(
+            weights, "\(transformer).final_attn_token_to_image", channels: channels)
         finalNorm = try weights.layerNorm("\(transformer).norm_final_attn", channels, epsilon: 1e-5)
         upscaling = try OutputUpscaling(
             weights, "\(Self.name).output_upscaling", channels: channels, grid: size, precision: precision)
         let outputs = upscaling.channels
         hypernetworks = try (0..<masks).map {
-            try Perceptron(
+            try MLP(
                 weights, "\(Self.name).output_hypernetworks_mlps.\($0)", inputs: channels, outputs: outputs)
         }
-        iouHead = try Perceptron(
+        iouHead = try MLP(
             weights, "\(Self.name).iou_prediction_head", inputs: channels, outputs: masks)
     }
 
-    /// The width of an attention: that of its queries, keys and values.
+    /// The number of channels of an attention's queries, keys and values.
     static func inner(_ weights: SafeTensors, _ name: String) throws(WeightFileError) -> Int {
         let inner = try weights.shape("\(name).q_proj.weight", axes: 2)[0]
         guard inner % heads == 0 else {
@@ -78,18 +94,25 @@ final class MaskDecoder {
         return inner
     }
 
-    /// Height and width of the logits.
+    /// Height and width of the low-resolution logits.
     var logitSize: Int { 4 * size }
 
+    /// Decodes prompts, grouped by kind.
+    ///
     /// - Parameters:
-    ///   - prompts: in any order and of any kinds; masks have the logits' size.
-    ///   - wants: whether the logits of masks with these predicted IoU are wanted.
-    /// - Returns: an answer for every prompt, `nil` for those that are not wanted.
+    ///   - embedding: the image.
+    ///   - prompts: prompts in any order and of any kinds; mask prompts have the logits' size.
+    ///   - multimask: whether each prompt gets three masks instead of one.
+    ///   - wants: receives the predicted IoU of a prompt's masks and says whether the caller wants
+    ///     their logits.
+    /// - Returns: an answer for every prompt, or `nil` if `wants` refused it.
+    /// - Throws: `ComputeError`.
     func decode(
         _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool, wants: ([Float]) -> Bool
     ) throws -> [PromptAnswer?] {
         var answers = [PromptAnswer?](repeating: nil, count: prompts.count)
-        // Prompts of a group have as many tokens, and all or none of them a mask.
+        // The prompts of a group have the same number of tokens, and either all or none of them
+        // have a mask.
         let kinds = Dictionary(grouping: prompts.indices) {
             [self.prompts.tokenCount(prompts[$0]), prompts[$0].mask == nil ? 0 : 1]
         }
@@ -103,6 +126,7 @@ final class MaskDecoder {
         return answers
     }
 
+    /// Decodes prompts of one kind, at most `groupSize` of them.
     private func decodeGroup(
         _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool, wants: ([Float]) -> Bool
     ) throws -> [PromptAnswer?] {
@@ -130,25 +154,31 @@ final class MaskDecoder {
             try layer.imageToToken.fold(
                 group.rows, placedTokens: placed(group, queries, positions), tokens: queries, keys: vectors.keys,
                 offsets: vectors.offsets, values: vectors.values, workspace)
-            // What the tokens of the next layer ask is known before the places have changed.
+            // The queries of the next layer do not depend on the places that this pass updates, so
+            // they can be computed first.
             let next = index + 1 < layers.count ? layers[index + 1] : nil
             try next?.attendToSelf(group, queries, positions: positions, workspace)
-            try (next?.tokenToImage ?? final).fold(
+            try (next?.tokenToImage ?? finalAttention).fold(
                 group.rows, placed(group, queries, positions), to: vectors.queries, workspace)
             try pass(group, layer, vectors, isShared: index == 0 && !masked, images)
         }
-        try final.finish(group.rows, vectors.sums, addingTo: queries, workspace)
+        try finalAttention.finish(group.rows, vectors.sums, addingTo: queries, workspace)
         finalNorm.apply(rows: group.rows, queries, to: queries)
         return try answers(group, queries, images, masks: multimask ? 1..<outputs - 1 : 0..<1, wants: wants)
     }
 
+    /// The number of places: positions of the image embedding.
     private var places: Int { size * size }
 
-    /// One pass over the places of every prompt.
+    /// Runs one pass over the places of every prompt.
     ///
     /// - Parameters:
-    ///   - layer: whose places attend to the tokens; `nil` leaves them.
-    ///   - isShared: the places are still those of the embedding, for all prompts.
+    ///   - group: the prompts.
+    ///   - layer: the layer whose places attend to the tokens; `nil` leaves the places as they are.
+    ///   - vectors: the tokens' vectors, and memory for the result.
+    ///   - isShared: whether the places are still those of the embedding, which all prompts share.
+    ///   - images: the places of each prompt, `[prompts, places, channels]`.
+    /// - Throws: `ComputeError`.
     private func pass(
         _ group: TokenGroup, _ layer: TwoWayAttentionBlock?, _ vectors: TokenVectors, isShared: Bool,
         _ images: UnsafeMutablePointer<Float>
@@ -186,6 +216,7 @@ final class MaskDecoder {
         }
     }
 
+    /// The tokens with their positions added, `[rows, channels]`.
     private func placed(
         _ group: TokenGroup, _ queries: UnsafePointer<Float>, _ positions: UnsafePointer<Float>
     ) -> UnsafePointer<Float> {
@@ -194,7 +225,7 @@ final class MaskDecoder {
         return UnsafePointer(placed)
     }
 
-    /// A prompt's places in the precision of the upscaling.
+    /// The places of a prompt in the precision of the upscaling.
     private func rounded(_ image: UnsafePointer<Float>) -> UnsafeRawPointer {
         guard precision == .bf16 else { return UnsafeRawPointer(image) }
         let rows = workspace.numbers("rounded places", places * channels, .bf16)
@@ -202,6 +233,7 @@ final class MaskDecoder {
         return UnsafeRawPointer(rows)
     }
 
+    /// Writes the image embedding plus the embedding of each prompt's mask to `images`.
     private func addMasks(
         _ prompts: [Prompt], _ embedding: ImageEmbedding, to images: UnsafeMutablePointer<Float>
     ) throws {
@@ -216,7 +248,8 @@ final class MaskDecoder {
         }
     }
 
-    /// Puts the embedding's places, with the vector that stands for no mask, where all prompts find them.
+    /// Writes the embedding plus the no-mask vector to the buffer that all prompts without a mask
+    /// share.
     private func shareImage(_ embedding: ImageEmbedding) {
         let shared = workspace.floats("shared places", places * channels)
         if let sharedEmbedding, sharedEmbedding.values.hasStorage(of: embedding.values) { return }
@@ -228,6 +261,7 @@ final class MaskDecoder {
         sharedEmbedding = embedding
     }
 
+    /// Computes predicted IoU for every prompt, and logits for those that `wants` accepts.
     private func answers(
         _ group: TokenGroup, _ queries: UnsafePointer<Float>, _ images: UnsafePointer<Float>, masks: Range<Int>,
         wants: ([Float]) -> Bool
@@ -254,7 +288,8 @@ final class MaskDecoder {
     }
 }
 
-/// A group's vectors for a pass: `[prompts, tokens, heads, channels]`, the offsets without channels.
+/// The vectors of a group's tokens for a pass: `[prompts, tokens, heads, channels]`, and offsets
+/// `[prompts, tokens, heads]`.
 private struct TokenVectors {
     let queries: UnsafeMutablePointer<Float>
     let keys: UnsafeMutablePointer<Float>
@@ -272,7 +307,7 @@ private struct TokenVectors {
 }
 
 extension Tensor {
-    /// Whether both are one buffer in memory, and so equal.
+    /// Whether both tensors share one buffer, and therefore are equal.
     fileprivate func hasStorage(of other: Tensor) -> Bool {
         values.withUnsafeBufferPointer { mine in
             other.values.withUnsafeBufferPointer { mine.baseAddress == $0.baseAddress && mine.count == $0.count }

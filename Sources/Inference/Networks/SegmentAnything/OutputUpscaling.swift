@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CKernels
+import CKernels
 
-/// Two transposed convolutions of kernel and stride 2, which quadruple the image embedding's size, and the product with
-/// the masks' vectors.
+/// The mask decoder's output upscaling: two transposed convolutions of kernel and stride 2, then
+/// the product with the masks' vectors.
 ///
-/// Each is a product whose rows are pixels: four new pixels lie side by side where one was. Nothing is brought into the
-/// image's order but the logits.
+/// Each convolution is a product whose rows are pixels: the four new pixels lie side by side at the
+/// place of the old one. Only the logits are brought into the order of the image.
 final class OutputUpscaling {
-    /// Of the enlarged embedding.
+    /// The number of channels of the enlarged embedding.
     let channels: Int
     private let grid: Int
     private let precision: Precision
@@ -27,7 +27,8 @@ final class OutputUpscaling {
         second = try Self.enlarging(weights, "\(name).3", middle, outputs, precision)
     }
 
-    /// PyTorch's `[inputs, outputs, 2, 2]` as a matrix with rows (ky, kx, output).
+    /// Reads a transposed convolution, PyTorch's `[inputs, outputs, 2, 2]`, as a matrix with rows
+    /// (ky, kx, output).
     private static func enlarging(
         _ weights: SafeTensors, _ name: String, _ inputs: Int, _ outputs: Int, _ precision: Precision
     ) throws -> Linear {
@@ -44,10 +45,15 @@ final class OutputUpscaling {
             weight: matrix, bias: bias + bias + bias + bias, outputs: 4 * outputs, inputs: inputs, precision: precision)
     }
 
+    /// Computes the low-resolution logits of a prompt.
+    ///
     /// - Parameters:
-    ///   - rows: `[grid * grid, channels]` in the network's precision.
-    ///   - vectors: `[masks, self.channels]`.
-    /// - Returns: `[masks, 4 grid, 4 grid]`.
+    ///   - rows: the places, `[grid * grid, channels]` in the network's precision.
+    ///   - vectors: the outputs of the hypernetworks, `[masks, self.channels]`.
+    ///   - masks: the number of masks.
+    ///   - workspace: memory for intermediate results.
+    /// - Returns: logits, `[masks, 4 * grid, 4 * grid]`.
+    /// - Throws: `ComputeError`.
     func logits(
         _ rows: UnsafeRawPointer, _ vectors: UnsafePointer<Float>, masks: Int, _ workspace: Workspace
     ) throws -> Tensor {
@@ -70,42 +76,6 @@ final class OutputUpscaling {
         ck_pixel_shuffle(Int64(masks), Int64(grid), Int64(grid), 2, 4, nested, half)
         return Tensor(shape: [masks, 4 * grid, 4 * grid]) {
             ck_pixel_shuffle(Int64(masks), Int64(2 * grid), Int64(2 * grid), 2, 1, half, $0)
-        }
-    }
-}
-
-/// Linear layers with ReLU between them, in fp32.
-final class Perceptron {
-    private let layers: [Linear]
-
-    var outputs: Int { layers[layers.count - 1].outputs }
-
-    init(_ weights: SafeTensors, _ name: String, inputs: Int, outputs: Int) throws {
-        let depth = weights.count("\(name).layers.")
-        guard (1...16).contains(depth) else { throw WeightFileError.missing("\(name).layers.0.weight") }
-        var layers = [Linear]()
-        for index in 0..<depth {
-            let layer = "\(name).layers.\(index)"
-            let width = index == depth - 1 ? outputs : try weights.shape("\(layer).weight", axes: 2)[0]
-            layers.append(try weights.linear(layer, layers.last?.outputs ?? inputs, width, precision: .fp32))
-        }
-        self.layers = layers
-    }
-
-    /// Rows `stride` numbers apart to rows `outputStride` apart.
-    func apply(
-        rows: Int, _ input: UnsafePointer<Float>, stride: Int, to output: UnsafeMutablePointer<Float>,
-        outputStride: Int,
-        _ workspace: Workspace
-    ) throws {
-        var (source, sourceStride) = (input, stride)
-        for (index, layer) in layers.enumerated() {
-            let isLast = index == layers.count - 1
-            let target = isLast ? output : workspace.floats("perceptron \(index % 2)", rows * layer.outputs)
-            try layer.apply(
-                rows: rows, source, inputStride: sourceStride, to: target,
-                outputStride: isLast ? outputStride : layer.outputs, activation: isLast ? .identity : .relu)
-            (source, sourceStride) = (UnsafePointer(target), layer.outputs)
         }
     }
 }

@@ -1,31 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// segment_anything/modeling/prompt_encoder.py, with its tensor names: points and boxes become tokens, by random Fourier
-// features (Tancik 2020) and a learned vector for every kind; a mask becomes something to add to the image embedding.
+// segment_anything/modeling/prompt_encoder.py, with its tensor names. Points and boxes become
+// tokens: random Fourier features of their position (Tancik 2020) plus a learned vector for their
+// kind. A mask becomes a tensor that is added to the image embedding.
 
-internal import CKernels
-internal import Foundation
+import CKernels
+import Foundation
 
-/// Prompts as the mask decoder sees them. Everything here is computed in fp32.
+/// The prompt encoder, which turns prompts into the inputs of the mask decoder; it computes in
+/// fp32.
 final class PromptEncoder {
-    /// Of a token and of the image embedding.
+    /// The number of channels of a token and of the image embedding.
     let channels: Int
-    /// The positional encoding of every place of the embedding, `[embeddingSize, embeddingSize, channels]`.
+    /// The positional encoding of the image embedding, `[embeddingSize, embeddingSize, channels]`.
     let densePositions: [Float]
-    /// Added to the image embedding where no mask is given, `[channels]`.
+    /// The embedding that stands for a missing mask prompt, `[channels]`; it is added to the image
+    /// embedding.
     let noMask: [Float]
 
     private let inputSize: Int
     private let embeddingSize: Int
     private let frequencies: PositionEncoding
-    /// Background point, foreground point, first and second corner of a box.
+    /// The learned vectors of a background point, a foreground point, and the first and second
+    /// corner of a box.
     private let kinds: [[Float]]
     private let notAPoint: [Float]
     private let masks: MaskDownscaling
 
     static let name = "prompt_encoder"
 
-    /// - Throws: `WeightFileError` that names the tensor, `ComputeError`.
+    /// Reads the prompt encoder.
+    ///
+    /// - Parameters:
+    ///   - weights: the checkpoint.
+    ///   - inputSize: height and width of the network's input.
+    ///   - embeddingSize: height and width of the image embedding.
+    ///   - channels: the number of channels of the image embedding.
+    /// - Throws: `WeightFileError`, which names the tensor, or `ComputeError`.
     init(_ weights: SafeTensors, inputSize: Int, embeddingSize: Int, channels: Int) throws {
         self.inputSize = inputSize
         self.embeddingSize = embeddingSize
@@ -52,15 +63,18 @@ final class PromptEncoder {
         densePositions = dense
     }
 
-    /// Height and width of the masks that are taken.
+    /// Height and width of mask prompts.
     var maskSize: Int { 4 * embeddingSize }
 
-    /// How many tokens a prompt becomes.
+    /// The number of tokens that a prompt becomes.
     func tokenCount(_ prompt: Prompt) -> Int {
         prompt.points.count + (prompt.box != nil ? 2 : prompt.points.isEmpty ? 0 : 1)
     }
 
-    /// The prompt's points and box, `[tokens, channels]`. Points without a box are followed by one that is none.
+    /// The tokens of a prompt's points and box, `[tokens, channels]`.
+    ///
+    /// As in the reference, points without a box are followed by a token that stands for "not a
+    /// point".
     func tokens(_ prompt: Prompt) -> [Float] {
         var tokens = [Float]()
         for point in prompt.points { tokens += place(point.x, point.y, kinds[point.label.rawValue]) }
@@ -72,23 +86,25 @@ final class PromptEncoder {
         return tokens
     }
 
-    /// What a mask adds to the image embedding, `[embeddingSize, embeddingSize, channels]`.
+    /// Computes the embedding of a mask prompt, `[embeddingSize, embeddingSize, channels]`.
     func embed(mask: Tensor, into output: UnsafeMutablePointer<Float>, _ workspace: Workspace) throws {
         try masks.apply(mask.values, to: output, workspace)
     }
 
+    /// The token of a point at (x, y), in pixels of the input, whose kind has the learned vector
+    /// `kind`.
     private func place(_ x: Float, _ y: Float, _ kind: [Float]) -> [Float] {
         let code = frequencies.encode(x: (x + 0.5) / Float(inputSize), y: (y + 0.5) / Float(inputSize))
         return zip(code, kind).map { $0 + $1 }
     }
 }
 
-/// Sines and cosines of drawn frequencies.
+/// Random Fourier features: sines and cosines of frequencies that were drawn before the training.
 private struct PositionEncoding {
-    /// `[2, channels / 2]`.
+    /// The frequencies along x and y, `[2, channels / 2]`.
     let matrix: [Float]
 
-    /// A place in shares of the image's width and height: `[channels]`.
+    /// The features `[channels]` of a position given in fractions of the image's width and height.
     func encode(x: Float, y: Float) -> [Float] {
         let half = matrix.count / 2
         let (x, y) = (2 * x - 1, 2 * y - 1)
@@ -97,7 +113,10 @@ private struct PositionEncoding {
     }
 }
 
-/// Two convolutions of kernel and stride 2 with norms and GELU, and a 1 x 1 one: a quarter of the mask's size.
+/// The embedding of a mask prompt: two convolutions of kernel and stride 2 with norms and GELU,
+/// then a 1 x 1 convolution.
+///
+/// The output has a quarter of the mask's height and width.
 private final class MaskDownscaling {
     private let size: Int
     private let convolutions: [Linear]

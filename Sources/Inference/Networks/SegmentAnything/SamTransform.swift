@@ -1,33 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The geometry of segment_anything/utils/transforms.py (`ResizeLongestSide`) and of `Sam.postprocess_masks`: the longest
-// side becomes the network's input size, the rest is padded right and below.
+// The geometry of segment_anything/utils/transforms.py (`ResizeLongestSide`) and of
+// `Sam.postprocess_masks`. The longest side of the image is resized to the network's input size,
+// and the rest of the input is padding on the right and below.
 
-internal import CKernels
-
-/// Between an image and the network's input, for the recipes that keep the aspect ratio.
+/// The transform between an image and the network's input that keeps the aspect ratio.
 public struct SamTransform: Sendable, Hashable {
-    /// Of the image.
+    /// Height of the image in pixels.
     public let height: Int
+    /// Width of the image in pixels.
     public let width: Int
-    /// Of the image within the network's input; the rest is padding.
+    /// Height of the image within the network's input; the rest is padding.
     public let resizedHeight: Int
+    /// Width of the image within the network's input; the rest is padding.
     public let resizedWidth: Int
     /// Height and width of the network's input.
     public let inputSize: Int
 
+    /// Creates the transform of an image with at least one pixel.
     public init(height: Int, width: Int, inputSize: Int) {
         precondition(height > 0 && width > 0 && inputSize > 0, "an image has extent")
         self.height = height
         self.width = width
         self.inputSize = inputSize
         let scale = Double(inputSize) / Double(max(height, width))
-        // A side that would vanish keeps one pixel.
+        // The reference rounds the short side of a very long image to 0 and fails. Here it keeps
+        // one pixel.
         resizedHeight = max(1, Int(Double(height) * scale + 0.5))
         resizedWidth = max(1, Int(Double(width) * scale + 0.5))
     }
 
-    /// From pixels of the image to pixels of the input.
+    /// Transforms a point from pixels of the image to pixels of the input.
     public func input(x: Double, y: Double) -> (x: Float, y: Float) {
         (
             Float(x * (Double(resizedWidth) / Double(width))),
@@ -35,13 +38,20 @@ public struct SamTransform: Sendable, Hashable {
         )
     }
 
+    /// Transforms a box, XYXY, from pixels of the image to pixels of the input.
     public func inputBox(x0: Double, y0: Double, x1: Double, y1: Double) -> PromptBox {
         let (first, last) = (input(x: x0, y: y0), input(x: x1, y: y1))
         return PromptBox(x0: first.x, y0: first.y, x1: last.x, y1: last.y)
     }
 
-    /// Logits in the image's size, `[masks, height, width]`, from low-resolution ones, `[masks, size, size]`: enlarged to
-    /// the input's size, without the padding, resized to the image's; bilinear, `align_corners=False`, no antialiasing.
+    /// Resizes low-resolution logits to the size of the image.
+    ///
+    /// The logits are enlarged to the size of the input, cropped to the image without its padding,
+    /// and resized to the image. Both interpolations are bilinear with `align_corners=False` and
+    /// without antialiasing.
+    ///
+    /// - Parameter logits: `[masks, size, size]`.
+    /// - Returns: `[masks, height, width]`.
     public func imageLogits(_ logits: Tensor) -> Tensor {
         let masks = logits.shape[0]
         let (rows, columns) = matrices(size: logits.shape[1])
@@ -57,7 +67,7 @@ public struct SamTransform: Sendable, Hashable {
         return Tensor(shape: [masks, height, width], values: values)
     }
 
-    /// As `imageLogits`, for one mask of an answer: `[height * width]`.
+    /// Resizes the logits of one mask of an answer to the size of the image, `[height * width]`.
     public func imageLogits(_ answer: PromptAnswer, mask: Int) -> [Float] {
         let size = answer.logits.shape[1]
         let (rows, columns) = matrices(size: size)
@@ -87,73 +97,5 @@ public struct SamTransform: Sendable, Hashable {
             columns.apply(outer: height, inner: 1, tall, buffer.baseAddress)
             filled = buffer.count
         }
-    }
-}
-
-/// torch's bilinear `interpolate` along one axis (`align_corners=False`, no antialiasing), and what such steps in a row
-/// come to: output i is the sum of `counts[i]` samples from `firsts[i]` on.
-struct BilinearMatrix {
-    let inputCount: Int
-    private var firsts: [Int32]
-    private var counts: [Int32]
-    private var weights: [[Float]]
-
-    init(from: Int, to: Int) {
-        inputCount = from
-        (firsts, counts, weights) = ([], [], [])
-        // In fp32, as torch places its samples.
-        let scale = Float(from) / Float(to)
-        for i in 0..<to {
-            let place = from == to ? Float(i) : max(0, scale * (Float(i) + 0.5) - 0.5)
-            let first = min(Int(place), from - 1)
-            let share = min(max(place - Float(first), 0), 1)
-            let alone = first == from - 1 || share == 0
-            firsts.append(Int32(first))
-            counts.append(alone ? 1 : 2)
-            weights.append(alone ? [1] : [1 - share, share])
-        }
-    }
-
-    var outputCount: Int { firsts.count }
-
-    /// The first `count` outputs.
-    func cropped(to count: Int) -> BilinearMatrix {
-        var part = self
-        part.firsts = Array(firsts.prefix(count))
-        part.counts = Array(counts.prefix(count))
-        part.weights = Array(weights.prefix(count))
-        return part
-    }
-
-    /// This matrix, then `next`.
-    func followed(by next: BilinearMatrix) -> BilinearMatrix {
-        precondition(next.inputCount == outputCount, "the matrices fit")
-        var product = self
-        (product.firsts, product.counts, product.weights) = ([], [], [])
-        for i in 0..<next.outputCount {
-            let samples = Int(next.firsts[i])..<Int(next.firsts[i] + next.counts[i])
-            let first = samples.map { firsts[$0] }.min() ?? 0
-            let end = samples.map { firsts[$0] + counts[$0] }.max() ?? 0
-            var row = [Float](repeating: 0, count: Int(end - first))
-            for (sample, share) in zip(samples, next.weights[i]) {
-                for (offset, weight) in weights[sample].enumerated() {
-                    row[Int(firsts[sample] - first) + offset] += share * weight
-                }
-            }
-            product.firsts.append(first)
-            product.counts.append(end - first)
-            product.weights.append(row)
-        }
-        return product
-    }
-
-    /// Resamples the middle axis of `[outer, inputCount, inner]`.
-    func apply(outer: Int, inner: Int, _ input: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>?) {
-        let stride = weights.map(\.count).max() ?? 1
-        let flat = weights.flatMap { $0 + [Float](repeating: 0, count: stride - $0.count) }
-        ck_resample(
-            Int64(outer), Int64(inputCount), Int64(outputCount), Int64(inner), firsts, counts, flat, Int64(stride),
-            input,
-            output)
     }
 }

@@ -1,47 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// segment_anything/modeling/transformer.py, with its tensor names: tokens attend to each other and to the image, the image
-// to the tokens. All of it is fp32, the tokens of many prompts at once.
+// segment_anything/modeling/transformer.py, with its tensor names. Tokens attend to each other and
+// to the image, and the image attends to the tokens. Everything is fp32. The tokens of many prompts
+// run together.
 
-internal import CKernels
+import CKernels
 
-/// The numbers of a group of prompts that run together.
+/// The size of a group of prompts that run together.
 struct TokenGroup {
     let prompts: Int
-    /// Of every prompt.
+    /// The number of tokens of each prompt.
     let tokens: Int
 
+    /// The number of tokens of all prompts.
     var rows: Int { prompts * tokens }
 }
 
-/// One layer: self-attention of the tokens, tokens to image, MLP, image to tokens.
+/// One layer of the two-way transformer: self-attention of the tokens, attention from tokens to
+/// image, MLP, and attention from image to tokens.
 final class TwoWayAttentionBlock {
-    let tokenToImage: ImageAttention
-    let imageToToken: TokenAttention
-    private let selfAttention: SmallAttention
+    let tokenToImage: TokenToImageAttention
+    let imageToToken: ImageToTokenAttention
+    private let selfAttention: TokenSelfAttention
     private let norms: [LayerNorm]
     private let lin1: Linear
     private let lin2: Linear
     private let channels: Int
-    /// The first layer's tokens are their own positions.
+    /// Whether this is the first layer, whose queries already are the token positions.
     private let isFirst: Bool
 
     init(_ weights: SafeTensors, _ name: String, channels: Int, isFirst: Bool) throws {
         self.channels = channels
         self.isFirst = isFirst
-        selfAttention = try SmallAttention(weights, "\(name).self_attn", channels: channels)
-        tokenToImage = try ImageAttention(weights, "\(name).cross_attn_token_to_image", channels: channels)
-        imageToToken = try TokenAttention(weights, "\(name).cross_attn_image_to_token", channels: channels)
+        selfAttention = try TokenSelfAttention(weights, "\(name).self_attn", channels: channels)
+        tokenToImage = try TokenToImageAttention(weights, "\(name).cross_attn_token_to_image", channels: channels)
+        imageToToken = try ImageToTokenAttention(weights, "\(name).cross_attn_image_to_token", channels: channels)
         norms = try (1...4).map { try weights.layerNorm("\(name).norm\($0)", channels, epsilon: 1e-5) }
         let hidden = try weights.shape("\(name).mlp.lin1.weight", axes: 2)[0]
         lin1 = try weights.linear("\(name).mlp.lin1", channels, hidden, precision: .fp32)
         lin2 = try weights.linear("\(name).mlp.lin2", hidden, channels, precision: .fp32)
     }
 
-    /// The norm of the image's places.
+    /// The norm of the places after they attended to the tokens.
     var imageNorm: LayerNorm { norms[3] }
 
-    /// queries = norm1(self-attention).
+    /// Replaces `queries` by norm1 of the self-attention of the tokens.
     func attendToSelf(
         _ group: TokenGroup, _ queries: UnsafeMutablePointer<Float>, positions: UnsafePointer<Float>,
         _ workspace: Workspace
@@ -56,7 +59,9 @@ final class TwoWayAttentionBlock {
         norms[0].apply(rows: group.rows, queries, to: queries)
     }
 
-    /// queries = norm3(x + MLP(x)), x = norm2(queries), whose attention to the image has been added.
+    /// Replaces `queries` by norm3(x + MLP(x)) with x = norm2(queries).
+    ///
+    /// The attention to the image has already been added to `queries`.
     func applyMLP(_ group: TokenGroup, _ queries: UnsafeMutablePointer<Float>, _ workspace: Workspace) throws {
         norms[1].apply(rows: group.rows, queries, to: queries)
         let hidden = workspace.floats("token hidden", group.rows * lin1.outputs)
@@ -66,8 +71,8 @@ final class TwoWayAttentionBlock {
     }
 }
 
-/// Attention of the tokens of each prompt to each other.
-final class SmallAttention {
+/// The self-attention of the tokens of each prompt (`self_attn` in the reference).
+final class TokenSelfAttention {
     private let heads = MaskDecoder.heads
     private let q: Linear
     private let k: Linear
@@ -82,7 +87,9 @@ final class SmallAttention {
         out = try weights.linear("\(name).out_proj", inner, channels, precision: .fp32)
     }
 
-    /// output = attention(placed, placed, values) (+ residual); output may be the values or the residual.
+    /// Computes output = attention(placed, placed, values) + residual.
+    ///
+    /// The output may be the values or the residual.
     func apply(
         _ group: TokenGroup, _ placed: UnsafePointer<Float>, _ values: UnsafePointer<Float>,
         to output: UnsafeMutablePointer<Float>, residual: UnsafePointer<Float>?, _ workspace: Workspace
@@ -108,5 +115,136 @@ final class SmallAttention {
         call.output = parts + 3 * count
         try ComputeError.check(ck_cross_attend(&call), "the tokens' attention")
         try out.apply(rows: group.rows, parts + 3 * count, to: output, residual: residual)
+    }
+}
+
+/// A projection that is applied to the tokens instead of to every place of the image.
+private struct HeadMatrix {
+    let heads = MaskDecoder.heads
+    let headSize: Int
+    let channels: Int
+    /// `[heads, headSize, channels]` to fold, or `[heads, channels, headSize]` to unfold.
+    let values: [Float]
+
+    /// Creates the matrix from rows `[inner, channels]`.
+    init(rows: [Float], channels: Int) {
+        self.channels = channels
+        headSize = rows.count / channels / heads
+        values = rows
+    }
+
+    /// Creates the matrix from columns `[channels, inner]`.
+    init(columns: [Float], channels: Int) {
+        let inner = columns.count / channels
+        self.init(
+            rows: (0..<columns.count).map { columns[$0 % channels * inner + $0 / channels] }, channels: channels)
+    }
+
+    /// The values with the rows and columns of every head exchanged, `[heads, channels, headSize]`.
+    var unfolding: [Float] {
+        (0..<values.count).map { index in
+            let (head, rest) = (index / (headSize * channels), index % (headSize * channels))
+            return values[(head * headSize + rest % headSize) * channels + rest / headSize]
+        }
+    }
+
+    /// Multiplies x, `[rows, inner]`, by each head's matrix: output is `[rows, heads, channels]`.
+    func fold(_ rows: Int, _ x: UnsafePointer<Float>, scale: Float, to output: UnsafeMutablePointer<Float>) {
+        ck_fold_heads(Int64(rows), Int64(heads), Int64(headSize), Int64(channels), scale, x, values, output)
+    }
+}
+
+/// The attention from tokens to the image: few queries, thousands of keys.
+///
+/// Keys and values are never computed. The key matrix is applied to the tokens, and the value
+/// matrix is applied to the weighted sums of places.
+final class TokenToImageAttention {
+    private let inner: Int
+    private let q: Linear
+    private let out: Linear
+    private let key: HeadMatrix
+    private let value: [Float]
+    private let valueBias: [Float]
+
+    init(_ weights: SafeTensors, _ name: String, channels: Int) throws {
+        inner = try MaskDecoder.inner(weights, name)
+        q = try weights.linear("\(name).q_proj", channels, inner, precision: .fp32)
+        out = try weights.linear("\(name).out_proj", inner, channels, precision: .fp32)
+        key = HeadMatrix(
+            rows: try weights.tensor("\(name).k_proj.weight", shape: [inner, channels]).values, channels: channels)
+        // The key bias adds the same number to all scores of a query, so the softmax does not
+        // depend on it.
+        _ = try weights.tensor("\(name).k_proj.bias", shape: [inner])
+        let rows = try weights.tensor("\(name).v_proj.weight", shape: [inner, channels]).values
+        value = HeadMatrix(rows: rows, channels: channels).unfolding
+        valueBias = try weights.tensor("\(name).v_proj.bias", shape: [inner]).values
+    }
+
+    /// Computes the query vectors of the tokens for `ck_pass`, `[rows, heads, channels]`.
+    func fold(
+        _ rows: Int, _ placedTokens: UnsafePointer<Float>, to output: UnsafeMutablePointer<Float>,
+        _ workspace: Workspace
+    ) throws {
+        let queries = workspace.floats("token q", rows * inner)
+        try q.apply(rows: rows, placedTokens, to: queries)
+        key.fold(rows, queries, scale: 1 / Float(key.headSize).squareRoot(), to: output)
+    }
+
+    /// Adds the attention to `tokens`, from the sums of places `[rows, heads, channels]` that a
+    /// pass computed.
+    func finish(
+        _ rows: Int, _ sums: UnsafePointer<Float>, addingTo tokens: UnsafeMutablePointer<Float>, _ workspace: Workspace
+    ) throws {
+        let attended = workspace.floats("token q", rows * inner)
+        ck_unfold_heads(
+            Int64(rows), Int64(key.heads), Int64(key.headSize), Int64(key.channels), sums, value, valueBias, attended)
+        try out.apply(rows: rows, attended, to: tokens, residual: tokens)
+    }
+}
+
+/// The attention from the places of the image to the tokens: thousands of queries, few keys.
+final class ImageToTokenAttention {
+    private let inner: Int
+    private let k: Linear
+    private let v: Linear
+    private let query: HeadMatrix
+    private let queryBias: [Float]
+    private let out: HeadMatrix
+    /// The bias that is added to every place, `[channels]`.
+    let bias: [Float]
+
+    init(_ weights: SafeTensors, _ name: String, channels: Int) throws {
+        inner = try MaskDecoder.inner(weights, name)
+        k = try weights.linear("\(name).k_proj", channels, inner, precision: .fp32)
+        v = try weights.linear("\(name).v_proj", channels, inner, precision: .fp32)
+        query = HeadMatrix(
+            rows: try weights.tensor("\(name).q_proj.weight", shape: [inner, channels]).values, channels: channels)
+        queryBias = try weights.tensor("\(name).q_proj.bias", shape: [inner]).values
+        out = HeadMatrix(
+            columns: try weights.tensor("\(name).out_proj.weight", shape: [channels, inner]).values, channels: channels)
+        bias = try weights.tensor("\(name).out_proj.bias", shape: [channels]).values
+    }
+
+    /// Computes the vectors of the tokens for `ck_pass`: keys and values `[rows, heads, channels]`,
+    /// offsets `[rows, heads]`.
+    func fold(
+        _ rows: Int, placedTokens: UnsafePointer<Float>, tokens: UnsafePointer<Float>,
+        keys: UnsafeMutablePointer<Float>, offsets: UnsafeMutablePointer<Float>, values: UnsafeMutablePointer<Float>,
+        _ workspace: Workspace
+    ) throws {
+        let projected = workspace.floats("token q", rows * inner)
+        let scale = 1 / Float(query.headSize).squareRoot()
+        try k.apply(rows: rows, placedTokens, to: projected)
+        query.fold(rows, projected, scale: scale, to: keys)
+        for item in 0..<rows * query.heads {
+            var sum: Float = 0
+            let head = item % query.heads
+            for d in 0..<query.headSize {
+                sum += queryBias[head * query.headSize + d] * projected[item * query.headSize + d]
+            }
+            offsets[item] = scale * sum
+        }
+        try v.apply(rows: rows, tokens, to: projected)
+        out.fold(rows, projected, scale: 1, to: values)
     }
 }

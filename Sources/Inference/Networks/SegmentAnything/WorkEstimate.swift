@@ -1,30 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How long a network will take, without running it: its operations counted from the shapes of its tensors, divided by
-// the speed of the kernels at a product of typical size. An estimate: caches, other programs and the share of memory
-// traffic are left out.
+// An estimate of a network's computing time without running it. The operations follow from the
+// shapes of the tensors. Divide them by `Compute.measuredSpeed` to get seconds. The estimate
+// ignores caches, other programs and memory traffic.
 
-internal import CKernels
-internal import Foundation
-
-/// Floating-point operations (a product and its sum are two) of a network of the SAM family.
+/// The floating-point operations of a network of the SAM family; a product and its sum count as
+/// two.
 public struct WorkEstimate: Sendable, Hashable {
-    /// Image encoder, once an image.
+    /// Operations of the image encoder per image.
     public var encoder: Double
-    /// Prompt encoder and mask decoder, once a prompt.
+    /// Operations of the prompt encoder and the mask decoder per prompt.
     public var decoder: Double
 
-    /// LiteMedSAM's encoder and the mask decoder at 64 x 64, which all published networks share.
+    /// Operations of LiteMedSAM's image encoder.
     private static let tinyEncoder = 75e9
-    /// medsam-compact's encoder, and the size of its embedding.
+    /// Operations of medsam-compact's image encoder.
     private static let convolutionalEncoder = 4.3e9
+    /// The number of positions of medsam-compact's image embedding.
     private static let convolutionalTokens = 1024.0
+    /// Operations of the mask decoder with an image embedding of 64 x 64, which all published
+    /// networks share.
     private static let publishedDecoder = 3.62e9
+    /// The number of positions of an image embedding of 64 x 64.
     private static let publishedTokens = 4096.0
-    /// What an operation of attention costs, in those of products: softmax and short sums.
+    /// The cost of an attention operation relative to one of a product, because of the softmax and
+    /// the short sums.
     private static let attentionCost = 1.8
 
-    /// - Throws: `WeightFileError` when the tensors are not of such a network.
+    /// Counts the operations of a network.
+    ///
+    /// - Parameter weights: the tensors of a network of the SAM family.
+    /// - Throws: `WeightFileError` if the tensors are not those of such a network.
     public init(_ weights: SafeTensors) throws(WeightFileError) {
         let prefix = "image_encoder."
         guard weights.shape(of: ConvolutionalEncoder.firstTensor) == nil else {
@@ -58,45 +64,5 @@ public struct WorkEstimate: Sendable, Hashable {
         let windows = (size + window - 1) / window
         let tokens = Double(window * window)
         return attentionCost * 4 * Double(windows * windows) * tokens * tokens * Double(width)
-    }
-}
-
-extension Compute {
-    /// Operations a second that the kernels reach here at a product of the size that image encoders have; the best of
-    /// as many rounds as take `seconds`. `start` has been called on this thread.
-    ///
-    /// - Throws: `ComputeError`.
-    public static func measuredSpeed(seconds: Double = 0.3) throws -> Double {
-        let (rows, inputs, outputs) = (1024, 768, 768)
-        let precision = try precision()
-        let values = (0..<outputs * inputs).map { Float($0 % 251) / 251 - 0.5 }
-        let layer = try Linear(weight: values, bias: nil, outputs: outputs, inputs: inputs, precision: precision)
-        // The bits do not matter for the time, as long as they are no subnormal numbers.
-        let input = [Float](repeating: 1, count: rows * inputs)
-        var output = [Float](repeating: 0, count: rows * outputs)
-        let clock = ContinuousClock()
-        let start = clock.now
-        var best = Double.infinity
-        repeat {
-            let begin = clock.now
-            try input.withUnsafeBytes { input in
-                try output.withUnsafeMutableBytes { output in
-                    guard let from = input.baseAddress, let to = output.baseAddress else { return }
-                    try layer.apply(rows: rows, from, to: to)
-                }
-            }
-            best = min(best, (clock.now - begin) / .seconds(1))
-        } while (clock.now - start) / .seconds(1) < seconds
-        return 2 * Double(rows * inputs * outputs) / best
-    }
-
-    /// Operations a second of multiply-adds that fetch nothing, on all threads: the most that products could reach.
-    /// `start` has been called on this thread.
-    public static func bareSpeed(_ precision: Precision) -> Double {
-        var operations = 0.0
-        let seconds = ContinuousClock().measure {
-            operations = ck_bare_loop(300_000, precision == .bf16 ? ck_bf16 : ck_fp32)
-        }
-        return operations / (seconds / .seconds(1))
     }
 }

@@ -1,31 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The part of Python's pickle (Lib/pickletools.py describes every opcode) that `torch.save` writes for tensors in
-// containers, protocols 2 to 5. It can build numbers, text, lists, tuples, dictionaries and views of tensors; any other
-// name is refused as soon as it is named. Nothing is ever called: REDUCE and BUILD know the few names of `PickleName`.
-// A ViT-H with its optimizer has 0.4 MB, 17,000 objects. Bounded in bytes, objects, stack and memo; no opcode takes longer than the bytes that it moves.
+// The part of Python's pickle (Lib/pickletools.py describes every opcode) that `torch.save` writes
+// for tensors in containers, protocols 2 to 5. A pickle can build numbers, texts, lists, tuples,
+// dictionaries and views of tensors. Any other name is refused as soon as the pickle mentions it.
+// The reader never calls anything: REDUCE and BUILD know the few names of `PickleName`.
+//
+// Bytes, objects, stack and memo are limited. An opcode takes time in proportion to the bytes that
+// it moves. The pickle of a ViT-H with its optimizer has 0.4 MB and 17,000 objects.
 
-/// A pickle that was read.
+/// The objects of a pickle.
 struct Pickle {
+    /// The largest size of a pickle, in bytes.
     static let mostBytes = 4 << 20
+    /// The largest number of objects.
     static let mostObjects = 1 << 18
+    /// The largest number of values on the stack.
     static let deepestStack = 1 << 16
+    /// The largest number of marks on the stack, which bounds the nesting of containers.
     static let mostMarks = 1 << 10
+    /// The largest number of values in the memo.
     static let mostMemo = 1 << 18
-    /// Of a module and of a name in it.
+    /// The longest name of a module, and of an object in a module, in bytes.
     static let longestName = 256
 
+    /// All containers, names, storages and tensors; `PickleValue.object` holds an index into this
+    /// array.
     private(set) var objects: [PickleObject] = []
+    /// The value that the pickle returns.
     private(set) var root = PickleValue.none
 
     private let bytes: [UInt8]
     private var position = 0
     private var stack: [PickleValue] = []
-    /// Heights of the stack at its marks.
+    /// The heights of the stack at its marks.
     private var marks: [Int] = []
     private var memo: [Int: PickleValue] = [:]
     private var storages: [String: PickleStorage] = [:]
 
+    /// Reads a pickle.
+    ///
+    /// - Parameter bytes: the content of `data.pkl`.
     /// - Throws: `CheckpointError.pickle` or `.refusedName`.
     init(_ bytes: [UInt8]) throws(CheckpointError) {
         self.bytes = bytes
@@ -39,12 +53,12 @@ struct Pickle {
         }
     }
 
-    /// Reads one opcode. Returns false at the end.
+    /// Reads one opcode; the result is false at the end of the pickle.
     private mutating func step() throws(PickleFault) -> Bool {
         let code = try byte()
         switch code {
         case 0x80: try protocolNumber()
-        case 0x95: _ = try count(width: 8)  // FRAME: how much to read at once, which nobody needs to know.
+        case 0x95: _ = try count(width: 8)  // FRAME: the bytes to read at once, which do not matter here.
         case UInt8(ascii: "."):
             root = try pop()
             return false
@@ -73,7 +87,7 @@ struct Pickle {
         return true
     }
 
-    /// Opcodes that put something into the memo or take it out.
+    /// Runs an opcode that writes the memo or reads it; the result is false for other opcodes.
     private mutating func remember(_ code: UInt8) throws(PickleFault) -> Bool {
         switch code {
         case UInt8(ascii: "q"): try put(Int(byte()))
@@ -86,7 +100,7 @@ struct Pickle {
         return true
     }
 
-    /// Opcodes that push a number, a text or a constant.
+    /// Runs an opcode that pushes a number, a text or a constant.
     private mutating func scalar(_ code: UInt8) throws(PickleFault) {
         switch code {
         case UInt8(ascii: "N"): try push(.none)
@@ -103,12 +117,12 @@ struct Pickle {
         case UInt8(ascii: "X"): try push(text(count(width: 4)))
         case 0x8d: try push(text(count(width: 8)))
         case UInt8(ascii: "C"):
-            // Bytes: the value of a numpy scalar.
+            // These bytes are the value of a numpy scalar.
             _ = try take(Int(byte()))
             try push(.inert)
         default:
             let digits = String(code, radix: 16)
-            throw PickleFault("opcode 0x\(digits.count == 1 ? "0" : "")\(digits) is not one that a checkpoint needs")
+            throw PickleFault("a checkpoint does not use opcode 0x\(digits.count == 1 ? "0" : "")\(digits)")
         }
     }
 
@@ -130,7 +144,7 @@ struct Pickle {
         try take(width).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     }
 
-    /// A length or an index.
+    /// Reads a length or an index.
     private mutating func count(width: Int) throws(PickleFault) -> Int {
         guard let count = Int(exactly: try unsigned(width: width)) else { throw PickleFault("a length is too large") }
         return count
@@ -140,7 +154,7 @@ struct Pickle {
         .text(String(decoding: try take(count), as: UTF8.self))
     }
 
-    /// Two's complement; what does not fit into 8 bytes is no size of a tensor.
+    /// Reads a two's complement number; a number beyond 8 bytes cannot be the size of a tensor.
     private mutating func long(_ count: Int) throws(PickleFault) -> PickleValue {
         let digits = try take(count)
         guard count <= 8 else { return .inert }
@@ -158,7 +172,9 @@ struct Pickle {
 
     private mutating func protocolNumber() throws(PickleFault) {
         let number = try byte()
-        guard (2...5).contains(number) else { throw PickleFault("protocol \(number) is not read, 2 to 5 are") }
+        guard (2...5).contains(number) else {
+            throw PickleFault("protocol \(number) is not supported; 2 to 5 are")
+        }
     }
 
     // MARK: stack and memo
@@ -172,21 +188,21 @@ struct Pickle {
 
     private mutating func pop() throws(PickleFault) -> PickleValue {
         guard stack.count > marks.last ?? 0, let value = stack.popLast() else {
-            throw PickleFault("it takes a value where there is none")
+            throw PickleFault("it takes a value from an empty stack")
         }
         return value
     }
 
     private mutating func popLast(_ count: Int) throws(PickleFault) -> [PickleValue] {
         guard stack.count - (marks.last ?? 0) >= count else {
-            throw PickleFault("it takes a value where there is none")
+            throw PickleFault("it takes a value from an empty stack")
         }
         defer { stack.removeLast(count) }
         return Array(stack.suffix(count))
     }
 
     private mutating func popToMark() throws(PickleFault) -> [PickleValue] {
-        guard let mark = marks.popLast() else { throw PickleFault("it returns to a mark where there is none") }
+        guard let mark = marks.popLast() else { throw PickleFault("it returns to a mark that does not exist") }
         defer { stack.removeLast(stack.count - mark) }
         return Array(stack[mark...])
     }
@@ -202,30 +218,32 @@ struct Pickle {
     private mutating func put(_ index: Int) throws(PickleFault) {
         guard index < Self.mostMemo else { throw PickleFault("more than \(Self.mostMemo) values in the memo") }
         guard stack.count > marks.last ?? 0, let top = stack.last else {
-            throw PickleFault("it takes a value where there is none")
+            throw PickleFault("it takes a value from an empty stack")
         }
         memo[index] = top
     }
 
     private mutating func get(_ index: Int) throws(PickleFault) {
-        guard let value = memo[index] else { throw PickleFault("there is no value \(index) in the memo") }
+        guard let value = memo[index] else { throw PickleFault("the memo does not have a value \(index)") }
         try push(value)
     }
 
     // MARK: containers
 
-    /// The object on top of the stack. It stays there.
+    /// The index of the object on top of the stack, which stays there.
     private func top() throws(PickleFault) -> Int {
         guard stack.count > marks.last ?? 0, case .object(let index) = stack.last else {
-            throw PickleFault("something else stands where a container should")
+            throw PickleFault("a value that is not a container stands where a container should")
         }
         return index
     }
 
     private mutating func append(_ values: [PickleValue]) throws(PickleFault) {
         let index = try top()
-        guard case .list(var list) = objects[index] else { throw PickleFault("it appends to what is no list") }
-        // While two hold the list it would be copied for every value.
+        guard case .list(var list) = objects[index] else {
+            throw PickleFault("it appends to an object that is not a list")
+        }
+        // A second reference to the list would cause a copy for every value.
         objects[index] = .list([])
         list.append(contentsOf: values)
         objects[index] = .list(list)
@@ -233,8 +251,10 @@ struct Pickle {
 
     private mutating func set(_ values: [PickleValue]) throws(PickleFault) {
         let index = try top()
-        guard case .dictionary(var entries) = objects[index] else { throw PickleFault("it sets keys of no dictionary") }
-        guard values.count.isMultiple(of: 2) else { throw PickleFault("a key has no value") }
+        guard case .dictionary(var entries) = objects[index] else {
+            throw PickleFault("it sets keys of an object that is not a dictionary")
+        }
+        guard values.count.isMultiple(of: 2) else { throw PickleFault("a key does not have a value") }
         objects[index] = .dictionary([])
         for place in stride(from: 0, to: values.count, by: 2) {
             entries.append((key: values[place], value: values[place + 1]))
@@ -246,7 +266,7 @@ struct Pickle {
 
     private mutating func makeName(module: String, name: String) throws(PickleFault) {
         guard let known = PickleName(module: module, name: name) else {
-            throw PickleFault("a name that is not allowed", name: Self.printable("\(module).\(name)"))
+            throw PickleFault("a name is not allowed", name: Self.printable("\(module).\(name)"))
         }
         try make(.name(known))
     }
@@ -256,7 +276,7 @@ struct Pickle {
     private mutating func stackGlobal() throws(PickleFault) {
         let words = try popLast(2)
         guard case .text(let module) = words[0], case .text(let name) = words[1] else {
-            throw PickleFault("a name that is no text")
+            throw PickleFault("a name is not a text")
         }
         guard module.utf8.count <= Self.longestName, name.utf8.count <= Self.longestName else {
             throw PickleFault("a name is too long")
@@ -274,17 +294,19 @@ struct Pickle {
         return values
     }
 
-    /// `("storage", type, key, location, count)`; the location, such as `cuda:0`, does not matter here.
+    /// Reads a storage, `("storage", type, key, location, count)`.
+    ///
+    /// The location, such as `cuda:0`, does not matter here.
     private mutating func persistent() throws(PickleFault) {
         guard let words = tuple(try pop()), words.count == 5, words[0] == .text("storage"),
             case .storage(let type) = name(words[1]), case .text(let key) = words[2], case .int(let count) = words[4]
-        else { throw PickleFault("a persistent name that is no storage") }
+        else { throw PickleFault("a persistent name is not a storage") }
         let (bytes, overflows) = count.multipliedReportingOverflow(by: Int64(type.width))
         guard count >= 0, !overflows, bytes <= Int64(Int.max), key.utf8.count <= Self.longestName else {
-            throw PickleFault("a storage of impossible size")
+            throw PickleFault("a storage has an impossible size")
         }
         let storage = PickleStorage(type: type, key: key, count: Int(count))
-        guard storages[key] ?? storage == storage else { throw PickleFault("a storage of two types or sizes") }
+        guard storages[key] ?? storage == storage else { throw PickleFault("a storage has two types or sizes") }
         storages[key] = storage
         try make(.storage(storage))
     }
@@ -296,25 +318,26 @@ struct Pickle {
         }
         switch name {
         case .orderedDictionary:
-            guard arguments.isEmpty else { throw PickleFault("an OrderedDict made of arguments") }
+            guard arguments.isEmpty else { throw PickleFault("an OrderedDict is created from arguments") }
             try make(.dictionary([]))
         case .rebuildTensor: try make(.tensor(tensor(arguments)))
         case .rebuildParameter:
             guard let data = arguments.first, case .object(let index) = data, case .tensor = objects[index],
                 (2...3).contains(arguments.count)
-            else { throw PickleFault("a parameter that is no tensor") }
+            else { throw PickleFault("a parameter is not a tensor") }
             try push(data)
         case .inert: try push(.inert)
-        case .storage: throw PickleFault("a storage made of arguments")
+        case .storage: throw PickleFault("a storage is created from arguments")
         }
     }
 
-    /// Of (storage, offset, size, strides, requires_grad, hooks), and metadata in newer files.
+    /// Reads a tensor: (storage, offset, size, strides, requires_grad, hooks), and metadata in
+    /// newer files.
     private func tensor(_ arguments: [PickleValue]) throws(PickleFault) -> PickleTensor {
         guard (6...7).contains(arguments.count), case .object(let index) = arguments[0],
             case .storage(let storage) = objects[index], case .int(let offset) = arguments[1],
             let shape = integers(arguments[2]), let strides = integers(arguments[3])
-        else { throw PickleFault("a tensor whose arguments are not those of a tensor") }
+        else { throw PickleFault("a tensor is created from other arguments than a tensor takes") }
         return try PickleTensor(storage: storage, offset: offset, shape: shape, strides: strides)
     }
 
@@ -328,13 +351,17 @@ struct Pickle {
         return integers
     }
 
-    /// The state of an OrderedDict (a state_dict has one: versions of its modules) or of a numpy type is dropped.
+    /// Drops the state of an OrderedDict or of a numpy type.
+    ///
+    /// The OrderedDict of a state_dict has the versions of its modules as its state.
     private mutating func build() throws(PickleFault) {
         _ = try pop()
         switch stack.last {
         case .inert where stack.count > marks.last ?? 0: return
         default:
-            guard case .dictionary = objects[try top()] else { throw PickleFault("a state of what is no OrderedDict") }
+            guard case .dictionary = objects[try top()] else {
+                throw PickleFault("it sets the state of an object that is not an OrderedDict")
+            }
         }
     }
 }

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a pickle can be made of here. Containers are named by their place in ``Pickle/objects``, so that one that holds
-/// itself is no cycle of references, and deep nesting is no deep recursion.
+/// A value on the stack of a pickle.
+///
+/// An object is an index into ``Pickle/objects``. Therefore a container that contains itself is not
+/// a cycle of references, and deep nesting is not deep recursion.
 enum PickleValue: Equatable {
     case none
     case bool(Bool)
     case int(Int64)
     case text(String)
-    /// A number, or something of numpy's, that no tensor is made of.
+    /// A number or an object of numpy that tensors do not consist of.
     case inert
     case object(Int)
 }
 
+/// An object that values refer to by its index.
 enum PickleObject {
-    /// In the order of their setting; of equal keys the last one counts.
+    /// Entries in the order in which they were set; of equal keys, the last entry counts.
     case dictionary([(key: PickleValue, value: PickleValue)])
     case list([PickleValue])
     case tuple([PickleValue])
@@ -22,15 +25,16 @@ enum PickleObject {
     case tensor(PickleTensor)
 }
 
-/// The names that a checkpoint may use.
+/// The Python names that a checkpoint may mention.
 enum PickleName: Equatable {
     case orderedDictionary
     case rebuildTensor
     case rebuildParameter
     case storage(NumberType)
-    /// numpy's scalars and what they are made of: called, they give ``PickleValue/inert``.
+    /// numpy's scalars and their parts; a call of such a name gives ``PickleValue/inert``.
     case inert
 
+    /// The allowed name `module.name`, or `nil` for any other name.
     init?(module: String, name: String) {
         switch (module, name) {
         case ("collections", "OrderedDict"): self = .orderedDictionary
@@ -49,29 +53,32 @@ enum PickleName: Equatable {
     }
 }
 
-/// A run of numbers in one record of the archive.
+/// A storage: the numbers of one record of the archive.
 struct PickleStorage: Equatable {
     var type: NumberType
-    /// Of the record `data/<key>`.
+    /// The key of the record `data/<key>`.
     var key: String
-    /// How many numbers.
+    /// The number of values.
     var count: Int
 }
 
-/// A view of a storage.
+/// A tensor as a view of a storage.
 struct PickleTensor: Equatable {
     var storage: PickleStorage
-    /// In numbers, of the first one.
+    /// The offset of the first number in the storage, in numbers.
     var offset: Int
+    /// The extents of the axes.
     var shape: [Int]
-    /// In numbers.
+    /// The distance between neighbours along each axis, in numbers.
     var strides: [Int]
 
-    /// - Throws: `PickleFault` unless every number of the view lies in the storage.
+    /// Throws `PickleFault` unless every number of the view lies in the storage.
     init(storage: PickleStorage, offset: Int64, shape: [Int64], strides: [Int64]) throws(PickleFault) {
-        guard shape.count == strides.count, shape.count <= 8 else { throw PickleFault("a tensor of more than 8 axes") }
+        guard shape.count == strides.count, shape.count <= 8 else {
+            throw PickleFault("a tensor has more than 8 axes")
+        }
         guard offset >= 0, shape.allSatisfy({ $0 >= 0 }), strides.allSatisfy({ $0 >= 0 }) else {
-            throw PickleFault("a tensor of negative extent")
+            throw PickleFault("a tensor has a negative extent, offset or stride")
         }
         var count: Int64 = 1
         var last = offset
@@ -84,10 +91,12 @@ struct PickleTensor: Equatable {
             overflows = overflows || tooMany || tooFar || beyond
         }
         guard !overflows, count == 0 || last < Int64(storage.count) else {
-            throw PickleFault("a tensor that reaches beyond its storage")
+            throw PickleFault("a tensor reaches beyond its storage")
         }
         // A view that shows a number twice could claim any size.
-        guard count <= Int64(storage.count) else { throw PickleFault("a tensor of more numbers than its storage has") }
+        guard count <= Int64(storage.count) else {
+            throw PickleFault("a tensor has more numbers than its storage")
+        }
         self.storage = storage
         self.offset = Int(offset)
         self.shape = shape.map { Int($0) }
@@ -95,10 +104,10 @@ struct PickleTensor: Equatable {
     }
 }
 
-/// What is wrong at the current place of a pickle.
+/// A fault at the current place of a pickle.
 struct PickleFault: Error {
     var reason: String
-    /// The name that was refused.
+    /// The refused name, if a name is the reason.
     var name: String?
 
     init(_ reason: String, name: String? = nil) {

@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Reads the numbers of a checkpoint's tensors in order, as the store keeps them, a few megabytes at a time.
+/// Reads the numbers of a checkpoint's tensors in the store's types and in row-major order, a few
+/// megabytes at a time.
 struct TensorReader {
     let file: CheckpointFile
 
-    /// How much is held at once of a tensor whose numbers lie in order.
+    /// The bytes that are read at once of a tensor whose numbers lie in order.
     static let chunk = 4 << 20
-    /// How much is held of one whose numbers do not, whole: the largest tensor of a ViT-H has 26 MB.
+    /// The most bytes that are read at once of a tensor whose numbers do not lie in order.
+    ///
+    /// Such a tensor is read whole. The largest tensor of a ViT-H has 26 MB.
     static let largestGather = 512 << 20
 
-    /// Calls `body` with the tensor's numbers, piece by piece.
+    /// Calls `body` with the numbers of a tensor, piece by piece.
     ///
-    /// - Throws: `CheckpointError.tensor` where a number is infinite or none, and what `body` throws.
+    /// - Parameters:
+    ///   - tensor: a tensor of the file.
+    ///   - body: receives the bytes of the pieces in order; they are valid during the call only.
+    /// - Throws: `CheckpointError.tensor` if a number is infinite or not a number, and the errors
+    ///   of `body`.
     func read(
         _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
         guard let stored = tensor.type.stored else {
-            throw CheckpointError.tensor(tensor.name, reason: "its numbers are not floating-point")
+            throw CheckpointError.tensor(tensor.name, reason: "its numbers are not floating-point numbers")
         }
         try pieces(of: tensor) { piece in
             let isFinite: Bool
@@ -31,12 +38,13 @@ struct TensorReader {
                 if isFinite { try body(piece) }
             }
             guard isFinite else {
-                throw CheckpointError.tensor(tensor.name, reason: "it has numbers that are infinite or not a number")
+                throw CheckpointError.tensor(
+                    tensor.name, reason: "it contains numbers that are infinite or not a number")
             }
         }
     }
 
-    /// The numbers as they are in the file, in row-major order.
+    /// Calls `body` with the numbers in the file's type, in row-major order.
     private func pieces(of tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         let bytes = tensor.count * tensor.type.width
         guard tensor.isContiguous else { return try gather(tensor, body) }
@@ -49,7 +57,8 @@ struct TensorReader {
         }
     }
 
-    /// Numbers that lie elsewhere in their storage, such as those of a transposed matrix.
+    /// Reads the numbers of a tensor that do not lie in order, such as those of a transposed
+    /// matrix.
     private func gather(_ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         let width = tensor.type.width
         let last = zip(tensor.shape, tensor.strides).reduce(0) { $0 + ($1.0 - 1) * $1.1 }
@@ -82,7 +91,7 @@ struct TensorReader {
         var place = 0
         for output in target.indices {
             target[output] = source[place]
-            // One step on, with carry: the last axis runs fastest.
+            // One step to the next index; the last axis runs fastest.
             for axis in tensor.shape.indices.reversed() {
                 index[axis] += 1
                 place += tensor.strides[axis]
@@ -93,7 +102,7 @@ struct TensorReader {
         }
     }
 
-    /// Whether no number has an exponent of ones.
+    /// Whether every number is finite: no exponent consists of ones only.
     private static func isFinite(_ bytes: UnsafeRawBufferPointer, _ type: SafeTensors.DataType) -> Bool {
         switch type {
         case .f32: largest(bytes.bindMemory(to: UInt32.self), mask: 0x7fff_ffff) < 0x7f80_0000

@@ -2,24 +2,32 @@
 
 import Platform
 
-/// A PyTorch checkpoint: a zip archive with one folder of any name, in it `data.pkl`, the pickle, and `data/<key>`, the
-/// numbers of one storage each.
+/// A PyTorch checkpoint: a zip archive with one folder of any name.
+///
+/// The folder contains `data.pkl`, the pickle, and `data/<key>`, the numbers of each storage.
 struct TorchArchive {
+    /// The tensors of the model, and the names of the entries beside it.
     struct Model {
         var tensors: [CheckpointTensor]
         var beside: [String]
     }
 
+    /// The content of the pickle.
     let model: Model
+    /// The entries of the archive.
     let archive: ZipArchive
 
+    /// Reads the pickle of a checkpoint and finds its tensors in the file.
+    ///
+    /// - Parameter file: the checkpoint.
     /// - Throws: `CheckpointError`.
     init(_ file: CheckpointFile) throws(CheckpointError) {
         archive = try ZipArchive(file)
         let folder = try Self.folder(of: archive)
         if archive.entries[folder + "/constants.pkl"] != nil {
             throw .format(
-                reason: "it is a TorchScript program, not a checkpoint; save the state_dict of its module instead")
+                reason: "the file is a TorchScript program, not a checkpoint; save the state_dict of its module instead"
+            )
         }
         if let order = archive.entries[folder + "/byteorder"] {
             guard order.size == 6, try file.bytes(at: order.offset, count: 6).elementsEqual("little".utf8) else {
@@ -47,23 +55,23 @@ struct TorchArchive {
             $0.hasSuffix("/data.pkl") && $0.utf8.count { $0 == UInt8(ascii: "/") } == 1
         }
         guard let only = found.first, found.count == 1 else {
-            throw .archive(reason: found.isEmpty ? "it has no data.pkl" : "it has more than one data.pkl")
+            throw .archive(reason: found.isEmpty ? "it does not have a data.pkl" : "it has more than one data.pkl")
         }
         return String(only.dropLast("/data.pkl".count))
     }
 
-    /// Finds a view's first byte in the file.
+    /// Finds the first byte of a view in the file.
     private static func place(
         _ tensor: PickleTensor, _ name: String, in archive: ZipArchive, folder: String
     ) throws(CheckpointError) -> CheckpointTensor {
         let storage = tensor.storage
         guard let record = archive.entries["\(folder)/data/\(storage.key)"] else {
-            throw .tensor(name, reason: "there is no record \("data/\(storage.key)".quoted) in the archive")
+            throw .tensor(name, reason: "the archive does not have its record \("data/\(storage.key)".quoted)")
         }
         let needed = storage.count * storage.type.width
         guard needed <= record.size else {
             throw .tensor(
-                name, reason: "its storage is said to have \(needed) bytes, and its record has \(record.size)")
+                name, reason: "its storage claims \(needed) bytes, but its record has \(record.size)")
         }
         return CheckpointTensor(
             name: name, type: storage.type, shape: tensor.shape, strides: tensor.strides,
@@ -71,17 +79,20 @@ struct TorchArchive {
     }
 }
 
-/// The tensors of a model among everything that a checkpoint has.
+/// The tensors of a model among all entries of a checkpoint.
 private struct StateDictionary {
     var tensors: [String: PickleTensor] = [:]
-    /// Other keys beside the model's.
+    /// The keys of the other entries.
     var beside: [String] = []
 
-    /// Takes the dictionary under `model`, `state_dict` or `model_state_dict`, else the whole; `module.` before every name
-    /// is what a model trained on several processors saves.
+    /// Finds the dictionary of the model's tensors.
+    ///
+    /// It is the value of `model`, `state_dict` or `model_state_dict`, or else the whole pickle. A
+    /// model that was trained on several processors has `module.` before every name; this prefix is
+    /// removed.
     init(_ pickle: Pickle) throws(CheckpointError) {
         guard var entries = Self.dictionary(pickle.root, in: pickle) else {
-            throw .format(reason: "it holds no state_dict, which is a dictionary of tensors")
+            throw .format(reason: "the file does not contain a state_dict, a dictionary of tensors")
         }
         let outer = Self.named(entries)
         for key in ["model", "state_dict", "model_state_dict"] {
@@ -108,7 +119,7 @@ private struct StateDictionary {
         return entries
     }
 
-    /// The entries whose keys are texts; of equal keys the last one.
+    /// The entries whose keys are texts; of equal keys, the last entry counts.
     private static func named(_ entries: [(key: PickleValue, value: PickleValue)]) -> [String: PickleValue] {
         var named: [String: PickleValue] = [:]
         for (key, value) in entries {

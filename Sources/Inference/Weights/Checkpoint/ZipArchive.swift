@@ -1,32 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Zip archives (PKWARE APPNOTE.TXT 6.3) as PyTorch writes them: every entry stored, zip64 records everywhere, sizes of 0
-// in the local headers. Read from the central directory. What no PyTorch writes is refused: compression, encryption,
-// several disks, bytes before the archive, names twice, entries that overlap or whose two headers disagree. Checksums are
-// compared by `EntryChecksums`.
+// Zip archives (PKWARE APPNOTE.TXT 6.3) as PyTorch writes them: every entry is stored, zip64
+// records are everywhere, and the local headers have sizes of 0. The entries are read from the
+// central directory. The reader refuses everything that PyTorch does not write: compression,
+// encryption, several disks, bytes before the archive, repeated names, overlapping entries, and
+// entries whose two headers disagree. `EntryChecksums` compares the checksums.
 
-/// The entries of a zip archive: where each one's bytes lie in the file.
+import Platform
+
+/// The entries of a zip archive and the places of their bytes in the file.
 struct ZipArchive {
+    /// The place and the checksum of one entry.
     struct Entry: Equatable {
-        /// Of the first byte, in the file.
+        /// The offset of the first byte in the file.
         var offset: Int
         var size: Int
-        /// CRC-32 of the bytes as it was when they were written.
+        /// The stored CRC-32 of the bytes.
         var checksum: UInt32
 
-        /// PyTorch can be told not to compute checksums, and then writes 0.
+        /// Whether the entry has a checksum: PyTorch writes 0 if it was told not to compute
+        /// checksums.
         var isChecked: Bool { checksum != 0 }
     }
 
-    /// Of all sizes together: 16 MiB of directory, 65,536 entries. A ViT-H with its optimizer has 2,400.
+    /// The largest central directory, in bytes.
+    ///
+    /// A ViT-H with its optimizer has 2,400 entries.
     static let largestDirectory = 16 << 20
+    /// The largest number of entries.
     static let mostEntries = 1 << 16
 
+    /// The entries by their names.
     private(set) var entries: [String: Entry] = [:]
 
-    /// - Throws: `CheckpointError.archive`, `.unreadable`.
+    /// Reads the central directory of a file.
+    ///
+    /// - Parameter file: the file.
+    /// - Throws: `CheckpointError.archive` or `.unreadable`.
     init(_ file: CheckpointFile) throws(CheckpointError) {
-        let directory = try Directory(file)
+        let directory = try CentralDirectory(file)
         let bytes = LittleEndian(try file.bytes(at: directory.offset, count: directory.size))
         var position = 0
         var taken: [Range<Int>] = []
@@ -35,7 +47,7 @@ struct ZipArchive {
             position += header.length
             let entry = try Self.locate(header, in: file, before: directory.offset)
             guard entries.updateValue(entry, forKey: header.name) == nil else {
-                throw .archive(reason: "it has two entries \(header.name.quoted)")
+                throw .archive(reason: "two entries have the name \(header.name.quoted)")
             }
             taken.append(header.localOffset..<entry.offset + entry.size)
         }
@@ -46,7 +58,7 @@ struct ZipArchive {
         }
     }
 
-    /// Finds an entry's bytes behind its local header.
+    /// Finds the bytes of an entry behind its local header.
     private static func locate(
         _ header: CentralHeader, in file: CheckpointFile, before end: Int
     ) throws(CheckpointError) -> Entry {
@@ -61,14 +73,14 @@ struct ZipArchive {
         let offset = header.localOffset + 30 + nameLength + extraLength
         guard offset <= end, header.size <= end - offset else {
             throw .archive(
-                reason: "entry \(name) has \(header.size) bytes and the file ends before; it may be truncated")
+                reason: "the file ends inside the \(header.size) bytes of entry \(name); it may be truncated")
         }
         return Entry(offset: offset, size: header.size, checksum: header.checksum)
     }
 }
 
-/// Where the central directory is: the end record, or the zip64 one before it.
-private struct Directory {
+/// The place of the central directory, from the end record or from the zip64 end record before it.
+private struct CentralDirectory {
     var offset: Int
     var size: Int
     var entries: Int
@@ -78,7 +90,7 @@ private struct Directory {
         let tail = min(file.size, 22 + 0xffff)
         let base = file.size - tail
         let bytes = LittleEndian(try file.bytes(at: base, count: tail))
-        // The comment behind the record fills the rest of the file exactly.
+        // The comment behind the end record fills the rest of the file exactly.
         let found = stride(from: tail - 22, through: 0, by: -1).first { place in
             bytes.integer(at: place, width: 4) == 0x0605_4b50
                 && bytes.small(at: place + 20, width: 2) == tail - 22 - place
@@ -86,7 +98,7 @@ private struct Directory {
         guard let place = found, let disks = bytes.integer(at: place + 4, width: 4),
             let here = bytes.integer(at: place + 8, width: 2), var entries = bytes.integer(at: place + 10, width: 2),
             var size = bytes.integer(at: place + 12, width: 4), var offset = bytes.integer(at: place + 16, width: 4)
-        else { throw .archive(reason: "it has no end record; the file may be truncated") }
+        else { throw .archive(reason: "it does not have an end record; the file may be truncated") }
         guard disks == 0, here == entries else { throw .archive(reason: "it spans several disks") }
         var end = base + place
         if let zip64 = try Self.zip64(file, before: end) {
@@ -108,7 +120,7 @@ private struct Directory {
         self.entries = Int(entries)
     }
 
-    /// Where the zip64 end record is, when there is a locator right before the end record.
+    /// The offset of the zip64 end record, if its locator precedes the end record.
     private static func zip64(_ file: CheckpointFile, before end: Int) throws(CheckpointError) -> Int? {
         guard end >= 20 else { return nil }
         let locator = LittleEndian(try file.bytes(at: end - 20, count: 20))
@@ -120,14 +132,14 @@ private struct Directory {
     }
 }
 
-/// An entry of the central directory.
+/// The header of an entry in the central directory.
 private struct CentralHeader {
     var name: String
     var nameBytes: [UInt8]
     var size: Int
     var checksum: UInt32
     var localOffset: Int
-    /// Of the header itself.
+    /// The number of bytes of the header itself.
     var length: Int
 
     init(_ bytes: LittleEndian, at place: Int) throws(CheckpointError) {
@@ -145,7 +157,7 @@ private struct CentralHeader {
         name = String(decoding: nameBytes, as: UTF8.self)
         guard flags & 1 == 0 else { throw .archive(reason: "entry \(name.quoted) is encrypted") }
         guard method == 0 else {
-            throw .archive(reason: "entry \(name.quoted) is compressed; PyTorch stores them as they are")
+            throw .archive(reason: "entry \(name.quoted) is compressed; PyTorch does not compress entries")
         }
         var large = Zip64Extra(bytes.bytes.dropFirst(place + 46 + nameLength).prefix(extraLength))
         guard let whole = large.value(size, unless: 0xffff_ffff), let stored = large.value(packed, unless: 0xffff_ffff),
@@ -159,7 +171,8 @@ private struct CentralHeader {
     }
 }
 
-/// The zip64 field among an entry's extra fields: those of size, packed size and offset that did not fit, in this order.
+/// The zip64 field of an entry: those of size, packed size and offset that exceed 32 bits, in this
+/// order.
 private struct Zip64Extra {
     private var values: [UInt64] = []
 
@@ -175,9 +188,44 @@ private struct Zip64Extra {
         }
     }
 
-    /// The short field, or the next long one where it says so.
+    /// The value of a short field, or the next long value if the short field holds the escape.
     mutating func value(_ short: UInt64, unless escape: UInt64) -> UInt64? {
         guard short == escape else { return short }
         return values.isEmpty ? nil : values.removeFirst()
+    }
+}
+
+/// Compares the entries of an archive with the stored checksums while the file is read from its
+/// beginning.
+package struct EntryChecksums: Sendable {
+    private let entries: [(name: String, entry: ZipArchive.Entry)]
+    private var next = 0
+    private var checksum = CRC32()
+    /// The number of bytes of the file that were read so far.
+    private var position = 0
+
+    /// Prepares the checksums of an archive.
+    init(_ archive: ZipArchive) {
+        entries = archive.entries.filter { $0.value.isChecked && $0.value.size > 0 }.map { ($0.key, $0.value) }
+            .sorted { $0.entry.offset < $1.entry.offset }
+    }
+
+    /// Takes the next bytes of the file.
+    ///
+    /// - Parameter bytes: the bytes that follow those of the last call.
+    /// - Throws: `CheckpointError.damaged` if an entry does not match its stored checksum.
+    package mutating func pass(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
+        let end = position + bytes.count
+        while next < entries.count {
+            let (name, entry) = entries[next]
+            let (first, last) = (max(entry.offset, position), min(entry.offset + entry.size, end))
+            guard first < last else { break }
+            checksum.update(UnsafeRawBufferPointer(rebasing: bytes[first - position..<last - position]))
+            guard last == entry.offset + entry.size else { break }
+            guard checksum.value == entry.checksum else { throw .damaged(entry: name) }
+            checksum = CRC32()
+            next += 1
+        }
+        position = end
     }
 }

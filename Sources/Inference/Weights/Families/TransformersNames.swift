@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Names of the same tensors in `transformers` (SamModel), as its script src/transformers/models/sam/convert_sam_to_hf.py
-/// gives them; read here in the other direction. Numbers and shapes are the same.
+/// The names of SAM's tensors in `transformers` (SamModel).
+///
+/// src/transformers/models/sam/convert_sam_to_hf.py of `transformers` renames the publisher's
+/// tensors. This type reverses the renaming. Numbers and shapes are the same.
 enum TransformersNames {
-    /// Whether a checkpoint uses these names.
+    /// Whether a checkpoint uses the names of `transformers`.
     static func areUsed(in names: some Sequence<String>) -> Bool { names.contains { $0.hasPrefix("vision_encoder.") } }
 
-    /// The copy of the positional encoding that the prompt encoder has for itself.
+    /// The prompt encoder's own copy of the positional encoding.
     static let tiedCopy = "prompt_encoder.shared_embedding.positional_embedding"
 
-    /// The publisher's name; a name that is unknown stays as it is.
+    /// The publisher's name of a tensor; an unknown name stays as it is.
     static func official(_ name: String) -> String {
         let words = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
         switch words[0] {
@@ -60,7 +62,7 @@ enum TransformersNames {
         }
     }
 
-    /// Three layers: `proj_in`, `layers.0`, `proj_out`.
+    /// Renames the three layers of an MLP: `proj_in`, `layers.0` and `proj_out`.
     private static func perceptron(_ words: [String]) -> [String] {
         switch words.first {
         case "proj_in": return ["layers", "0"] + words.dropFirst()
@@ -70,7 +72,7 @@ enum TransformersNames {
         }
     }
 
-    /// `layer_norm1` is `norm1`, `layer_norm_final_attn` is `norm_final_attn`.
+    /// Renames `layer_norm1` to `norm1` and `layer_norm_final_attn` to `norm_final_attn`.
     private static func norm(_ word: String) -> String {
         word.hasPrefix("layer_norm") ? String(word.dropFirst("layer_".count)) : word
     }

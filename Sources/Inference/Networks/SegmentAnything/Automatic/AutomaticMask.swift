@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A mask that was generated, with the fields of segment-anything's records.
+/// A mask that automatic generation found, with the fields of segment-anything's records.
 public struct AutomaticMask: Sendable, Hashable {
-    /// Of the image.
+    /// The mask, in the size of the image.
     public var segmentation: RunLengths
-    /// Around the mask, its last column and row inside; all 0 around an empty one.
+    /// The box around the mask, in pixels of the image; it includes the last column and row, and is
+    /// all 0 around an empty mask.
     public var box: PixelBox
+    /// The network's estimate of the mask's IoU.
     public var predictedIoU: Float
-    /// The prompt, in pixels of the image.
+    /// The point prompt that gave the mask, in pixels of the image.
     public var point: GridPoint
+    /// The IoU of the masks that a higher and a lower threshold of the logits would give.
     public var stabilityScore: Float
-    /// The part of the image that the network saw; x1 and y1 are one past the end.
+    /// The crop of the image that the network saw; x1 and y1 are one past the end.
     public var cropBox: PixelBox
 
-    /// Number of pixels in the mask.
+    /// The number of pixels in the mask.
     public var area: Int { segmentation.area }
 
+    /// Creates a mask.
     public init(
         segmentation: RunLengths, box: PixelBox, predictedIoU: Float, point: GridPoint, stabilityScore: Float,
         cropBox: PixelBox
@@ -30,11 +34,11 @@ public struct AutomaticMask: Sendable, Hashable {
 }
 
 extension [AutomaticMask] {
-    /// The masks of all crops of an image, without those that several crops found, and without small regions.
+    /// Combines the masks of all crops of an image, without duplicates and small regions.
     ///
     /// - Parameters:
-    ///   - crops: what `CropMasks.finish` gave for each, in the order of `MaskCrop.all`.
-    ///   - parameters: those of the crops.
+    ///   - crops: the result of `CropMasks.finish` for each crop, in the order of `MaskCrop.all`.
+    ///   - parameters: the parameters that the crops were made with.
     public init(of crops: [[AutomaticMask]], parameters: AutomaticMaskParameters) {
         self = crops.flatMap { $0 }
         if crops.count > 1 {
@@ -49,7 +53,9 @@ extension [AutomaticMask] {
         }
     }
 
-    /// Removes small regions; of masks that thereby became alike those stay that had none.
+    /// Removes small regions, and then duplicates that arose from it.
+    ///
+    /// Of two masks that overlap too much, an unchanged one is kept before a changed one.
     private func withoutSmallRegions(below area: Int, threshold: Double) -> [AutomaticMask] {
         var changed = [Bool]()
         let cleaned = map { mask in
@@ -67,5 +73,126 @@ extension [AutomaticMask] {
         let kept = NonMaximumSuppression.kept(
             cleaned.map(\.box), scores: changed.map { $0 ? 0 : 1 }, threshold: threshold)
         return kept.map { cleaned[$0] }
+    }
+}
+
+// Non-maximum suppression with the arithmetic of torchvision.ops.nms on the CPU: fp32 areas and
+// quotients, and a threshold in double precision.
+
+/// Non-maximum suppression of boxes.
+enum NonMaximumSuppression {
+    /// The indices of the boxes that are kept, best score first; equal scores keep their order.
+    ///
+    /// A box is dropped if it overlaps a better kept box by an IoU above `threshold`. A box without
+    /// area does not suppress another one, because 0/0 is not above the threshold.
+    static func kept(_ boxes: [PixelBox], scores: [Float], threshold: Double) -> [Int] {
+        precondition(boxes.count == scores.count, "every box has a score")
+        let order = boxes.indices.sorted { first, second in
+            let (a, b) = (scores[first], scores[second])
+            // torch.sort orders NaN as the largest number.
+            if a.isNaN || b.isNaN { return a.isNaN == b.isNaN ? first < second : a.isNaN }
+            return a == b ? first < second : a > b
+        }
+        let corners = order.map { index in
+            let box = boxes[index]
+            return SIMD4(Float(box.x0), Float(box.y0), Float(box.x1), Float(box.y1))
+        }
+        let areas = corners.map { ($0.z - $0.x) * ($0.w - $0.y) }
+        var suppressed = [Bool](repeating: false, count: order.count)
+        var kept = [Int]()
+        for best in order.indices where !suppressed[best] {
+            kept.append(order[best])
+            let own = corners[best]
+            for other in best + 1..<order.count where !suppressed[other] {
+                let box = corners[other]
+                let width = max(0, min(own.z, box.z) - max(own.x, box.x))
+                let height = max(0, min(own.w, box.w) - max(own.y, box.y))
+                let common = width * height
+                suppressed[other] = Double(common / (areas[best] + areas[other] - common)) > threshold
+            }
+        }
+        return kept
+    }
+}
+
+// remove_small_regions of segment-anything 1.0. The reference labels regions with OpenCV's
+// connected components (8 neighbours). OpenCV numbers the regions in the order in which it first
+// meets their blocks of 2 x 2 pixels. This order decides which of several equally large islands is
+// kept.
+
+/// Removal of small holes and islands from a mask.
+enum SmallRegions {
+    /// Fills holes and then clears islands of fewer than `area` pixels.
+    ///
+    /// If every island is that small, the largest one is kept.
+    ///
+    /// - Parameters:
+    ///   - area: the smallest area that is kept, in pixels.
+    ///   - pixels: `[height, width]`, row-major, 0 or 1; changed in place.
+    ///   - height: the height of the mask.
+    ///   - width: the width of the mask.
+    /// - Returns: whether a pixel changed.
+    static func remove(below area: Int, from pixels: inout [UInt8], height: Int, width: Int) -> Bool {
+        let holes = fill(of: 0, below: area, &pixels, height, width, keepsOne: false)
+        let islands = fill(of: 1, below: area, &pixels, height, width, keepsOne: true)
+        return holes || islands
+    }
+
+    private struct Region {
+        let seed: Int
+        var size = 0
+        /// The place of the region's first block of 2 x 2 pixels, counted row by row.
+        var block = Int.max
+    }
+
+    /// Gives the other value to every region of pixels of `value` that is smaller than `area`.
+    private static func fill(
+        of value: UInt8, below area: Int, _ pixels: inout [UInt8], _ height: Int, _ width: Int, keepsOne: Bool
+    ) -> Bool {
+        // The value 2 marks a visited pixel.
+        var marks = pixels
+        var regions = [Region]()
+        var stack = [Int]()
+        for seed in marks.indices where marks[seed] == value {
+            var region = Region(seed: seed)
+            visit(seed, value, &marks, height, width, &stack) { pixel in
+                region.size += 1
+                region.block = min(region.block, pixel / width / 2 * width + pixel % width / 2)
+            }
+            regions.append(region)
+        }
+        var small = regions.filter { $0.size < area }
+        guard !small.isEmpty else { return false }
+        if keepsOne, small.count == regions.count {
+            let largest = small.indices.min { first, second in
+                (-small[first].size, small[first].block) < (-small[second].size, small[second].block)
+            }
+            if let largest { small.remove(at: largest) }
+        }
+        for region in small {
+            visit(region.seed, value, &pixels, height, width, &stack) { _ in }
+        }
+        // Every visited pixel gets the other value.
+        for index in pixels.indices where pixels[index] == 2 { pixels[index] = 1 - value }
+        return true
+    }
+
+    /// Marks the region of `seed` and calls `body` with each of its pixels.
+    private static func visit(
+        _ seed: Int, _ value: UInt8, _ marks: inout [UInt8], _ height: Int, _ width: Int, _ stack: inout [Int],
+        _ body: (Int) -> Void
+    ) {
+        marks[seed] = 2
+        stack.append(seed)
+        while let pixel = stack.popLast() {
+            body(pixel)
+            let (y, x) = (pixel / width, pixel % width)
+            for row in max(y - 1, 0)...min(y + 1, height - 1) {
+                for column in max(x - 1, 0)...min(x + 1, width - 1) where marks[row * width + column] == value {
+                    marks[row * width + column] = 2
+                    stack.append(row * width + column)
+                }
+            }
+        }
     }
 }

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SamAutomaticMaskGenerator of segment-anything 1.0: a grid of points on the image and on crops of it, three masks for
-// each, and what of them is worth keeping. The reference enlarges all masks first; here those that their predicted IoU
-// drops are dropped before, with the same result.
+// SamAutomaticMaskGenerator of segment-anything 1.0. A grid of points is set on the image and on
+// crops of it. Each point gives three masks, and filters decide which of them are kept. The
+// reference enlarges all masks before it filters by predicted IoU. Here the filter comes first,
+// with the same result.
 
-/// Finds the masks of everything in an image.
+/// Generates masks of everything in an image.
 public struct AutomaticMaskGenerator {
-    /// The network's view of a crop.
+    /// The embedding of a crop and its geometry.
     public struct View: Sendable {
+        /// The image embedding of the crop.
         public let embedding: ImageEmbedding
-        /// Between the crop (not the image) and the network's input.
+        /// The transform between the crop, not the whole image, and the network's input.
         public let transform: SamTransform
 
+        /// Creates a view of a crop.
         public init(embedding: ImageEmbedding, transform: SamTransform) {
             self.embedding = embedding
             self.transform = transform
@@ -19,8 +22,14 @@ public struct AutomaticMaskGenerator {
     }
 
     private let network: SegmentAnything
+    /// The parameters of the generation.
     public let parameters: AutomaticMaskParameters
 
+    /// Creates a generator.
+    ///
+    /// - Parameters:
+    ///   - network: the network; the generator runs on the network's thread.
+    ///   - parameters: the parameters of the generation.
     /// - Throws: `AutomaticMaskError.parameter`.
     public init(
         _ network: SegmentAnything, _ parameters: AutomaticMaskParameters = AutomaticMaskParameters()
@@ -30,15 +39,20 @@ public struct AutomaticMaskGenerator {
         self.parameters = parameters
     }
 
-    /// The masks of an image, in the reference's order: without crops by falling predicted IoU.
+    /// Generates the masks of an image.
     ///
     /// - Parameters:
-    ///   - height: of the image.
-    ///   - width: likewise.
-    ///   - view: prepares a crop as the recipe says, and embeds it; called once for each crop, the whole image first.
-    ///   - trace: called for each crop after its last point; takes memory where given.
-    ///   - progress: called with (batches of points done, all batches) after every batch; may throw to stop.
-    /// - Throws: `SegmentAnythingError`, `ComputeError`, and what `view`, `trace` and `progress` throw.
+    ///   - height: the height of the image.
+    ///   - width: the width of the image.
+    ///   - view: prepares a crop as the recipe requires and embeds it; called once per crop, first
+    ///     for the whole image.
+    ///   - trace: receives the trace of each crop after the crop's last point; without it, traces
+    ///     are not collected.
+    ///   - progress: receives the number of batches of points done and their total after every
+    ///     batch; it may throw to stop.
+    /// - Returns: the masks in the reference's order; without crops, by falling predicted IoU.
+    /// - Throws: `SegmentAnythingError`, `ComputeError`, and the errors of `view`, `trace` and
+    ///   `progress`.
     public func masks(
         height: Int, width: Int, view: (PixelBox) throws -> View, trace: ((CropTrace) throws -> Void)? = nil,
         progress: (Int, Int) throws -> Void = { _, _ in }
@@ -70,6 +84,7 @@ public struct AutomaticMaskGenerator {
         return [AutomaticMask](of: found, parameters: parameters)
     }
 
+    /// Prompts the network with a batch of points and passes their masks to the filters.
     private func consider(
         _ points: ArraySlice<GridPoint>, _ view: View, _ scaling: LogitScaling, _ masks: inout CropMasks,
         _ traced: inout CropTrace?
@@ -79,7 +94,8 @@ public struct AutomaticMaskGenerator {
             let (x, y) = view.transform.input(x: point.x, y: point.y)
             return Prompt(points: [PromptPoint(x: x, y: y)])
         }
-        // Prompts of one kind are asked about in their order.
+        // `decode` calls this closure in the order of the prompts, because all of them are of one
+        // kind.
         let answers = try network.decode(view.embedding, prompts, multimask: true) { predictedIoU in
             traced?.add(predictedIoU)
             return predictedIoU.contains { masks.accepts(predictedIoU: $0) }
@@ -89,7 +105,7 @@ public struct AutomaticMaskGenerator {
             let place = first + number * answer.predictedIoU.count
             let each = answer.logits.count / answer.predictedIoU.count
             answer.logits.values.withUnsafeBufferPointer { logits in
-                // Every answer has logits.
+                // Every answer has logits, so their buffer has an address.
                 guard let base = logits.baseAddress else { return }
                 for (index, predictedIoU) in answer.predictedIoU.enumerated()
                 where masks.accepts(predictedIoU: predictedIoU) {

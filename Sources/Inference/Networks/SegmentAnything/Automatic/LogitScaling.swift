@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sam.postprocess_masks: bilinear to the network's input, the padding cut off, bilinear to the image (align_corners
-// false both times), in the order of operations of torch's interpolate. Row by row, so that nothing but two rows of each
-// step is held and a mask is counted while its logits are in the cache.
+// Sam.postprocess_masks: logits are enlarged to the network's input, cropped to the image without
+// its padding, and resized to the image. Both interpolations are bilinear (align_corners=False), in
+// the order of operations of torch's interpolate. The work goes row by row. Only two rows of each
+// step are in memory, so a mask is counted while its logits are in the cache.
 
-/// One axis of a bilinear interpolation: `low` and the pixel after it, mixed by `weight`.
+/// One axis of a bilinear interpolation: each target mixes sample `low` and the sample after it by
+/// `weight`.
 struct BilinearTaps: Sendable {
-    /// Source, the one after it (or itself at the end), and the latter's share.
+    /// For each target: a sample, the sample after it (or the same one at the end), and the weight
+    /// of the latter.
     let taps: [(low: Int, high: Int, weight: Float)]
 
-    /// - Parameter count: of the targets that are wanted, from the first one.
+    /// Computes the first `count` of `target` samples of an axis that has `source` samples.
     init(from source: Int, to target: Int, count: Int) {
         let scale = Float(source) / Float(target)
         taps = (0..<count).map { index in
@@ -20,9 +23,9 @@ struct BilinearTaps: Sendable {
     }
 }
 
-/// Brings low-resolution logits of one crop to its size.
+/// Enlarges the low-resolution logits of a crop to the crop's size.
 package struct LogitScaling: Sendable {
-    /// Of the crop, in pixels of the image.
+    /// The height of the crop, in pixels of the image.
     let height: Int
     let width: Int
     private let lowWidth: Int
@@ -32,10 +35,12 @@ package struct LogitScaling: Sendable {
     private let rows: BilinearTaps
     private let columns: BilinearTaps
 
+    /// Prepares both interpolations.
+    ///
     /// - Parameters:
-    ///   - low: extent of the logits, both axes.
-    ///   - input: extent of the network's input, both axes.
-    ///   - resized: (height, width) that the crop takes of the input.
+    ///   - low: height and width of the logits.
+    ///   - input: height and width of the network's input.
+    ///   - resized: (height, width) of the crop within the input.
     ///   - crop: (height, width) of the crop.
     package init(low: Int, input: Int, resized: (height: Int, width: Int), crop: (height: Int, width: Int)) {
         (height, width) = crop
@@ -47,13 +52,13 @@ package struct LogitScaling: Sendable {
         columns = BilinearTaps(from: resized.width, to: crop.width, count: crop.width)
     }
 
-    /// Two rows, an even and an odd one, and which of them are there.
+    /// Memory for the latest even and the latest odd row, and the numbers of these rows.
     private struct Pair {
         let base: UnsafeMutablePointer<Float>
         let width: Int
         var held = (-1, -1)
 
-        /// The row's place, and whether it has to be computed.
+        /// The address of a row, and whether the caller has to compute it.
         mutating func place(_ row: Int) -> (UnsafeMutablePointer<Float>, isNew: Bool) {
             if row & 1 == 0 {
                 defer { held.0 = row }
@@ -64,9 +69,8 @@ package struct LogitScaling: Sendable {
         }
     }
 
-    /// Calls `body` with every row of the crop's logits.
-    ///
-    /// - Parameter logits: `[low, low]`.
+    /// Calls `body` with the number and the logits of every row of the crop; `logits` is `[low,
+    /// low]`.
     func forEachRow(of logits: UnsafePointer<Float>, _ body: (Int, UnsafePointer<Float>) -> Void) {
         let needed = 3 * inputWidth + 3 * width
         withUnsafeTemporaryAllocation(of: Float.self, capacity: needed) { room in
@@ -76,7 +80,7 @@ package struct LogitScaling: Sendable {
             var narrow = Pair(base: input + inputWidth, width: width)
             let output = input + inputWidth + 2 * width
 
-            /// A row of the logits, as wide as the input.
+            /// A row of the logits, as wide as the crop within the input.
             func low(_ row: Int) -> UnsafePointer<Float> {
                 let (place, isNew) = wide.place(row)
                 if isNew { Self.spread(logits + row * lowWidth, columnsToInput, to: place) }

@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A part of an image that is looked at alone, and the points set in it.
+/// A crop of an image that is embedded on its own, and the points set in it.
 public struct MaskCrop: Sendable, Hashable {
-    /// In pixels of the image; x1 and y1 are one past the end.
+    /// The crop in pixels of the image; x1 and y1 are one past the end.
     public let box: PixelBox
-    /// 0: the whole image.
+    /// The layer of the crop; layer 0 is the whole image.
     public let layer: Int
-    /// In pixels of the crop, in the order of computation.
+    /// The point prompts in pixels of the crop, in the order of computation.
     public let points: [GridPoint]
 
-    /// The image itself, then the crops of each layer, column by column: generate_crop_boxes of the reference. Crops
-    /// without a pixel, which very small images have, are left out.
+    /// The whole image, then the crops of each layer, column by column.
     ///
+    /// This is generate_crop_boxes of the reference. Very small images would have crops without a
+    /// pixel; these are left out.
+    ///
+    /// - Parameters:
+    ///   - height: the height of the image.
+    ///   - width: the width of the image.
+    ///   - parameters: the parameters of the generation.
+    /// - Returns: the crops in the order of computation.
     /// - Throws: `AutomaticMaskError.parameter`.
     public static func all(
         height: Int, width: Int, parameters: AutomaticMaskParameters
@@ -22,7 +29,8 @@ public struct MaskCrop: Sendable, Hashable {
         for layer in stride(from: 1, through: parameters.cropLayers, by: 1) {
             let side = 1 << layer
             let overlap = Int(parameters.cropOverlapRatio * Double(min(height, width)) * (2 / Double(side)))
-            // Rounded up, as ceil of a quotient of doubles does for such sizes.
+            // Integer division rounded up equals the reference's ceil of a quotient of doubles for
+            // such sizes.
             let cropWidth = (overlap * (side - 1) + width + side - 1) / side
             let cropHeight = (overlap * (side - 1) + height + side - 1) / side
             for column in 0..<side {
@@ -42,5 +50,52 @@ public struct MaskCrop: Sendable, Hashable {
         points = parameters.grid(layer: layer).map {
             GridPoint(x: $0.x * Double(box.width), y: $0.y * Double(box.height))
         }
+    }
+}
+
+/// A box of pixels, XYXY.
+///
+/// A box around a mask includes its last column and row. For a crop, x1 and y1 are one past the
+/// end.
+public struct PixelBox: Sendable, Hashable, Codable {
+    /// The first column.
+    public var x0: Int
+    /// The first row.
+    public var y0: Int
+    /// The last column, or one past it.
+    public var x1: Int
+    /// The last row, or one past it.
+    public var y1: Int
+
+    /// Creates a box.
+    public init(x0: Int, y0: Int, x1: Int, y1: Int) {
+        self.x0 = x0
+        self.y0 = y0
+        self.x1 = x1
+        self.y1 = y1
+    }
+
+    /// x1 - x0, as the reference defines it for both kinds of boxes.
+    public var width: Int { x1 - x0 }
+    /// y1 - y0, as the reference defines it for both kinds of boxes.
+    public var height: Int { y1 - y0 }
+    /// The box as `[x, y, width, height]`.
+    public var xywh: [Int] { [x0, y0, width, height] }
+
+    /// The box with its origin moved by (x, y).
+    func moved(byX x: Int, y: Int) -> PixelBox { PixelBox(x0: x0 + x, y0: y0 + y, x1: x1 + x, y1: y1 + y) }
+}
+
+/// A point of an image, in pixels, or in fractions of the image's extents if it belongs to a grid.
+public struct GridPoint: Sendable, Hashable, Codable {
+    /// The position along a row.
+    public var x: Double
+    /// The position along a column.
+    public var y: Double
+
+    /// Creates a point.
+    public init(x: Double, y: Double) {
+        self.x = x
+        self.y = y
     }
 }

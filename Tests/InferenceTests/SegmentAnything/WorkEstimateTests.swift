@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Inference
+import Testing
+
+extension InferenceSuites {
+    @Suite struct WorkEstimateTests {
+        /// A safetensors file of zeros with these tensors.
+        private func file(_ shapes: [(String, [Int])]) throws -> SafeTensors {
+            var end = 0
+            let entries = shapes.map { name, shape -> String in
+                let start = end
+                end += 4 * shape.reduce(1, *)
+                return #""\#(name)":{"dtype":"F32","shape":\#(shape),"data_offsets":[\#(start),\#(end)]}"#
+            }
+            let header = Data("{\(entries.joined(separator: ","))}".utf8)
+            let length = withUnsafeBytes(of: UInt64(header.count).littleEndian) { Data($0) }
+            return try SafeTensors(length + header + Data(count: end))
+        }
+
+        @Test func `operations are counted from the shapes, windows with their padding`() throws {
+            let encoder = "image_encoder."
+            let weights = try file([
+                (encoder + "pos_embed", [1, 16, 16, 8]), (encoder + "blocks.0.mlp.lin1.weight", [32, 8]),
+                (encoder + "blocks.0.mlp.lin1.bias", [32]), (encoder + "blocks.0.attn.rel_pos_h", [27, 4]),
+                (encoder + "blocks.0.attn.rel_pos_w", [27, 4]), (encoder + "blocks.1.attn.rel_pos_h", [31, 4]),
+                ("mask_decoder.iou_token.weight", [1, 8]),
+            ])
+            let work = try WorkEstimate(weights)
+            let products = 2.0 * 256 * 32 * 8
+            // Two by two windows of 14 x 14 tokens, then all 16 x 16 tokens together; queries by
+            // keys, and weights by values.
+            let attention = 4.0 * 8 * (4 * 196 * 196 + 256 * 256)
+            #expect(abs(work.encoder - products - 1.8 * attention) < 1)
+            #expect(abs(work.decoder - 3.62e9 / 16) < 1)
+        }
+
+        @Test func `the convolutional encoder of medsam-compact is the least work`() throws {
+            let work = try WorkEstimate(DrawnSam("sam_convolutional").weights())
+            #expect(work.encoder == 4.3e9 && work.decoder == 3.62e9 / 4)
+        }
+
+        @Test func `an encoder without positions is LiteMedSAM's`() throws {
+            #expect(try WorkEstimate(file([("image_encoder.layers.0.weight", [1])])).encoder == 75e9)
+        }
+
+        @Test func `positions of another rank are refused`() {
+            #expect(throws: WeightFileError.self) { try WorkEstimate(file([("image_encoder.pos_embed", [16])])) }
+        }
+
+        @Test func `the speed of the kernels is a number of operations a second`() throws {
+            try Compute.startWithAnyThreads()
+            let speed = try Compute.measuredSpeed(seconds: 0.05)
+            #expect(speed > 1e8 && speed < 1e14)
+        }
+    }
+}
