@@ -210,10 +210,6 @@ static void sigmoid_range(void *context, int64_t first, int64_t last) {
 
 void ck_sigmoid(int64_t count, float *x) { ck_parallel(count, sigmoid_range, x); }
 
-void ck_leaky_relu(int64_t count, float negative_slope, float *x) {
-    for (int64_t k = 0; k < count; k++) x[k] = x[k] < 0 ? negative_slope * x[k] : x[k];
-}
-
 typedef struct {
     const float *input;
     uint16_t *output;

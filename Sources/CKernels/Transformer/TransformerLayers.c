@@ -86,21 +86,6 @@ void ck_add(int64_t batch, int64_t count, const float *x, const float *addend, i
     ck_parallel(batch * ((count + CHUNK - 1) / CHUNK), add_chunks, &s);
 }
 
-typedef struct {
-    const uint16_t *input;
-    float *output;
-} widening;
-
-static void widen_range(void *context, int64_t first, int64_t last) {
-    const widening *w = context;
-    for (int64_t i = first; i < last; i++) w->output[i] = ck_widened(w->input[i]);
-}
-
-void ck_from_bf16(int64_t count, const uint16_t *input, float *output) {
-    widening w = {input, output};
-    ck_parallel(count, widen_range, &w);
-}
-
 // Depthwise convolution -----------------------------------------------------------------------------------------------
 
 typedef struct {

@@ -97,9 +97,6 @@ ck_status ck_upsample(int64_t batch, int64_t depth, int64_t height, int64_t widt
 // x = 1 / (1 + exp(-x)), in place.
 void ck_sigmoid(int64_t count, float *x);
 
-// x = x < 0 ? negative_slope * x : x, in place.
-void ck_leaky_relu(int64_t count, float negative_slope, float *x);
-
 // Resamples the middle axis of input [outer, n, inner] to output [outer, m, inner]. Output i is the sum of `counts[i]`
 // samples from sample `firsts[i]` on, weighted by weights[i * stride...].
 void ck_resample(int64_t outer, int64_t n, int64_t m, int64_t inner, const int32_t *firsts, const int32_t *counts,
@@ -107,9 +104,6 @@ void ck_resample(int64_t outer, int64_t n, int64_t m, int64_t inner, const int32
 
 // Rounds to the nearest bf16, ties to even; NaN stays NaN.
 void ck_to_bf16(int64_t count, const float *input, uint16_t *output);
-
-// Widens bf16 to fp32, exactly.
-void ck_from_bf16(int64_t count, const uint16_t *input, float *output);
 
 // Paths of the transformer kernels -----------------------------------------------------------------------------------
 //

@@ -103,12 +103,6 @@ extension Tensor {
         values.withUnsafeMutableBufferPointer { ck_sigmoid(count, $0.baseAddress) }
     }
 
-    /// Multiplies every negative value by `negativeSlope`.
-    public mutating func applyLeakyReLU(negativeSlope: Float) {
-        let count = Int64(count)
-        values.withUnsafeMutableBufferPointer { ck_leaky_relu(count, negativeSlope, $0.baseAddress) }
-    }
-
     private func enlargedShape(_ factor: Int) -> [Int] { [batch] + size.map { $0 * factor } + [channels] }
 
     private mutating func enlarge(_ input: Tensor, _ factor: Int, adds: Bool) throws(ComputeError) {

@@ -51,13 +51,13 @@ public struct SafeTensors: Sendable {
     public static let largestHeader: UInt64 = 8 << 20
 
     /// The number types that are read, named as in the file.
-    public enum DataType: String, Sendable, Hashable, Codable {
+    enum DataType: String, Sendable, Hashable, Codable {
         case f32 = "F32"
         case f16 = "F16"
         case bf16 = "BF16"
 
         /// The number of bytes per number.
-        public var width: Int { self == .f32 ? 4 : 2 }
+        var width: Int { self == .f32 ? 4 : 2 }
     }
 
     private struct Entry: Sendable {
@@ -126,28 +126,6 @@ public struct SafeTensors: Sendable {
     /// The SHA-256 of the whole file, 64 lower-case hexadecimal digits.
     public var sha256: String { file.sha256 }
 
-    /// The number type of the tensor called `name`, or `nil` if it is missing.
-    public func dataType(of name: String) -> DataType? { entries[name]?.type }
-
-    /// Calls `body` with the stored bytes of a tensor, little-endian and row-major, without a copy.
-    ///
-    /// The bytes are valid during the call only. A mapped file is read from disk while `body`
-    /// accesses the bytes.
-    ///
-    /// - Parameters:
-    ///   - name: the name of the tensor.
-    ///   - shape: the expected shape, or `nil` for any.
-    ///   - body: receives the number type and the bytes.
-    /// - Returns: the result of `body`.
-    /// - Throws: `WeightFileError.missing` or `.shape`, and the errors of `body`.
-    public func withBytes<Result>(
-        _ name: String, shape: [Int]? = nil, _ body: (DataType, UnsafeRawBufferPointer) throws -> Result
-    ) throws -> Result {
-        let entry = try entry(name, shape: shape)
-        defer { file.release(entry.range) }
-        return try body(entry.type, UnsafeRawBufferPointer(rebasing: file.bytes[entry.range]))
-    }
-
     /// Reads a tensor and converts it to fp32.
     ///
     /// - Parameters:
@@ -175,7 +153,7 @@ extension SafeTensors.DataType {
     /// - Parameters:
     ///   - bytes: little-endian numbers of this type, at any address.
     ///   - output: room for the same number of values.
-    public func convert(_ bytes: UnsafeRawBufferPointer, to output: UnsafeMutablePointer<Float>) {
+    func convert(_ bytes: UnsafeRawBufferPointer, to output: UnsafeMutablePointer<Float>) {
         guard let source = bytes.baseAddress else { return }
         let count = bytes.count / width
         switch self {

@@ -132,3 +132,8 @@ import Testing
         }
     }
 }
+
+extension PixelBox {
+    /// `[x, y, width, height]`, as in the reference's records.
+    fileprivate var xywh: [Int] { [x0, y0, width, height] }
+}

@@ -23,9 +23,7 @@ func rounded(_ values: [Float]) -> [UInt16] {
 }
 
 func widened(_ values: [UInt16]) -> [Float] {
-    var result = [Float](repeating: 0, count: values.count)
-    ck_from_bf16(Int64(values.count), values, &result)
-    return result
+    values.map { Float(bitPattern: UInt32($0) << 16) }
 }
 
 /// The norm of the difference divided by the norm of `b`; infinite if a number is not finite.

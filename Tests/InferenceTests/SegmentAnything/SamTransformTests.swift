@@ -58,8 +58,8 @@ import Testing
         }
         #expect(points == example.inputPoints)
         let boxes = example.boxes.map { box -> [Float] in
-            let found = transform.inputBox(x0: box[0], y0: box[1], x1: box[2], y1: box[3])
-            return [found.x0, found.y0, found.x1, found.y1]
+            let (first, last) = (transform.input(x: box[0], y: box[1]), transform.input(x: box[2], y: box[3]))
+            return [first.x, first.y, last.x, last.y]
         }
         #expect(boxes == example.inputBoxes)
     }

@@ -9,7 +9,7 @@ import Foundation
 
 /// The network `UNet` of training/networks/residual_unet.py, read from a file whose metadata describes it.
 public final class ResidualUNet {
-    /// The sizes of the network, with the names of `networks.Architecture`.
+    /// The sizes of the network, with the names of `Architecture` in training/networks/residual_unet.py.
     public struct Architecture: Sendable, Hashable, Decodable {
         /// The number of spatial axes: 2 or 3.
         public var axes: Int

@@ -63,9 +63,6 @@ final class PromptEncoder {
         densePositions = dense
     }
 
-    /// Height and width of mask prompts.
-    var maskSize: Int { 4 * embeddingSize }
-
     /// The number of tokens that a prompt becomes.
     func tokenCount(_ prompt: Prompt) -> Int {
         prompt.points.count + (prompt.box != nil ? 2 : prompt.points.isEmpty ? 0 : 1)

@@ -38,12 +38,6 @@ public struct SamTransform: Sendable, Hashable {
         )
     }
 
-    /// Transforms a box, XYXY, from pixels of the image to pixels of the input.
-    public func inputBox(x0: Double, y0: Double, x1: Double, y1: Double) -> PromptBox {
-        let (first, last) = (input(x: x0, y: y0), input(x: x1, y: y1))
-        return PromptBox(x0: first.x, y0: first.y, x1: last.x, y1: last.y)
-    }
-
     /// Resizes low-resolution logits to the size of the image.
     ///
     /// The logits are enlarged to the size of the input, cropped to the image without its padding,

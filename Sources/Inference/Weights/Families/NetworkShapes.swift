@@ -31,7 +31,7 @@ struct NetworkShapes {
             }
             if other != shape { wrong.append("\(name) has shape \(other), expected \(shape)") }
         }
-        let extra = found.keys.filter { shapes[$0] == nil }.map { "\($0.quoted) does not belong to it" }
+        let extra = found.keys.filter { shapes[$0] == nil }.map { "\($0.quoted) does not belong to this network" }
         return wrong.sorted() + missing.sorted() + extra.sorted()
     }
 }

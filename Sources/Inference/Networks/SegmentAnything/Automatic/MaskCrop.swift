@@ -79,8 +79,6 @@ public struct PixelBox: Sendable, Hashable, Codable {
     public var width: Int { x1 - x0 }
     /// y1 - y0, as the reference defines it for both kinds of boxes.
     public var height: Int { y1 - y0 }
-    /// The box as `[x, y, width, height]`.
-    public var xywh: [Int] { [x0, y0, width, height] }
 
     /// The box with its origin moved by (x, y).
     func moved(byX x: Int, y: Int) -> PixelBox { PixelBox(x0: x0 + x, y0: y0 + y, x1: x1 + x, y1: y1 + y) }
