@@ -58,7 +58,7 @@ final class MaskDecoder {
         let masks = try weights.shape("\(Self.name).mask_tokens.weight", axes: 2)[0]
         guard masks > 1 else {
             throw WeightFileError.tensor(
-                "\(Self.name).mask_tokens.weight", reason: "there is no token for several masks")
+                "\(Self.name).mask_tokens.weight", reason: "the network does not have tokens for several masks")
         }
         outputTokens =
             try iouToken.values + weights.tensor("\(Self.name).mask_tokens.weight", shape: [masks, channels]).values

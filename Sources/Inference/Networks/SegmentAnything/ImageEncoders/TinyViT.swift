@@ -37,7 +37,8 @@ final class TinyViT: ImageEncoder {
         }
         let count = weights.count("\(Self.name).layers.")
         guard (1...16).contains(count), stem[0].outputs == stem[1].inputs, stem[0].inputs == 3 else {
-            throw WeightFileError.tensor("\(Self.name).patch_embed.seq.0.c.weight", reason: "this is no TinyViT")
+            throw WeightFileError.tensor(
+                "\(Self.name).patch_embed.seq.0.c.weight", reason: "the tensors are not those of a TinyViT")
         }
         var layers = [TinyViTLayer]()
         for index in 0..<count {
