@@ -112,4 +112,38 @@ import Testing
         }
         #expect(SystemCallError(call: "write", code: ENOSPC).isFull)
     }
+
+    @Test func `reads at an offset, up to the end of the file`() throws {
+        try withFolder { folder in
+            let path = folder + "/bytes"
+            try Data([1, 2, 3, 4, 5]).write(to: URL(fileURLWithPath: path))
+            let file = try FileDescriptor(path: path, for: .reading)
+            var bytes = [UInt8](repeating: 0, count: 3)
+            #expect(try bytes.withUnsafeMutableBytes { try file.fill($0, at: 1) } == 3)
+            #expect(bytes == [2, 3, 4])
+            #expect(try bytes.withUnsafeMutableBytes { try file.fill($0, at: 4) } == 1)
+            #expect(bytes == [5, 3, 4])
+            #expect(try bytes.withUnsafeMutableBytes { try file.fill($0, at: 9) } == 0)
+        }
+    }
+
+    @Test func `an identity changes with the bytes of the file and tells files apart`() throws {
+        try withFolder { folder in
+            let path = folder + "/a"
+            try Data([1]).write(to: URL(fileURLWithPath: path))
+            try Data([1]).write(to: URL(fileURLWithPath: folder + "/b"))
+            let file = try FileDescriptor(path: path, for: .reading)
+            let before = try file.identity()
+            #expect(before.size == 1 && before.isRegularFile)
+            #expect(try file.identity() == before)
+            #expect(try FileDescriptor(path: path, for: .reading).identity() == before)
+            #expect(try FileDescriptor(path: folder + "/b", for: .reading).identity() != before)
+            let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+            try handle.seekToEnd()
+            try handle.write(contentsOf: Data([2]))
+            try handle.close()
+            #expect(try file.identity() != before)
+            #expect(try FileDescriptor(path: folder, for: .folder).identity().isRegularFile == false)
+        }
+    }
 }
