@@ -1,98 +1,149 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CWeights
 internal import Foundation
 internal import Imaging
 internal import Inference
 
-/// Runs `body`, and says of every error of the kernels or weights whose it is.
-func naming<Value>(_ name: String, _ body: () throws -> Value) throws -> Value {
-    do {
-        return try body()
-    } catch let error as WeightFileError {
-        throw SegmentationError.weights(segmenter: name, reason: error.description)
-    } catch let error as ComputeError {
-        throw SegmentationError.compute(segmenter: name, reason: error.description)
-    } catch let error as SegmentAnythingError {
-        throw SegmentationError.compute(segmenter: name, reason: error.description)
-    }
-}
-
-/// What a segmenter on weights that a site installs declares beside the door's `Segmenter`.
-protocol InstalledRecipe: Segmenter {
-    static var entry: SegmenterEntry { get }
-
-    /// The version on a file of weights: what a site laid beside them decides answers, too.
+/// A segmenter before its weights are loaded: its line of the catalogue, and the code that loads it.
+///
+/// A recipe runs on weights inside the executable, on weights that a site installs, or on either. `Segmenters.all`
+/// lists every recipe.
+struct Recipe: Sendable {
+    /// The description of the segmenter and of the weights and options that it takes.
+    let entry: SegmenterEntry
+    /// The version of the recipe on a file of weights.
     ///
-    /// - Parameter path: of the weights, which are not read.
-    /// - Throws: `SegmentationError.rule`.
-    static func version(on path: String) throws(SegmentationError) -> String
+    /// A recipe replaces this function if another file beside the weights decides answers too.
+    var version: @Sendable (_ weights: String) throws(SegmentationError) -> String
+    /// Packs verified weights.
+    ///
+    /// `Compute` runs on this thread already.
+    private let make: @Sendable (RecipeWeights) throws -> any Segmenter
 
-    /// Packs the weights; `Compute` has been started on this thread.
+    /// A recipe whose version does not depend on the weights.
     ///
     /// - Parameters:
-    ///   - descriptor: the entry's, with the version on these weights, their hash and terms.
-    ///   - file: where the weights are; `nil`: inside the executable.
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws
-}
+    ///   - entry: the line of the catalogue.
+    ///   - make: packs the weights.
+    init(_ entry: SegmenterEntry, make: @escaping @Sendable (RecipeWeights) throws -> any Segmenter) {
+        self.entry = entry
+        self.make = make
+        version = { _ in entry.template.version }
+    }
 
-extension InstalledRecipe {
-    static func version(on path: String) -> String { entry.template.version }
-}
+    /// The network inside the executable that this recipe runs on, if the build embedded one.
+    private var embedded: EmbeddedWeights? { EmbeddedWeights(entry.embeddedName) }
 
-/// What every segmenter on embedded weights declares beside the door's `Segmenter`.
-protocol Recipe: Segmenter {
-    static var description: SegmenterDescriptor { get }
-
-    /// Loads the weights; `Compute` has been started on this thread.
-    init(precision: Precision) throws
-}
-
-extension Recipe {
-    var descriptor: SegmenterDescriptor { Self.description }
-
-    static var name: String { description.name }
-    static var entry: SegmenterEntry { SegmenterEntry(description) }
-
-    static func unsuitable(_ reason: String) -> SegmentationError { .unsuitable(segmenter: name, reason: reason) }
-
-    /// The embedded file, whose metadata must agree with the recipe.
+    /// The segmenter on installed weights of its family.
     ///
-    /// - Parameter expected: values of the file's `input` facts that the recipe relies on.
-    static func weights(expecting expected: [String: [Double]]) throws -> SafeTensors {
-        try naming(name) {
-            let file = try EmbeddedWeights(of: name).open()
-            let parsed = file.recipeFacts.flatMap { try? JSONDecoder().decode(RecipeFacts.self, from: $0) }
-            for (key, value) in expected.sorted(by: { $0.key < $1.key }) {
-                let found = parsed?.input[key]?.numbers
-                let agrees = found.map { $0.count == value.count && zip($0, value).allSatisfy { abs($0 - $1) < 1e-6 } }
-                guard agrees == true else {
-                    let reason = "they were trained with \(key) \(found ?? []), the recipe has \(value)"
-                    throw SegmentationError.weights(segmenter: name, reason: reason)
-                }
+    /// The weights are of the family `entry.family`.
+    ///
+    /// - Throws: `SegmentationError.rule`.
+    func installed(_ weights: InstalledWeights) throws(SegmentationError) -> InstalledSegmenter {
+        precondition(weights.family == entry.family, "the weights are of the family that the segmenter needs")
+        var descriptor = entry.template
+        descriptor.version = try version(weights.path)
+        descriptor.weightsHash = weights.sha256
+        // Descriptors are written in ASCII.
+        descriptor.licence = String(
+            decoding: weights.licence.utf8.map { $0 < 128 ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
+        return InstalledSegmenter(
+            descriptor,
+            weights: WeightFile(
+                name: weights.name, path: weights.path, sha256: weights.sha256, bytes: weights.bytes))
+    }
+
+    /// Loads the segmenter, after its version and the hash of its weights were compared with `wanted`.
+    ///
+    /// - Parameters:
+    ///   - wanted: the descriptor that the job names.
+    ///   - file: installed weights; `nil` for the weights inside the executable.
+    ///   - precision: of the network's matrix products.
+    /// - Returns: the loaded segmenter.
+    /// - Throws: `SegmentationError`.
+    func load(_ wanted: SegmenterDescriptor, file: WeightFile?, precision: Precision) throws -> any Segmenter {
+        let other = SegmentationError.otherRecipe(segmenter: wanted.name, version: wanted.version)
+        return try naming(entry.name) {
+            if entry.family != nil, let file {
+                guard try version(file.path) == wanted.version else { throw other }
+                let tensors = try Self.open(file, hash: wanted.weightsHash)
+                return try make(
+                    RecipeWeights(descriptor: wanted, tensors: tensors, path: file.path, precision: precision))
             }
-            return file
+            guard let embedded else {
+                throw SegmentationError.missingWeights(segmenter: wanted.name, reason: "no file was named")
+            }
+            guard entry.template.version == wanted.version, embedded.sha256 == wanted.weightsHash else { throw other }
+            return try make(
+                RecipeWeights(descriptor: wanted, tensors: embedded.open(), path: nil, precision: precision))
         }
     }
 
-    /// The confidence that was fitted to this file's network; `nil` when none was.
-    static func confidenceFit(in file: SafeTensors) throws -> ConfidenceFit? {
-        guard let facts = file.recipeFacts else { return nil }
-        do {
-            return try ConfidenceFit(facts: facts)
-        } catch {
-            throw SegmentationError.weights(segmenter: name, reason: error.description)
+    /// Loads the segmenter on the weights inside the executable.
+    ///
+    /// - Throws: `SegmentationError`.
+    func loadEmbedded(precision: Precision) throws -> any Segmenter {
+        try load(entry.template, file: nil, precision: precision)
+    }
+
+    /// Maps a file of weights, and reads it once to verify its hash.
+    private static func open(_ file: WeightFile, hash: String) throws(WeightFileError) -> SafeTensors {
+        let weights = try SafeTensors(path: file.path)
+        let found = weights.sha256
+        guard found == hash else {
+            throw .unreadable(path: file.path, reason: "its SHA-256 is \(found), not \(hash)")
         }
+        return weights
     }
 }
 
-extension SafeTensors {
-    /// The JSON of everything that a recipe needs besides the tensors.
-    fileprivate var recipeFacts: Data? { metadata["kontur"].map { Data($0.utf8) } }
+/// Verified weights, and the other facts that a recipe needs to load them.
+struct RecipeWeights {
+    /// The descriptor of the segmenter on these weights: their hash, their terms, and the recipe's version on them.
+    let descriptor: SegmenterDescriptor
+    let tensors: SafeTensors
+    /// Path of installed weights; `nil` for the weights inside the executable.
+    let path: String?
+    let precision: Precision
+
+    /// Compares numbers that the recipe relies on with those that the file's metadata records from the training.
+    ///
+    /// - Parameter expected: members of the metadata's `input` object.
+    /// - Throws: `SegmentationError.weights` if a number differs by 1e-6 or more.
+    func check(_ expected: [String: [Double]]) throws(SegmentationError) {
+        let facts = metadata.flatMap { try? JSONDecoder().decode(TrainingFacts.self, from: $0) }
+        for (key, value) in expected.sorted(by: { $0.key < $1.key }) {
+            let found = facts?.input[key]?.numbers
+            let agrees = found.map { $0.count == value.count && zip($0, value).allSatisfy { abs($0 - $1) < 1e-6 } }
+            guard agrees == true else {
+                let reason = "they were trained with \(key) \(found ?? []), the recipe has \(value)"
+                throw .weights(segmenter: descriptor.name, reason: reason)
+            }
+        }
+    }
+
+    /// The confidence that was fitted to this network; `nil` if the file does not hold one.
+    ///
+    /// - Throws: `SegmentationError.weights` for coefficients that cannot be used.
+    func confidenceFit() throws(SegmentationError) -> ConfidenceFit? {
+        guard let metadata else { return nil }
+        do {
+            return try ConfidenceFit(facts: metadata)
+        } catch {
+            throw .weights(segmenter: descriptor.name, reason: error.description)
+        }
+    }
+
+    /// JSON with everything that a recipe needs besides the tensors.
+    private var metadata: Data? { tensors.metadata["kontur"].map { Data($0.utf8) } }
 }
 
 /// The part of a weight file's `kontur` metadata that a recipe checks.
-private struct RecipeFacts: Decodable {
-    /// A number, a list of numbers, or text, which is passed over.
+private struct TrainingFacts: Decodable {
+    /// A number or a list of numbers.
+    ///
+    /// Text becomes an empty list.
     struct Value: Decodable {
         let numbers: [Double]
 
@@ -107,4 +158,45 @@ private struct RecipeFacts: Decodable {
     }
 
     let input: [String: Value]
+}
+
+/// A weight file inside the executable.
+struct EmbeddedWeights {
+    /// SHA-256 of the embedded file, 64 lower-case hexadecimal digits.
+    let sha256: String
+    private let bytes: UnsafePointer<UInt8>
+    private let size: Int
+
+    /// Finds the weights that the build embedded under a network's name in `CWeights`.
+    ///
+    /// The result is `nil` if the build did not embed this network.
+    init?(_ name: String) {
+        let files = UnsafeBufferPointer(start: cweights_files, count: cweights_count)
+        guard let file = files.first(where: { String(cString: $0.name) == name }), let bytes = file.bytes else {
+            return nil
+        }
+        sha256 = String(cString: file.sha256)
+        self.bytes = bytes
+        size = file.size
+    }
+
+    /// The hash of a network that every build embeds.
+    static func hash(of name: String) -> String {
+        guard let found = Self(name) else {
+            preconditionFailure("Sources/CWeights has no weights of \(name): run training/embed.py")
+        }
+        return found.sha256
+    }
+
+    /// Maps the file, after its bytes were found to have the recorded hash.
+    ///
+    /// - Throws: `WeightFileError`.
+    func open() throws(WeightFileError) -> SafeTensors {
+        let file = try SafeTensors(embedded: bytes, count: size)
+        let found = file.sha256
+        guard found == sha256 else {
+            throw .unreadable(path: "the embedded weights", reason: "their SHA-256 is \(found), not \(sha256)")
+        }
+        return file
+    }
 }

@@ -1,33 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Imaging
+internal import Inference
 
-/// What one job asks to be segmented.
-public enum SegmenterInput: Sendable {
-    /// Frames of any sizes, answered one by one, in order.
-    case frames([Frame])
-    /// One stack, slices in order along its normal, in any orientation.
-    case volume(Volume)
-}
-
-/// A recipe ready to run: its weights are loaded and packed.
+/// A segmenter whose weights are loaded and packed.
 ///
-/// Calls are synchronous and use the threads that were fixed at start. A segmenter belongs to the thread that made it:
-/// call it from there only (OpenMP builds a team of threads for every calling thread).
+/// Calls are synchronous and use the threads that `Compute` started. A segmenter belongs to the thread that made it.
+/// Call it from that thread only, because OpenMP builds a team of threads for every calling thread.
 ///
 /// The same input and options give the same result bit for bit, on one machine with one thread count and precision.
 public protocol Segmenter: AnyObject {
+    /// The recipe, its version and its weights.
     var descriptor: SegmenterDescriptor { get }
 
     /// Segments `input`.
     ///
     /// - Parameters:
-    ///   - options: what a person asks beyond the recipe; those that `SegmenterEntry.options` does not list are refused.
-    ///     A box and points hold for every frame; for a volume they lie in its key slice.
-    ///   - trace: gets what the network took in and gave out, frame by frame; `nil` for nobody.
-    ///   - progress: called on the same thread with (steps done, steps in all), after every step; for frames a step is
-    ///     a frame.
-    /// - Throws: `SegmentationError`, and what `trace` throws.
+    ///   - input: frames or a volume, as `descriptor.accepts` says.
+    ///   - options: a person's prompts and settings. Options that `SegmenterEntry.options` does not list are refused.
+    ///     A box and points hold for every frame. In a volume they lie in the key slice.
+    ///   - trace: receives the network's inputs and outputs frame by frame, if it is not `nil`.
+    ///   - progress: called on the same thread after every step with the steps done and the steps in all. A step is
+    ///     a frame, or a part of the work on a volume.
+    /// - Returns: the answer on the grid of the source.
+    /// - Throws: `SegmentationError`, and errors of `trace`.
     func segment(
         _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
         progress: (Int, Int) -> Void
@@ -35,23 +31,94 @@ public protocol Segmenter: AnyObject {
 }
 
 extension Segmenter {
-    /// As the recipe has it.
+    /// Segments `input` without a person's options and without a trace.
+    ///
+    /// - Parameters:
+    ///   - input: frames or a volume, as `descriptor.accepts` says.
+    ///   - progress: called on the same thread after every step with the steps done and the steps in all.
+    /// - Returns: the answer on the grid of the source.
+    /// - Throws: `SegmentationError`.
     public func segment(_ input: SegmenterInput, progress: (Int, Int) -> Void) throws -> SegmenterResult {
         try segment(input, options: .none, trace: nil, progress: progress)
     }
 }
 
-/// The answer to one job, on the grid of the source: element `i` belongs to frame or slice `i` of the input.
+/// The images of one job.
+public enum SegmenterInput: Sendable {
+    /// Frames of any sizes. Each is segmented by itself, in order.
+    case frames([Frame])
+    /// The slices of one stack in order along its normal, in any orientation.
+    case volume(Volume)
+}
+
+extension SegmenterInput {
+    /// Frames with more pixels are refused, because a recipe holds several planes of each at once.
+    private static var mostPixels: Int { 40_000_000 }
+    /// Volumes with more voxels are refused.
+    private static var mostVoxels: Int { 150_000_000 }
+
+    /// The frames, if a segmenter of frames can segment them.
+    ///
+    /// Errors name `segmenter`.
+    ///
+    /// - Throws: `SegmentationError.wrongKind` for a volume; `.unsuitable` without a frame, for a frame that is too
+    ///   large, and for values that are not finite.
+    func frames(for segmenter: String) throws(SegmentationError) -> [Frame] {
+        guard case .frames(let frames) = self else { throw .wrongKind(segmenter: segmenter, accepts: "frames") }
+        guard !frames.isEmpty else { throw .unsuitable(segmenter: segmenter, reason: "it has no frames") }
+        for (index, frame) in frames.enumerated() {
+            guard frame.rows <= Self.mostPixels / frame.columns else {
+                let reason = "frame \(index + 1) has more than \(Self.mostPixels / 1_000_000) million pixels"
+                throw .unsuitable(segmenter: segmenter, reason: reason)
+            }
+            guard Self.areFinite(frame.samples) else {
+                let reason = "frame \(index + 1) has values that are not finite"
+                throw .unsuitable(segmenter: segmenter, reason: reason)
+            }
+        }
+        return frames
+    }
+
+    /// The volume, if a segmenter of volumes can segment it.
+    ///
+    /// Errors name `segmenter`.
+    ///
+    /// - Throws: `SegmentationError.wrongKind` for frames; `.unsuitable` for a volume that is too large, and for
+    ///   values that are not finite.
+    func volume(for segmenter: String) throws(SegmentationError) -> Volume {
+        guard case .volume(let volume) = self else { throw .wrongKind(segmenter: segmenter, accepts: "volumes") }
+        guard volume.voxels.count <= Self.mostVoxels else {
+            let reason = "it has more than \(Self.mostVoxels / 1_000_000) million voxels"
+            throw .unsuitable(segmenter: segmenter, reason: reason)
+        }
+        guard Self.areFinite(volume.voxels) else {
+            throw .unsuitable(segmenter: segmenter, reason: "it has values that are not finite")
+        }
+        return volume
+    }
+
+    /// Tests all values with one sum, because infinities and NaN survive every addition.
+    private static func areFinite(_ values: [Float]) -> Bool {
+        values.reduce(0) { $0 + abs($1) * 0x1p-64 }.isFinite
+    }
+}
+
+/// The answer to one job, on the grid of the source.
+///
+/// Element `i` of each list belongs to frame or slice `i` of the input.
 public struct SegmenterResult: Sendable {
+    /// One binary mask per frame or slice.
     public var masks: [Mask]
-    /// Foreground probability 0...1, each `[rows, columns]` of its frame.
+    /// Foreground probability 0...1 of each frame, `[rows, columns]`.
     public var probabilities: [[Float]]
+    /// Confidence of each frame or slice.
     public var frameConfidence: [Confidence]
-    /// Of the whole stack.
+    /// Confidence of the whole stack.
     public var confidence: Confidence
-    /// What a reader should know about this answer, in plain ASCII; never patient data.
+    /// Remarks on this answer for its reader, in plain ASCII and without patient data.
     public var notes: [String]
 
+    /// Makes a result from its parts.
     public init(
         masks: [Mask], probabilities: [[Float]], frameConfidence: [Confidence], confidence: Confidence, notes: [String]
     ) {
@@ -60,5 +127,90 @@ public struct SegmenterResult: Sendable {
         self.frameConfidence = frameConfidence
         self.confidence = confidence
         self.notes = notes
+    }
+
+    /// A result without frames, to which a recipe adds.
+    init(computedIn precision: Precision) {
+        self.init(
+            masks: [], probabilities: [], frameConfidence: [], confidence: Confidence(value: 0, measures: [:]),
+            notes: ["computed in \(precision.rawValue)"])
+    }
+
+    /// Adds the answer of the next frame or slice.
+    ///
+    /// - Parameters:
+    ///   - mask: 0 or 1, `[rows, columns]`.
+    ///   - probabilities: 0...1, `[rows, columns]`.
+    ///   - rows: rows of the frame.
+    ///   - columns: columns of the frame.
+    ///   - confidence: of this frame.
+    mutating func add(
+        mask: [UInt8], probabilities: [Float], rows: Int, columns: Int, confidence: Confidence
+    ) {
+        masks.append(Mask(rows: rows, columns: columns, pixels: mask))
+        self.probabilities.append(probabilities)
+        frameConfidence.append(confidence)
+    }
+}
+
+/// The reasons why a segmenter does not answer.
+public enum SegmentationError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The catalogue does not have a segmenter of this name; `known` lists the names that it has.
+    case unknownSegmenter(String, known: [String])
+    /// The input is of another kind than the segmenter accepts.
+    case wrongKind(segmenter: String, accepts: String)
+    /// The segmenter cannot segment this input.
+    case unsuitable(segmenter: String, reason: String)
+    /// The segmenter does not take this option, or not this value of it.
+    case option(segmenter: String, option: String, reason: String)
+    /// The weights that the segmenter needs are not installed, or several are and none was chosen.
+    case missingWeights(segmenter: String, reason: String)
+    /// The job asks for another version of the recipe, other embedded weights or another rule than this node has.
+    case otherRecipe(segmenter: String, version: String)
+    /// The weights are damaged or do not fit the recipe.
+    case weights(segmenter: String, reason: String)
+    /// The rule file that a site put beside its weights cannot be used.
+    case rule(segmenter: String, reason: String)
+    /// The kernels failed, or the processor lacks an instruction set that they need.
+    case compute(segmenter: String, reason: String)
+
+    /// What is wrong, with which segmenter, and what to do.
+    public var description: String {
+        switch self {
+        case .unknownSegmenter(let name, let known):
+            "no segmenter is named \(name): choose one of \(known.joined(separator: ", "))"
+        case .wrongKind(let segmenter, let accepts):
+            "\(segmenter) segments \(accepts) only: route this stack to another segmenter"
+        case .unsuitable(let segmenter, let reason):
+            "\(segmenter) cannot segment this stack: \(reason)"
+        case .option(let segmenter, let option, let reason):
+            "\(segmenter) cannot use the option \(option): \(reason)"
+        case .missingWeights(let segmenter, let reason):
+            "\(segmenter) lacks its weights: \(reason)"
+        case .otherRecipe(let segmenter, let version):
+            "\(segmenter) \(version) with the weights of this job is not here: the recipe, the weights or the rule "
+                + "changed after the job was made; send the images again"
+        case .weights(let segmenter, let reason):
+            "the weights of \(segmenter) cannot be used: \(reason); build or install them again"
+        case .rule(let segmenter, let reason):
+            "the rule of \(segmenter) cannot be used: \(reason)"
+        case .compute(let segmenter, let reason):
+            "\(segmenter) could not compute: \(reason)"
+        }
+    }
+}
+
+/// Runs `body` and names the segmenter in every error of kernels or weights.
+///
+/// - Throws: `SegmentationError` for such errors. Other errors pass unchanged.
+func naming<Value>(_ segmenter: String, _ body: () throws -> Value) throws -> Value {
+    do {
+        return try body()
+    } catch let error as WeightFileError {
+        throw SegmentationError.weights(segmenter: segmenter, reason: error.description)
+    } catch let error as ComputeError {
+        throw SegmentationError.compute(segmenter: segmenter, reason: error.description)
+    } catch let error as SegmentAnythingError {
+        throw SegmentationError.compute(segmenter: segmenter, reason: error.description)
     }
 }

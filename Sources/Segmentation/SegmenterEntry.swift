@@ -5,25 +5,32 @@ public import Inference
 
 /// One line of the catalogue: a segmenter, whether or not its weights are here.
 public struct SegmenterEntry: Sendable, Hashable {
-    /// What a person may ask of a segmenter: the members of `SegmenterOptions`.
+    /// The options that a person can give to a segmenter: the members of `SegmenterOptions`.
     public enum Option: String, Sendable, Hashable, CaseIterable {
+        /// A box around the structure, XYXY in pixels of the frame.
         case box
+        /// Points inside or outside the structure, in pixels of the frame.
         case points
+        /// The slice in which the box and points lie, counted from 1.
         case keySlice
+        /// Pixels of the network's input that widen a box made from a mask.
         case margin
+        /// Pixels of the network's input by which prompts are moved to test an answer.
         case shift
     }
 
-    /// `weightsHash` and `licence` are empty where only the site has weights, and `version` may lack what lies beside
-    /// them.
+    /// The descriptor of the segmenter.
+    ///
+    /// `weightsHash` and `licence` are empty if the executable does not hold weights for it. `version` lacks the part
+    /// that depends on files beside installed weights.
     public let template: SegmenterDescriptor
-    /// The family of weights that a site can install for it; `nil` when it runs on those inside the executable alone.
+    /// The family of weights that a site can install; `nil` if the segmenter runs on embedded weights alone.
     public let family: ModelFamily?
-    /// What it takes.
+    /// The options that the segmenter takes.
     public let options: Set<Option>
-    /// Why it does not take some of the others, in words that follow "cannot use it: ".
+    /// Reasons why the segmenter does not take some other options, as the end of an error text.
     let refusals: [Option: String]
-    /// Whether it makes many masks and chooses among them by a rule.
+    /// Whether the segmenter makes many masks and chooses among them by a rule.
     public let choosesAmongMasks: Bool
 
     init(
@@ -37,32 +44,24 @@ public struct SegmenterEntry: Sendable, Hashable {
         self.refusals = refusals
     }
 
+    /// The name used in configurations, such as `polyp-compact`.
     public var name: String { template.name }
 
-    /// Whether it has weights inside the executable.
+    /// Whether the executable holds weights for the segmenter.
     public var isEmbedded: Bool { !template.weightsHash.isEmpty }
 
-    /// The segmenter on weights of its family.
-    ///
-    /// - Parameter version: of the recipe on these weights.
-    func installed(_ weights: InstalledWeights, version: String) -> InstalledSegmenter {
-        precondition(weights.family == family, "the weights are of the family that the segmenter needs")
-        var descriptor = template
-        descriptor.version = version
-        descriptor.weightsHash = weights.sha256
-        descriptor.licence = Self.plain(weights.licence)
-        return InstalledSegmenter(
-            descriptor,
-            weights: WeightFile(
-                name: weights.name, path: weights.path, sha256: weights.sha256, bytes: weights.bytes))
-    }
+    /// The name in `CWeights` of the network that the segmenter runs on.
+    var embeddedName: String { family?.rawValue ?? name }
 
-    /// Whether the segmenter takes these options; what depends on the image's size shows when it is there.
+    /// Checks that the segmenter takes these options.
+    ///
+    /// A value that depends on the size of the image is checked later, when the image is here.
     ///
     /// - Throws: `SegmentationError.option`.
     public func check(_ asked: SegmenterOptions) throws(SegmentationError) {
         for option in Option.allCases where asked.has(option) && !options.contains(option) {
-            let reason = refusals[option] ?? "it takes \(options.isEmpty ? "no options" : "others: \(known)")"
+            let known = options.map(\.rawValue).sorted().joined(separator: ", ")
+            let reason = refusals[option] ?? (options.isEmpty ? "it takes no options" : "it takes \(known) only")
             throw .option(segmenter: name, option: option.rawValue, reason: reason)
         }
         try checkNumbers(asked)
@@ -86,18 +85,11 @@ public struct SegmenterEntry: Sendable, Hashable {
         }
         if let slice = asked.keySlice, slice < 1 { throw refuse(.keySlice, "slices are counted from 1") }
         if let margin = asked.margin, !(abs(margin) <= 1024) {
-            throw refuse(.margin, "it is a number of pixels of the network's input")
+            throw refuse(.margin, "it must be -1024 to 1024 pixels of the network's input")
         }
         if let shift = asked.shift, !(0...256).contains(shift) {
-            throw refuse(.shift, "it is 0 to 256 pixels of the network's input")
+            throw refuse(.shift, "it must be 0 to 256 pixels of the network's input")
         }
-    }
-
-    private var known: String { options.map(\.rawValue).sorted().joined(separator: ", ") }
-
-    /// Descriptors are written in ASCII.
-    private static func plain(_ text: String) -> String {
-        String(decoding: text.utf8.map { $0 < 128 ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
     }
 }
 

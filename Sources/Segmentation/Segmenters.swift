@@ -3,78 +3,70 @@
 public import Imaging
 public import Inference
 
-/// The segmenters that there are: explicit lists.
+/// The catalogue of segmenters, and the functions that choose and load one.
 public enum Segmenters {
-    /// On weights inside the executable.
-    private static var recipes: [any Recipe.Type] {
+    /// Every recipe: one line for each segmenter with a file of its own, and the table of prompted recipes.
+    static let all: [Recipe] =
         [
-            PolypCompact.self,
-            LeftAtriumCompact.self,
-        ]
-    }
+            PolypCompact.recipe,
+            LeftAtriumCompact.recipe,
+            SamAuto.recipe,
+        ] + PromptedRecipe.table.map(\.recipe)
 
-    /// On weights that a site installs, or that are inside the executable until it does.
-    private static var installedRecipes: [any InstalledRecipe.Type] {
-        [
-            PromptedSegmenter<MedSamCompactBox>.self,
-            PromptedSegmenter<MedSamCompactSlices>.self,
-            SamAuto.self,
-            PromptedSegmenter<SamBox>.self,
-            PromptedSegmenter<SamPoint>.self,
-            PromptedSegmenter<MedSamBox>.self,
-            PromptedSegmenter<MedSamSlices>.self,
-            PromptedSegmenter<LiteMedSamBox>.self,
-            PromptedSegmenter<LiteMedSamSlices>.self,
-        ]
-    }
+    /// Every segmenter with the weights that it needs and the options that it takes.
+    ///
+    /// Segmenters whose weights are inside the executable come first. Building the list does not read weights.
+    public static let catalogue: [SegmenterEntry] = {
+        let entries = all.map(\.entry)
+        return entries.filter(\.isEmbedded) + entries.filter { !$0.isEmbedded }
+    }()
 
-    /// Every segmenter with what it needs and takes. Cheap: no weights are read.
-    public static let catalogue: [SegmenterEntry] = recipes.map { $0.entry } + installedRecipes.map { $0.entry }
-
-    /// Those whose weights are inside the executable. Cheap: no weights are read.
-    public static let all: [SegmenterDescriptor] = catalogue.filter(\.isEmbedded).map(\.template)
-
+    /// The entry of the segmenter called `name`.
+    ///
     /// - Throws: `SegmentationError.unknownSegmenter`.
-    public static func entry(_ name: String) throws(SegmentationError) -> SegmenterEntry {
-        guard let entry = catalogue.first(where: { $0.name == name }) else {
+    public static func entry(_ name: String) throws(SegmentationError) -> SegmenterEntry { try recipe(name).entry }
+
+    private static func recipe(_ name: String) throws(SegmentationError) -> Recipe {
+        guard let recipe = all.first(where: { $0.entry.name == name }) else {
             throw .unknownSegmenter(name, known: catalogue.map(\.name))
         }
-        return entry
+        return recipe
     }
 
-    /// Every segmenter that can run with these weights, once for each file it can run on.
+    /// Every segmenter that can run with these weights, once for each file that it can run on.
     ///
     /// - Throws: `SegmentationError.rule`.
     public static func installed(_ weights: [InstalledWeights]) throws(SegmentationError) -> [InstalledSegmenter] {
         var found = [InstalledSegmenter]()
         for entry in catalogue {
             if entry.isEmbedded { found.append(InstalledSegmenter(entry.template)) }
-            for file in weights where file.family == entry.family { found.append(try install(entry, on: file)) }
+            for file in weights where file.family == entry.family {
+                found.append(try recipe(entry.name).installed(file))
+            }
         }
         return found
     }
 
-    private static func install(
-        _ entry: SegmenterEntry, on weights: InstalledWeights
-    ) throws(SegmentationError) -> InstalledSegmenter {
-        let recipe = installedRecipes.first { $0.entry.name == entry.name }
-        return entry.installed(weights, version: try recipe?.version(on: weights.path) ?? entry.template.version)
-    }
-
-    /// The segmenter called `name` on the weights called `weights`, or on the only ones of its family, or on those inside
-    /// the executable.
+    /// Chooses the weights of the segmenter called `name`.
+    ///
+    /// The choice is the installed weights called `weights`. Without that name it is the only installed weights of the
+    /// family, or else the weights inside the executable.
     ///
     /// - Parameters:
-    ///   - weights: a name among `installed`; `nil` when there is nothing to choose.
-    ///   - installed: what is there.
+    ///   - name: the segmenter's name.
+    ///   - weights: the name of one of `installed`, or `nil`.
+    ///   - installed: the installed weights.
+    /// - Returns: the segmenter with the chosen weights.
     /// - Throws: `SegmentationError.unknownSegmenter`, `.missingWeights` or `.rule`.
     public static func choose(
         _ name: String, weights: String? = nil, among installed: [InstalledWeights]
     ) throws(SegmentationError) -> InstalledSegmenter {
-        let entry = try entry(name)
+        let recipe = try recipe(name)
+        let entry = recipe.entry
         guard let family = entry.family else {
             guard weights == nil else {
-                throw .missingWeights(segmenter: name, reason: "its weights are inside the executable: name none")
+                throw .missingWeights(
+                    segmenter: name, reason: "it uses the weights inside the executable: do not name others")
             }
             return InstalledSegmenter(entry.template)
         }
@@ -85,7 +77,7 @@ public enum Segmenters {
                 let reason = "no \(family.title) weights named \(weights) are installed"
                 throw .missingWeights(segmenter: name, reason: reason + (names.isEmpty ? "" : ", only \(names)"))
             }
-            return try install(entry, on: chosen)
+            return try recipe.installed(chosen)
         }
         guard fitting.count <= 1 else {
             throw .missingWeights(segmenter: name, reason: "several could be used, choose one of \(names)")
@@ -95,63 +87,40 @@ public enum Segmenters {
             let reason = "\(family.title) weights are not installed: add a checkpoint from \(family.page)"
             throw .missingWeights(segmenter: name, reason: reason)
         }
-        return try install(entry, on: only)
+        return try recipe.installed(only)
     }
 
-    /// Loads a segmenter whose weights are inside the executable, on the thread that will use it.
+    /// Loads a segmenter whose weights are inside the executable.
+    ///
+    /// Call this on the thread that will use it.
     ///
     /// - Parameters:
-    ///   - name: the `name` of a descriptor in `all`.
-    ///   - threads: for all inference in this process; fixed by the first call, later ones must ask for as many.
-    ///     `nil`: as many as were fixed already, else as many as there are processors, at most 8.
+    ///   - name: the name of an embedded segmenter of the catalogue.
+    ///   - threads: threads for all inference in this process. The first call fixes the number; later calls must ask
+    ///     for the same. `nil` takes the fixed number, or else the number of processors, at most 8.
+    /// - Returns: the loaded segmenter.
     /// - Throws: `SegmentationError`.
     public static func make(_ name: String, threads: Int? = nil) throws -> any Segmenter {
         try make(choose(name, among: []), threads: threads)
     }
 
-    /// Loads a segmenter on the thread that will use it, after its weights were found to have the hash of its
-    /// descriptor.
+    /// Loads a segmenter, after its weights were found to have the hash of its descriptor.
+    ///
+    /// Call this on the thread that will use the segmenter.
     ///
     /// - Parameters:
-    ///   - segmenter: of this executable's recipe and version; another one is refused.
-    ///   - threads: as above.
+    ///   - segmenter: of this executable's recipe and version. Others are refused.
+    ///   - threads: threads for all inference in this process. The first call fixes the number; later calls must ask
+    ///     for the same. `nil` takes the fixed number, or else the number of processors, at most 8.
+    /// - Returns: the loaded segmenter.
     /// - Throws: `SegmentationError`.
     public static func make(_ segmenter: InstalledSegmenter, threads: Int? = nil) throws -> any Segmenter {
         let wanted = segmenter.descriptor
-        let other = SegmentationError.otherRecipe(segmenter: wanted.name, version: wanted.version)
-        _ = try entry(wanted.name)
-        return try naming(wanted.name) {
+        let recipe = try recipe(wanted.name)
+        let precision = try naming(wanted.name) {
             if let threads { try Compute.start(threads: threads) } else { try Compute.startWithAnyThreads() }
-            if let recipe = recipes.first(where: { $0.name == wanted.name }) {
-                guard recipe.description.version == wanted.version, recipe.description.weightsHash == wanted.weightsHash
-                else { throw other }
-                return try recipe.init(precision: Compute.precision())
-            }
-            guard let recipe = installedRecipes.first(where: { $0.entry.name == wanted.name }) else {
-                preconditionFailure("every entry is a recipe's")
-            }
-            let precision = try Compute.transformerPrecision()
-            if let file = segmenter.weights {
-                guard try recipe.version(on: file.path) == wanted.version else { throw other }
-                let weights = try open(file, hash: wanted.weightsHash)
-                return try recipe.init(wanted, weights: weights, file: file, precision: precision)
-            }
-            guard let family = recipe.entry.family, let embedded = EmbeddedWeights(shipped: family.rawValue) else {
-                throw SegmentationError.missingWeights(segmenter: wanted.name, reason: "no file was named")
-            }
-            guard recipe.entry.template.version == wanted.version, embedded.sha256 == wanted.weightsHash
-            else { throw other }
-            return try recipe.init(wanted, weights: embedded.open(), file: nil, precision: precision)
+            return try recipe.entry.family == nil ? Compute.precision() : Compute.transformerPrecision()
         }
-    }
-
-    /// Maps a file of weights, and reads it once to verify it.
-    private static func open(_ file: WeightFile, hash: String) throws(WeightFileError) -> SafeTensors {
-        let weights = try SafeTensors(path: file.path)
-        let found = weights.sha256
-        guard found == hash else {
-            throw .unreadable(path: file.path, reason: "its SHA-256 is \(found), not \(hash)")
-        }
-        return weights
+        return try recipe.load(wanted, file: segmenter.weights, precision: precision)
     }
 }

@@ -59,13 +59,13 @@ import Testing
         var results = try Self.results("sam-auto", [0.5, 0.7, 1], emptyTruth: [2])
         for number in results.indices {
             results[number].notes = ["\(number) masks", "the rule is <not measured> on these weights"]
-            results[number].yardsticks = zip(Yardstick.Choice.allCases, [0.9, 0.25] as [Double]).compactMap {
+            results[number].baselines = zip(BaselineChoice.Method.allCases, [0.9, 0.25] as [Double]).compactMap {
                 choice, dice in
                 results[number].scores.map { scores in
                     var scores = scores
                     scores.dice = dice
                     scores.answerIsEmpty = choice == .bestWithTruth && number == 2
-                    return Yardstick(choice: choice, scores: scores)
+                    return BaselineChoice(method: choice, scores: scores)
                 }
             }
         }
@@ -73,11 +73,11 @@ import Testing
         let all = try results + Self.results("other", [0.1])
         let report = EvaluationReport(all, plans: plans, settings: Self.settings)
         let summary = report.segmenters[0]
-        #expect(summary.yardsticks.map(\.choice) == [.bestWithTruth, .largest])
-        #expect(zip(summary.yardsticks, [0.9, 0.25]).allSatisfy { abs($0.dice.mean - $1) < 1e-12 })
-        #expect(summary.yardsticks.map(\.emptyMarked) == [0, 1])
+        #expect(summary.baselines.map(\.method) == [.bestWithTruth, .largest])
+        #expect(zip(summary.baselines, [0.9, 0.25]).allSatisfy { abs($0.dice.mean - $1) < 1e-12 })
+        #expect(summary.baselines.map(\.emptyMarked) == [0, 1])
         #expect(summary.notes == ["the rule is <not measured> on these weights"])
-        #expect(report.segmenters[1].yardsticks.isEmpty && report.segmenters[1].notes.isEmpty)
+        #expect(report.segmenters[1].baselines.isEmpty && report.segmenters[1].notes.isEmpty)
         let page = ReportPage(report, results: all, plans: plans, cases: [], output: "/nowhere").html
         for text in [
             "sam-auto: the rule&#39;s choice", "sam-auto: best mask chosen with the truth", "sam-auto: largest mask",

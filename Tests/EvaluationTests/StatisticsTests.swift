@@ -10,16 +10,16 @@ import Testing
         #expect(abs(try #require(Ranks.spearman(a, b)) - golden.spearman) < 1e-12)
         let auroc = try #require(Ranks.auroc(b.map { 1 - $0 }, positive: a.map { $0 < 0.7 }))
         #expect(abs(auroc - golden.auroc) < 1e-12)
-        let pair = try #require(PairedComparison("a", a, "b", b, resampling: Resampling()))
+        let pair = try #require(PairedComparison("a", a, "b", b, resampling: Bootstrap()))
         #expect(abs(pair.wilcoxonP - golden.wilcoxon) < 1e-9)
         #expect(abs(pair.difference.mean - zip(a, b).reduce(0) { $0 + $1.0 - $1.1 } / 40) < 1e-12)
     }
 
     @Test func `the same seed gives the same interval, another seed one like it`() throws {
         let values = Golden.statistics.a
-        let first = try #require(Estimate(values, resampling: Resampling(seed: 5)))
-        #expect(first == Estimate(values, resampling: Resampling(seed: 5)))
-        let second = try #require(Estimate(values, resampling: Resampling(seed: 6)))
+        let first = try #require(Estimate(values, resampling: Bootstrap(seed: 5)))
+        #expect(first == Estimate(values, resampling: Bootstrap(seed: 5)))
+        let second = try #require(Estimate(values, resampling: Bootstrap(seed: 6)))
         #expect(first.low != second.low && abs(first.low - second.low) < 0.01)
         #expect(first.low < first.mean && first.mean < first.high)
         #expect(abs(first.median - Golden.statistics.quantiles[2]) < 1e-12)
@@ -29,18 +29,18 @@ import Testing
     }
 
     @Test func `no value, no estimate; one value, no width`() {
-        #expect(Estimate([], resampling: Resampling()) == nil)
-        let one = Estimate([0.25], resampling: Resampling())
+        #expect(Estimate([], resampling: Bootstrap()) == nil)
+        let one = Estimate([0.25], resampling: Bootstrap())
         #expect(one?.low == 0.25 && one?.high == 0.25 && one?.count == 1)
     }
 
     @Test func `few pairs are compared by trying all signs`() throws {
         // All five differences point one way: 2 of 32 sign patterns are as extreme.
         let pair = try #require(
-            PairedComparison("x", [0.9, 0.8, 0.7, 0.9, 0.6], "y", [0.8, 0.6, 0.4, 0.5, 0.1], resampling: Resampling()))
+            PairedComparison("x", [0.9, 0.8, 0.7, 0.9, 0.6], "y", [0.8, 0.6, 0.4, 0.5, 0.1], resampling: Bootstrap()))
         #expect(pair.signFlipP == 2.0 / 32)
         #expect(pair.firstIsBetter == 5 && pair.secondIsBetter == 0)
-        let same = try #require(PairedComparison("x", [0.5, 0.5], "y", [0.5, 0.5], resampling: Resampling()))
+        let same = try #require(PairedComparison("x", [0.5, 0.5], "y", [0.5, 0.5], resampling: Bootstrap()))
         #expect(same.signFlipP == 1 && same.wilcoxonP == 1 && same.difference.mean == 0)
     }
 

@@ -58,7 +58,7 @@ import Testing
         let dice = (0..<9).map { Double($0) / 10 } + [0.5]
         let split = try #require(
             TraitSplit(
-                trait: "size", title: "size", values: values, dice: dice, acceptable: 0.25, resampling: Resampling()))
+                trait: "size", title: "size", values: values, dice: dice, acceptable: 0.25, resampling: Bootstrap()))
         #expect(split.parts.map(\.dice.count) == [3, 3, 3])
         #expect(split.parts[0].low == 0 && split.parts[2].high == 8)
         #expect(abs(split.parts[0].dice.mean - 0.7) < 1e-12 && abs(split.parts[2].dice.mean - 0.1) < 1e-12)

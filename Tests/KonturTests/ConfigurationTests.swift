@@ -197,7 +197,7 @@ import Testing
         ),
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, margin: 3, sendTo: []}",
-            "2:71: routes[0].margin: the option margin was given to polyp-compact, which cannot use it: it takes no options"
+            "2:71: routes[0].margin: polyp-compact cannot use the option margin: it takes no options"
         ),
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, shift: far, sendTo: []}",

@@ -111,7 +111,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (#"{"found": {"bias": 0, "weights": {"flipAgreement": 1}}}"#, "fitted to flipAgreement, which is not measured"),
+        (#"{"found": {"bias": 0, "weights": {"flipAgreement": 1}}}"#, "fitted to flipAgreement, which the recipe does not measure"),
         (#"{"found": {"bias": 0, "weights": {"expectedDice": -0.1}}}"#, "a weight of the confidence is negative"),
         (#"{"found": {"bias": 0, "weights": {}}, "empty": {"bias": 0, "weight": -1}}"#, "is negative"),
         (#"{"found": {"bias": 1001, "weights": {}}}"#, "beyond 1000"),

@@ -163,7 +163,7 @@ import Testing
         #expect(Set(hashes + [rule.sha256]).count == changes.count + 1)
     }
 
-    @Test func `yardsticks choose with the truth, or the largest`() {
+    @Test func `candidates are chosen with the truth, or by size`() {
         let masks = [Self.disc(15, 15, 8), Self.disc(40, 55, 14), Self.disc(40, 45, 12)]
         let truth = Mask(rows: 60, columns: 80, pixels: Self.disc(16, 15, 8).segmentation.pixels)
         let candidates = CandidateMasks(masks.map(\.segmentation))

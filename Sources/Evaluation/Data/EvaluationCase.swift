@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Platform
-internal import DICOM
 internal import Foundation
-internal import Imaging
+internal import Platform
 
-/// One labelled case: a frame, or a volume that is scored as one.
+/// One labelled case: a frame, or a volume that is scored as a whole.
 public struct EvaluationCase: Sendable, Hashable {
+    /// The kind of image.
     public enum Kind: String, Sendable, Hashable, Codable {
+        /// A single frame.
         case frame
+        /// The slices of one volume.
         case volume
     }
 
-    /// A file with pixels of the case.
+    /// One frame or slice of the case, in its file.
     public struct Image: Sendable, Hashable {
-        /// Absolute.
+        /// Absolute path of the file.
         public var path: String
-        /// Empty for a picture.
+        /// SOP Instance UID; empty for a picture.
         public var sopInstanceUID: String
-        /// Counted from 1; `nil` for a picture, or for an instance of one frame.
+        /// Frame Number, from 1; `nil` for a picture, or for an instance with one frame.
         public var frameNumber: Int?
 
+        /// A picture, unless a UID is given.
         public init(path: String, sopInstanceUID: String = "", frameNumber: Int? = nil) {
             self.path = path
             self.sopInstanceUID = sopInstanceUID
@@ -28,30 +30,32 @@ public struct EvaluationCase: Sendable, Hashable {
         }
     }
 
-    /// Where the truth comes from.
+    /// The source of the true mask.
     public enum Truth: Sendable, Hashable {
-        /// Nothing is there, as a polyp-free frame says by having no mask.
+        /// The structure is absent, such as in a frame without a polyp.
         case nothing
-        /// A picture, of which what is brighter than 127 belongs to the structure. Masks kept as JPEG are blurred at the
-        /// edge: there the same limit decides.
+        /// A picture whose pixels brighter than 127 belong to the structure, also in a blurred JPEG file.
         case picture(path: String)
-        /// A SEG whose frames refer to the images; slices that it does not mention hold nothing.
+        /// A SEG whose frames reference the images. The structure is absent from slices without a SEG frame.
         case segmentation(path: String, segment: Int?)
     }
 
-    /// Names the case in results, unlike any other of the set.
+    /// Name of the case, unique in the data set.
     public var id: String
-    /// Site, patient or whatever cases may be compared by.
+    /// A site, a patient or another group by which cases are compared.
     public var group: String?
+    /// Frame or volume.
     public var kind: Kind
-    /// PNG or JPEG files, not DICOM instances.
+    /// Whether the images are PNG or JPEG files, not DICOM instances.
     public var isPicture: Bool
-    /// One for a frame; in order of their position for a volume.
+    /// One image for a frame; slices in the order of their position for a volume.
     public var images: [Image]
+    /// The source of the true mask.
     public var truth: Truth
-    /// Of slices, rows and columns, mm; `nil` for frames.
+    /// Spacing of slices, rows and columns, mm; `nil` for frames.
     public var spacing: [Double]?
 
+    /// A case with one image, or with slices and three spacings.
     public init(
         id: String, group: String? = nil, kind: Kind, isPicture: Bool, images: [Image], truth: Truth,
         spacing: [Double]? = nil
@@ -67,7 +71,10 @@ public struct EvaluationCase: Sendable, Hashable {
         self.spacing = spacing
     }
 
-    /// A hash of all its files and of how they are read: a case that has changed is another case.
+    /// A digest of the case's files and of the way in which they are read, which tells if a case has changed.
+    ///
+    /// - Returns: 32 hexadecimal digits.
+    /// - Throws: `EvaluationError.unreadable`.
     public func digest() throws(EvaluationError) -> String {
         var hash = SHA256()
         for image in images {
@@ -93,21 +100,26 @@ public struct EvaluationCase: Sendable, Hashable {
     }
 }
 
-/// Why labelled data cannot be used.
+/// The reasons why labelled data cannot be used.
 public enum EvaluationError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// A file or folder cannot be read.
     case unreadable(path: String, reason: String)
+    /// A line of the table of cases is wrong.
     case manifest(path: String, line: Int, reason: String)
     /// The truth does not fit the image.
     case mismatch(reason: String)
+    /// The data does not contain a labelled case.
     case noCases(path: String, reason: String)
+    /// A file of the output folder cannot be written.
     case unwritable(path: String, reason: String)
 
+    /// What is wrong, and where.
     public var description: String {
         switch self {
         case .unreadable(let path, let reason): "could not read \(path): \(reason)"
         case .manifest(let path, let line, let reason): "\(path):\(line): \(reason)"
         case .mismatch(let reason): "the truth does not fit the image: \(reason)"
-        case .noCases(let path, let reason): "\(path) holds no labelled case: \(reason)"
+        case .noCases(let path, let reason): "\(path) does not contain a labelled case: \(reason)"
         case .unwritable(let path, let reason): "could not write \(path): \(reason)"
         }
     }

@@ -3,11 +3,15 @@
 internal import DICOM
 public import Imaging
 
-/// The pixels and the truth of a case, in the order of its images.
+/// The pixels and true masks of a case, in the order of its images.
 public struct LoadedCase: Sendable {
+    /// One frame per image.
     public var frames: [Frame]
+    /// One mask per image, of its size.
     public var truth: [Mask]
 
+    /// Reads and decodes the files of a case.
+    ///
     /// - Throws: `EvaluationError`.
     public init(_ source: EvaluationCase) throws(EvaluationError) {
         frames = []
@@ -16,7 +20,7 @@ public struct LoadedCase: Sendable {
         case .nothing: truth = frames.map { Mask(rows: $0.rows, columns: $0.columns) }
         case .picture(let path):
             guard frames.count == 1 else {
-                throw .mismatch(reason: "it is one picture for \(frames.count) slices: give a SEG")
+                throw .mismatch(reason: "it is one picture, but the image has \(frames.count) slices: give a SEG")
             }
             truth = [try Self.truth(picture: path)]
         case .segmentation(let path, let segment):
@@ -28,7 +32,10 @@ public struct LoadedCase: Sendable {
         }
     }
 
-    /// A label map of small numbers would be an empty truth: only what is not kept as JPEG can be told from noise.
+    /// Reads a true mask from a picture.
+    ///
+    /// A PNG label map with small numbers is refused, because it would become an empty mask. In a JPEG file small numbers
+    /// can be noise.
     private static func truth(picture path: String) throws(EvaluationError) -> Mask {
         let picture: Picture
         do {
@@ -41,8 +48,8 @@ public struct LoadedCase: Sendable {
         guard largest == 0 || largest > 127 || !path.lowercased().hasSuffix(".png") else {
             throw .unreadable(
                 path: path,
-                reason: "its largest value is \(largest), and only what is above 127 belongs to the structure: "
-                    + "write that as 255")
+                reason: "its largest value is \(largest), and only pixels above 127 belong to the structure: "
+                    + "write the structure as 255")
         }
         return mask
     }
@@ -53,7 +60,7 @@ public struct LoadedCase: Sendable {
             let decoded = try DecodedInstance.read(
                 path: image.path, frameNumbers: image.frameNumber.map { [$0] })
             guard let frame = decoded.frames.first else {
-                throw EvaluationError.unreadable(path: image.path, reason: "it has no frames")
+                throw EvaluationError.unreadable(path: image.path, reason: "it does not have frames")
             }
             return frame
         } catch let error as EvaluationError {
@@ -64,9 +71,9 @@ public struct LoadedCase: Sendable {
     }
 }
 
-/// What a SEG says of the images it refers to.
+/// The true masks in a SEG.
 public struct SegmentationTruth: Sendable {
-    /// Instances that its frames refer to.
+    /// SOP Instance UIDs of the images that its frames reference.
     public let instances: Set<String>
     private let path: String
     private let rows: Int
@@ -74,8 +81,12 @@ public struct SegmentationTruth: Sendable {
     private let frames: [SegmentationReader.Frame]
     private let limit: UInt8
 
-    /// - Parameter segment: the only Segment Number to take; `nil` takes all segments together.
-    /// - Throws: `EvaluationError`.
+    /// Reads a SEG.
+    ///
+    /// - Parameters:
+    ///   - path: of the SEG.
+    ///   - segment: the Segment Number to take; `nil` unites all segments.
+    /// - Throws: `EvaluationError.unreadable`.
     public init(path: String, segment: Int?) throws(EvaluationError) {
         let reader: SegmentationReader
         do {
@@ -85,12 +96,15 @@ public struct SegmentationTruth: Sendable {
         }
         self.path = path
         (rows, columns) = (reader.rows, reader.columns)
-        // Fractional truth: at least one half, of 255 at most.
+        // A fractional value belongs to the structure if it is at least one half of 255.
         limit = reader.type == .binary ? 1 : 128
         frames = reader.frames.filter { segment == nil || $0.segmentNumber == segment }
         instances = Set(reader.frames.map(\.sourceInstanceUID))
     }
 
+    /// The masks of images, empty for an image that the SEG does not reference.
+    ///
+    /// - Throws: `EvaluationError.mismatch` if the sizes differ.
     func masks(for images: [EvaluationCase.Image], frames sources: [Frame]) throws(EvaluationError) -> [Mask] {
         var masks: [Mask] = []
         for (image, source) in zip(images, sources) {

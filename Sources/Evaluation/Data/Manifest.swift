@@ -3,33 +3,39 @@
 internal import Foundation
 internal import Imaging
 
-/// A table of cases, CSV in UTF-8 as RFC 4180 has it, its first row naming the columns:
+/// A table of cases: CSV in UTF-8 (RFC 4180), with the names of the columns in its first row.
 ///
 /// | column | meaning |
 /// |---|---|
-/// | `image` | a picture, a DICOM file, or a folder of one series; relative to the table's folder |
-/// | `mask` | a picture, or a SEG for DICOM; empty: nothing is there |
-/// | `id` | optional: names the case; else the image's name does |
-/// | `group` | optional: site, scanner or patient; scores are also given for each |
+/// | `image` | a picture, a DICOM file, or a folder with one series; relative to the table's folder |
+/// | `mask` | a picture, or a SEG for DICOM; empty if the structure is absent |
+/// | `id` | optional: name of the case; by default the image's name |
+/// | `group` | optional: site, scanner or patient; the report also gives scores for each group |
 ///
-/// Other columns are passed over.
+/// Other columns are ignored.
 public struct Manifest: Sendable {
+    /// One case of the table.
     public struct Row: Sendable, Hashable {
-        /// In the file, from 1.
+        /// Line in the file, from 1.
         public var line: Int
-        /// Absolute.
+        /// Absolute path of the image.
         public var image: String
-        /// Absolute; `nil` where nothing is.
+        /// Absolute path of the mask; `nil` if the structure is absent.
         public var mask: String?
+        /// Name of the case.
         public var id: String
+        /// Group of the case.
         public var group: String?
 
         /// Whether the image is a PNG or JPEG file.
         public var isPicture: Bool { PictureFormat(ofFile: image) != nil }
     }
 
+    /// The cases in the order of the table.
     public var rows: [Row]
 
+    /// Reads a table.
+    ///
     /// - Throws: `EvaluationError`.
     public init(path: String) throws(EvaluationError) {
         guard let data = FileManager.default.contents(atPath: path) else {
@@ -54,18 +60,18 @@ public struct Manifest: Sendable {
                 URL(fileURLWithPath: text, relativeTo: folder).standardizedFileURL.path
             }
             guard let file = field(image) else {
-                throw .manifest(path: path, line: row.line, reason: "no image is named")
+                throw .manifest(path: path, line: row.line, reason: "the column image is empty")
             }
             let files = [absolute(file)] + (field(mask).map { [absolute($0)] } ?? [])
             for file in files where !FileManager.default.fileExists(atPath: file) {
-                throw .manifest(path: path, line: row.line, reason: "there is no \(file)")
+                throw .manifest(path: path, line: row.line, reason: "\(file) does not exist")
             }
             let id =
                 field(names.firstIndex(of: "id"))
                 ?? URL(fileURLWithPath: file).deletingPathExtension().lastPathComponent
             guard seen.insert(id).inserted else {
                 throw .manifest(
-                    path: path, line: row.line, reason: "a second case is named \(id): give each an id of its own")
+                    path: path, line: row.line, reason: "a second case is named \(id): give each case its own id")
             }
             rows.append(
                 Row(
@@ -75,16 +81,17 @@ public struct Manifest: Sendable {
     }
 }
 
-/// Rows of comma-separated values: RFC 4180, with quotes, and line ends of any kind.
+/// Rows of comma-separated values (RFC 4180) with quotes and any kind of line end.
 struct CSVTable {
     struct Row {
-        /// Where it begins, from 1.
+        /// Line on which the row begins, from 1.
         var line: Int
         var fields: [String]
     }
 
     private(set) var rows: [Row] = []
 
+    /// Reads the rows of a text, without blank ones.
     init(_ text: String) {
         var (fields, field, line, start) = ([String](), "", 1, 1)
         var isQuoted = false
@@ -114,7 +121,7 @@ struct CSVTable {
         if !isBlank() { rows.append(Row(line: start, fields: fields + [field])) }
     }
 
-    /// One row as text, its line end included.
+    /// One row as text with its line end.
     static func line(_ fields: [String]) -> String {
         fields.map { field in
             field.contains { ",\"\r\n".contains($0) }

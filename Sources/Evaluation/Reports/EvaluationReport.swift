@@ -3,21 +3,24 @@
 public import Foundation
 internal import Imaging
 
-/// How results are summed up.
+/// The settings of a report.
 public struct ReportSettings: Sendable, Hashable, Codable {
-    /// What the data is called.
+    /// Title of the data set.
     public var title: String
-    /// Dice below which an answer needs correction.
+    /// An answer with a lower Dice needs correction.
     public var acceptable: Double
-    public var resampling: Resampling
-    /// How many of the worst cases are shown, for each segmenter.
+    /// Settings of the intervals.
+    public var resampling: Bootstrap
+    /// The number of worst cases that the report shows for each segmenter.
     public var worstCases: Int
+    /// Version of Kontur.
     public var softwareVersion: String
-    /// Seconds since 1970 UTC.
+    /// Time of the report, seconds since 1970 UTC.
     public var created: Int64
 
+    /// Settings with the defaults of `kontur evaluate`.
     public init(
-        title: String, acceptable: Double = 0.7, resampling: Resampling = Resampling(), worstCases: Int = 6,
+        title: String, acceptable: Double = 0.7, resampling: Bootstrap = Bootstrap(), worstCases: Int = 6,
         softwareVersion: String, created: Int64
     ) {
         self.title = title
@@ -29,22 +32,30 @@ public struct ReportSettings: Sendable, Hashable, Codable {
     }
 }
 
-/// Everything that an evaluation has found out: `summary.json`, and what the page and the tables are made of.
+/// The summary of an evaluation: the content of `summary.json`, from which the report page is made.
 public struct EvaluationReport: Sendable, Codable {
+    /// The first sentence of every report.
     public var disclaimer =
         "Research software, not a medical device: results must not be used for diagnosis or treatment."
+    /// The settings of the report.
     public var settings: ReportSettings
+    /// The number of frames.
     public var frames: Int
+    /// The number of volumes.
     public var volumes: Int
-    /// Prompted as in routine first, then those with truth boxes.
+    /// Segmenters with the prompts of routine use first, then those with truth boxes.
     public var segmenters: [SegmenterSummary]
-    /// Every two of them, Dice of the cases that both answered.
+    /// The differences in Dice between any two segmenters, over the cases that both segmented.
     public var comparisons: [PairedComparison]
+    /// The effects of the box on segmenters that take boxes.
     public var promptStudies: [PromptStudy]
 
+    /// Sums up results.
+    ///
     /// - Parameters:
     ///   - results: of all plans.
-    ///   - plans: in the order in which the report shows them.
+    ///   - plans: in the order of the report.
+    ///   - settings: of the report.
     public init(_ results: [CaseResult], plans: [SegmenterPlan], settings: ReportSettings) {
         self.settings = settings
         let cases = Dictionary(grouping: results, by: \.key.caseID).values.compactMap(\.first)
@@ -63,12 +74,13 @@ public struct EvaluationReport: Sendable, Codable {
         promptStudies = PromptStudy.studies(results, plans: plans, resampling: settings.resampling)
     }
 
+    /// The name of a plan in the report.
     static func title(_ plan: SegmenterPlan) -> String {
         plan.name + (plan.prompt == .automatic ? "" : ", truth box")
     }
 
     private static func comparisons(
-        _ all: [(name: String, results: [CaseResult])], _ resampling: Resampling
+        _ all: [(name: String, results: [CaseResult])], _ resampling: Bootstrap
     ) -> [PairedComparison] {
         all.indices.flatMap { first in
             all.indices.dropFirst(first + 1).compactMap { second in
@@ -86,7 +98,7 @@ public struct EvaluationReport: Sendable, Codable {
         }
     }
 
-    /// `summary.json`.
+    /// The content of `summary.json`.
     public func json() throws -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -94,9 +106,9 @@ public struct EvaluationReport: Sendable, Codable {
     }
 }
 
-/// `cases.csv`: one row for each case and segmenter.
+/// The table `cases.csv` with one row for each case and segmenter.
 public enum CaseTable {
-    /// - Parameter results: in the order of the rows.
+    /// The whole table, with rows in the order of `results`.
     public static func csv(_ results: [CaseResult]) -> String {
         let measures = Set(results.flatMap { ($0.confidence?.measures ?? [:]).keys }).sorted()
         var names = ["case", "group", "kind", "segmenter", "version", "weights", "prompt", "failure"]

@@ -101,11 +101,11 @@ public struct ReportPage {
         ]
         return Markup.table(titles, rows)
             + Markup.figure(dicePlot, caption: "Dice of every case, with the mean and its interval.")
-            + oracleNote + yardsticks + notes
+            + oracleNote + baselines + notes
     }
 
-    private var yardsticks: String {
-        let rows = report.segmenters.enumerated().filter { !$0.element.yardsticks.isEmpty }.flatMap { number, summary in
+    private var baselines: String {
+        let rows = report.segmenters.enumerated().filter { !$0.element.baselines.isEmpty }.flatMap { number, summary in
             func score(_ name: String) -> Estimate? { summary.scores.first { $0.name == name }?.estimate }
             func row(_ choice: String, _ dice: Estimate?, _ iou: Estimate?, _ marked: Int) -> [String] {
                 [
@@ -114,7 +114,7 @@ public struct ReportPage {
                 ]
             }
             return [row("the rule's choice", score("dice"), score("iou"), summary.emptyMarked)]
-                + summary.yardsticks.map { row($0.choice.title, $0.dice, $0.iou, $0.emptyMarked) }
+                + summary.baselines.map { row($0.method.title, $0.dice, $0.iou, $0.emptyMarked) }
         }
         guard !rows.isEmpty else { return "" }
         return "<h3>The rule beside other choices among the same masks</h3>"

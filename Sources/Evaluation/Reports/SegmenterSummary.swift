@@ -2,58 +2,76 @@
 
 public import Imaging
 
-/// One score over all cases that have it.
+/// The mean of one score over all cases that have it.
 public struct ScoreSummary: Sendable, Hashable, Codable {
+    /// Name of the score in `cases.csv`.
     public var name: String
+    /// Title of the score in reports.
     public var title: String
+    /// Mean with its interval.
     public var estimate: Estimate
 }
 
-/// What one segmenter reached on the whole set.
+/// The results of one segmenter on the whole data set.
 public struct SegmenterSummary: Sendable, Hashable, Codable {
-    public struct Failure: Sendable, Hashable, Codable {
+    /// A case without scores.
+    public struct FailedCase: Sendable, Hashable, Codable {
+        /// The case.
         public var caseID: String
+        /// The error text.
         public var reason: String
     }
 
-    public struct Group: Sendable, Hashable, Codable {
+    /// The cases of one site, scanner or patient.
+    public struct GroupScore: Sendable, Hashable, Codable {
+        /// Name of the group.
         public var name: String
+        /// Mean Dice of its cases.
         public var dice: Estimate
     }
 
+    /// Name of the segmenter in reports.
     public var name: String
-    /// Boxes came from the truth: what is reached so is an oracle's.
+    /// Whether prompts came from the truth, so that routine use cannot reach these scores.
     public var isOracle: Bool
+    /// The segmenter.
     public var descriptor: SegmenterDescriptor
+    /// The number of cases with scores.
     public var cases: Int
-    public var failures: [Failure]
+    /// The cases without scores.
+    public var failures: [FailedCase]
+    /// Mean scores.
     public var scores: [ScoreSummary]
-    /// In the order of their names; empty when no case names one.
-    public var groups: [Group]
-    /// Cases in which nothing is, and how many of them were marked all the same.
+    /// Groups in the order of their names; empty if the cases do not name any.
+    public var groups: [GroupScore]
+    /// The number of cases with an empty truth.
     public var emptyCases: Int
+    /// The number of these cases in which the segmenter marked something.
     public var emptyMarked: Int
-    /// Share of cases with a Dice below what is acceptable.
+    /// Fraction of cases with a Dice below the acceptable one.
     public var needCorrection: Double
+    /// Seconds per case.
     public var seconds: Estimate?
-    /// Over all cases, bytes.
+    /// Largest resident memory of a worker over all cases, bytes.
     public var peakMemory: Int?
+    /// Dice by traits of the cases.
     public var splits: [TraitSplit]
+    /// Confidence as a predictor of Dice; `nil` without a confidence.
     public var confidence: ConfidenceStudy?
-    /// Cases with the least Dice, the worst first.
+    /// The cases with the lowest Dice, the worst first.
     public var worst: [String]
-    /// What other choices among the same masks score; empty for segmenters that do not choose.
-    public var yardsticks: [YardstickSummary]
-    /// What was said of every answer, such as that a rule is not measured on these weights.
+    /// Scores of other choices among the same masks; empty for segmenters that do not choose.
+    public var baselines: [BaselineSummary]
+    /// Remarks that the segmenter made on every answer.
     public var notes: [String]
 
-    /// - Parameter results: of this segmenter and prompt, not empty.
+    /// Sums up the results of one segmenter and prompt, which are not empty.
     init(_ results: [CaseResult], descriptor: SegmenterDescriptor, settings: ReportSettings) {
         name = results[0].name
         isOracle = results[0].key.prompt != .automatic
         self.descriptor = descriptor
         failures = results.compactMap { result in
-            result.failure.map { Failure(caseID: result.key.caseID, reason: $0) }
+            result.failure.map { FailedCase(caseID: result.key.caseID, reason: $0) }
         }
         let scored = results.filter { $0.scores != nil }
         let dice = scored.compactMap(\.scores?.dice)
@@ -63,7 +81,7 @@ public struct SegmenterSummary: Sendable, Hashable, Codable {
             .sorted { $0.key < $1.key }
             .compactMap { name, members in
                 Estimate(members.compactMap(\.scores?.dice), resampling: settings.resampling)
-                    .map { Group(name: name, dice: $0) }
+                    .map { GroupScore(name: name, dice: $0) }
             }
         emptyCases = scored.count { $0.scores?.truthIsEmpty == true }
         emptyMarked = scored.count { $0.scores?.truthIsEmpty == true && $0.scores?.answerIsEmpty == false }
@@ -75,19 +93,19 @@ public struct SegmenterSummary: Sendable, Hashable, Codable {
                 trait: trait.name, title: trait.title, values: scored.map { $0.traits?[trait.name] }, dice: dice,
                 acceptable: settings.acceptable, resampling: settings.resampling)
         }
-        let sure = scored.filter { $0.confidence != nil }
+        let withConfidence = scored.filter { $0.confidence != nil }
         confidence = ConfidenceStudy(
-            dice: sure.compactMap(\.scores?.dice), confidence: sure.compactMap(\.confidence?.value),
-            measures: sure.compactMap(\.confidence?.measures), acceptable: settings.acceptable)
+            dice: withConfidence.compactMap(\.scores?.dice), confidence: withConfidence.compactMap(\.confidence?.value),
+            measures: withConfidence.compactMap(\.confidence?.measures), acceptable: settings.acceptable)
         worst = scored.sorted { ($0.scores?.dice ?? 0, $0.key.caseID) < ($1.scores?.dice ?? 0, $1.key.caseID) }
             .prefix(settings.worstCases).map(\.key.caseID)
-        yardsticks = Yardstick.Choice.allCases.compactMap {
-            YardstickSummary($0, scored, resampling: settings.resampling)
+        baselines = BaselineChoice.Method.allCases.compactMap {
+            BaselineSummary($0, scored, resampling: settings.resampling)
         }
         notes = (scored.first?.notes ?? []).filter { note in scored.allSatisfy { $0.notes.contains(note) } }
     }
 
-    private static func scores(_ results: [CaseResult], _ resampling: Resampling) -> [ScoreSummary] {
+    private static func scores(_ results: [CaseResult], _ resampling: Bootstrap) -> [ScoreSummary] {
         var summaries = ScoreColumn.all.compactMap { column -> ScoreSummary? in
             let values = results.compactMap { result in result.scores.flatMap(column.value) }
             return Estimate(values, resampling: resampling)
@@ -100,9 +118,11 @@ public struct SegmenterSummary: Sendable, Hashable, Codable {
         return summaries
     }
 
-    /// PraNet's evaluation takes the largest value of the mean curve, not the mean of every case's largest. The curve of
-    /// a mask has two values: at the threshold 0, where all is foreground, and at all others.
-    private static func largestOfMeanCurve(_ frames: [FrameScores], _ resampling: Resampling) -> Estimate? {
+    /// The largest value of the mean curve over thresholds, as in PraNet's evaluation.
+    ///
+    /// The curve of a binary mask has two values: one at the threshold 0, at which the answer fills the frame, and one at
+    /// all other thresholds.
+    private static func largestOfMeanCurve(_ frames: [FrameScores], _ resampling: Bootstrap) -> Estimate? {
         let masks = frames.map(\.enhancedAlignment)
         let full = frames.map { 256 * $0.meanEnhancedAlignment - 255 * $0.enhancedAlignment }
         return Estimate(
@@ -110,7 +130,7 @@ public struct SegmenterSummary: Sendable, Hashable, Codable {
     }
 }
 
-/// One score of a case: a column of `cases.csv`, a row of the report.
+/// One score of a case: a column of `cases.csv`, and a row of the report.
 struct ScoreColumn: Sendable {
     let name: String
     let title: String

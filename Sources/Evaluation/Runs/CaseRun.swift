@@ -5,17 +5,20 @@ internal import Foundation
 internal import Imaging
 internal import Segmentation
 internal import Supervision
+internal import Synchronization
 
-/// One case with one segmenter: asks a worker, reads its masks and scores them.
+/// Runs one case with one segmenter: asks a worker, reads its masks and scores them.
 struct CaseRun: Sendable {
     let source: EvaluationCase
     let plan: SegmenterPlan
-    /// Absolute; masks go below it.
+    /// Absolute path of the output folder, which gets the masks.
     let output: String
     let pool: WorkerPool
 
-    /// - Returns: a result with scores or with a failure; `nil` when the plan has no prompt for a case in which nothing is,
-    ///   or when the pool was stopped.
+    /// Segments and scores the case.
+    ///
+    /// - Returns: a result with scores or with a failure. The result is `nil` if the pool was stopped, and if the plan
+    ///   takes its box from the truth and the truth is empty.
     func perform() async -> CaseResult? {
         let digest: String
         do {
@@ -29,11 +32,11 @@ struct CaseRun: Sendable {
             guard case .failure(let error) = loading else { return nil }
             return failed("\(error)", digest: digest)
         }
-        guard let questions = questions(truth: loaded.truth) else { return nil }
+        guard let parts = parts(truth: loaded.truth) else { return nil }
         try? FileManager.default.removeItem(atPath: folder)
         var answer = CaseAnswer()
-        for question in questions {
-            switch await ask(question, &answer) {
+        for part in parts {
+            switch await ask(part, &answer) {
             case .answered: continue
             case .failed(let reason): return failed(reason, digest: digest)
             case .stopped: return nil
@@ -47,7 +50,7 @@ struct CaseRun: Sendable {
             do {
                 try result.score(asked, loaded, source, output: output)
                 if let candidates {
-                    result.yardsticks = try Yardstick.all(path: "\(candidates)/0001.json", truth: loaded.truth[0])
+                    result.baselines = try BaselineChoice.all(path: "\(candidates)/0001.json", truth: loaded.truth[0])
                     try? FileManager.default.removeItem(atPath: candidates)
                 }
             } catch {
@@ -67,50 +70,53 @@ struct CaseRun: Sendable {
 
     private var candidateFolder: String { "\(maskFolder)/candidates" }
 
-    /// Volumes are not compared with other choices: there is no one mask of them.
+    /// Whether other choices are scored too. In a volume the segmenter chooses anew in every slice, so only frames count.
     private var choosesAmongMasks: Bool {
         let entry = try? Segmenters.entry(plan.segmenter.descriptor.name)
         return source.kind == .frame && entry?.choosesAmongMasks == true
     }
 
-    // MARK: what is asked
+    // MARK: requests
 
     /// A part of a case that goes to a worker in one request.
-    struct Question {
-        /// Indices into the images.
+    struct CasePart {
+        /// Indices into the case's images.
         var images: Range<Int>
         var options: SegmenterOptions
     }
 
-    private func questions(truth: [Mask]) -> [Question]? {
-        let all = Question(images: 0..<source.images.count, options: .none)
+    /// The requests of a case; `nil` if the plan takes its box from the truth and the truth is empty.
+    private func parts(truth: [Mask]) -> [CasePart]? {
+        let all = CasePart(images: 0..<source.images.count, options: .none)
         guard plan.prompt != .automatic else { return [all] }
         if source.kind == .volume, plan.segmenter.descriptor.accepts == .frames {
             let each = truth.indices.compactMap { slice in
                 plan.prompt.box(of: truth[slice], caseID: source.id).map {
-                    Question(images: slice..<slice + 1, options: SegmenterOptions(box: $0))
+                    CasePart(images: slice..<slice + 1, options: SegmenterOptions(box: $0))
                 }
             }
             return each.isEmpty ? nil : each
         }
-        // The slice with the most truth; the only one of a frame.
+        // The slice with the largest true mask, or the frame.
         guard let key = truth.indices.max(by: { truth[$0].area < truth[$1].area }),
             let box = plan.prompt.box(of: truth[key], caseID: source.id)
         else { return nil }
-        var question = all
-        question.options.box = box
-        if source.kind == .volume { question.options.keySlice = key + 1 }
-        return [question]
+        var part = all
+        part.options.box = box
+        if source.kind == .volume { part.options.keySlice = key + 1 }
+        return [part]
     }
 
-    enum Outcome {
+    /// The end of one request.
+    enum RequestEnd {
         case answered
         case failed(String)
+        /// The pool was stopped.
         case stopped
     }
 
-    private func ask(_ question: Question, _ answer: inout CaseAnswer) async -> Outcome {
-        let images = Array(source.images[question.images])
+    private func ask(_ part: CasePart, _ answer: inout CaseAnswer) async -> RequestEnd {
+        let images = Array(source.images[part.images])
         let root = FileNames.commonFolder(of: images.map(\.path))
         let request = SegmentRequest(
             run: UUID().uuidString.lowercased(), folder: root, form: source.isPicture ? .pictures : .instances,
@@ -119,8 +125,8 @@ struct CaseRun: Sendable {
                     path: String(image.path.dropFirst(root.count).drop { $0 == "/" }),
                     sopInstanceUID: image.sopInstanceUID, frameNumbers: image.frameNumber.map { [$0] })
             },
-            segmenter: plan.segmenter.descriptor, weights: plan.segmenter.weights, options: question.options,
-            outputs: [], maskFolder: "\(maskFolder)/\(question.images.lowerBound + 1)",
+            segmenter: plan.segmenter.descriptor, weights: plan.segmenter.weights, options: part.options,
+            outputs: [], maskFolder: "\(maskFolder)/\(part.images.lowerBound + 1)",
             candidateFolder: choosesAmongMasks ? candidateFolder : nil)
         let measures = MeasureSum()
         let result: WorkResult
@@ -132,16 +138,105 @@ struct CaseRun: Sendable {
         answer.add(measures)
         switch result {
         case .response(.segmented(let outcome)):
-            answer.take(outcome, images: question.images)
+            answer.take(outcome, images: part.images)
             return .answered
         case .stopped: return .stopped
         case .response(.quarantine(let reason)), .response(.unfit(let reason)), .response(.failed(let reason)),
             .response(.hindered(let reason)):
             return .failed(reason)
-        case .response(.indexed): return .failed("the worker answered another question")
+        case .response(.indexed): return .failed("the worker sent the answer to another request")
         case .workerDied(let death): return .failed("\(death)")
         case .overran(let overrun): return .failed("the worker used too much \(overrun.rawValue) and was stopped")
         case .notStarted(let error): return .failed("\(error)")
         }
+    }
+}
+
+/// The answers of workers for one case, part by part.
+struct CaseAnswer: Sendable {
+    /// Path of each segmented image's mask.
+    var masks: [Int: String] = [:]
+    /// Confidence of each part with its weight.
+    var confidences: [(Confidence, weight: Double)] = []
+    var seconds = 0.0
+    /// Bytes.
+    var peakMemory: Int?
+    var notes: [String] = []
+
+    /// Adds the answer for a part.
+    mutating func take(_ outcome: SegmentOutcome, images: Range<Int>) {
+        for (image, path) in zip(images, outcome.masks) { masks[image] = path }
+        confidences.append((outcome.confidence, weight: Double(max(1, outcome.foundFrames.count))))
+        notes += outcome.notes.filter { !notes.contains($0) }
+    }
+
+    /// Adds the time and memory of a request.
+    mutating func add(_ measures: MeasureSum) {
+        let (duration, memory) = measures.values
+        seconds += duration / .seconds(1)
+        if let memory { peakMemory = max(peakMemory ?? 0, memory) }
+    }
+
+    /// The mean over the parts, weighted by the number of frames whose mask is not empty.
+    var confidence: Confidence? {
+        guard confidences.count != 1 else { return confidences[0].0 }
+        let whole = confidences.reduce(0) { $0 + $1.weight }
+        guard whole > 0 else { return nil }
+        var sum = Confidence(value: 0, measures: [:])
+        for (confidence, weight) in confidences {
+            sum.value += confidence.value * weight / whole
+            for (name, value) in confidence.measures { sum.measures[name, default: 0] += value * weight / whole }
+        }
+        return sum
+    }
+}
+
+/// Collects the pool's measurements, from any thread.
+final class MeasureSum: Sendable {
+    private let sum = Mutex<(Duration, Int?)>((.zero, nil))
+
+    /// Adds one measurement.
+    func add(_ measure: WorkMeasure) {
+        sum.withLock { sum in
+            sum.0 += measure.duration
+            if let memory = measure.peakMemory { sum.1 = max(sum.1 ?? 0, memory) }
+        }
+    }
+
+    /// The sum of the durations and the largest memory in bytes.
+    var values: (Duration, Int?) { sum.withLock { $0 } }
+}
+
+extension CaseResult {
+    /// Reads the masks of an answer and scores them.
+    ///
+    /// - Throws: `EvaluationError`.
+    mutating func score(
+        _ answer: CaseAnswer, _ loaded: LoadedCase, _ source: EvaluationCase, output: String
+    ) throws(EvaluationError) {
+        var masks: [Mask] = []
+        for (index, frame) in loaded.frames.enumerated() {
+            guard let path = answer.masks[index] else {
+                masks.append(Mask(rows: frame.rows, columns: frame.columns))
+                continue
+            }
+            do {
+                masks.append(try Picture(path: path).mask(above: 127))
+            } catch {
+                throw .unreadable(path: path, reason: "\(error)")
+            }
+            self.masks.append(String(path.dropFirst(output.count).drop { $0 == "/" }))
+        }
+        for (mask, truth) in zip(masks, loaded.truth) where mask.rows != truth.rows || mask.columns != truth.columns {
+            throw .mismatch(reason: "the answer has \(mask.rows) x \(mask.columns) pixels")
+        }
+        scores =
+            source.spacing.map { CaseScores(answer: masks, truth: loaded.truth, spacing: $0) }
+            ?? CaseScores(answer: masks[0], truth: loaded.truth[0])
+        traits = CaseTraits(frames: loaded.frames, truth: loaded.truth, spacing: source.spacing)
+        confidence = answer.confidence
+        seconds = answer.seconds
+        peakMemory = answer.peakMemory
+        notes = answer.notes
     }
 }

@@ -2,27 +2,30 @@
 
 public import Imaging
 
-/// Where the prompt of a promptable segmenter comes from.
+/// The source of a promptable segmenter's prompt.
 public enum PromptPlan: Sendable, Hashable, Codable {
-    /// Its own prompter's, as in routine; also for segmenters that take no prompt.
+    /// The segmenter's own prompter, as in routine use. Segmenters without prompts have this plan too.
     case automatic
-    /// The bounding box of the truth, which no routine has: an oracle. In each slice where a frame segmenter answers a
-    /// volume, on the slice with the most truth where a volume segmenter does.
+    /// The bounding box of the truth, which routine use lacks.
     ///
-    /// `enlargement` is a share of width and height, negative to shrink; `shift` a share of both in a direction drawn
-    /// for each case.
+    /// A frame segmenter gets a box in each slice of a volume. A volume segmenter gets a box on the slice with the
+    /// largest true mask. `enlargement` is a fraction of width and height, negative to shrink. `shift` is a fraction of
+    /// both, in a direction that is drawn for each case.
     case truthBox(enlargement: Double, shift: Double)
 
+    /// The unchanged bounding box of the truth.
     public static let truthBox = PromptPlan.truthBox(enlargement: 0, shift: 0)
 
-    /// Of the prompt study.
+    /// Enlargements of the prompt study.
     public static let enlargements = [-0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    /// Shifts of the prompt study.
     public static let shifts = [0, 0.1, 0.2, 0.3]
+    /// Every plan of the prompt study.
     public static var study: [PromptPlan] {
         shifts.flatMap { shift in enlargements.map { .truthBox(enlargement: $0, shift: shift) } }
     }
 
-    /// For keys and file names; empty for automatic prompts.
+    /// The plan in tables and file names; empty for automatic prompts.
     var words: String {
         switch self {
         case .automatic: ""
@@ -31,16 +34,21 @@ public enum PromptPlan: Sendable, Hashable, Codable {
         }
     }
 
-    /// - Returns: `nil` for automatic prompts, and where nothing is.
+    /// The box of a plan that takes it from the truth.
+    ///
+    /// - Parameters:
+    ///   - truth: the true mask.
+    ///   - caseID: decides the direction of the shift.
+    /// - Returns: XYXY in pixels; `nil` for automatic prompts and for an empty truth.
     func box(of truth: Mask, caseID: String) -> Box? {
         guard case .truthBox(let enlargement, let shift) = self, let tight = Self.bounds(of: truth) else { return nil }
-        // The same direction for a case, whatever else is asked of it.
-        var generator = SeededGenerator(seed: caseID.utf8.reduce(5381) { $0 &* 33 &+ UInt64($1) })
+        // A case keeps its direction in every plan.
+        var generator = SplitMix64(seed: caseID.utf8.reduce(5381) { $0 &* 33 &+ UInt64($1) })
         let direction = Self.directions[Int.random(in: 0..<Self.directions.count, using: &generator)]
         let (width, height) = (tight.width * (1 + enlargement), tight.height * (1 + enlargement))
         let x = (tight.x0 + tight.x1) / 2 + shift * tight.width * direction.x
         let y = (tight.y0 + tight.y1) / 2 + shift * tight.height * direction.y
-        // At least one pixel of the image stays inside.
+        // The box keeps at least one pixel of the image.
         let x0 = min(max(x - width / 2, 0), Double(truth.columns - 1))
         let y0 = min(max(y - height / 2, 0), Double(truth.rows - 1))
         return Box(
@@ -52,7 +60,7 @@ public enum PromptPlan: Sendable, Hashable, Codable {
         (1, 0), (0.7071, 0.7071), (0, 1), (-0.7071, 0.7071), (-1, 0), (-0.7071, -0.7071), (0, -1), (0.7071, -0.7071),
     ]
 
-    /// The box that holds every pixel of the mask whole.
+    /// The smallest box that holds every set pixel, XYXY with the end excluded; `nil` for an empty mask.
     static func bounds(of mask: Mask) -> Box? {
         var (x0, y0, x1, y1) = (mask.columns, mask.rows, 0, 0)
         for index in mask.pixels.indices where mask.pixels[index] != 0 {
@@ -63,29 +71,33 @@ public enum PromptPlan: Sendable, Hashable, Codable {
     }
 }
 
-/// A segmenter on trial, and who prompts it.
+/// A segmenter to evaluate, with the source of its prompt.
 public struct SegmenterPlan: Sendable, Hashable {
+    /// The segmenter with its weights.
     public var segmenter: InstalledSegmenter
+    /// The source of the prompt.
     public var prompt: PromptPlan
-    /// A segmenter of frames also answers volumes, slice by slice.
+    /// Whether a segmenter of frames also segments volumes, slice by slice.
     public var takesSlices: Bool
 
+    /// A plan, by default with the prompts of routine use.
     public init(_ segmenter: InstalledSegmenter, prompt: PromptPlan = .automatic, takesSlices: Bool = false) {
         self.segmenter = segmenter
         self.prompt = prompt
         self.takesSlices = takesSlices
     }
 
+    /// Whether the segmenter accepts the case.
     func takes(_ source: EvaluationCase) -> Bool {
         segmenter.descriptor.accepts == .volume ? source.kind == .volume : source.kind == .frame || takesSlices
     }
 
-    /// What reports call the segmenter, without its prompt.
+    /// The segmenter's name in reports, without its prompt.
     public var name: String {
         segmenter.descriptor.name + (segmenter.weights.map { " on \($0.name)" } ?? "")
     }
 
-    /// A name for folders.
+    /// The plan's name in folders.
     var slug: String {
         ([segmenter.descriptor.name] + [segmenter.weights?.name, prompt.words].compactMap { $0 }.filter { !$0.isEmpty })
             .joined(separator: "-")

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The exact Euclidean feature transform in two passes: along the columns, then along each row over the lower envelope
-// of parabolas (Felzenszwalb and Huttenlocher 2012). Of pixels equally near the one in the leftmost column is taken, in
-// a column the uppermost, as SciPy's distance_transform_edt does.
+// of parabolas (Felzenszwalb and Huttenlocher 2012). Of several nearest pixels, the leftmost column wins, and within a
+// column the uppermost pixel, as in SciPy's distance_transform_edt.
 
-/// For every pixel of a plane the nearest pixel of a set, and how far it is.
+/// The nearest pixel of a set for every pixel of a plane, with its distance.
 struct NearestPixels {
-    /// Indices into the plane, `[rows, columns]`.
+    /// Index of the nearest pixel, `[rows, columns]`.
     let indices: [Int]
-    /// Distances in pixels, of squares.
+    /// Squared distance to it in pixels, `[rows, columns]`.
     let squaredDistances: [Int]
 
-    /// - Parameter set: `[rows, columns]`, not 0 where a pixel belongs to the set, which is not empty.
+    /// Finds the nearest pixels of a set that is not empty.
+    ///
+    /// - Parameters:
+    ///   - set: not 0 for pixels of the set, `[rows, columns]`.
+    ///   - rows: rows of the plane.
+    ///   - columns: columns of the plane.
     init(of set: [UInt8], rows: Int, columns: Int) {
         precondition(set.count == rows * columns && set.contains { $0 != 0 }, "the set holds a pixel of the plane")
         let nearestRows = Self.nearestRows(set, rows, columns)
@@ -19,7 +24,7 @@ struct NearestPixels {
         var squares = [Int](repeating: 0, count: set.count)
         for row in 0..<rows {
             let line = nearestRows[row * columns..<(row + 1) * columns]
-            // Columns with a pixel of the set, and the squared distance to it within the column.
+            // Columns with a pixel of the set, and the squared distance to that pixel within the column.
             let sites = line.indices.filter { line[$0] >= 0 }.map { index -> (column: Int, height: Int) in
                 let distance = line[index] - row
                 return (index - row * columns, distance * distance)
@@ -41,7 +46,7 @@ struct NearestPixels {
         self.squaredDistances = squares
     }
 
-    /// For every pixel the row of the nearest pixel of the set in its column, -1 where the column has none.
+    /// The row of the nearest pixel of the set in each pixel's column; -1 if the column does not have one.
     private static func nearestRows(_ set: [UInt8], _ rows: Int, _ columns: Int) -> [Int] {
         var nearest = [Int](repeating: -1, count: set.count)
         for column in 0..<columns {
@@ -60,13 +65,13 @@ struct NearestPixels {
         return nearest
     }
 
-    /// The sites whose parabolas reach the lower envelope, touching it included.
+    /// Indices of the sites whose parabolas reach or touch the lower envelope.
     private static func envelope(_ sites: [(column: Int, height: Int)]) -> [Int] {
         var kept: [Int] = []
         for index in sites.indices {
             while kept.count >= 2 {
                 let (a, b, c) = (sites[kept[kept.count - 2]], sites[kept[kept.count - 1]], sites[index])
-                // Where a and c meet, b lies strictly above both: nothing is nearest to it.
+                // Where a and c meet, b lies strictly above both, so b is nowhere the nearest.
                 let (ab, bc) = (b.column - a.column, c.column - b.column)
                 let excess = (ab + bc) * b.height - bc * a.height - ab * c.height - ab * bc * (ab + bc)
                 if excess <= 0 { break }

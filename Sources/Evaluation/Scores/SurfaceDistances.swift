@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Distances between surfaces as medpy.metric.binary 0.5 defines them (hd95, asd, assd), which the literature on the
-// 2018 atrium challenge uses: the surface is every voxel of which one of the six neighbours is outside the object or
-// the volume; distances run between voxel centres in mm.
+// Distances between surfaces as medpy.metric.binary 0.5 defines them (hd95, asd, assd), which publications on the 2018
+// atrium challenge use. A voxel belongs to the surface if one of its six neighbours lies outside the object or the
+// volume. Distances run between voxel centres.
 
-import Foundation
-
-/// How far the surfaces of two volumes are from each other, mm.
+/// Distances between the surfaces of two volumes, mm.
 public struct SurfaceDistances: Sendable, Hashable, Codable {
-    /// The 95th percentile of the distances of both surfaces to the other taken together, interpolated linearly.
+    /// 95th percentile of the distances from each surface to the other, interpolated linearly.
     public var hausdorff95: Double
-    /// The mean distance of the answer's surface to the truth's.
+    /// Mean distance from the answer's surface to the truth's.
     public var average: Double
-    /// The mean of the distances of both surfaces taken together.
+    /// Mean of the distances from each surface to the other.
     public var symmetricAverage: Double
 
+    /// Measures the distances, which are 0 if both volumes are empty.
+    ///
+    /// The result is `nil` if only one volume is empty, because a distance does not exist then.
+    ///
     /// - Parameters:
-    ///   - answer: `[slices, rows, columns]`, 0 or 1.
+    ///   - answer: 0 or 1, `[slices, rows, columns]`.
+    ///   - truth: 0 or 1, `[slices, rows, columns]`.
+    ///   - shape: slices, rows and columns.
     ///   - spacing: of slices, rows and columns, mm.
-    /// - Returns: zeros when both are empty; `nil` when only one is: there is no distance then.
     public init?(answer: [UInt8], truth: [UInt8], shape: [Int], spacing: [Double]) {
         precondition(shape.count == 3 && spacing.count == 3, "volumes have three axes")
         precondition(answer.count == shape.reduce(1, *) && truth.count == answer.count, "values are of this shape")
@@ -37,7 +40,7 @@ public struct SurfaceDistances: Sendable, Hashable, Codable {
         hausdorff95 = Quantiles.quantile(0.95, of: (forward + backward).sorted())
     }
 
-    /// Indices of the voxels of the surface.
+    /// Indices of the surface's voxels.
     private static func surface(of values: [UInt8], _ shape: [Int]) -> [Int] {
         let steps = [shape[1] * shape[2], shape[2], 1]
         return values.indices.filter { index in
@@ -51,7 +54,7 @@ public struct SurfaceDistances: Sendable, Hashable, Codable {
     }
 }
 
-/// The part of a volume in which both surfaces lie: outside of it no distance is asked for.
+/// The part of a volume in which both surfaces lie. Distances outside this part are not needed.
 private struct SurfaceBox {
     let shape: [Int]
     let origin: [Int]
@@ -78,6 +81,7 @@ private struct SurfaceBox {
         return ((slice - origin[0]) * extent[1] + row - origin[1]) * extent[2] + column - origin[2]
     }
 
+    /// Distances in mm from each voxel of `from` to the nearest voxel of `to`.
     func distances(from: [Int], to: [Int], spacing: [Double]) -> [Double] {
         var squares = [Double](repeating: .infinity, count: extent.reduce(1, *))
         for index in to { squares[inside(index)] = 0 }
@@ -85,7 +89,7 @@ private struct SurfaceBox {
         return from.map { squares[inside($0)].squareRoot() }
     }
 
-    /// One axis of the squared distance transform: the lower envelope of the parabolas on every line.
+    /// One axis of the squared distance transform, by the lower envelope of the parabolas on every line.
     private func sweep(_ squares: inout [Double], axis: Int, spacing: Double) {
         let length = extent[axis]
         let step = extent[(axis + 1)...].reduce(1, *)

@@ -1,58 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
-
-/// How well a measure that needs no truth foretells Dice.
+/// A study of how well confidence and its measures predict Dice without the truth.
 public struct ConfidenceStudy: Sendable, Hashable, Codable {
-    /// One measure over all cases.
+    /// The quality of one measure as a predictor, over all cases that have it.
     public struct Predictor: Sendable, Hashable, Codable {
+        /// Name of the measure.
         public var measure: String
+        /// The number of cases that have the measure.
         public var cases: Int
-        /// With true Dice.
+        /// Spearman's rank correlation with Dice.
         public var spearman: Double?
-        /// Of a low value of the measure for Dice below `acceptable`.
+        /// Area under the ROC curve of low values for a Dice below `acceptable`.
         public var auroc: Double?
     }
 
-    /// Cases of about the same confidence.
+    /// Cases with about the same confidence.
     public struct Bin: Sendable, Hashable, Codable {
+        /// The lower limit of the confidence.
         public var low: Double
+        /// The upper limit of the confidence.
         public var high: Double
+        /// The number of cases.
         public var cases: Int
+        /// Mean confidence of these cases.
         public var meanConfidence: Double
+        /// Mean Dice of these cases.
         public var meanDice: Double
     }
 
-    /// What happens when answers with less confidence than `threshold` go to a human.
+    /// The effect of sending answers with a confidence below `threshold` to a human.
     public struct Triage: Sendable, Hashable, Codable {
+        /// Answers with a lower confidence go to a human.
         public var threshold: Double
-        /// Share of the cases that go to a human.
+        /// Fraction of the cases that go to a human.
         public var toHuman: Double
-        /// Of the rest; `nil` when there is none.
+        /// Mean Dice of the remaining cases; `nil` if none remain.
         public var restMeanDice: Double?
-        /// Share of the rest with a Dice below `acceptable`.
+        /// Fraction of the remaining cases with a Dice below `acceptable`.
         public var restUnacceptable: Double?
-        /// Share of all cases below `acceptable` that go to a human.
+        /// Fraction of all cases below `acceptable` that go to a human.
         public var caught: Double?
     }
 
-    /// Dice below which an answer needs correction.
+    /// An answer with a lower Dice needs correction.
     public var acceptable: Double
-    /// The recipe's confidence first, named `confidence`, then its measures.
+    /// The confidence, named `confidence`, and then its measures.
     public var predictors: [Predictor]
+    /// Ten bins of equal width, without empty ones.
     public var bins: [Bin]
+    /// Thresholds from 0 to 1 in steps of 0.05.
     public var triage: [Triage]
+    /// Mean confidence of all cases.
     public var meanConfidence: Double
+    /// Mean Dice of all cases.
     public var meanDice: Double
-    /// Mean of |mean confidence - mean Dice| over the bins, each counting by its cases.
+    /// Mean of |mean confidence - mean Dice| over the bins, weighted by their cases.
     public var calibrationError: Double
 
+    /// Studies the confidence of answers. The result is `nil` without a case.
+    ///
     /// - Parameters:
-    ///   - confidence: 0...1, one a case.
-    ///   - measures: those behind it, by name; a case may lack one.
-    /// - Returns: `nil` without a case.
+    ///   - dice: one per case.
+    ///   - confidence: 0...1, one per case.
+    ///   - measures: the measures behind the confidence, by name. A case may lack some.
+    ///   - acceptable: a lower Dice needs correction.
     public init?(dice: [Double], confidence: [Double], measures: [[String: Double]], acceptable: Double) {
-        precondition(dice.count == confidence.count && dice.count == measures.count, "values for every case")
+        precondition(dice.count == confidence.count && dice.count == measures.count, "all lists have one element per case")
         guard !dice.isEmpty else { return nil }
         self.acceptable = acceptable
         predictors = [Self.predictor("confidence", confidence, dice, acceptable)]
@@ -80,7 +93,7 @@ public struct ConfidenceStudy: Sendable, Hashable, Codable {
             auroc: Ranks.auroc(values.map { -$0 }, positive: dice.map { $0 < acceptable }))
     }
 
-    /// Ten bins of equal width; those without a case are left out.
+    /// Ten bins of equal width, without empty ones.
     private static func bins(_ dice: [Double], _ confidence: [Double]) -> [Bin] {
         (0..<10).compactMap { number in
             let inside = dice.indices.filter { min(9, max(0, Int(confidence[$0] * 10))) == number }

@@ -114,7 +114,7 @@ struct EvaluateCommand: AsyncParsableCommand {
         progress.clear()
         let settings = ReportSettings(
             title: title ?? URL(fileURLWithPath: data).standardizedFileURL.lastPathComponent, acceptable: acceptable,
-            resampling: Resampling(draws: draws, seed: seed), worstCases: worst,
+            resampling: Bootstrap(draws: draws, seed: seed), worstCases: worst,
             softwareVersion: KonturCommand.version, created: Int64(Date().timeIntervalSince1970))
         let report = EvaluationReport(results, plans: plans, settings: settings)
         let page = ReportPage(report, results: results, plans: plans, cases: labelled.cases, output: folder.path)
@@ -177,12 +177,12 @@ struct EvaluateReport: Report {
             let iou = summary.scores.first { $0.name == "iou" }?.estimate
             let confidence = summary.confidence
             func number(_ value: Double?) -> String { value.map { String(format: "%.3f", $0) } ?? "" }
-            let others = summary.yardsticks.map { yardstick in
+            let others = summary.baselines.map { baseline in
                 [
-                    "\(summary.name), \(yardstick.choice.title)", String(yardstick.dice.count),
-                    number(yardstick.dice.mean), "\(number(yardstick.dice.low)) to \(number(yardstick.dice.high))",
-                    number(yardstick.iou.mean),
-                    summary.emptyCases > 0 ? "\(yardstick.emptyMarked) of \(summary.emptyCases)" : "", "", "", "", "",
+                    "\(summary.name), \(baseline.method.title)", String(baseline.dice.count),
+                    number(baseline.dice.mean), "\(number(baseline.dice.low)) to \(number(baseline.dice.high))",
+                    number(baseline.iou.mean),
+                    summary.emptyCases > 0 ? "\(baseline.emptyMarked) of \(summary.emptyCases)" : "", "", "", "", "",
                     "", "",
                 ]
             }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// OpenCV's `resize(INTER_AREA)` of 8-bit pictures (imgproc, resize.cpp): the mean over the pixel's area when shrinking;
-// when enlarging, the linear interpolation that OpenCV takes in its place, whose fixed-point numbers of 11 bits and
-// sample positions are not those of INTER_LINEAR.
+// OpenCV's `resize(INTER_AREA)` of 8-bit pictures (imgproc, resize.cpp).
+//
+// Shrinking takes the mean over the output pixel's area. Enlarging uses a linear interpolation with fixed-point numbers
+// of 11 bits. Its sample positions and numbers differ from those of INTER_LINEAR.
 
+/// OpenCV's `resize(INTER_AREA)`.
 package enum AreaResize {
+    /// Resizes a picture to `rows` x `columns`.
     package static func resize(_ image: ByteImage, rows: Int, columns: Int) -> ByteImage {
         if rows == image.rows, columns == image.columns { return image }
         let vertical = 1 / (Double(rows) / Double(image.rows))
@@ -42,14 +45,14 @@ package enum AreaResize {
                 }
                 for index in sum.indices { sum[index] += share * line[index] }
             }
-            // Halves go to the even number, but upwards in the mean of 2 x 2, which OpenCV computes in whole numbers.
+            // OpenCV rounds halves to the even number, except in the mean of 2 x 2, where it rounds them upwards.
             let rounding: FloatingPointRoundingRule = isHalved ? .toNearestOrAwayFromZero : .toNearestOrEven
             for value in sum { output.append(UInt8(min(max(value.rounded(rounding), 0), 255))) }
         }
         return output
     }
 
-    /// For every output of an axis the inputs it covers, with their shares.
+    /// The inputs that each output of an axis covers, with their weights.
     private static func cells(_ count: Int, _ target: Int, _ scale: Double) -> [[(Int, Float)]] {
         (0..<target).map { i in
             let start = Double(i) * scale
@@ -58,7 +61,7 @@ package enum AreaResize {
             let last = min(Int(end), count - 1)
             let first = min(Int(start.rounded(.up)), last)
             var cell = [(Int, Float)]()
-            // Slivers of less than a thousandth are left out.
+            // OpenCV leaves out parts of less than a thousandth of an input.
             if Double(first) - start > 1e-3 { cell.append((first - 1, Float((Double(first) - start) / width))) }
             for index in first..<last { cell.append((index, Float(1 / width))) }
             if end - Double(last) > 1e-3 {
@@ -76,7 +79,7 @@ package enum AreaResize {
         let across = neighbours(image.columns, columns, horizontal)
         let down = neighbours(image.rows, rows, vertical)
         let channels = image.channels
-        // Every row of the input, stretched, in units of 2^-11.
+        // Every row of the input after enlarging along it, in units of 2^-11.
         let lines = (0..<image.rows).map { row in
             across.flatMap { place, first, second in
                 (0..<channels).map { channel in
@@ -95,7 +98,7 @@ package enum AreaResize {
         }
     }
 
-    /// For every output of an axis the input before it, and the shares of that and the next one.
+    /// The input before each output of an axis, with the weights of this input and of the next one.
     private static func neighbours(_ count: Int, _ target: Int, _ scale: Double) -> [(Int, Int32, Int32)] {
         let inverse = Double(target) / Double(count)
         return (0..<target).map { i in

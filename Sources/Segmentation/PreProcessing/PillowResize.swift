@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pillow's bilinear resize of 8-bit pictures (Resample.c, `ImagingResample` with 8 bits a channel): a triangle filter
-// widened when shrinking, weights rounded to 22 bits, along the rows first, bytes in between. To the bit, except that
-// Pillow 13 takes pictures more than twice as high as wide down the columns first: a grey level here and there.
+// Pillow's bilinear resize of 8-bit pictures (Resample.c, `ImagingResample` with 8 bits per channel): a triangle filter
+// that is widened for shrinking, with weights rounded to 22 bits. It runs along the rows first and stores bytes in
+// between.
+//
+// The result equals Pillow's bit for bit, with one exception. Pillow 13 resizes pictures more than twice as high as wide
+// down the columns first. Some of their pixels differ by one grey level.
 
 /// `PIL.Image.resize(size, BILINEAR)`.
 package enum PillowResize {
     private static let precision = 22
 
+    /// Resizes a picture to `rows` x `columns`.
     package static func resize(_ image: ByteImage, rows: Int, columns: Int) -> ByteImage {
         let channels = image.channels
         var values = image.values
@@ -20,7 +24,9 @@ package enum PillowResize {
         return ByteImage(rows: rows, columns: columns, channels: channels, values: values)
     }
 
-    /// The weights of one axis: output `i` is the sum of `counts[i]` inputs from `firsts[i]` on.
+    /// The weights of one axis.
+    ///
+    /// Output `i` is the weighted sum of `counts[i]` inputs from `firsts[i]` on.
     private struct Weights {
         let inputCount: Int
         let outputCount: Int

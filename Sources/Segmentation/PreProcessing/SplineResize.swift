@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// scikit-image's `transform.resize(order=3, preserve_range=True, anti_aliasing=True)`: a Gaussian where an axis shrinks,
-// a cubic B-spline through the samples, edges mirrored about the outermost sample, the result clipped to the input's
-// range (skimage/transform/_warps.py, scipy's ndimage: ni_splines.c, `NI_ZoomShift` with `grid_mode`). In double
-// precision, along one axis after the other, where scipy sums all axes at once: equal to rounding.
+// scikit-image's `transform.resize(order=3, preserve_range=True, anti_aliasing=True)` (skimage/transform/_warps.py,
+// scipy's ndimage: ni_splines.c, `NI_ZoomShift` with `grid_mode`): a Gaussian along an axis that shrinks, a cubic
+// B-spline through the samples, edges mirrored about the outermost sample, the result clipped to the input's range.
+//
+// This code uses double precision and treats one axis after the other. scipy sums all axes at once, so the results
+// differ by rounding only.
 
 internal import Foundation
 
+/// scikit-image's cubic spline resize.
 package enum SplineResize {
-    /// - Returns: `[rows, columns, channels]`, not rounded.
+    /// Resizes a picture to `rows` x `columns`.
+    ///
+    /// - Returns: values 0...255, not rounded, `[rows, columns, channels]`.
     package static func resize(_ image: ByteImage, rows: Int, columns: Int) -> [Double] {
         let channels = image.channels
         let shape = (rows: image.rows, columns: image.columns)
@@ -24,7 +29,7 @@ package enum SplineResize {
         return values.map { min(max($0, low), high) }
     }
 
-    /// The sample that `index` means beyond the edges: d c b | a b c d | c b a.
+    /// The sample at an index beyond the edges: d c b | a b c d | c b a.
     private static func mirrored(_ index: Int, _ count: Int) -> Int {
         guard count > 1 else { return 0 }
         let period = 2 * (count - 1)
@@ -32,7 +37,7 @@ package enum SplineResize {
         return folded < count ? folded : period - folded
     }
 
-    /// A Gaussian of deviation (factor - 1) / 2 samples, cut off at four deviations, along an axis that shrinks.
+    /// Smooths an axis that shrinks by a Gaussian of deviation (factor - 1) / 2 samples, cut off at four deviations.
     private static func smooth(_ values: [Double], outer: Int, count: Int, inner: Int, to target: Int) -> [Double] {
         let deviation = max(0, (Double(count) / Double(target) - 1) / 2)
         guard deviation > 1e-15 else { return values }
@@ -45,7 +50,7 @@ package enum SplineResize {
         }
     }
 
-    /// From samples to the coefficients of the cubic B-spline through them.
+    /// Replaces samples by the coefficients of the cubic B-spline through them.
     private static func prefilter(_ values: inout [Double], outer: Int, count: Int, inner: Int) {
         guard count > 1 else { return }
         let pole = 3.0.squareRoot() - 2
@@ -56,7 +61,7 @@ package enum SplineResize {
                     let start = line * count * inner + place
                     func at(_ index: Int) -> Int { start + index * inner }
                     for index in 0..<count { values[at(index)] *= 6 }
-                    // Both ends as if the mirrored samples went on for ever.
+                    // Both ends start as if the mirrored samples continued without end.
                     var power = pole
                     var first = values[at(0)] + last * values[at(count - 1)]
                     for index in 1..<max(count - 1, 1) {
@@ -90,14 +95,16 @@ package enum SplineResize {
         }
     }
 
-    /// A place beyond the outermost samples, mirrored back.
+    /// Mirrors a position beyond the outermost samples back inside.
     private static func mirrored(_ place: Double, _ count: Int) -> Double {
         guard count > 1 else { return 0 }
         let last = Double(count - 1)
         return place < 0 ? -place : place > last ? 2 * last - place : place
     }
 
-    /// Along the middle axis of `[outer, count, inner]`: output `i` is the weighted sum that `terms` lists.
+    /// Combines values along the middle axis of `[outer, count, inner]`.
+    ///
+    /// Output `i` is the weighted sum that `terms` lists.
     private static func combine(
         _ values: [Double], outer: Int, count: Int, inner: Int, to target: Int, terms: (Int) -> [(Int, Double)]
     ) -> [Double] {

@@ -3,46 +3,40 @@
 internal import Imaging
 internal import Inference
 
-/// The numbers in which the recipes of the SAM family differ beyond their family.
-struct PromptedRules {
-    let name: String
-    let family: ModelFamily
-    /// Boxes made from masks are widened by so much on each side, pixels of the network's input.
-    let margin: Double
-    /// Prompts are moved by so much to see whether the answer holds, pixels of the network's input.
-    let shift: Double
-    /// Connected objects of fewer pixels (voxels of a volume) are dropped.
-    let smallestObject: Int
-    /// Whether the network's own estimate of its masks was trained.
-    let trustsPredictedIoU: Bool
-}
-
-/// What the network says of one frame or slice.
+/// The answer of a promptable network for one frame or slice.
 struct PromptedAnswer {
+    /// Mask and probabilities on the image's grid, the prompts' answers united.
     var image: ImageAnswer
-    /// Of the prompts, by name; empty without prompts.
+    /// Means over the prompts, by name; empty without prompts.
     var measures: [String: Double]
-    /// `[N, M, L, L]` and `[N, M]` of N prompts.
+    /// Low-resolution logits of N prompts with M masks each, `[N, M, L, L]`.
     var logits: Tensor?
+    /// Predicted IoU, `[N, M]`.
     var predictedIoU: Tensor?
 }
 
-/// A predictor that answers with confidence.
+/// A predictor that adds measures of confidence to its answers.
 final class PromptedNetwork {
     let predictor: SamPredictor
-    let rules: PromptedRules
+    private let trustsPredictedIoU: Bool
 
-    init(_ rules: PromptedRules, weights: SafeTensors, precision: Precision) throws {
-        self.rules = rules
-        predictor = try SamPredictor(weights, family: rules.family, precision: precision)
+    init(_ recipe: PromptedRecipe, _ weights: RecipeWeights) throws {
+        trustsPredictedIoU = recipe.trustsPredictedIoU
+        predictor = try SamPredictor(weights.tensors, family: recipe.family, precision: weights.precision)
     }
 
-    /// Embeds an image and answers its prompts; an image without prompts is embedded only for someone who looks on.
+    /// Embeds an image and answers its prompts.
+    ///
+    /// An image without prompts is embedded only for a trace.
     ///
     /// - Parameters:
+    ///   - image: the frame or slice as bytes.
     ///   - index: of the frame, for the trace.
-    ///   - prompts: from the image's grid, in pixels of the network's input.
-    ///   - shift: as in `PromptedRules`.
+    ///   - shift: moves prompts to test the answer, pixels of the network's input.
+    ///   - trace: receives the network's inputs and outputs.
+    ///   - prompts: makes the prompts, in pixels of the network's input.
+    /// - Returns: the united answers of all prompts.
+    /// - Throws: errors of the network and the trace.
     func answer(
         _ image: ByteImage, index: Int, shift: Double, trace: (any SegmentationTrace)?,
         prompts: (InputGrid) -> [Prompt]
@@ -67,7 +61,7 @@ final class PromptedNetwork {
         var each = [[String: Double]]()
         var shape = [Int]()
         for prompt in prompts {
-            // A lone point means several things at once: the best of three answers by the network's own estimate.
+            // A lone point is ambiguous: the network makes three masks, and its own estimate chooses one.
             let multimask = prompt.box == nil && prompt.points.count == 1
             let moved = PromptConfidence.moved(prompt, by: shift, on: frame.grid)
             let answers = try predictor.decode(frame, [prompt] + moved, multimask: multimask)
@@ -76,8 +70,7 @@ final class PromptedNetwork {
                 first.predictedIoU.indices.max { (first.predictedIoU[$0], $1) < (first.predictedIoU[$1], $0) } ?? 0
             answer.image.unite(ImageAnswer(first, mask: best, on: frame.grid))
             each.append(
-                PromptConfidence.measures(
-                    answers, mask: best, on: frame.grid, predictedIoU: rules.trustsPredictedIoU))
+                PromptConfidence.measures(answers, mask: best, on: frame.grid, predictedIoU: trustsPredictedIoU))
             shape = first.logits.shape
             logits += first.logits.values
             scores += first.predictedIoU

@@ -3,40 +3,58 @@
 public import Imaging
 public import Inference
 
-/// A frame that an image encoder has seen: keep it, to prompt it again.
+/// A frame with its image embedding.
+///
+/// Keep it to prompt the frame again.
 public struct EmbeddedFrame: Sendable {
+    /// The output of the image encoder.
     public let embedding: ImageEmbedding
+    /// The place of the frame's pixels in the network's input.
     package let grid: InputGrid
 
+    /// Rows of the frame.
     public var rows: Int { grid.rows }
+    /// Columns of the frame.
     public var columns: Int { grid.columns }
 }
 
-/// One mask that a prompt was answered with.
+/// One mask of the answer to a prompt.
 public struct PredictedMask: Sendable {
+    /// The binary mask, of the frame's size.
     public var mask: Mask
     /// Foreground probability, `[rows, columns]`.
     public var probabilities: [Float]
-    /// What the network expects the mask's IoU with the truth to be; MedSAM's was never trained.
+    /// The network's estimate of the mask's IoU with the truth.
+    ///
+    /// MedSAM's estimate was never trained.
     public var predictedIoU: Float
-    /// Low-resolution logits, `[size, size]`; as a mask prompt they refine the next answer.
+    /// Low-resolution logits, `[size, size]`.
+    ///
+    /// They refine the next answer if they are its mask prompt.
     public var logits: Tensor
 }
 
-/// A promptable network with its family's pre- and post-processing: embed a frame once, prompt it many times. One thread
-/// uses it, the one that made it.
+/// A promptable network with its family's pre- and post-processing.
+///
+/// Embed a frame once and prompt it many times. Use a predictor only on the thread that made it.
 public final class SamPredictor {
+    /// The family of the weights.
     public let family: ModelFamily
     private let network: SegmentAnything
 
-    /// - Parameter weights: of this family: the tensors of SAM and MedSAM do not tell which of the two they are.
+    /// Packs the weights of a network.
+    ///
+    /// - Parameters:
+    ///   - weights: of `family`. The tensors of SAM and MedSAM do not show which of the two they are.
+    ///   - family: decides how images and answers are processed.
+    ///   - precision: of the matrix products.
     /// - Throws: `WeightFileError` or `ComputeError`.
     public init(_ weights: SafeTensors, family: ModelFamily, precision: Precision) throws {
         self.family = family
         network = try SegmentAnything(weights, precision: precision, inputSize: Self.inputSize(weights))
     }
 
-    /// Scaled-down TinyViTs say in the file's metadata what no tensor tells; published ones say nothing.
+    /// The input size in the file's metadata, which a scaled-down TinyViT needs and a published one lacks.
     private static func inputSize(_ weights: SafeTensors) throws(WeightFileError) -> Int? {
         guard let text = weights.metadata["inputSize"] else { return nil }
         guard let size = Int(text), (32...1024).contains(size), size % 16 == 0 else {
@@ -47,14 +65,21 @@ public final class SamPredictor {
 
     /// Runs the image encoder.
     ///
-    /// - Parameter frame: finite; grey beyond 0...255 is scaled as `ByteImage.swift` says.
+    /// The values of `frame` are finite. Grey values beyond 0...255 are scaled as `ByteImage.swift` describes.
+    ///
+    /// - Throws: `ComputeError`.
     public func embed(_ frame: Frame) throws -> EmbeddedFrame { try embed(prepare(image(frame))) }
 
-    /// Answers one prompt, in pixels of the frame.
+    /// Answers one prompt.
     ///
     /// - Parameters:
+    ///   - frame: an embedded frame.
+    ///   - box: XYXY in pixels of the frame.
+    ///   - points: in pixels of the frame.
     ///   - mask: low-resolution logits of an earlier answer, to be refined.
-    ///   - multimask: three masks (whole, part, subpart) instead of one.
+    ///   - multimask: whether to return three masks (whole, part, subpart) instead of one.
+    /// - Returns: one or three masks of the frame's size.
+    /// - Throws: `ComputeError` or `SegmentAnythingError`.
     public func predict(
         _ frame: EmbeddedFrame, box: Box? = nil, points: [LabeledPoint] = [], mask: Tensor? = nil, multimask: Bool
     ) throws -> [PredictedMask] {
@@ -75,22 +100,29 @@ public final class SamPredictor {
 
     // MARK: for recipes
 
+    /// The frame as bytes, as the family's reference reads it.
     func image(_ frame: Frame) -> ByteImage {
         family == .sam ? ByteImage(stretching: frame) : ByteImage(clipping: frame)
     }
 
+    /// The image as the network's input.
     func prepare(_ image: ByteImage) -> PreparedImage {
         PreparedImage(image, family: family, size: network.inputSize)
     }
 
+    /// The place of an image's pixels in the network's input.
     func grid(rows: Int, columns: Int) -> InputGrid {
         InputGrid(rows: rows, columns: columns, family: family, size: network.inputSize)
     }
 
+    /// Runs the image encoder.
     func embed(_ prepared: PreparedImage) throws -> EmbeddedFrame {
         EmbeddedFrame(embedding: try network.embed(prepared.input), grid: prepared.grid)
     }
 
+    /// Runs the prompt encoder and the mask decoder.
+    ///
+    /// medsam-compact also gets each box drawn as a mask prompt.
     func decode(_ frame: EmbeddedFrame, _ prompts: [Prompt], multimask: Bool) throws -> [PromptAnswer] {
         guard family == .medsamCompact else {
             return try network.decode(frame.embedding, prompts, multimask: multimask)
@@ -100,5 +132,30 @@ public final class SamPredictor {
             return Prompt(points: prompt.points, box: box, mask: DrawnBox.mask(box, size: network.lowResolutionSize))
         }
         return try network.decode(frame.embedding, drawn, multimask: multimask)
+    }
+}
+
+/// A box drawn as a mask prompt, which medsam-compact gets beside the box (`drawn_box` of training/prompts.py).
+package enum DrawnBox {
+    /// Draws 5 in the centre of the box, 0 on the ellipse inside it, and -5 from its corners outwards.
+    ///
+    /// - Parameters:
+    ///   - box: XYXY in pixels of an input of twice the size.
+    ///   - size: height and width of the mask prompt.
+    /// - Returns: `[1, size, size, 1]`.
+    package static func mask(_ box: PromptBox, size: Int) -> Tensor {
+        let across = squares(box.x0, box.x1, size)
+        let values = squares(box.y0, box.y1, size).flatMap { down in
+            across.map { 5 * min(max(1 - (down + $0), -1), 1) }
+        }
+        return Tensor(shape: [1, size, size, 1], values: values)
+    }
+
+    /// Squared distances of the pixels to the middle of `low...high`, in units of half its length.
+    private static func squares(_ low: Float, _ high: Float, _ size: Int) -> [Float] {
+        (0..<size).map { index in
+            let share = (Float(2 * index + 1) - (low + high) / 2) / max((high - low) / 2, 1)
+            return share * share
+        }
     }
 }

@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Imaging
-internal import Inference
+package import Inference
 
-/// One volume's slices on their way through a network that takes boxes.
+/// The slices of one volume on their way through a network that takes boxes.
 struct SliceRun {
-    /// Where the boxes come from, in pixels of the network's input.
+    /// The source of the boxes, which are in pixels of the network's input.
     enum Plan {
-        /// One a slice; slices without one between others take the nearest, those beyond none.
+        /// One box per slice. A slice without a box between two others takes the nearest one.
         case slices([PromptBox?])
-        /// One, carried from slice to slice in both directions.
+        /// One box, carried from slice to slice in both directions.
         case walk(from: Int, box: PromptBox)
     }
 
-    /// What is kept of an answered slice.
-    struct Answer {
+    /// The part of a slice's answer that the result needs.
+    struct SliceAnswer {
+        /// 0 or 1, `[rows, columns]`.
         var mask: [UInt8]
+        /// 0...1, `[rows, columns]`.
         var probabilities: [Float]
+        /// Measures of the answer by name.
         var measures: [String: Double]
     }
 
     let grid: InputGrid
-    /// `nil` for slices that the network was not asked about.
-    private(set) var answers: [Answer?]
+    /// One answer per slice; `nil` for a slice that was not given to the network.
+    private(set) var answers: [SliceAnswer?]
     private(set) var boxes = BoxNotes()
 
     private let network: PromptedNetwork
@@ -44,10 +47,15 @@ struct SliceRun {
         (rows, columns) = (volume.rows, volume.columns)
         bytes = MagneticResonance.bytes(volume.voxels)
         grid = network.predictor.grid(rows: volume.rows, columns: volume.columns)
-        answers = [Answer?](repeating: nil, count: volume.slices)
+        answers = [SliceAnswer?](repeating: nil, count: volume.slices)
     }
 
-    /// - Parameter step: called after every slice that was answered.
+    /// Segments the slices of a plan.
+    ///
+    /// - Parameters:
+    ///   - plan: the source of the boxes.
+    ///   - step: called after every segmented slice.
+    /// - Throws: errors of the network and the trace.
     mutating func follow(_ plan: Plan, step: () -> Void) throws {
         switch plan {
         case .slices(let boxes):
@@ -68,7 +76,7 @@ struct SliceRun {
         }
     }
 
-    /// - Returns: the mask.
+    /// Segments one slice and returns its mask.
     private mutating func answer(_ slice: Int, _ box: PromptBox) throws -> [UInt8] {
         let size = rows * columns
         let image = ByteImage(
@@ -76,8 +84,58 @@ struct SliceRun {
         let prompts = [Prompt(box: box)]
         boxes.count(prompts, on: grid)
         let answer = try network.answer(image, index: slice, shift: shift, trace: trace) { _ in prompts }
-        answers[slice] = Answer(
+        answers[slice] = SliceAnswer(
             mask: answer.image.mask, probabilities: answer.image.probabilities, measures: answer.measures)
         return answer.image.mask
+    }
+}
+
+/// Decides which box prompts each slice of a volume.
+///
+/// The functions are pure; the caller runs the network.
+package enum BoxWalk {
+    /// After an empty mask the first box is tried again, in at most this many consecutive slices.
+    package static let mostRetries = 3
+
+    /// Boxes for the slices from the first to the last slice that has one.
+    ///
+    /// - Parameter boxes: one element per slice.
+    /// - Returns: each slice's own box, or that of the nearest slice. Of two equally near slices the earlier one counts.
+    package static func filled(_ boxes: [PromptBox?]) -> [PromptBox?] {
+        let found = boxes.indices.filter { boxes[$0] != nil }
+        guard let first = found.first, let last = found.last else { return boxes }
+        return boxes.indices.map { slice in
+            guard (first...last).contains(slice) else { return nil }
+            return found.min { abs($0 - slice) < abs($1 - slice) }.flatMap { boxes[$0] }
+        }
+    }
+
+    /// Carries a box from its slice in both directions, up to both ends of the volume.
+    ///
+    /// - Parameters:
+    ///   - slices: the number of slices.
+    ///   - key: index of the slice of the first box.
+    ///   - first: the first box.
+    ///   - answer: segments a slice from a box.
+    ///   - next: the box for the following slice; `nil` if the mask is empty.
+    package static func walk<Answer>(
+        slices: Int, from key: Int, box first: PromptBox, answer: (Int, PromptBox) throws -> Answer,
+        next: (Answer) -> PromptBox?
+    ) rethrows {
+        let start = try answer(key, first)
+        for direction in [1, -1] {
+            var (slice, last, retries) = (key + direction, start, 0)
+            while (0..<slices).contains(slice) {
+                let box = next(last)
+                if box == nil {
+                    guard retries < mostRetries else { break }
+                    retries += 1
+                } else {
+                    retries = 0
+                }
+                last = try answer(slice, box ?? first)
+                slice += direction
+            }
+        }
     }
 }

@@ -3,15 +3,22 @@
 internal import Imaging
 internal import Inference
 
-/// A person's prompt, checked against the image it is for.
+/// A person's prompt, checked against the size of its image.
 struct GivenPrompt {
-    /// Inside the image; what lay beyond its edges is cut off.
+    /// XYXY in pixels of the image, cut off at its edges.
     let box: Box?
     let points: [LabeledPoint]
-    /// Whether something was cut off.
+    /// Whether the box was cut off.
     let isClipped: Bool
 
-    /// - Throws: `SegmentationError.option` when a box or point lies outside.
+    /// Checks the prompt of `options`.
+    ///
+    /// - Parameters:
+    ///   - options: the person's options.
+    ///   - rows: rows of the image.
+    ///   - columns: columns of the image.
+    ///   - segmenter: its name, for errors.
+    /// - Throws: `SegmentationError.option` if a box or point lies outside the image.
     init(_ options: SegmenterOptions, rows: Int, columns: Int, segmenter: String) throws(SegmentationError) {
         let size = "\(columns) x \(rows) pixels"
         var clipped: Box?
@@ -27,7 +34,7 @@ struct GivenPrompt {
         for point in options.points {
             guard (0..<Double(columns)).contains(point.x), (0..<Double(rows)).contains(point.y) else {
                 throw .option(
-                    segmenter: segmenter, option: "points", reason: "one lies outside the image, which has \(size)")
+                    segmenter: segmenter, option: "points", reason: "a point lies outside the image, which has \(size)")
             }
         }
         box = clipped
@@ -35,18 +42,20 @@ struct GivenPrompt {
         isClipped = clipped != options.box
     }
 
+    /// The prompt in pixels of the network's input.
     func prompt(on grid: InputGrid) -> Prompt { Prompt(points: points.map(grid.input), box: box.map(grid.input)) }
 }
 
-/// What happened to boxes, counted for the notes of an answer.
+/// Counts unusual boxes for the notes of an answer.
 struct BoxNotes {
-    /// A box that covers so much of both sides of an image is as large as the image.
+    /// A box that covers this fraction of both sides of an image counts as large as the image.
     static let wholeImage: Float = 0.95
 
     /// Images whose box reached beyond their edges.
     var clipped = 0
     private var whole = 0
 
+    /// Counts the boxes among `prompts` that are about as large as the image.
     mutating func count(_ prompts: [Prompt], on grid: InputGrid) {
         let boxes = prompts.compactMap(\.box)
         whole += boxes.count {
@@ -55,7 +64,7 @@ struct BoxNotes {
         }
     }
 
-    /// - Parameter family: whose network was asked.
+    /// The notes on the counted boxes, for an answer of a network of `family`.
     func notes(_ family: ModelFamily) -> [String] {
         var notes = [String]()
         if clipped > 0 { notes.append("the box was cut off at the edges of \(clipped) images") }

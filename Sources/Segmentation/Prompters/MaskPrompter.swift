@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Imaging
+internal import Inference
 
-/// Prompts from a mask that another network has found.
+/// Makes prompts from a mask that another network found.
 package enum MaskPrompter {
-    /// At most so many objects of a frame are asked for,
+    /// A frame gets prompts for at most this many objects.
     package static let mostObjects = 8
-    /// and none that is smaller than this share of the largest.
+    /// Objects smaller than this fraction of the largest one do not get a prompt.
     package static let smallestShare = 0.05
 
-    /// The box around the pixels that are set, by the indices of the outermost ones, both included; `nil` for none.
+    /// The box around the set pixels.
+    ///
+    /// - Parameters:
+    ///   - pixels: 0 or 1, `[rows, columns]`.
+    ///   - columns: columns of the image.
+    /// - Returns: the indices of the outermost set pixels, both included; `nil` for an empty mask.
     package static func box(_ pixels: [UInt8], columns: Int) -> Box? {
         var (left, right, top, bottom) = (Int.max, -1, -1, -1)
         for row in 0..<pixels.count / columns {
@@ -25,7 +31,9 @@ package enum MaskPrompter {
         return Box(x0: Double(left), y0: Double(top), x1: Double(right), y1: Double(bottom))
     }
 
-    /// The connected objects of a mask, the largest first, without the negligible ones.
+    /// The connected objects of a mask, the largest first, without negligible ones.
+    ///
+    /// - Returns: one mask per object, 0 or 1, `[rows, columns]`.
     package static func objects(_ mask: Mask) -> [[UInt8]] {
         var rest = mask.pixels
         var objects = [[UInt8]]()
@@ -42,11 +50,16 @@ package enum MaskPrompter {
         return objects
     }
 
-    /// The pixel that is farthest from everything outside, the image's edge included; of equals the first. Its indices.
+    /// The set pixel that is farthest from all clear pixels and from the image's edge.
+    ///
+    /// - Parameters:
+    ///   - pixels: 0 or 1, `[rows, columns]`.
+    ///   - columns: columns of the image.
+    /// - Returns: the indices of the first such pixel; `nil` for an empty mask.
     package static func innermost(_ pixels: [UInt8], columns: Int) -> LabeledPoint? {
         guard let box = box(pixels, columns: columns) else { return nil }
         let (left, top) = (Int(box.x0), Int(box.y0))
-        // The object's box with a border of outside.
+        // The object's box with a border of clear pixels.
         let (width, height) = (Int(box.x1) - left + 3, Int(box.y1) - top + 3)
         var part = [Bool](repeating: false, count: width * height)
         for row in 1..<height - 1 {
@@ -60,7 +73,7 @@ package enum MaskPrompter {
             x: Double(left + best % width - 1), y: Double(top + best / width - 1), isForeground: true)
     }
 
-    /// Of every pixel to the nearest one outside (Meijster 2000): down the columns, then along the rows.
+    /// Squared distances of every pixel to the nearest clear one (Meijster 2000), first down the columns, then along rows.
     private static func squaredDistances(_ inside: [Bool], _ width: Int, _ height: Int) -> [Int] {
         var down = [Int](repeating: 0, count: width * height)
         for column in 0..<width {
@@ -76,7 +89,7 @@ package enum MaskPrompter {
             let line = Array(down[row * width..<(row + 1) * width])
             for column in 0..<width where line[column] > 0 {
                 var best = line[column] * line[column]
-                // No column farther away than the best can be nearer.
+                // Columns farther away than the best distance cannot improve it.
                 var step = 1
                 while step * step < best {
                     for other in [column - step, column + step] where line.indices.contains(other) {
@@ -88,5 +101,40 @@ package enum MaskPrompter {
             }
         }
         return squared
+    }
+}
+
+/// Runs the compact network that finds the prompts of a promptable one.
+final class CompactPrompter {
+    /// Name of the compact segmenter.
+    let name: String
+    private let recipe: Recipe
+    private let precision: Precision
+    private let asked: String
+    /// Loaded at its first use, because a person's prompt makes it unnecessary.
+    private var loaded: (any Segmenter)?
+
+    /// - Parameters:
+    ///   - prompted: the recipe that needs prompts. Errors name it.
+    ///   - precision: of the network's matrix products.
+    init(of prompted: PromptedRecipe, precision: Precision) {
+        recipe = prompted.prompter
+        name = prompted.prompter.entry.name
+        asked = prompted.name
+        self.precision = precision
+    }
+
+    /// Segments `input` by the compact network.
+    ///
+    /// - Throws: `SegmentationError`.
+    func find(_ input: SegmenterInput, progress: (Int, Int) -> Void = { _, _ in }) throws -> SegmenterResult {
+        let segmenter = try loaded ?? recipe.loadEmbedded(precision: precision)
+        loaded = segmenter
+        do {
+            return try segmenter.segment(input, progress: progress)
+        } catch SegmentationError.unsuitable(_, let reason) {
+            throw SegmentationError.unsuitable(
+                segmenter: asked, reason: "\(name), which finds its prompts, refuses the input: \(reason)")
+        }
     }
 }

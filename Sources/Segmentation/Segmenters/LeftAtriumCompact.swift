@@ -1,75 +1,83 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// left-atrium-compact: the left atrial cavity in late gadolinium enhanced MRI. The recipe is that of
-// training/recipes/left_atrium_compact.py, on the volume turned to inferior-superior, posterior, left: resized to
-// 1.25 mm -> clipped to the 0.5 and 99.5 percentiles of what is positive, zero mean, unit deviation -> padded with
-// zeros to multiples of 16 -> residual U-Net (training/networks/residual_unet.py) at three shifts -> sigmoid -> mean
-// -> resized to the source grid -> at least 0.5 -> largest component. In a field of view far larger than the
-// training's all this happens in the region that `FieldSearch` finds. Confidence is fitted to measures on the
-// network's grid (training/recipes/confidence.py).
+// left-atrium-compact: the left atrial cavity in late gadolinium enhanced MRI, as in
+// training/recipes/left_atrium_compact.py.
+//
+// The volume turned to inferior-superior, posterior, left -> resized to 1.25 mm -> clipped to the 0.5 and 99.5
+// percentiles of the positive values, zero mean, unit deviation -> padded with zeros to multiples of 16 -> residual
+// U-Net at three shifts -> sigmoid -> mean -> resized to the source grid -> at least 0.5 -> largest component.
+//
+// In a field of view far larger than the training's, all this happens in the region that `FieldSearch` finds. The
+// confidence is fitted to measures on the network's grid (training/recipes/confidence.py).
 
 internal import Imaging
 internal import Inference
 
-final class LeftAtriumCompact: Recipe {
-    static let description = SegmenterDescriptor(
-        name: "left-atrium-compact",
-        version: "1.2.0",
-        accepts: .volume,
-        weightsHash: EmbeddedWeights(of: "left-atrium-compact").sha256,
-        segmentLabel: "left atrium",
-        category: CodedConcept("91723000", "SCT", "Anatomical Structure"),
-        type: CodedConcept("82471001", "SCT", "Left atrium"),
-        anatomicRegion: nil,
-        recommendedDisplayColor: DisplayColor(red: 255, green: 96, blue: 64),
-        title: "the left atrial cavity in 3D late gadolinium enhanced MRI",
-        paper: "Isensee 2021 (nnU-Net), He 2016 (residual blocks); trained by training/fitting/train.py",
-        licence: "research use only, see training/cards/left-atrium-compact.md")
+/// Segments the left atrial cavity in volumes without a prompt.
+final class LeftAtriumCompact: Segmenter {
+    static let recipe = Recipe(
+        SegmenterEntry(
+            SegmenterDescriptor(
+                name: "left-atrium-compact",
+                version: "1.2.0",
+                accepts: .volume,
+                weightsHash: EmbeddedWeights.hash(of: "left-atrium-compact"),
+                segmentLabel: "left atrium",
+                category: CodedConcept("91723000", "SCT", "Anatomical Structure"),
+                type: CodedConcept("82471001", "SCT", "Left atrium"),
+                anatomicRegion: nil,
+                recommendedDisplayColor: DisplayColor(red: 255, green: 96, blue: 64),
+                title: "the left atrial cavity in 3D late gadolinium enhanced MRI",
+                paper: "Isensee 2021 (nnU-Net), He 2016 (residual blocks); trained by training/left_atrium.py",
+                licence: "research use only, see training/cards/left-atrium-compact.md"))
+    ) { try LeftAtriumCompact($0) }
 
-    /// Of the network's grid, mm.
+    /// Spacing of the network's grid, mm.
     static let spacing = 1.25
     static let percentiles = [0.5, 99.5]
     static let threshold: Float = 0.5
-    /// Zeros in front of every axis, one view each.
+    /// The number of zeros in front of every axis.
+    ///
+    /// Each number makes one view.
     static let shifts = [0, 5, 10]
-    /// The longest side of a volume in training, mm; one with a side of more than `searched` mm is searched.
+    /// The longest side of a training volume, mm.
+    ///
+    /// A volume with a side of more than `searched` mm is searched.
     static let trainedExtent = 150.0
     static let searched = 225.0
-    /// The most that an answer is trusted where the search found nothing plausible.
+    /// The highest confidence of an answer for which the search did not find a plausible region.
     static let doubtful = 0.25
-    /// Of the training volumes on the network's grid, normalised.
+    /// Statistics of the training volumes, normalised on the network's grid.
     static let known = VolumeLikeness(roughness: (0.9045, 0.0684), skewness: (0.1792, 0.2774))
-    /// Volumes whose field of view needs more points of the network's grid are refused: their windows would take
-    /// minutes.
+    /// A volume that needs more points of the network's grid is refused, because searching it would take minutes.
     static let mostGridPoints = 32_000_000
-    static let mostVoxels = 150_000_000
 
+    let descriptor: SegmenterDescriptor
     private let network: ResidualUNet
     private let confidenceFit: ConfidenceFit?
     private let precision: Precision
 
-    init(precision: Precision) throws {
-        let file = try Self.weights(expecting: [
+    init(_ weights: RecipeWeights) throws {
+        try weights.check([
             "spacing": [Self.spacing, Self.spacing, Self.spacing], "percentiles": Self.percentiles,
             "threshold": [Double(Self.threshold)], "searched": [Self.searched],
             "roughness": [Self.known.roughness.middle, Self.known.roughness.spread],
             "skewness": [Self.known.skewness.middle, Self.known.skewness.spread],
         ])
-        network = try naming(Self.name) { try ResidualUNet(file, precision: precision) }
-        confidenceFit = try Self.confidenceFit(in: file)
-        self.precision = precision
+        descriptor = weights.descriptor
+        network = try ResidualUNet(weights.tensors, precision: weights.precision)
+        confidenceFit = try weights.confidenceFit()
+        precision = weights.precision
     }
 
     func segment(
         _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
         progress: (Int, Int) -> Void
     ) throws -> SegmenterResult {
-        try Self.entry.check(options)
-        guard case .volume(let volume) = input else {
-            throw SegmentationError.wrongKind(segmenter: Self.name, accepts: "volumes")
-        }
+        try Self.recipe.entry.check(options)
+        let volume = try input.volume(for: descriptor.name)
         let orientation = CanonicalOrientation(of: volume)
-        let grid = try Self.check(volume, orientation)
+        let grid = try grid(of: orientation)
         let values = Resampling.resize(orientation.canonical(volume.voxels), from: orientation.shape, to: grid)
         let extent = zip(orientation.shape, orientation.spacing).map { Double($0) * $1 }.max() ?? 0
         let search = extent > Self.searched ? FieldSearch(grid: grid) : nil
@@ -89,7 +97,7 @@ final class LeftAtriumCompact: Recipe {
             each, region, grid, orientation, likeness: Self.known.value(normalised, shape: region.shape))
         if let place {
             let (seen, largest) = (Int(Self.trainedExtent), Int(extent + 0.5))
-            result.notes.append("field of view outside training: \(largest) mm, up to \(seen) mm were seen")
+            result.notes.append("field of view outside training: \(largest) mm, trained on up to \(seen) mm")
             if place.plausibility < FieldSearch.leastPlausible {
                 result.confidence.value = min(result.confidence.value, Self.doubtful)
                 result.notes.append("nothing in it looks like a left atrium")
@@ -99,33 +107,30 @@ final class LeftAtriumCompact: Recipe {
         return result
     }
 
-    /// What the search asks of a window: the first view's answer.
-    private func answered(_ values: [Float], shape: [Int]) throws -> FieldSearch.Answer {
+    /// Segments one window for the search by the first view alone.
+    private func answered(_ values: [Float], shape: [Int]) throws -> FieldSearch.WindowAnswer {
         let probability = try probabilities(Self.normalised(values), shape, shift: Self.shifts[0])
-        return FieldSearch.Answer(probability: probability, mask: Self.mask(probability, shape))
+        return FieldSearch.WindowAnswer(probability: probability, mask: Self.mask(probability, shape))
     }
 
     /// The shape of the network's grid, which keeps the field of view.
-    private static func check(_ volume: Volume, _ orientation: CanonicalOrientation) throws -> [Int] {
-        guard volume.voxels.count <= mostVoxels else {
-            throw unsuitable("it has more than \(mostVoxels / 1_000_000) million voxels")
+    private func grid(of orientation: CanonicalOrientation) throws -> [Int] {
+        func unsuitable(_ reason: String) -> SegmentationError {
+            .unsuitable(segmenter: descriptor.name, reason: reason)
         }
-        guard volume.voxels.reduce(0, { $0 + abs($1) * 0x1p-64 }).isFinite else {
-            throw unsuitable("it has values that are not finite")
-        }
-        let extents = zip(orientation.shape, orientation.spacing).map { Double($0) * $1 / spacing }
+        let extents = zip(orientation.shape, orientation.spacing).map { Double($0) * $1 / Self.spacing }
         guard extents.allSatisfy({ $0.isFinite && $0 < 4096 }) else {
             throw unsuitable("its field of view is wider than 5 m: its spacing cannot be right")
         }
         let grid = extents.map { max(1, Int($0 + 0.5)) }
-        guard grid.reduce(1, *) <= mostGridPoints else {
-            let size = extents.map { "\(Int($0 * spacing))" }.joined(separator: " x ")
+        guard grid.reduce(1, *) <= Self.mostGridPoints else {
+            let size = extents.map { "\(Int($0 * Self.spacing))" }.joined(separator: " x ")
             throw unsuitable("its field of view of \(size) mm is too large: crop it to the heart")
         }
         return grid
     }
 
-    /// Clipped to the percentiles of what is positive, zero mean, unit deviation.
+    /// The values clipped to the percentiles of the positive ones, with zero mean and unit deviation.
     private static func normalised(_ values: [Float]) -> [Float] {
         let lift = min(0, values.min() ?? 0)
         let lifted = lift < 0 ? values.map { $0 - lift } : values
@@ -138,18 +143,18 @@ final class LeftAtriumCompact: Recipe {
         return lifted.map { Float((Double(min(max($0, limits[0]), limits[1])) - mean) / scale) }
     }
 
-    /// On the grid, with `shift` zeros in front of every axis while the network runs.
+    /// Probabilities on the grid, from a run with `shift` zeros in front of every axis.
     private func probabilities(_ values: [Float], _ grid: [Int], shift: Int) throws -> [Float] {
         let stride = network.architecture.totalStride
         let padded = grid.map { ($0 + shift + stride - 1) / stride * stride }
         let inside = GridRegion(starts: grid.map { _ in shift }, shape: grid)
         let input = Tensor(shape: [1] + padded + [1], values: inside.placed(values, on: padded))
-        var output = try naming(Self.name) { try network(input) }
+        var output = try naming(descriptor.name) { try network(input) }
         output.applySigmoid()
         return inside.cut(output.values, of: padded)
     }
 
-    /// The mean of the region's views on the source grid, its largest component, and its confidence.
+    /// The result on the source grid: the mean of the region's views, its largest component, and its confidence.
     private func answer(
         _ each: [[Float]], _ region: GridRegion, _ grid: [Int], _ orientation: CanonicalOrientation, likeness: Double
     ) -> SegmenterResult {
@@ -165,21 +170,21 @@ final class LeftAtriumCompact: Recipe {
 
         let (slices, rows, columns) =
             (orientation.sourceShape[0], orientation.sourceShape[1], orientation.sourceShape[2])
-        var result = SegmenterResult(
-            masks: [], probabilities: [], frameConfidence: [],
-            confidence: measures.confidence(confidenceFit, isEmpty: !pixels.contains(1)),
-            notes: ["computed in \(precision.rawValue)"])
+        var result = SegmenterResult(computedIn: precision)
+        result.confidence = measures.confidence(confidenceFit, isEmpty: !pixels.contains(1))
         for slice in 0..<slices {
             let range = slice * rows * columns..<(slice + 1) * rows * columns
-            result.masks.append(Mask(rows: rows, columns: columns, pixels: Array(pixels[range])))
-            result.probabilities.append(Array(probability[range]))
-            result.frameConfidence.append(Self.confidence(ofSlice: pixels[range], probability[range]))
+            result.add(
+                mask: Array(pixels[range]), probabilities: Array(probability[range]), rows: rows, columns: columns,
+                confidence: Self.confidence(ofSlice: pixels[range], probability[range]))
         }
         if components > 1 { result.notes.append("the largest of \(components) components was kept") }
         return result
     }
 
-    /// What the probabilities alone expect of its Dice; 1 - the largest of them where the mask is empty.
+    /// The confidence of one slice.
+    ///
+    /// The value is the Dice that the probabilities predict. For an empty mask it is 1 - the largest probability.
     private static func confidence(ofSlice mask: ArraySlice<UInt8>, _ probability: ArraySlice<Float>) -> Confidence {
         var (sum, inside, largest): (Double, Double, Float) = (0, 0, 0)
         for (value, isInside) in zip(probability, mask) {
@@ -192,14 +197,14 @@ final class LeftAtriumCompact: Recipe {
         return Confidence(value: min(max(value, 0), 1), measures: [:])
     }
 
-    /// The largest component where a probability on the grid reaches the threshold, on the grid.
+    /// The largest component of the grid's points whose probability reaches the threshold, 0 or 1.
     private static func mask(_ probability: [Float], _ grid: [Int]) -> [UInt8] {
         var pixels = probability.map { UInt8($0 >= threshold ? 1 : 0) }
         ConnectedComponents.keepLargest(&pixels, slices: grid[0], rows: grid[1], columns: grid[2])
         return pixels
     }
 
-    /// The same on the source grid, and the number of components there.
+    /// The largest component on the source grid, 0 or 1, and the number of components there.
     private static func answer(
         _ probability: [Float], _ grid: [Int], _ orientation: CanonicalOrientation
     ) -> (pixels: [UInt8], components: Int) {

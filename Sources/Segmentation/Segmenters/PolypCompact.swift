@@ -1,78 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// polyp-compact: polyps in single colonoscopy frames. The recipe is that of training/recipes/polyp_compact.py: RGB
-// 0...255 -> resized to 256 x 256 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net
-// (training/networks/residual_unet.py) on the four flips -> sigmoid -> mean -> resized to the frame -> mask where at
-// least 0.5; nothing is removed from the mask. A presence head (training/networks/presence_head.py) looks at each
-// flip too: where the sigmoid of its mean is below 0.5, there is no polyp, the mask is empty and the probabilities
-// are multiplied with the presence. Confidence is fitted to measures on the network's square
-// (training/recipes/confidence.py).
+// polyp-compact: polyps in single colonoscopy frames, as in training/recipes/polyp_compact.py.
+//
+// RGB 0...255 -> resized to 256 x 256 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net on the
+// four flips -> sigmoid -> mean -> resized to the frame -> mask where at least 0.5. The whole mask is kept.
+//
+// A presence head looks at each flip too. If the sigmoid of its mean logit is below 0.5, the frame does not show a
+// polyp: the mask is empty, and the probabilities are multiplied with the presence. The confidence is fitted to measures
+// on the network's square (training/recipes/confidence.py).
 
 internal import Foundation
 internal import Imaging
 internal import Inference
 
-final class PolypCompact: Recipe {
-    static let description = SegmenterDescriptor(
-        name: "polyp-compact",
-        version: "1.2.0",
-        accepts: .frames,
-        weightsHash: EmbeddedWeights(of: "polyp-compact").sha256,
-        segmentLabel: "polyp",
-        category: CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure"),
-        type: CodedConcept("68496003", "SCT", "Polyp of colon"),
-        anatomicRegion: CodedConcept("71854001", "SCT", "Colon"),
-        recommendedDisplayColor: DisplayColor(red: 46, green: 230, blue: 92),
-        title: "polyps in single colonoscopy frames (RGB)",
-        paper: "Ronneberger 2015 (U-Net), He 2016 (residual blocks); trained by training/fitting/train.py",
-        licence: "research use only, see training/cards/polyp-compact.md")
+/// Segments polyps in single colonoscopy frames without a prompt.
+final class PolypCompact: Segmenter {
+    static let recipe = Recipe(
+        SegmenterEntry(
+            SegmenterDescriptor(
+                name: "polyp-compact",
+                version: "1.2.0",
+                accepts: .frames,
+                weightsHash: EmbeddedWeights.hash(of: "polyp-compact"),
+                segmentLabel: "polyp",
+                category: CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure"),
+                type: CodedConcept("68496003", "SCT", "Polyp of colon"),
+                anatomicRegion: CodedConcept("71854001", "SCT", "Colon"),
+                recommendedDisplayColor: DisplayColor(red: 46, green: 230, blue: 92),
+                title: "polyps in single colonoscopy frames (RGB)",
+                paper: "Ronneberger 2015 (U-Net), He 2016 (residual blocks); trained by training/polyp.py",
+                licence: "research use only, see training/cards/polyp-compact.md"))
+    ) { try PolypCompact($0) }
 
-    /// Extent of the network's input, pixels.
+    /// Height and width of the network's input, pixels.
     static let size = 256
     static let mean: [Float] = [0.485, 0.456, 0.406]
     static let deviation: [Float] = [0.229, 0.224, 0.225]
     static let threshold: Float = 0.5
-    /// Frames below it have no polyp. With the threshold of pixels at least as high, none of their probabilities, which
-    /// are multiplied with the presence, reaches that.
+    /// A frame with a lower presence does not show a polyp.
+    ///
+    /// The threshold of pixels is at least as high. Probabilities that are multiplied with a lower presence therefore
+    /// stay below it.
     static let presenceThreshold = 0.5
-    /// Frames with more pixels are refused: several planes of each are held at once.
-    static let mostPixels = 40_000_000
     /// Flips along (rows, columns).
     static let views = [(false, false), (false, true), (true, false), (true, true)]
 
+    let descriptor: SegmenterDescriptor
     private let network: ResidualUNet
     private let presenceHead: PresenceHead
     private let confidenceFit: ConfidenceFit?
     private let precision: Precision
 
-    init(precision: Precision) throws {
+    init(_ weights: RecipeWeights) throws {
         let size = Double(Self.size)
-        let file = try Self.weights(expecting: [
+        try weights.check([
             "size": [size, size], "mean": Self.mean.map(Double.init), "std": Self.deviation.map(Double.init),
             "threshold": [Double(Self.threshold)], "presence_threshold": [Self.presenceThreshold],
         ])
-        (network, presenceHead) = try naming(Self.name) {
-            let network = try ResidualUNet(file, precision: precision)
-            return (network, try PresenceHead(file))
-        }
-        confidenceFit = try Self.confidenceFit(in: file)
-        self.precision = precision
+        descriptor = weights.descriptor
+        network = try ResidualUNet(weights.tensors, precision: weights.precision)
+        presenceHead = try PresenceHead(weights.tensors)
+        confidenceFit = try weights.confidenceFit()
+        precision = weights.precision
     }
 
     func segment(
         _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
         progress: (Int, Int) -> Void
     ) throws -> SegmenterResult {
-        try Self.entry.check(options)
-        guard case .frames(let frames) = input else {
-            throw SegmentationError.wrongKind(segmenter: Self.name, accepts: "frames")
-        }
-        guard !frames.isEmpty else { throw Self.unsuitable("it has no frames") }
-        for (index, frame) in frames.enumerated() { try Self.check(frame, index) }
-        var result = SegmenterResult(
-            masks: [], probabilities: [], frameConfidence: [],
-            confidence: Confidence(value: 0, measures: [:]),
-            notes: ["computed in \(precision.rawValue)"])
+        try Self.recipe.entry.check(options)
+        let frames = try input.frames(for: descriptor.name)
+        var result = SegmenterResult(computedIn: precision)
         for (index, frame) in frames.enumerated() {
             let (mask, probability, confidence) = try segment(frame)
             result.masks.append(mask)
@@ -84,18 +82,10 @@ final class PolypCompact: Recipe {
         let presences = result.frameConfidence.compactMap { $0.measures["presence"] }
         result.confidence.measures["presence"] = presences.max()
         let grey = frames.count { $0.channels == 1 }
-        if grey > 0 { result.notes.append("\(grey) of \(frames.count) frames are grey: the network knows colour only") }
+        if grey > 0 {
+            result.notes.append("\(grey) of \(frames.count) frames are grey: the network was trained on colour only")
+        }
         return result
-    }
-
-    private static func check(_ frame: Frame, _ index: Int) throws {
-        guard frame.rows <= mostPixels / frame.columns else {
-            throw unsuitable("frame \(index + 1) has more than \(mostPixels / 1_000_000) million pixels")
-        }
-        // One sum finds out: infinities and NaN survive every addition.
-        guard frame.samples.reduce(0, { $0 + abs($1) * 0x1p-64 }).isFinite else {
-            throw unsuitable("frame \(index + 1) has values that are not finite")
-        }
     }
 
     private func segment(_ frame: Frame) throws -> (Mask, [Float], Confidence) {
@@ -115,9 +105,12 @@ final class PolypCompact: Recipe {
         return (mask, probability, measures.confidence(confidenceFit, isEmpty: mask.isEmpty))
     }
 
+    /// The binary mask of a square of probabilities.
     private static func mask(_ square: [Float]) -> [UInt8] { square.map { $0 >= threshold ? 1 : 0 } }
 
-    /// Probabilities `[size, size]` of each view, turned back, and the presence of a polyp.
+    /// Runs the network on the four views.
+    ///
+    /// - Returns: probabilities of each view, flipped back, `[size, size]`, and the presence of a polyp.
     private func look(at frame: Frame) throws -> ([[Float]], presence: Double) {
         let pixels = Self.normalised(frame)
         let (size, plane) = (Self.size, Self.size * Self.size)
@@ -136,7 +129,7 @@ final class PolypCompact: Recipe {
         }
         let input = Tensor(shape: [Self.views.count, size, size, 3], values: batch)
         var head = input
-        var output = try naming(Self.name) { try network(input) { if $0 == "head" { head = $1 } } }
+        var output = try naming(descriptor.name) { try network(input) { if $0 == "head" { head = $1 } } }
         output.applySigmoid()
         let probabilities = Self.views.enumerated().map { view, flips in
             (0..<plane).map { pixel in
@@ -148,13 +141,15 @@ final class PolypCompact: Recipe {
         return (probabilities, presence(head))
     }
 
-    /// The sigmoid of the views' mean logit.
+    /// The presence of a polyp: the sigmoid of the views' mean logit.
     private func presence(_ head: Tensor) -> Double {
         let logits = presenceHead(head)
         return 1 / (1 + exp(-logits.reduce(0, +) / Double(logits.count)))
     }
 
-    /// `[size, size, 3]`. Grey frames are taken for grey colours; values beyond 0...255 are stretched into it.
+    /// The network's input, `[size, size, 3]`.
+    ///
+    /// The channel of a grey frame is repeated. Values beyond 0...255 are stretched into that range.
     private static func normalised(_ frame: Frame) -> [Float] {
         let samples = frame.channels == 3 ? frame.samples : frame.samples.flatMap { [$0, $0, $0] }
         var square = Resampling.resize(samples, from: [frame.rows, frame.columns], to: [size, size], kept: 3)

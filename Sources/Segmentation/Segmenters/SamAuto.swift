@@ -1,35 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sam-auto: polyps in single frames by Segment Anything without a prompt. Masks of everything in the frame
-// (`AutomaticMaskGenerator`, the reference's defaults) -> those that a logistic rule takes for polyps (`SamAutoRule`):
-// none, one, or several that do not touch each other's pixels.
+// sam-auto: polyps in single frames by Segment Anything without a prompt.
+//
+// Masks of everything in the frame (`AutomaticMaskGenerator`, the reference's defaults) -> the masks that a logistic
+// rule (`SamAutoRule`) takes for polyps: none, one, or several that do not overlap.
 //
 // The rule is the one inside the executable, or NAME.rule.json beside the weights NAME.safetensors. It decides answers as
-// weights do: its hash is a part of the version. What it was not fitted for is said in every answer's notes.
+// weights do, so its hash is a part of the version. The notes of every answer say if the rule was not fitted on these
+// weights.
 
 internal import Foundation
 internal import Imaging
 internal import Inference
 
-final class SamAuto: InstalledRecipe {
-    static let entry: SegmenterEntry = {
-        var template = PolypCompact.description
+/// Segments polyps by choosing among the masks of everything in a frame.
+final class SamAuto: Segmenter {
+    static let recipe: Recipe = {
+        var template = PolypCompact.recipe.entry.template
         template.name = "sam-auto"
         template.version = "1.0.0"
         template.weightsHash = ""
         template.title = "polyps in single colonoscopy frames, without a prompt"
         template.paper = "Kirillov 2023 (Segment Anything)"
         template.licence = ""
-        return SegmenterEntry(
+        let entry = SegmenterEntry(
             template, family: .sam,
             refusals: [
                 .box: "it looks everywhere by itself: for a box choose sam-box",
                 .points: "it looks everywhere by itself: for points choose sam-point",
             ], choosesAmongMasks: true)
+        var recipe = Recipe(entry) { try SamAuto($0) }
+        recipe.version = { path throws(SegmentationError) in
+            SamAuto.version(entry.template.version, try SamAuto.rule(beside: path))
+        }
+        return recipe
     }()
-
-    /// Frames with more pixels are refused.
-    static let mostPixels = 40_000_000
 
     let descriptor: SegmenterDescriptor
     private let network: SegmentAnything
@@ -38,46 +43,41 @@ final class SamAuto: InstalledRecipe {
     private let rule: SamAutoRule
     private let table: SamAutoTable?
 
-    static func version(on path: String) throws(SegmentationError) -> String { version(try rule(on: path)) }
-
-    private static func version(_ rule: SamAutoRule) -> String {
-        "\(entry.template.version)+rule.\(rule.sha256.prefix(8))"
+    init(_ weights: RecipeWeights) throws {
+        rule = try Self.rule(beside: weights.path)
+        descriptor = weights.descriptor
+        // Compared with the rule that will choose, because the file may have been replaced since the last comparison.
+        guard Self.version(Self.recipe.entry.template.version, rule) == descriptor.version else {
+            throw SegmentationError.otherRecipe(segmenter: descriptor.name, version: descriptor.version)
+        }
+        precision = weights.precision
+        network = try SegmentAnything(weights.tensors, precision: weights.precision)
+        generator = try AutomaticMaskGenerator(network)
+        table = try SamAutoTable(environment: ProcessInfo.processInfo.environment, weights: descriptor.weightsHash)
     }
 
-    private static func rule(on path: String) throws(SegmentationError) -> SamAutoRule {
+    /// The version of the recipe with a rule, whose hash is semver's build metadata.
+    private static func version(_ recipe: String, _ rule: SamAutoRule) -> String {
+        "\(recipe)+rule.\(rule.sha256.prefix(8))"
+    }
+
+    /// A site's rule beside its weights, or else the rule inside the executable.
+    private static func rule(beside path: String?) throws(SegmentationError) -> SamAutoRule {
+        guard let path else { return .builtIn }
         do {
             return try SamAutoRule.beside(weights: path) ?? .builtIn
         } catch {
-            throw .rule(segmenter: entry.name, reason: error.reason)
+            throw .rule(segmenter: "sam-auto", reason: error.reason)
         }
-    }
-
-    init(_ descriptor: SegmenterDescriptor, weights: SafeTensors, file: WeightFile?, precision: Precision) throws {
-        rule = try file.map { try Self.rule(on: $0.path) } ?? .builtIn
-        // The very rule that will choose, since the file may have been changed a moment ago.
-        guard Self.version(rule) == descriptor.version else {
-            throw SegmentationError.otherRecipe(segmenter: descriptor.name, version: descriptor.version)
-        }
-        self.descriptor = descriptor
-        self.precision = precision
-        network = try SegmentAnything(weights, precision: precision)
-        generator = try AutomaticMaskGenerator(network)
-        table = try SamAutoTable(environment: ProcessInfo.processInfo.environment, weights: descriptor.weightsHash)
     }
 
     func segment(
         _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
         progress: (Int, Int) -> Void
     ) throws -> SegmenterResult {
-        try Self.entry.check(options)
-        guard case .frames(let frames) = input else {
-            throw SegmentationError.wrongKind(segmenter: descriptor.name, accepts: "frames")
-        }
-        guard !frames.isEmpty else { throw unsuitable("it has no frames") }
-        for (index, frame) in frames.enumerated() { try check(frame, index) }
-        var result = SegmenterResult(
-            masks: [], probabilities: [], frameConfidence: [], confidence: Confidence(value: 0, measures: [:]),
-            notes: ["computed in \(precision.rawValue)"])
+        try Self.recipe.entry.check(options)
+        let frames = try input.frames(for: descriptor.name)
+        var result = SegmenterResult(computedIn: precision)
         var generated = 0
         for (index, frame) in frames.enumerated() {
             let image = ByteImage(stretching: frame)
@@ -97,20 +97,7 @@ final class SamAuto: InstalledRecipe {
         return result
     }
 
-    private func unsuitable(_ reason: String) -> SegmentationError {
-        .unsuitable(segmenter: descriptor.name, reason: reason)
-    }
-
-    private func check(_ frame: Frame, _ index: Int) throws {
-        guard frame.rows <= Self.mostPixels / frame.columns else {
-            throw unsuitable("frame \(index + 1) has more than \(Self.mostPixels / 1_000_000) million pixels")
-        }
-        // One sum finds out: infinities and NaN survive every addition.
-        guard frame.samples.reduce(0, { $0 + abs($1) * 0x1p-64 }).isFinite else {
-            throw unsuitable("frame \(index + 1) has values that are not finite")
-        }
-    }
-
+    /// The masks of everything in the frame.
     private func masks(
         of image: ByteImage, index: Int, _ trace: (any SegmentationTrace)?
     ) throws -> [AutomaticMask] {
@@ -120,7 +107,7 @@ final class SamAuto: InstalledRecipe {
         let tensors = trace.flatMap { $0.wantsTensors ? $0 : nil }
         let record = tensors.map { trace in
             { (crop: CropTrace) throws in
-                // The view of a crop comes before what is made of it.
+                // The generator asks for the view of a crop before it records the crop.
                 guard let seen else { return }
                 try trace.record(Self.traced(crop, number: crops, of: index, seen.input, seen.embedding, size))
                 crops += 1
@@ -138,6 +125,7 @@ final class SamAuto: InstalledRecipe {
             }, trace: record)
     }
 
+    /// The record of one crop.
     private static func traced(
         _ crop: CropTrace, number: Int, of index: Int, _ input: Tensor, _ embedding: Tensor, _ size: Int
     ) -> TracedFrame {
@@ -150,9 +138,11 @@ final class SamAuto: InstalledRecipe {
         return frame
     }
 
-    /// Probabilities are the estimates of the masks that were taken; elsewhere 0.
+    /// Adds a frame's answer.
+    ///
+    /// The probabilities are the estimates of the chosen masks, and 0 elsewhere.
     private func add(
-        _ choices: [SamAutoRule.Choice], of masks: [AutomaticMask], _ image: ByteImage,
+        _ choices: [SamAutoRule.ChosenMask], of masks: [AutomaticMask], _ image: ByteImage,
         to result: inout SegmenterResult
     ) {
         var pixels = [UInt8](repeating: 0, count: image.rows * image.columns)
@@ -163,19 +153,20 @@ final class SamAuto: InstalledRecipe {
                 probabilities[place] = Float(choice.estimate)
             }
         }
-        result.masks.append(Mask(rows: image.rows, columns: image.columns, pixels: pixels))
-        result.probabilities.append(probabilities)
-        result.frameConfidence.append(confidence(choices, of: masks, image))
+        result.add(
+            mask: pixels, probabilities: probabilities, rows: image.rows, columns: image.columns,
+            confidence: confidence(choices, of: masks, image))
     }
 
+    /// The estimated Dice; without a choice, 1 - the best estimate.
     private func confidence(
-        _ choices: [SamAutoRule.Choice], of masks: [AutomaticMask], _ image: ByteImage
+        _ choices: [SamAutoRule.ChosenMask], of masks: [AutomaticMask], _ image: ByteImage
     ) -> Confidence {
         guard !choices.isEmpty else {
             let best = rule.ranked(masks, in: image).first?.estimate ?? 0
             return Confidence(value: 1 - best, measures: ["estimatedDice": best])
         }
-        func mean(_ value: (SamAutoRule.Choice) -> Double) -> Double {
+        func mean(_ value: (SamAutoRule.ChosenMask) -> Double) -> Double {
             choices.reduce(0) { $0 + min(max(value($1), 0), 1) } / Double(choices.count)
         }
         let estimate = mean(\.estimate)
@@ -186,19 +177,5 @@ final class SamAuto: InstalledRecipe {
                 "predictedIoU": mean { Double(masks[$0.index].predictedIoU) },
                 "stabilityScore": mean { Double(masks[$0.index].stabilityScore) },
             ])
-    }
-}
-
-extension ByteImage {
-    /// A part of the picture.
-    func part(_ box: PixelBox) -> ByteImage {
-        guard box.width < columns || box.height < rows else { return self }
-        var part = [UInt8]()
-        part.reserveCapacity(box.width * box.height * channels)
-        for row in box.y0..<box.y1 {
-            let line = row * columns
-            part += values[(line + box.x0) * channels..<(line + box.x1) * channels]
-        }
-        return ByteImage(rows: box.height, columns: box.width, channels: channels, values: part)
     }
 }

@@ -1,33 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the rule of sam-auto sees of a generated mask. `training/recipes/auto_features.py` has the same definitions:
-// rules are fitted there, and a test compares the two.
+// The features by which sam-auto's rule judges a generated mask. `training/recipes/auto_features.py` has the same
+// definitions, because rules are fitted in Python. A test compares the two.
 
 package import Inference
 internal import Foundation
 
-/// The numbers by which a mask is judged, in the order of `names`.
+/// The features of one mask, in the order of `names`.
 package struct SamAutoFeatures: Sendable, Hashable {
+    /// Names of the features, which a rule file repeats.
     package static let names = [
         "logAreaShare", "squaredLogAreaShare", "stability", "predictedIoU", "borderContact", "colourContrast",
         "compactness", "specularShare", "centreDistance",
     ]
 
-    /// A channel at least that bright in all colours mirrors the lamp, 0...255.
+    /// A pixel with at least this value in every channel is a specular highlight, 0...255.
     static let specular: UInt8 = 200
-    /// Width of the ring around a mask in radii of the disc of its area.
+    /// Width of the ring around a mask, in radii of a disc of the mask's area.
     static let ring = 0.25
 
+    /// One value per name.
     package let values: [Double]
 
+    /// Features from their values, one per name.
     package init(_ values: [Double]) {
         precondition(values.count == Self.names.count, "every feature has a value")
         self.values = values
     }
 
+    /// Measures a mask on its frame.
+    ///
     /// - Parameters:
     ///   - mask: with at least one pixel.
-    ///   - image: the frame that it was found in.
+    ///   - image: the frame in which the mask was found.
     package init(_ mask: AutomaticMask, in image: ByteImage) {
         let colours = image.colour.values
         let (rows, columns) = (image.rows, image.columns)
@@ -66,7 +71,7 @@ package struct SamAutoFeatures: Sendable, Hashable {
         ])
     }
 
-    /// Sums of the colours of some pixels.
+    /// Sums of the colours of a set of pixels.
     private struct Colour {
         private var sums = (0.0, 0.0, 0.0)
         private var count = 0.0
@@ -78,7 +83,7 @@ package struct SamAutoFeatures: Sendable, Hashable {
             count += 1
         }
 
-        /// Between the means; 0 where there are no pixels.
+        /// The distance between the mean colours; 0 if a set is empty.
         func distance(to other: Colour) -> Double {
             guard count > 0, other.count > 0 else { return 0 }
             let red = sums.0 / count - other.sums.0 / other.count
@@ -88,7 +93,7 @@ package struct SamAutoFeatures: Sendable, Hashable {
         }
     }
 
-    /// The sides of pixels between set and clear ones, and those on the image's border.
+    /// Counts of pixel sides between set and clear pixels, and of set pixels' sides on the image's border.
     private struct Outline {
         var edges = 0
         var borderEdges = 0
@@ -111,7 +116,7 @@ package struct SamAutoFeatures: Sendable, Hashable {
         }
     }
 
-    /// A window of the image and which of its pixels are near a mask.
+    /// A window of the image that marks the pixels near a mask.
     private struct Neighbourhood {
         let (x0, y0, x1, y1): (Int, Int, Int, Int)
         let near: [Bool]
@@ -119,7 +124,7 @@ package struct SamAutoFeatures: Sendable, Hashable {
         subscript(x: Int, y: Int) -> Bool { near[(y - y0) * (x1 - x0 + 1) + x - x0] }
     }
 
-    /// Pixels at most `distance` rows and columns from a set one.
+    /// Marks the pixels that are at most `distance` rows and columns from a set one.
     private static func dilated(
         _ pixels: [UInt8], rows: Int, columns: Int, by distance: Int, box: PixelBox
     ) -> Neighbourhood {
@@ -128,7 +133,7 @@ package struct SamAutoFeatures: Sendable, Hashable {
         let (width, height) = (x1 - x0 + 1, y1 - y0 + 1)
         var wide = [Bool](repeating: false, count: width * height)
         for y in box.y0...box.y1 {
-            // The end, exclusive, of what the last set pixel of the line reaches.
+            // The end, exclusive, of the pixels that the last set pixel of the line reaches.
             var reach = x0
             for x in box.x0...box.x1 where pixels[y * columns + x] != 0 {
                 let end = min(x + distance, x1) + 1
@@ -147,4 +152,55 @@ package struct SamAutoFeatures: Sendable, Hashable {
         }
         return Neighbourhood(x0: x0, y0: y0, x1: x1, y1: y1, near: near)
     }
+}
+
+/// A CSV file with the features of every mask that sam-auto generates.
+///
+/// training/fitting/fit_auto_rule.py fits a rule for a site's own weights and frames from it. The environment variable
+/// KONTUR_SAM_AUTO_MASKS holds the file's full path. Lines are added at its end.
+final class SamAutoTable {
+    static let variable = "KONTUR_SAM_AUTO_MASKS"
+
+    private let file: FileHandle
+    private let weights: String
+    /// The number of the next frame, from 0, counted over all runs that write to the file.
+    private var frame = 0
+
+    /// Opens the file, or makes it with a header line.
+    ///
+    /// - Returns: `nil` if the variable is not set.
+    /// - Throws: `SegmentationError.unsuitable` if the file cannot be written.
+    init?(environment: [String: String], weights: String) throws {
+        guard let path = environment[Self.variable], !path.isEmpty else { return nil }
+        self.weights = weights
+        if !FileManager.default.fileExists(atPath: path) {
+            let header = ["frame", "rows", "columns", "weights"] + SamAutoFeatures.names + ["counts"]
+            _ = FileManager.default.createFile(atPath: path, contents: Data(Self.line(header).utf8))
+        }
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8),
+            let file = FileHandle(forWritingAtPath: path)
+        else {
+            throw SegmentationError.unsuitable(
+                segmenter: SamAuto.recipe.entry.name, reason: "\(Self.variable) names a file that cannot be written")
+        }
+        let last = text.split(separator: "\n").last?.split(separator: ",").first
+        frame = last.flatMap { Int($0) }.map { $0 + 1 } ?? 0
+        self.file = file
+        try file.seekToEnd()
+    }
+
+    deinit { try? file.close() }
+
+    /// Adds one line per mask of a frame.
+    func write(_ masks: [AutomaticMask], of image: ByteImage) throws {
+        for mask in masks where mask.area > 0 {
+            let features = SamAutoFeatures(mask, in: image).values.map { "\($0)" }
+            let counts = mask.segmentation.counts.map(String.init).joined(separator: " ")
+            let fields = ["\(frame)", "\(image.rows)", "\(image.columns)", weights] + features + [counts]
+            try file.write(contentsOf: Data(Self.line(fields).utf8))
+        }
+        frame += 1
+    }
+
+    private static func line(_ fields: [String]) -> String { fields.joined(separator: ",") + "\n" }
 }

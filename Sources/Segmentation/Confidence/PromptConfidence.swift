@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a promptable network's answer says about itself:
+// Measures of a promptable network's answer:
 //
-// - predictedIoU: the network's own estimate, where that was trained, cut to 0...1.
-// - stabilityScore: area where the logit is above 1 over that where it is above -1 (segment_anything's amg.py, offset 1);
-//   0 where both are empty. On low-resolution logits, without the padding.
-// - jitterAgreement: mean Dice of the mask with the masks of four prompts moved by a few pixels. On the same logits, cut
-//   at 0. The four are always the same, so that an answer is: the box larger, smaller, and shifted along both diagonals,
-//   or the points moved along both axes.
+// - predictedIoU: the network's own estimate, if it was trained, limited to 0...1.
+// - stabilityScore: the area with logits above 1 over the area with logits above -1 (segment_anything's amg.py, offset
+//   1); 0 if both are empty. It is computed on low-resolution logits without the padding.
+// - jitterAgreement: mean Dice of the mask with the masks of four moved prompts, on the same logits, cut at 0. The four
+//   are the same in every run: the box larger, smaller, and shifted along both diagonals, or the points moved along both
+//   axes.
 //
-// The value is the geometric mean of those that there are.
+// The confidence is the geometric mean of the measures that are known.
 
 internal import Foundation
 package import Imaging
 package import Inference
 
+/// The confidence of a promptable network's answers.
 package enum PromptConfidence {
-    /// The prompt moved in four ways by `shift` pixels of the input; none for 0.
+    /// The prompt moved in four ways.
+    ///
+    /// - Parameters:
+    ///   - prompt: a box or points, in pixels of the input.
+    ///   - shift: pixels of the input. The result is empty for 0.
+    ///   - grid: keeps prompts inside the image.
+    /// - Returns: four prompts, or none.
     package static func moved(_ prompt: Prompt, by shift: Double, on grid: InputGrid) -> [Prompt] {
         guard shift > 0 else { return [] }
         let step = Float(shift)
         if let box = prompt.box {
             let ways: [(Float, Float, Float, Float)] = [(1, 1, 1, 1), (-1, -1, -1, -1), (-1, -1, 1, 1), (1, -1, -1, 1)]
             return ways.map { sides in
-                // Never by more than a quarter of the box: a small one would vanish.
+                // At most a quarter of the box, because a small box would vanish.
                 let (x, y) = (min(step, (box.x1 - box.x0) / 4), min(step, (box.y1 - box.y0) / 4))
                 var moved = prompt
                 moved.box = grid.moved(
@@ -39,9 +46,14 @@ package enum PromptConfidence {
         }
     }
 
+    /// Measures an answer.
+    ///
     /// - Parameters:
-    ///   - answers: to the prompt, then to the moved ones.
-    ///   - index: of the mask chosen.
+    ///   - answers: to the prompt, then to the moved prompts.
+    ///   - index: of the chosen mask.
+    ///   - grid: the mapping from the image to the network's input.
+    ///   - predictedIoU: whether the network's estimate was trained.
+    /// - Returns: measures by name, 0...1.
     package static func measures(
         _ answers: [PromptAnswer], mask index: Int, on grid: InputGrid, predictedIoU: Bool
     ) -> [String: Double] {
@@ -57,7 +69,7 @@ package enum PromptConfidence {
         return measures
     }
 
-    /// Logits without the padding.
+    /// The logits without the padding.
     private static func inside(_ answer: PromptAnswer, mask index: Int, on grid: InputGrid) -> [Float] {
         let size = answer.logits.shape[1]
         let (rows, columns) = grid.inside(lowResolution: size)
@@ -65,17 +77,21 @@ package enum PromptConfidence {
         return (0..<rows).flatMap { plane.dropFirst($0 * size).prefix(columns) }
     }
 
-    /// Of several prompts of one frame, or of several frames: each measure's mean over those that have it.
+    /// The mean of each measure over the prompts or frames that have it.
     package static func mean(_ each: [[String: Double]]) -> [String: Double] {
         Dictionary(grouping: each.flatMap { $0 }, by: \.key).mapValues { values in
             values.reduce(0) { $0 + $1.value } / Double(values.count)
         }
     }
 
-    /// The geometric mean of the network's measures; `prompter`, where a prompt was found by another network, is
-    /// recorded beside them.
+    /// The geometric mean of the network's measures, with the measures.
+    ///
+    /// - Parameters:
+    ///   - measures: of the answer, by name.
+    ///   - prompter: confidence of the network that found the prompt. It is recorded as a measure only.
+    /// - Returns: a value of 0...1 with all measures.
     package static func confidence(_ measures: [String: Double], prompter: Double?) -> Confidence {
-        // In the order of names: sums are the same from run to run.
+        // Multiplied in the order of names, so that every run gives the same product.
         let values = measures.sorted { $0.key < $1.key }.map { min(max($0.value, 0), 1) }
         let product = values.reduce(1, *)
         var measures = measures
@@ -83,7 +99,12 @@ package enum PromptConfidence {
         return Confidence(value: values.isEmpty ? 0 : pow(product, 1 / Double(values.count)), measures: measures)
     }
 
-    /// Of a stack: the mean over the frames with something in them, or over all.
+    /// The confidence of a stack: the mean over the frames whose mask is not empty, or over all if every mask is.
+    ///
+    /// - Parameters:
+    ///   - frames: confidence of each frame.
+    ///   - found: whether the mask of each frame is not empty.
+    /// - Returns: the mean value with the mean of each measure.
     package static func mean(_ frames: [Confidence], found: [Bool]) -> Confidence {
         let chosen = found.contains(true) ? zip(frames, found).filter(\.1).map(\.0) : frames
         guard !chosen.isEmpty else { return Confidence(value: 0, measures: [:]) }

@@ -2,40 +2,42 @@
 
 public import Inference
 
-/// What a promptable network took in and gave out for one frame or slice, or for a crop of one, in PyTorch's axis order.
+/// Inputs and outputs of a promptable network for one frame, slice or crop, in PyTorch's axis order.
 public struct TracedFrame: Sendable {
     /// Index of the frame or slice in the input, from 0.
     public var index: Int
-    /// Of the frame, in the order of automatic mask generation; 0: the whole.
+    /// Index of the crop in the order of automatic mask generation; 0 is the whole frame.
     public var crop = 0
-    /// `[1, 3, S, S]`, as the image encoder gets it.
+    /// The image encoder's input, `[1, 3, S, S]`.
     public var input: Tensor
-    /// `[1, C, E, E]`.
+    /// The image embedding, `[1, C, E, E]`.
     public var embedding: Tensor
-    /// `[N, M, L, L]` of N prompts, `[K, L, L]` of the masks that passed the filters of automatic mask generation; `nil`
-    /// where none was given to the network.
+    /// Low-resolution logits; `nil` without a prompt.
+    ///
+    /// `[N, M, L, L]` for N prompts. Automatic mask generation records the masks that pass its filters, `[K, L, L]`.
     public var logits: Tensor?
-    /// `[N, M]`.
+    /// Predicted IoU, `[N, M]`.
     public var predictedIoU: Tensor?
-    /// Of automatic mask generation.
+    /// The records of automatic mask generation; `nil` for other segmenters.
     public var masks: Masks?
 
-    /// What automatic mask generation made of N points with M masks each.
+    /// The records of automatic mask generation for N points with M masks each.
     public struct Masks: Sendable {
-        /// `[N, 2]`, x and y in pixels of the frame.
+        /// Points, x and y in pixels of the frame, `[N, 2]`.
         public var points: Tensor
-        /// `[4]`, XYXY in pixels of the frame, the end outside.
+        /// The crop, XYXY in pixels of the frame, the end excluded, `[4]`.
         public var cropBox: Tensor
-        /// `[N, M]`; not a number where predicted IoU dropped the mask before anybody asked, and for 0/0.
+        /// Stability scores, `[N, M]`; NaN for 0/0, and if predicted IoU dropped the mask before its score was computed.
         public var stabilityScores: Tensor
-        /// `[K]`: places in `predictedIoU`, read row by row, of the masks that passed the filters; `nil` for none.
+        /// Indices into `predictedIoU`, read row by row, of the masks that pass the filters, `[K]`; `nil` for none.
         public var passed: Tensor?
-        /// `[K, 4]`, XYXY around those in pixels of the frame, the last column and row inside.
+        /// Boxes around those masks, XYXY in pixels of the frame, the end included, `[K, 4]`.
         public var boxes: Tensor?
-        /// Places in `passed` of what non-maximum suppression left of the crop, best first.
+        /// Indices into `passed` of the masks that non-maximum suppression keeps, best first.
         public var kept: Tensor?
     }
 
+    /// Makes a record from tensors in PyTorch's axis order.
     public init(index: Int, input: Tensor, embedding: Tensor, logits: Tensor?, predictedIoU: Tensor?) {
         self.index = index
         self.input = input
@@ -44,7 +46,7 @@ public struct TracedFrame: Sendable {
         self.predictedIoU = predictedIoU
     }
 
-    /// By the names that conformance checks read, sorted.
+    /// The tensors with the names that conformance checks read, sorted by name.
     public var tensors: [(name: String, tensor: Tensor)] {
         [
             ("boxes", masks?.boxes), ("crop_box", masks?.cropBox), ("image_embedding", embedding), ("input", input),
@@ -65,7 +67,7 @@ extension TracedFrame.Masks {
             [count, 2], crop.points.flatMap { [$0.x + Double(crop.box.x0), $0.y + Double(crop.box.y0)] })
         cropBox = tensor([4], box(crop.box))
         stabilityScores = Tensor(shape: [count, trace.stabilityScore.count / count], values: trace.stabilityScore)
-        // A tensor has numbers.
+        // A tensor cannot be empty.
         guard !trace.passed.isEmpty else { return }
         passed = tensor([trace.passed.count], trace.passed.map(Double.init))
         boxes = tensor([trace.passed.count, 4], trace.boxes.flatMap(box))
@@ -73,25 +75,31 @@ extension TracedFrame.Masks {
     }
 }
 
-/// Somebody who looks on while a segmenter runs, on its thread.
+/// Receives the inputs and outputs of a segmenter's network, on the segmenter's thread.
 public protocol SegmentationTrace: AnyObject {
-    /// Whether frames are recorded: that costs time and memory.
+    /// Whether frames are recorded, which costs time and memory.
     var wantsTensors: Bool { get }
-    /// Whether masks that were chosen from are.
+    /// Whether the masks among which a segmenter chooses are recorded.
     var wantsCandidates: Bool { get }
 
-    /// Called once for every frame that the network saw, in the order of computation.
+    /// Records a frame or crop. The segmenter calls this in the order of computation.
     func record(_ frame: TracedFrame) throws
 
-    /// Called once for every frame by a segmenter that chooses among masks.
+    /// Records the masks among which a segmenter chooses.
     ///
-    /// - Parameter index: of the frame in the input, from 0.
+    /// - Parameters:
+    ///   - candidates: all masks of the frame.
+    ///   - index: of the frame in the input, from 0.
+    /// - Throws: an error of the receiver, which ends the segmentation.
     func record(_ candidates: CandidateMasks, of index: Int) throws
 }
 
 extension SegmentationTrace {
+    /// A trace records frames unless it says otherwise.
     public var wantsTensors: Bool { true }
+    /// A trace does not record candidate masks unless it says otherwise.
     public var wantsCandidates: Bool { false }
 
+    /// Ignores the masks.
     public func record(_ candidates: CandidateMasks, of index: Int) throws {}
 }

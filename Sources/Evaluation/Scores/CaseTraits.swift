@@ -3,29 +3,32 @@
 internal import Foundation
 public import Imaging
 
-/// What may make a case hard, measured on the image and its truth, never on an answer.
+/// Properties that may make a case hard, measured on the image and its truth, never on an answer.
 ///
-/// Values are shares of the image's range: 0...255 for colour, else from its 1st to its 99th percentile. The surroundings
-/// are the pixels outside the truth and within a tenth of the root of its area (at least 3 pixels) of it, slice by slice.
+/// Intensities are fractions of the image's range. The range is 0...255 for colour, and from the 1st to the 99th
+/// percentile for grey. The surroundings are the pixels outside the truth that are close to it: at most a tenth of the
+/// square root of its area away, or 3 pixels if that is more. They are found slice by slice.
 public struct CaseTraits: Sendable, Hashable, Codable {
-    /// The gradient of brightness across the true edge, a pixel: the mean over the edge's pixels of the gradient's part
-    /// along the normal of the (smoothed) truth.
+    /// Gradient of brightness across the true edge, per pixel.
+    ///
+    /// The value is the mean over the edge's pixels of the gradient along the normal of the smoothed truth.
     public var boundarySharpness: Double?
-    /// How far the mean colour inside is from that of the surroundings.
+    /// Distance between the mean colours of the truth and of the surroundings, 0...1.
     public var contrast: Double?
-    /// Share of the frame that the truth takes; of a volume its size in ml.
+    /// Size of the true structure: millilitres in a volume, fraction of the pixels (0...1) in a frame.
     public var size: Double?
-    /// Mean brightness of the frame, or of a volume's truth.
+    /// Mean brightness of the frame, or of the true structure in a volume.
     public var brightness: Double
-    /// Share of specular highlights (brighter than 0.9 in all colours) in truth and surroundings, for colour frames.
+    /// Fraction of truth and surroundings that is brighter than 0.9 in all channels; `nil` for grey images.
     public var highlights: Double?
 
-    /// The names and what they mean, in the order of reports.
+    /// Names of the traits with their titles, in the order of reports.
     public static let titles: [(name: String, title: String)] = [
         ("boundarySharpness", "sharpness of the true edge"), ("contrast", "contrast to surroundings"),
         ("size", "size"), ("brightness", "brightness"), ("highlights", "specular highlights"),
     ]
 
+    /// The trait with this name; `nil` if it is unknown or was not measured.
     public subscript(name: String) -> Double? {
         switch name {
         case "boundarySharpness": boundarySharpness
@@ -37,9 +40,14 @@ public struct CaseTraits: Sendable, Hashable, Codable {
         }
     }
 
-    /// - Parameter spacing: of slices, rows and columns, mm; `nil` for a frame.
+    /// Measures a case.
+    ///
+    /// - Parameters:
+    ///   - frames: one frame, or the slices of a volume.
+    ///   - truth: one mask per frame.
+    ///   - spacing: of slices, rows and columns, mm; `nil` for a frame.
     public init(frames: [Frame], truth: [Mask], spacing: [Double]?) {
-        precondition(frames.count == truth.count && !frames.isEmpty, "every frame has its truth")
+        precondition(frames.count == truth.count && !frames.isEmpty, "every frame has a true mask")
         let range = Self.range(of: frames)
         var sums = TraitSums()
         for (frame, mask) in zip(frames, truth) where spacing == nil || !mask.isEmpty {
@@ -71,7 +79,7 @@ public struct CaseTraits: Sendable, Hashable, Codable {
     }
 }
 
-/// Colours summed up.
+/// A sum of colours.
 private struct ColourSum {
     var sum = [0.0, 0.0, 0.0]
     var count = 0
@@ -83,7 +91,7 @@ private struct ColourSum {
         count += 1
     }
 
-    /// Between the means, 1 from black to white.
+    /// The distance between the mean colours; 1 from black to white.
     func distance(to other: ColourSum) -> Double {
         let squares = zip(sum, other.sum).reduce(0) { total, pair in
             let difference = pair.0 / Double(count) - pair.1 / Double(other.count)
@@ -93,6 +101,7 @@ private struct ColourSum {
     }
 }
 
+/// The sums from which the traits of a case are computed.
 private struct TraitSums {
     var inside = ColourSum()
     var around = ColourSum()
@@ -112,7 +121,7 @@ private struct TraitSums {
             return (value(0), value(1), value(2))
         }
         let colours = (0..<frame.rows * frame.columns).map(colour)
-        // Luma of Rec. 601, which for grey is the value itself.
+        // Luma of Rec. 601. For grey it is the value itself.
         let luma = colours.map { 0.299 * $0.0 + 0.587 * $0.1 + 0.114 * $0.2 }
         for pixel in luma.indices where !isVolume || mask.pixels[pixel] != 0 {
             brightness += luma[pixel]
@@ -130,7 +139,9 @@ private struct TraitSums {
         addEdge(luma, mask)
     }
 
-    /// The gradient across the edge, by Sobel's operator on the image and on the mask, whose gradient is the normal.
+    /// Adds the gradient across the edge, from Sobel's operator on the image and on the mask.
+    ///
+    /// The gradient of the mask is the normal of the edge.
     private mutating func addEdge(_ luma: [Double], _ mask: Mask) {
         let (rows, columns) = (mask.rows, mask.columns)
         guard rows > 2, columns > 2 else { return }
@@ -151,5 +162,63 @@ private struct TraitSums {
                 edgeCount += 1
             }
         }
+    }
+}
+
+/// Dice of one segmenter in three equal groups of cases, which are ordered by one trait.
+public struct TraitSplit: Sendable, Hashable, Codable {
+    /// One third of the cases.
+    public struct Part: Sendable, Hashable, Codable {
+        /// The smallest value of the trait.
+        public var low: Double
+        /// The largest value of the trait.
+        public var high: Double
+        /// Mean Dice.
+        public var dice: Estimate
+        /// Fraction of cases with a Dice below the acceptable one.
+        public var unacceptable: Double
+    }
+
+    /// Name of the trait.
+    public var trait: String
+    /// Title of the trait in reports.
+    public var title: String
+    /// The three groups, from low values of the trait to high ones.
+    public var parts: [Part]
+    /// Spearman's rank correlation of the trait with Dice.
+    public var spearman: Double?
+
+    /// Splits the cases that have the trait.
+    ///
+    /// The result is `nil` if fewer than six cases have the trait, or if all have the same value.
+    ///
+    /// - Parameters:
+    ///   - trait: its name.
+    ///   - title: its title in reports.
+    ///   - values: of the trait, one per case, or `nil`.
+    ///   - dice: one per case.
+    ///   - acceptable: a lower Dice needs correction.
+    ///   - resampling: for the intervals.
+    public init?(
+        trait: String, title: String, values: [Double?], dice: [Double], acceptable: Double, resampling: Bootstrap
+    ) {
+        precondition(values.count == dice.count, "values for every case")
+        let known = values.indices.filter { values[$0] != nil }
+            .map { (value: values[$0] ?? 0, dice: dice[$0]) }
+            .sorted { ($0.value, $0.dice) < ($1.value, $1.dice) }
+        guard known.count >= 6, known[0].value < known[known.count - 1].value else { return nil }
+        self.trait = trait
+        self.title = title
+        let bounds = (0...3).map { known.count * $0 / 3 }
+        parts = (0..<3).compactMap { third in
+            let part = known[bounds[third]..<bounds[third + 1]]
+            guard let first = part.first, let last = part.last,
+                let estimate = Estimate(part.map(\.dice), resampling: resampling)
+            else { return nil }
+            let bad = part.count { $0.dice < acceptable }
+            return Part(
+                low: first.value, high: last.value, dice: estimate, unacceptable: Double(bad) / Double(part.count))
+        }
+        spearman = Ranks.spearman(known.map(\.value), known.map(\.dice))
     }
 }

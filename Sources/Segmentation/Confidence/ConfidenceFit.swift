@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The confidence that training/fitting/fit_confidence.py fitted to a network's measures. A weight file's metadata holds
+// the coefficients as `confidence`.
+
+package import Foundation
+package import Imaging
+
+/// Computes the expected Dice of an answer from its measures: sigmoid(bias + sum of weight * logit(measure)).
+///
+/// Weights are not negative, so a higher measure never lowers the confidence. An empty answer is right if the structure
+/// is absent. Its confidence is the probability of that, fitted to `absence` alone.
+package struct ConfidenceFit: Sendable, Equatable {
+    /// The reason why coefficients are refused.
+    package struct CoefficientError: Error, Equatable, CustomStringConvertible {
+        /// What is wrong with them.
+        package let description: String
+    }
+
+    /// Terms for masks that are not empty, with weights by the names of `AnswerMeasures.named`.
+    private struct FoundTerms: Sendable, Equatable, Decodable {
+        let bias: Double
+        let weights: [String: Double]
+    }
+
+    /// Terms for empty masks.
+    private struct EmptyTerms: Sendable, Equatable, Decodable {
+        let bias: Double
+        let weight: Double
+    }
+
+    private struct Coefficients: Decodable {
+        let found: FoundTerms
+        let empty: EmptyTerms?
+    }
+
+    private struct Metadata: Decodable {
+        let confidence: Coefficients?
+    }
+
+    /// Measures are limited to `edge`...1 - `edge` before their logit is taken.
+    private static let edge = 1e-3
+
+    private let found: FoundTerms
+    private let empty: EmptyTerms?
+
+    /// Reads the coefficients from a weight file's metadata.
+    ///
+    /// The result is `nil` if the metadata does not hold coefficients.
+    ///
+    /// - Parameter facts: JSON whose member `confidence` holds the coefficients.
+    /// - Throws: `CoefficientError`.
+    package init?(facts: Data) throws(CoefficientError) {
+        let parsed: Metadata
+        do {
+            parsed = try JSONDecoder().decode(Metadata.self, from: facts)
+        } catch {
+            throw CoefficientError(description: "the coefficients of the confidence cannot be read")
+        }
+        guard let coefficients = parsed.confidence else { return nil }
+        (found, empty) = (coefficients.found, coefficients.empty)
+        if let name = found.weights.keys.sorted().first(where: { !AnswerMeasures.names.contains($0) }) {
+            throw CoefficientError(
+                description: "the confidence was fitted to \(name), which the recipe does not measure")
+        }
+        let weights = Array(found.weights.values) + (empty.map { [$0.weight] } ?? [])
+        guard weights.allSatisfy({ $0 >= 0 }) else {
+            throw CoefficientError(description: "a weight of the confidence is negative")
+        }
+        // Sums of larger numbers could overflow.
+        guard ([found.bias, empty?.bias ?? 0] + weights).allSatisfy({ abs($0) <= 1000 }) else {
+            throw CoefficientError(description: "a coefficient of the confidence is beyond 1000")
+        }
+    }
+
+    /// The confidence of an answer, 0...1.
+    package func value(_ measures: AnswerMeasures, isEmpty: Bool) -> Double {
+        if isEmpty {
+            guard let empty else { return measures.absence }
+            return Self.sigmoid(empty.bias + empty.weight * Self.logit(measures.absence))
+        }
+        let named = measures.named
+        // Summed in the order of names, so that every run gives the same sum.
+        return Self.sigmoid(
+            found.weights.sorted { $0.key < $1.key }.reduce(found.bias) {
+                $0 + $1.value * Self.logit(named[$1.key] ?? 0)
+            })
+    }
+
+    private static func sigmoid(_ value: Double) -> Double { 1 / (1 + exp(-value)) }
+
+    private static func logit(_ value: Double) -> Double {
+        let inside = min(max(value, edge), 1 - edge)
+        return log(inside / (1 - inside))
+    }
+}
+
+extension AnswerMeasures {
+    /// The confidence of an answer with its measures.
+    ///
+    /// Without a fit the value is the product of view agreement, mean foreground probability and presence, or the
+    /// absence for an empty mask.
+    ///
+    /// - Parameters:
+    ///   - fit: the fitted confidence, if the weights have one.
+    ///   - isEmpty: whether the mask is empty.
+    /// - Returns: a value of 0...1 with the measures.
+    package func confidence(_ fit: ConfidenceFit?, isEmpty: Bool) -> Confidence {
+        Confidence(value: fit?.value(self, isEmpty: isEmpty) ?? plain(isEmpty: isEmpty), measures: named)
+    }
+
+    private func plain(isEmpty: Bool) -> Double {
+        isEmpty ? absence : viewAgreement * meanForegroundProbability * (presence ?? 1)
+    }
+}
