@@ -5,10 +5,11 @@ internal import Foundation
 internal import Imaging
 internal import Inference
 
-/// A segmenter before its weights are loaded: its line of the catalogue, and the code that loads it.
+/// A segmenter before its weights are loaded: its line of the catalogue, and the code that loads
+/// it.
 ///
-/// A recipe runs on weights inside the executable, on weights that a site installs, or on either. `Segmenters.all`
-/// lists every recipe.
+/// A recipe runs on weights inside the executable, on weights that a site installs, or on either.
+/// `Segmenters.all` lists every recipe.
 struct Recipe: Sendable {
     /// The description of the segmenter and of the weights and options that it takes.
     let entry: SegmenterEntry
@@ -54,7 +55,8 @@ struct Recipe: Sendable {
                 name: weights.name, path: weights.path, sha256: weights.sha256, bytes: weights.bytes))
     }
 
-    /// Loads the segmenter, after its version and the hash of its weights were compared with `wanted`.
+    /// Loads the segmenter, after its version and the hash of its weights were compared with
+    /// `wanted`.
     ///
     /// - Parameters:
     ///   - wanted: the descriptor that the job names.
@@ -100,14 +102,16 @@ struct Recipe: Sendable {
 
 /// Verified weights, and the other facts that a recipe needs to load them.
 struct RecipeWeights {
-    /// The descriptor of the segmenter on these weights: their hash, their terms, and the recipe's version on them.
+    /// The descriptor of the segmenter on these weights: their hash, their terms, and the recipe's
+    /// version on them.
     let descriptor: SegmenterDescriptor
     let tensors: SafeTensors
     /// Path of installed weights; `nil` for the weights inside the executable.
     let path: String?
     let precision: Precision
 
-    /// Compares numbers that the recipe relies on with those that the file's metadata records from the training.
+    /// Compares numbers that the recipe relies on with those that the file's metadata records from
+    /// the training.
     ///
     /// - Parameter expected: members of the metadata's `input` object.
     /// - Throws: `SegmentationError.weights` if a number differs by 1e-6 or more.

@@ -5,10 +5,12 @@ internal import Inference
 
 /// A segmenter whose weights are loaded and packed.
 ///
-/// Calls are synchronous and use the threads that `Compute` started. A segmenter belongs to the thread that made it.
-/// Call it from that thread only, because OpenMP builds a team of threads for every calling thread.
+/// Calls are synchronous and use the threads that `Compute` started. A segmenter belongs to the
+/// thread that made it. Call it from that thread only, because OpenMP builds a team of threads for
+/// every calling thread.
 ///
-/// The same input and options give the same result bit for bit, on one machine with one thread count and precision.
+/// The same input and options give the same result bit for bit, on one machine with one thread
+/// count and precision.
 public protocol Segmenter: AnyObject {
     /// The recipe, its version and its weights.
     var descriptor: SegmenterDescriptor { get }
@@ -17,11 +19,12 @@ public protocol Segmenter: AnyObject {
     ///
     /// - Parameters:
     ///   - input: frames or a volume, as `descriptor.accepts` says.
-    ///   - options: a person's prompts and settings. Options that `SegmenterEntry.options` does not list are refused.
-    ///     A box and points hold for every frame. In a volume they lie in the key slice.
+    ///   - options: a person's prompts and settings. Options that `SegmenterEntry.options` does not
+    ///     list are refused. A box and points hold for every frame. In a volume they lie in the key
+    ///     slice.
     ///   - trace: receives the network's inputs and outputs frame by frame, if it is not `nil`.
-    ///   - progress: called on the same thread after every step with the steps done and the steps in all. A step is
-    ///     a frame, or a part of the work on a volume.
+    ///   - progress: called on the same thread after every step with the steps done and the steps
+    ///     in all. A step is a frame, or a part of the work on a volume.
     /// - Returns: the answer on the grid of the source.
     /// - Throws: `SegmentationError`, and errors of `trace`.
     func segment(
@@ -35,7 +38,8 @@ extension Segmenter {
     ///
     /// - Parameters:
     ///   - input: frames or a volume, as `descriptor.accepts` says.
-    ///   - progress: called on the same thread after every step with the steps done and the steps in all.
+    ///   - progress: called on the same thread after every step with the steps done and the steps
+    ///     in all.
     /// - Returns: the answer on the grid of the source.
     /// - Throws: `SegmentationError`.
     public func segment(_ input: SegmenterInput, progress: (Int, Int) -> Void) throws -> SegmenterResult {
@@ -61,8 +65,8 @@ extension SegmenterInput {
     ///
     /// Errors name `segmenter`.
     ///
-    /// - Throws: `SegmentationError.wrongKind` for a volume; `.unsuitable` without a frame, for a frame that is too
-    ///   large, and for values that are not finite.
+    /// - Throws: `SegmentationError.wrongKind` for a volume; `.unsuitable` without a frame, for a
+    ///   frame that is too large, and for values that are not finite.
     func frames(for segmenter: String) throws(SegmentationError) -> [Frame] {
         guard case .frames(let frames) = self else { throw .wrongKind(segmenter: segmenter, accepts: "frames") }
         guard !frames.isEmpty else { throw .unsuitable(segmenter: segmenter, reason: "it has no frames") }
@@ -83,8 +87,8 @@ extension SegmenterInput {
     ///
     /// Errors name `segmenter`.
     ///
-    /// - Throws: `SegmentationError.wrongKind` for frames; `.unsuitable` for a volume that is too large, and for
-    ///   values that are not finite.
+    /// - Throws: `SegmentationError.wrongKind` for frames; `.unsuitable` for a volume that is too
+    ///   large, and for values that are not finite.
     func volume(for segmenter: String) throws(SegmentationError) -> Volume {
         guard case .volume(let volume) = self else { throw .wrongKind(segmenter: segmenter, accepts: "volumes") }
         guard volume.voxels.count <= Self.mostVoxels else {
@@ -165,7 +169,8 @@ public enum SegmentationError: Error, Sendable, Hashable, CustomStringConvertibl
     case option(segmenter: String, option: String, reason: String)
     /// The weights that the segmenter needs are not installed, or several are and none was chosen.
     case missingWeights(segmenter: String, reason: String)
-    /// The job asks for another version of the recipe, other embedded weights or another rule than this node has.
+    /// The job asks for another version of the recipe, other embedded weights or another rule than
+    /// this node has.
     case otherRecipe(segmenter: String, version: String)
     /// The weights are damaged or do not fit the recipe.
     case weights(segmenter: String, reason: String)

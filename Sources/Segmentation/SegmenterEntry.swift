@@ -21,10 +21,11 @@ public struct SegmenterEntry: Sendable, Hashable {
 
     /// The descriptor of the segmenter.
     ///
-    /// `weightsHash` and `licence` are empty if the executable does not hold weights for it. `version` lacks the part
-    /// that depends on files beside installed weights.
+    /// `weightsHash` and `licence` are empty if the executable does not hold weights for it.
+    /// `version` lacks the part that depends on files beside installed weights.
     public let template: SegmenterDescriptor
-    /// The family of weights that a site can install; `nil` if the segmenter runs on embedded weights alone.
+    /// The family of weights that a site can install; `nil` if the segmenter runs on embedded
+    /// weights alone.
     public let family: ModelFamily?
     /// The options that the segmenter takes.
     public let options: Set<Option>

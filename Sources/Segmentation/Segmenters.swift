@@ -5,7 +5,8 @@ public import Inference
 
 /// The catalogue of segmenters, and the functions that choose and load one.
 public enum Segmenters {
-    /// Every recipe: one line for each segmenter with a file of its own, and the table of prompted recipes.
+    /// Every recipe: one line for each segmenter with a file of its own, and the table of prompted
+    /// recipes.
     static let all: [Recipe] =
         [
             PolypCompact.recipe,
@@ -15,7 +16,8 @@ public enum Segmenters {
 
     /// Every segmenter with the weights that it needs and the options that it takes.
     ///
-    /// Segmenters whose weights are inside the executable come first. Building the list does not read weights.
+    /// Segmenters whose weights are inside the executable come first. Building the list does not
+    /// read weights.
     public static let catalogue: [SegmenterEntry] = {
         let entries = all.map(\.entry)
         return entries.filter(\.isEmbedded) + entries.filter { !$0.isEmbedded }
@@ -49,8 +51,8 @@ public enum Segmenters {
 
     /// Chooses the weights of the segmenter called `name`.
     ///
-    /// The choice is the installed weights called `weights`. Without that name it is the only installed weights of the
-    /// family, or else the weights inside the executable.
+    /// The choice is the installed weights called `weights`. Without that name it is the only
+    /// installed weights of the family, or else the weights inside the executable.
     ///
     /// - Parameters:
     ///   - name: the segmenter's name.
@@ -96,8 +98,9 @@ public enum Segmenters {
     ///
     /// - Parameters:
     ///   - name: the name of an embedded segmenter of the catalogue.
-    ///   - threads: threads for all inference in this process. The first call fixes the number; later calls must ask
-    ///     for the same. `nil` takes the fixed number, or else the number of processors, at most 8.
+    ///   - threads: threads for all inference in this process. The first call fixes the number;
+    ///     later calls must ask for the same. `nil` takes the fixed number, or else the number of
+    ///     processors, at most 8.
     /// - Returns: the loaded segmenter.
     /// - Throws: `SegmentationError`.
     public static func make(_ name: String, threads: Int? = nil) throws -> any Segmenter {
@@ -110,8 +113,9 @@ public enum Segmenters {
     ///
     /// - Parameters:
     ///   - segmenter: of this executable's recipe and version. Others are refused.
-    ///   - threads: threads for all inference in this process. The first call fixes the number; later calls must ask
-    ///     for the same. `nil` takes the fixed number, or else the number of processors, at most 8.
+    ///   - threads: threads for all inference in this process. The first call fixes the number;
+    ///     later calls must ask for the same. `nil` takes the fixed number, or else the number of
+    ///     processors, at most 8.
     /// - Returns: the loaded segmenter.
     /// - Throws: `SegmentationError`.
     public static func make(_ segmenter: InstalledSegmenter, threads: Int? = nil) throws -> any Segmenter {

@@ -85,7 +85,7 @@ import Testing
         }
     }
 
-    @Test func `an empty answer is trusted more the surer it is that nothing is there`() throws {
+    @Test func `the confidence of an empty answer rises with the probability that the structure is absent`() throws {
         let fit = try Self.fit(#"{"found": {"bias": 0, "weights": {}}, "empty": {"bias": 1, "weight": 0.5}}"#)
         let values = stride(from: 0, through: 1, by: 0.01).map { absence in
             var measures = Self.measures(0.2)
@@ -111,14 +111,17 @@ import Testing
     }
 
     @Test(arguments: [
-        (#"{"found": {"bias": 0, "weights": {"flipAgreement": 1}}}"#, "fitted to flipAgreement, which the recipe does not measure"),
+        (
+            #"{"found": {"bias": 0, "weights": {"flipAgreement": 1}}}"#,
+            "fitted to flipAgreement, which the recipe does not measure"
+        ),
         (#"{"found": {"bias": 0, "weights": {"expectedDice": -0.1}}}"#, "a weight of the confidence is negative"),
         (#"{"found": {"bias": 0, "weights": {}}, "empty": {"bias": 0, "weight": -1}}"#, "is negative"),
         (#"{"found": {"bias": 1001, "weights": {}}}"#, "beyond 1000"),
         (#"{"found": {"bias": 0, "weights": {"presence": 1e300}}}"#, "beyond 1000"),
         (#"{"found": {"weights": {}}}"#, "cannot be read"), ("0.5", "cannot be read"),
     ])
-    func `coefficients that cannot be are refused with the reason`(text: String, reason: String) {
+    func `coefficients that cannot be used are refused with the reason`(text: String, reason: String) {
         #expect { try Self.fit(text) } throws: { "\($0)".contains(reason) }
     }
 

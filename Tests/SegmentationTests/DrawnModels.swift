@@ -5,8 +5,9 @@ import Imaging
 import Inference
 import Segmentation
 
-/// Scaled-down networks of every family with drawn weights, installed in a folder of their own. Their shapes are
-/// those of the golden files of `training/references/golden_sam.py`.
+/// Scaled-down networks of every family with drawn weights, installed in a folder of their own.
+///
+/// Their shapes are those of the golden files of `training/golden_sam.py`.
 enum DrawnModels {
     private struct Facts: Decodable {
         let size: Int

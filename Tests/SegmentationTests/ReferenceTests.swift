@@ -33,8 +33,10 @@ struct Reference: Decodable {
 }
 
 extension SegmentationSuites {
-    /// The whole recipe against Python's. Both compute in fp32 with sums in another order: probabilities differ by less
-    /// than 1e-3 (bf16: 0.05), masks only where a probability is that close to the threshold.
+    /// The whole recipe against Python's.
+    ///
+    /// Both compute in fp32 with sums in another order: probabilities differ by less than 1e-3 (bf16: 0.05), masks
+    /// only where a probability is that close to the threshold.
     @Suite struct ReferenceTests {
         let tolerance: Float = (try? Compute.precision()) == .bf16 ? 0.05 : 1e-3
 

@@ -93,7 +93,9 @@ extension SegmentationSuites {
             #expect(try Segmenters.make(second).descriptor == second.descriptor)
             try lay(SamAutoTests.rule(threshold: 0.1))
             #expect(try installed.descriptor.version == versions[1])
-            #expect { _ = try Segmenters.make(second) } throws: { "\($0)".contains("the rule changed after the job was made") }
+            #expect { _ = try Segmenters.make(second) } throws: {
+                "\($0)".contains("the rule changed after the job was made")
+            }
             try Data("{}".utf8).write(to: folder.appending(path: "shapes-0123.rule.json"))
             for body in [{ _ = try installed }, { _ = try Segmenters.make(second) }] {
                 #expect(throws: SegmentationError.self, performing: body)

@@ -6,7 +6,9 @@ import Inference
 import Segmentation
 import Testing
 
-/// The rule of sam-auto. The network and its masks are tested in InferenceTests.
+/// The rule of sam-auto.
+///
+/// The network and its masks are tested in InferenceTests.
 @Suite struct SamAutoTests {
     /// `training/references/golden_auto_features.py` writes it.
     struct Golden: Decodable {

@@ -6,8 +6,8 @@ internal import Imaging
 
 /// Cases in a folder of pictures.
 ///
-/// The folder has the sub-folders `images` and `masks` with the same names, or pairs such as `x.jpg` and `x_mask.png`.
-/// The file name extensions can differ.
+/// The folder has the sub-folders `images` and `masks` with the same names, or pairs such as
+/// `x.jpg` and `x_mask.png`. The file name extensions can differ.
 public struct PictureCases: Sendable {
     /// One case per image, in the order of names.
     public var cases: [EvaluationCase] = []
@@ -18,7 +18,9 @@ public struct PictureCases: Sendable {
     private static let markers = ["_mask", "-mask", "_seg", "-seg", "_segmentation", "_gt", "_truth"]
     private static let endings: Set<String> = ["png", "jpg", "jpeg"]
 
-    /// Lists the cases of a folder. The result is `nil` if the folder does not contain pictures.
+    /// Lists the cases of a folder.
+    ///
+    /// The result is `nil` if the folder does not contain pictures.
     ///
     /// - Parameters:
     ///   - folder: absolute path.
@@ -115,7 +117,8 @@ public enum SeriesCases {
         }
     }
 
-    /// The order of the slices along the normal and their spacings; `nil` if they do not form a volume.
+    /// The order of the slices along the normal and their spacings; `nil` if they do not form a
+    /// volume.
     private static func volume(_ instances: [InstanceHeader]) -> (order: [Int], spacing: [Double])? {
         let planes = instances.compactMap(\.plane)
         guard planes.count == instances.count,

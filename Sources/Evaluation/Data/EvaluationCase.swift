@@ -34,9 +34,11 @@ public struct EvaluationCase: Sendable, Hashable {
     public enum Truth: Sendable, Hashable {
         /// The structure is absent, such as in a frame without a polyp.
         case nothing
-        /// A picture whose pixels brighter than 127 belong to the structure, also in a blurred JPEG file.
+        /// A picture whose pixels brighter than 127 belong to the structure, also in a blurred JPEG
+        /// file.
         case picture(path: String)
-        /// A SEG whose frames reference the images. The structure is absent from slices without a SEG frame.
+        /// A SEG whose frames reference the images. The structure is absent from slices without a
+        /// SEG frame.
         case segmentation(path: String, segment: Int?)
     }
 
@@ -71,7 +73,8 @@ public struct EvaluationCase: Sendable, Hashable {
         self.spacing = spacing
     }
 
-    /// A digest of the case's files and of the way in which they are read, which tells if a case has changed.
+    /// A digest of the case's files and of the way in which they are read, which tells if a case
+    /// has changed.
     ///
     /// - Returns: 32 hexadecimal digits.
     /// - Throws: `EvaluationError.unreadable`.

@@ -34,8 +34,8 @@ public struct LoadedCase: Sendable {
 
     /// Reads a true mask from a picture.
     ///
-    /// A PNG label map with small numbers is refused, because it would become an empty mask. In a JPEG file small numbers
-    /// can be noise.
+    /// A PNG label map with small numbers is refused, because it would become an empty mask. In a
+    /// JPEG file small numbers can be noise.
     private static func truth(picture path: String) throws(EvaluationError) -> Mask {
         let picture: Picture
         do {

@@ -3,14 +3,16 @@
 internal import Foundation
 internal import Imaging
 
-/// A case with two outlines: the truth in cyan, the answer in orange.
+/// Draws a case with two outlines: the truth in cyan, the answer in orange.
 enum CasePicture {
     static let truthColour: [UInt8] = [0, 229, 255]
     static let answerColour: [UInt8] = [255, 150, 0]
     private static let side = 360
 
-    /// - Returns: one frame; of a volume three slices side by side, at a quarter, half and three quarters of those in
-    ///   which truth or answer have something.
+    /// Draws a frame, or three slices of a volume side by side.
+    ///
+    /// The slices lie at a quarter, a half and three quarters of those in which truth or answer are
+    /// not empty.
     static func picture(_ loaded: LoadedCase, answer: [Mask]) -> Picture {
         let occupied = loaded.truth.indices.filter { !loaded.truth[$0].isEmpty || !answer[$0].isEmpty }
         let chosen =
@@ -23,6 +25,7 @@ enum CasePicture {
         return row(tiles)
     }
 
+    /// Draws one frame with its longest side about `side` pixels long.
     private static func tile(_ frame: Frame, _ truth: Mask, _ answer: Mask, side: Int) -> Picture {
         let longest = max(frame.rows, frame.columns)
         let scale = Double(min(side, longest * 4)) / Double(longest)
@@ -39,7 +42,7 @@ enum CasePicture {
         }
         func isEdge(_ mask: Mask, _ row: Int, _ column: Int) -> Bool {
             guard inside(mask, row, column) else { return false }
-            // Two pixels wide: pictures are shown smaller than they are.
+            // Two pixels wide, because the page shows pictures smaller than they are.
             return [(1, 0), (-1, 0), (0, 1), (0, -1), (2, 0), (-2, 0), (0, 2), (0, -2)]
                 .contains { !inside(mask, row + $0.0, column + $0.1) }
         }
@@ -64,6 +67,7 @@ enum CasePicture {
         return Picture(rows: rows, columns: columns, channels: 3, samples: samples)
     }
 
+    /// The values shown as black and white.
     private static func range(of frame: Frame) -> (Float, Float) {
         if frame.channels == 3 { return (0, 255) }
         let sorted = frame.samples.filter(\.isFinite).sorted()
@@ -71,7 +75,7 @@ enum CasePicture {
         return (sorted[sorted.count / 100], sorted[(sorted.count - 1) * 99 / 100])
     }
 
-    /// Pictures of one height side by side.
+    /// Puts pictures of the same height side by side.
     private static func row(_ tiles: [Picture]) -> Picture {
         guard tiles.count > 1 else { return tiles[0] }
         let (rows, columns) = (tiles[0].rows, tiles.reduce(0) { $0 + $1.columns })
@@ -84,9 +88,9 @@ enum CasePicture {
 }
 
 extension CaseResult {
-    /// A PNG of the case with truth and answer.
+    /// A PNG file of the case with truth and answer.
     ///
-    /// - Throws: `EvaluationError`, when files have gone since.
+    /// - Throws: `EvaluationError` if files of the case or its masks are gone.
     func picture(of source: EvaluationCase, output: String) throws(EvaluationError) -> Data {
         let loaded = try LoadedCase(source)
         var answer = loaded.truth.map { Mask(rows: $0.rows, columns: $0.columns) }
@@ -100,7 +104,10 @@ extension CaseResult {
         return CasePicture.picture(loaded, answer: answer).png()
     }
 
-    /// Which image each mask belongs to: folders are named for the first image of a request, files for the one in it.
+    /// The index of the image to which each mask belongs.
+    ///
+    /// A mask's folder is named for the first image of its request, and its file for the place in
+    /// that request.
     private var answeredImages: [Int] {
         masks.map { path in
             let parts = path.split(separator: "/")

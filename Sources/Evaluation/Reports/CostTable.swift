@@ -3,8 +3,9 @@
 internal import Foundation
 internal import Imaging
 
-/// A small table in which a site fills in its volumes and costs. The numbers at the start are examples; the share that
-/// needs correction is the one measured.
+/// A table in which a site enters its volumes and costs.
+///
+/// The share of results that need correction was measured. The other initial numbers are examples.
 struct CostTable {
     private let correction: [(name: String, share: Double, seconds: Double)]
 
@@ -14,27 +15,28 @@ struct CostTable {
     }
 
     private static let inputs: [(id: String, title: String, value: String, step: String)] = [
-        ("studies", "studies a month", "400", "1"),
-        ("cases", "cases in a study (frames, or volumes)", "1", "1"),
-        ("manual", "minutes to outline a case by hand", "8", "0.1"),
-        ("review", "minutes to review an answer", "1.5", "0.1"),
-        ("correct", "more minutes to correct one", "4", "0.1"),
-        ("wage", "cost of an hour of the reader", "90", "1"),
-        ("fixed", "fixed cost a month (machine, upkeep)", "500", "1"),
+        ("studies", "studies per month", "400", "1"),
+        ("cases", "cases per study (frames or volumes)", "1", "1"),
+        ("manual", "minutes to outline one case by hand", "8", "0.1"),
+        ("review", "minutes to review one result", "1.5", "0.1"),
+        ("correct", "extra minutes to correct one result", "4", "0.1"),
+        ("wage", "cost of one hour of the reader", "90", "1"),
+        ("fixed", "fixed cost per month (machine, maintenance)", "500", "1"),
     ]
 
     private static let outputs: [(id: String, title: String)] = [
-        ("minutes", "reader's minutes a study, with Kontur"), ("saved", "hours saved a month"),
-        ("before", "cost a study by hand"), ("after", "cost a study with Kontur, fixed cost included"),
-        ("gain", "saved a month"), ("even", "studies a month from which it pays"),
-        ("limit", "share needing correction up to which it pays"), ("machine", "hours of computing a month"),
+        ("minutes", "reader's minutes per study with Kontur"), ("saved", "reader's hours saved per month"),
+        ("before", "cost per study by hand"), ("after", "cost per study with Kontur, including the fixed cost"),
+        ("gain", "cost saved per month"), ("even", "studies per month at which Kontur starts to save cost"),
+        ("limit", "largest share of corrections at which Kontur saves cost"),
+        ("machine", "hours of computing per month"),
     ]
 
-    /// Empty without a segmenter that works by itself.
+    /// The table and its script; empty without a segmenter that works without a truth box.
     var html: String {
         guard !correction.isEmpty else { return "" }
         let options = correction.enumerated().map { number, entry in
-            "<option value=\"\(number)\">\(Markup.escaped(entry.name)): \(Markup.percent(entry.share)) need correction</option>"
+            "<option value=\"\(number)\">\(Markup.escaped(entry.name)): \(Markup.percent(entry.share)) of results need correction</option>"
         }.joined()
         let fields = Self.inputs.map { field in
             "<tr><th scope=\"row\"><label for=\"in-\(field.id)\">\(field.title)</label></th><td><input id=\"in-\(field.id)\" type=\"number\" min=\"0\" step=\"\(field.step)\" value=\"\(field.value)\"></td></tr>"
@@ -43,10 +45,10 @@ struct CostTable {
             "<tr><th scope=\"row\">\(field.title)</th><td><output id=\"out-\(field.id)\"></output></td></tr>"
         }.joined()
         return """
-            <p>Fill in what holds at this site: everything is computed on this page and goes nowhere. The share that needs correction is the measured one, and every answer is reviewed.</p>
+            <p>Enter the numbers of your site. This page computes the results and does not send them anywhere. The share of results that need correction was measured. The calculation assumes that a reader reviews every result.</p>
             <p><label>Segmenter <select id="in-segmenter">\(options)</select></label></p>
             <div class="grid costs"><table><tbody>\(fields)</tbody></table><table><tbody>\(results)</tbody></table></div>
-            <noscript><p>This table needs scripts, which are switched off.</p></noscript>
+            <noscript><p>This table needs JavaScript, which is switched off.</p></noscript>
             <script>\(script)</script>
             """
     }

@@ -2,8 +2,9 @@
 
 internal import Foundation
 
-/// Text for HTML and SVG.
+/// Parts of HTML pages.
 enum Markup {
+    /// The text with HTML's special characters escaped.
     static func escaped(_ text: String) -> String {
         var result = ""
         for character in text {
@@ -18,24 +19,30 @@ enum Markup {
         return result
     }
 
+    /// A number with a fixed number of digits; empty for `nil` and NaN.
     static func number(_ value: Double?, digits: Int = 3) -> String {
         value.map { $0.isFinite ? String(format: "%.\(digits)f", $0) : "" } ?? ""
     }
 
+    /// A fraction as whole percent; empty for `nil`.
     static func percent(_ share: Double?) -> String {
         share.map { String(format: "%.0f%%", $0 * 100) } ?? ""
     }
 
-    /// `0.912 [0.890, 0.931]`
+    /// A mean with its interval, such as `0.912 [0.890, 0.931]`.
     static func interval(_ estimate: Estimate?, digits: Int = 3) -> String {
         estimate.map {
             "\(number($0.mean, digits: digits)) <small>[\(number($0.low, digits: digits)), \(number($0.high, digits: digits))]</small>"
         } ?? ""
     }
 
-    /// A table; the first column holds names, the others numbers. Cells are HTML.
+    /// A table with names in the first column and numbers in the others.
     ///
-    /// - Parameter style: a class of the page's style sheet.
+    /// - Parameters:
+    ///   - titles: text, one per column.
+    ///   - rows: cells as HTML.
+    ///   - style: a class of the page's style sheet.
+    /// - Returns: HTML.
     static func table(_ titles: [String], _ rows: [[String]], style: String = "") -> String {
         let head = titles.map { "<th>\(escaped($0))</th>" }.joined()
         let body = rows.map { row in
@@ -46,6 +53,7 @@ enum Markup {
             "<div class=\"scroll\"><table class=\"\(style)\"><thead><tr>\(head)</tr></thead><tbody>\(body.joined(separator: "\n"))</tbody></table></div>\n"
     }
 
+    /// A picture or plot with its caption, both as HTML.
     static func figure(_ content: String, caption: String) -> String {
         "<figure>\(content)<figcaption>\(caption)</figcaption></figure>\n"
     }

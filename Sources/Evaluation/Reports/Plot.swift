@@ -4,9 +4,10 @@ internal import Foundation
 
 /// A plot with two linear axes as inline SVG.
 struct Plot {
-    /// Distinguishable for people who see few colours (Okabe and Ito).
+    /// Colours that colour-blind people can distinguish (Okabe and Ito).
     static let colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5d3a9b", "#666666"]
 
+    /// The colour of the segmenter with this index.
     static func colour(_ number: Int) -> String { colours[number % colours.count] }
 
     var width = 460.0
@@ -20,7 +21,9 @@ struct Plot {
     private let top = 14.0
     private let right = 14.0
 
-    /// - Parameter title: for people who hear the page.
+    /// An empty plot.
+    ///
+    /// Screen readers read its title.
     init(_ title: String, x: ClosedRange<Double>, y: ClosedRange<Double>, width: Double = 460, height: Double = 300) {
         self.title = title
         self.x = x
@@ -29,6 +32,7 @@ struct Plot {
         self.height = height
     }
 
+    /// Pixels of the drawing for a point of the plot.
     private func place(_ px: Double, _ py: Double) -> (x: Double, y: Double) {
         let across = (px - x.lowerBound) / max(x.upperBound - x.lowerBound, 1e-12)
         let up = (py - y.lowerBound) / max(y.upperBound - y.lowerBound, 1e-12)
@@ -37,6 +41,9 @@ struct Plot {
 
     private static func n(_ value: Double) -> String { String(format: "%.1f", value) }
 
+    /// Draws axes with ticks.
+    ///
+    /// Names replace the numbers of the x axis.
     mutating func axes(x xTitle: String, xTicks: [Double], y yTitle: String, yTicks: [Double], names: [String]? = nil) {
         for (number, tick) in xTicks.enumerated() {
             let at = place(tick, y.lowerBound)
@@ -57,11 +64,13 @@ struct Plot {
         )
     }
 
+    /// A number with up to two digits after the point.
     static func short(_ value: Double) -> String {
         let text = String(format: "%.2f", value)
         return text.hasSuffix(".00") ? String(text.dropLast(3)) : text.hasSuffix("0") ? String(text.dropLast()) : text
     }
 
+    /// Draws a line between two points of the plot.
     mutating func line(
         _ a: (Double, Double), _ b: (Double, Double), colour: String, width: Double = 1, dashes: String? = nil
     ) {
@@ -72,6 +81,7 @@ struct Plot {
         )
     }
 
+    /// Draws a curve through points of the plot.
     mutating func curve(_ points: [(Double, Double)], colour: String, dashes: String? = nil) {
         let text = points.map { point -> String in
             let at = place(point.0, point.1)
@@ -81,6 +91,7 @@ struct Plot {
         parts.append("<polyline points=\"\(text)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"2\"\(dash)/>")
     }
 
+    /// Draws a dot with an optional tooltip.
     mutating func dot(
         _ px: Double, _ py: Double, radius: Double = 3.5, colour: String, opacity: Double = 1, tip: String = ""
     ) {
@@ -91,7 +102,7 @@ struct Plot {
         )
     }
 
-    /// A value with its interval.
+    /// Draws a mean with its interval.
     mutating func whisker(_ px: Double, _ estimate: Estimate, colour: String) {
         line((px, estimate.low), (px, estimate.high), colour: colour, width: 2)
         dot(px, estimate.mean, radius: 4.5, colour: colour, tip: Markup.number(estimate.mean))
@@ -102,12 +113,13 @@ struct Plot {
             "<text x=\"\(Self.n(px))\" y=\"\(Self.n(py))\" text-anchor=\"\(anchor)\">\(Markup.escaped(text))</text>")
     }
 
+    /// The drawing as SVG.
     var svg: String {
         "<svg viewBox=\"0 0 \(Self.n(width)) \(Self.n(height))\" role=\"img\" aria-label=\"\(Markup.escaped(title))\" style=\"max-width:\(Int(width))px\">"
             + parts.joined() + "</svg>"
     }
 
-    /// What the colours mean.
+    /// A legend that explains the colours, as HTML.
     static func legend(_ names: [String]) -> String {
         "<p class=\"legend\">"
             + names.enumerated().map { "<span><i style=\"background:\(colour($0))\"></i>\(Markup.escaped($1))</span>" }

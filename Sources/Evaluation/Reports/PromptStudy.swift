@@ -2,7 +2,8 @@
 
 internal import Imaging
 
-/// The effect of the box on one segmenter: Dice by enlargement and shift of the truth's box, beside its own prompts.
+/// The effect of the box on one segmenter: Dice by enlargement and shift of the truth's box, beside
+/// its own prompts.
 public struct PromptStudy: Sendable, Hashable, Codable {
     /// One combination of enlargement and shift.
     public struct Cell: Sendable, Hashable, Codable {
@@ -22,7 +23,8 @@ public struct PromptStudy: Sendable, Hashable, Codable {
     public var cases: Int
     /// Mean Dice of these cases for each box.
     public var cells: [Cell]
-    /// Mean Dice of these cases with the segmenter's own prompts; `nil` if they were not segmented like that.
+    /// Mean Dice of these cases with the segmenter's own prompts; `nil` if they were not segmented
+    /// like that.
     public var automatic: Estimate?
 
     /// The cell of an enlargement and a shift.
@@ -61,7 +63,8 @@ public struct PromptStudy: Sendable, Hashable, Codable {
             !isVolume
             ? "one box per frame"
             : plan.segmenter.descriptor.accepts == .volume
-                ? "one box on the slice with the largest true mask, carried through the volume" : "one box in each slice"
+                ? "one box on the slice with the largest true mask, carried through the volume"
+                : "one box in each slice"
         cells = boxed.compactMap { prompt in
             guard case .truthBox(let enlargement, let shift) = prompt else { return nil }
             return estimate(prompt).map { Cell(enlargement: enlargement, shift: shift, dice: $0) }

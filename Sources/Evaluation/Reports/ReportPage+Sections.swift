@@ -4,7 +4,7 @@ internal import Foundation
 internal import Imaging
 
 extension ReportPage {
-    // MARK: where it fails
+    // MARK: difficult cases
 
     var failures: String {
         let traits = CaseTraits.titles.filter { trait in
@@ -15,7 +15,8 @@ extension ReportPage {
             Markup.figure(splitPlot(trait.name, trait.title), caption: Markup.escaped(splitCaption(trait.name)))
         }
         return
-            "<p>Cases in three equal parts by what was measured on image and truth: a mean that falls from one side to the other says where the segmenter fails.</p>"
+            "<p>Each plot divides the cases into three equal groups by one property of the image and the truth. If the mean "
+            + "Dice falls from one group to the next, the segmenter has difficulty with that property.</p>"
             + Plot.legend(names) + "<div class=\"grid\">\(plots.joined())</div>"
     }
 
@@ -42,7 +43,7 @@ extension ReportPage {
     private func splitCaption(_ trait: String) -> String {
         zip(names, report.segmenters).compactMap { name, summary in
             summary.splits.first { $0.trait == trait }?.spearman.map {
-                "\(name): rank correlation \(Markup.number($0, digits: 2))"
+                "\(name): rank correlation with Dice \(Markup.number($0, digits: 2))"
             }
         }.joined(separator: "; ")
     }
@@ -61,16 +62,18 @@ extension ReportPage {
         html += Markup.figure(
             reliabilityPlot(known),
             caption:
-                "Reliability: on the dashed line confidence says what Dice will be. Larger dots stand for more cases.")
+                "Reliability: on the dashed line, confidence equals the mean Dice. Larger dots stand for more cases.")
         html += Markup.figure(
-            triagePlot(known), caption: "Triage: what the rest scores when the least certain answers go to a human.")
+            triagePlot(known),
+            caption:
+                "Triage: the mean Dice of the remaining cases if a person reviews those with the lowest confidence.")
         html += "</div>" + predictors(known)
         for number in known { html += triageTable(number) }
         return html
     }
 
     private func reliabilityPlot(_ known: [Int]) -> String {
-        var plot = Plot("Mean Dice over confidence", x: 0...1, y: 0...1, width: 420)
+        var plot = Plot("Mean Dice by confidence", x: 0...1, y: 0...1, width: 420)
         let ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
         plot.axes(x: "confidence", xTicks: ticks, y: "mean Dice", yTicks: ticks)
         plot.line((0, 0), (1, 1), colour: "#5a6572", dashes: "4 4")
@@ -92,9 +95,11 @@ extension ReportPage {
         }
         let lowest = rows.flatMap { $0.1.compactMap(\.restMeanDice) }.min() ?? 0
         let floor = max(0, (lowest * 10).rounded(.down) / 10)
-        var plot = Plot("Mean Dice of the rest over the share sent to a human", x: 0...1, y: floor...1, width: 420)
+        var plot = Plot(
+            "Mean Dice of the remaining cases by the share reviewed by a person", x: 0...1, y: floor...1, width: 420)
         plot.axes(
-            x: "share of cases sent to a human", xTicks: [0, 0.2, 0.4, 0.6, 0.8, 1], y: "mean Dice of the rest",
+            x: "share of cases reviewed by a person", xTicks: [0, 0.2, 0.4, 0.6, 0.8, 1],
+            y: "mean Dice of the remaining cases",
             yTicks: stride(from: floor, through: 1.001, by: floor >= 0.7 ? 0.05 : 0.1).map { $0 })
         for (number, triage) in rows {
             plot.curve(triage.map { ($0.toHuman, $0.restMeanDice ?? 0) }, colour: Plot.colour(number))
@@ -116,10 +121,11 @@ extension ReportPage {
             }
         }
         let limit = Plot.short(report.settings.acceptable)
-        return "<h3>How well each measure foretells Dice</h3>"
+        return "<h3>How well does each measure predict Dice?</h3>"
             + Markup.table(
                 [
-                    "measure", "Spearman with Dice", "AUROC for Dice < \(limit)", "mean confidence", "mean Dice",
+                    "measure", "rank correlation with Dice (Spearman)", "AUROC for Dice < \(limit)", "mean confidence",
+                    "mean Dice",
                     "calibration error",
                 ],
                 rows)
@@ -137,8 +143,8 @@ extension ReportPage {
         return "<details><summary>Thresholds for \(Markup.escaped(names[number]))</summary>"
             + Markup.table(
                 [
-                    "confidence below", "go to a human", "mean Dice of the rest", "of the rest need correction",
-                    "of those that need it are caught",
+                    "review if confidence is below", "cases to review", "mean Dice of the remaining cases",
+                    "remaining results that need correction", "results needing correction that are reviewed",
                 ],
                 rows) + "</details>"
     }
@@ -157,14 +163,16 @@ extension ReportPage {
             }
             let titles = [""] + enlargements.map { ($0 > 0 ? "+" : "") + Markup.percent($0) }
             let automatic =
-                study.automatic.map { "With its own prompts the same cases score \(Markup.interval($0))." } ?? ""
+                study.automatic.map {
+                    "With the segmenter's own prompts, the mean Dice of these cases is \(Markup.interval($0))."
+                } ?? ""
             return "<h3>\(Markup.escaped(study.name)): \(Markup.escaped(study.boxes))</h3>"
-                + "<p>Mean Dice of \(study.cases) cases over how much the truth's box is enlarged (columns) and shifted (rows). \(automatic)</p>"
+                + "<p>Mean Dice of \(study.cases) cases. The box around the truth was enlarged (columns) and shifted (rows) by parts of its sides. \(automatic)</p>"
                 + Markup.table(titles, rows, style: "heat")
         }.joined()
     }
 
-    /// A value on its colour: from orange (0.4 and less) over white to blue (1).
+    /// A value on a coloured ground, from orange (0.4 and less) through white to blue (1).
     private static func heat(_ estimate: Estimate?) -> String {
         guard let estimate else { return "" }
         let share = min(max((estimate.mean - 0.4) / 0.6, 0), 1)
@@ -185,6 +193,7 @@ extension ReportPage {
                 summary.peakMemory.map { String(format: "%.0f MB", Double($0) / 1e6) } ?? "",
             ]
         }
-        return Markup.table(["segmenter", "median s", "mean s", "longest s", "peak memory of a worker"], rows)
+        return Markup.table(
+            ["segmenter", "median seconds", "mean seconds", "longest, seconds", "largest memory of a worker"], rows)
     }
 }

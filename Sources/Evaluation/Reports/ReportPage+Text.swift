@@ -18,19 +18,33 @@ extension ReportPage {
             }
             return "<h3>\(Markup.escaped(names[number]))</h3><div class=\"pictures\">\(figures.joined())</div>"
         }.joined().withLegend(
-            "<p class=\"legend\"><span><i style=\"background:#00e5ff\"></i>truth</span><span><i style=\"background:#ff9600\"></i>answer</span></p>"
+            "<p class=\"legend\"><span><i style=\"background:#00e5ff\"></i>truth</span><span><i style=\"background:#ff9600\"></i>result</span></p>"
         )
     }
 
     var methods: String {
         let settings = report.settings
         let items = [
-            "A case is a frame or a volume; scores are of the binary mask that Kontur sends, averaged over cases. Empty truth with an empty answer scores 1; either one empty scores 0, and has no surface distance.",
-            "Weighted F-measure: Margolin 2014 (beta 1). S-measure: Fan 2017 (alpha 0.5). E-measure: Fan 2018; over thresholds as in PraNet's evaluation, 0 to 1 in 256 steps, of which 0 fills the frame; the largest is that of the mean curve. Mean absolute error over pixels.",
-            "Distances between surfaces as in medpy 0.5 (hd95, asd from answer to truth, assd), in mm with the spacing of the images.",
-            "Intervals: percentile bootstrap over cases, \(settings.resampling.draws) draws, seed \(settings.resampling.seed). Pairs: bootstrap of the differences, sign flips (two-sided) and Wilcoxon's signed-rank test, not corrected for their number.",
-            "Sharpness: gradient of brightness across the true edge, a pixel. Contrast: distance of the mean colours inside and within a tenth of the root of the area around. Highlights: pixels brighter than 0.9 in all colours. Size: share of the frame, or ml. All in shares of the image's range.",
-            "Seconds: from request to answer of one worker, with decoding. Peak memory: resident, of the worker process.",
+            "Cases: a case is a frame or a volume. Each score compares the truth with the binary mask "
+                + "that Kontur sends. Means are over cases. If truth and result are both empty, the score is 1."
+                + " If only one of them is empty, the score is 0 and surface distances do not exist.",
+            "Frame scores: the weighted F-measure follows Margolin 2014 (beta 1), the S-measure Fan 2017 "
+                + "(alpha 0.5) and the E-measure Fan 2018. The E-measure over thresholds follows PraNet's "
+                + "evaluation: 256 thresholds from 0 to 1, where the result at threshold 0 fills the frame. The"
+                + " largest value is that of the mean curve. The mean absolute error is over pixels.",
+            "Surface distances: as in medpy 0.5 (hd95, asd from result to truth, assd), in mm with the "
+                + "spacing of the images.",
+            "Intervals: percentile bootstrap over cases with \(settings.resampling.draws) draws and the "
+                + "seed \(settings.resampling.seed). Comparisons use the bootstrap of the differences, a "
+                + "two-sided sign-flip test and Wilcoxon's signed-rank test. The p values are not corrected for"
+                + " the number of comparisons.",
+            "Properties of cases: sharpness is the gradient of brightness across the true edge, per "
+                + "pixel. Contrast is the distance between the mean colours of the structure and of its "
+                + "surroundings, up to a tenth of the square root of its area away. Highlights are pixels "
+                + "brighter than 0.9 in all colours. Size is a fraction of the frame, or millilitres in a "
+                + "volume. Brightness is a fraction of the image's range.",
+            "Time and memory: seconds count from the request to the answer of one worker and include "
+                + "decoding. Memory is the largest resident memory of the worker process.",
         ]
         let rows = report.segmenters.enumerated().map { number, summary in
             [
@@ -43,10 +57,11 @@ extension ReportPage {
             summary.failures.prefix(20).map { "\(names[number]), \($0.caseID): \($0.reason)" }
         }
         return "<ul>\(items.map { "<li>\(Markup.escaped($0))</li>" }.joined())</ul>"
-            + Markup.table(["segmenter", "version", "weights (SHA-256)", "terms", "after"], rows, style: "words")
+            + Markup.table(
+                ["segmenter", "version", "weights (SHA-256)", "terms of use", "published method"], rows, style: "words")
             + (failed.isEmpty
                 ? ""
-                : "<h3>Cases without an answer</h3><ul>\(failed.map { "<li>\(Markup.escaped($0))</li>" }.joined())</ul>")
+                : "<h3>Failed cases</h3><ul>\(failed.map { "<li>\(Markup.escaped($0))</li>" }.joined())</ul>")
     }
 
     static let style = """
@@ -73,6 +88,6 @@ extension ReportPage {
 }
 
 extension String {
-    /// With a legend before it, unless there is nothing to explain.
+    /// The text with a legend before it; empty if the text is.
     fileprivate func withLegend(_ legend: String) -> String { isEmpty ? "" : legend + self }
 }

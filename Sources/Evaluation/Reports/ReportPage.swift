@@ -3,21 +3,29 @@
 internal import Foundation
 internal import Imaging
 
-/// The pilot report: one HTML page that needs nothing beside it. Pictures and plots are inside, its only script
-/// computes the table of costs, and a policy forbids it to load anything.
+/// The pilot report: one HTML page that contains its pictures and plots.
+///
+/// Its only script computes the table of costs. A content security policy forbids the page to load
+/// anything.
 public struct ReportPage {
     let report: EvaluationReport
-    /// Results of the plans shown, as `EvaluationReport.segmenters` lists them.
+    /// Results of the shown plans, in the order of `EvaluationReport.segmenters`.
     let results: [[CaseResult]]
+    /// Names of these plans.
     let names: [String]
-    /// PNG files by segmenter (its index) and case.
+    /// PNG files of the worst cases, by the index of the segmenter.
     private let pictures: [Int: [(caseID: String, png: Data)]]
 
+    /// Pictures of the worst cases of a segmenter, given by its index.
     func pictures(of segmenter: Int) -> [(caseID: String, png: Data)] { pictures[segmenter] ?? [] }
 
+    /// Prepares the page, and reads the worst cases again for their pictures.
+    ///
     /// - Parameters:
+    ///   - report: the summary.
     ///   - results: of all plans.
-    ///   - cases: read again for pictures of the worst.
+    ///   - plans: in the order of the report.
+    ///   - cases: the labelled cases.
     ///   - output: the folder of the masks.
     public init(
         _ report: EvaluationReport, results: [CaseResult], plans: [SegmenterPlan], cases: [EvaluationCase],
@@ -53,21 +61,21 @@ public struct ReportPage {
             <header><p class="warning">\(Markup.escaped(report.disclaimer))</p>
             <h1>Pilot report: \(title)</h1><p>\(introduction)</p></header>
             <main>
-            \(section("At a glance", glance))
+            \(section("Summary", summary))
             \(section("Scores", scores))
-            \(section("Where it fails", failures))
+            \(section("Which cases are difficult?", failures))
             \(section("Worst cases", worstCases))
-            \(section("Does confidence foretell quality?", confidence))
-            \(section("What the box does", prompts))
+            \(section("Does confidence predict quality?", confidence))
+            \(section("Effect of the box", prompts))
             \(section("Time and memory", resources))
-            \(section("What it would mean here", CostTable(report, names: names).html))
-            \(section("How this was measured", methods))
+            \(section("Effort and cost at your site", CostTable(report, names: names).html))
+            \(section("Methods", methods))
             </main></body></html>
 
             """
     }
 
-    /// A section, left out when there is nothing to say.
+    /// A section with its title; empty without content.
     private func section(_ title: String, _ content: String) -> String {
         content.isEmpty ? "" : "<section><h2>\(title)</h2>\n\(content)</section>"
     }
@@ -79,28 +87,31 @@ public struct ReportPage {
         let date = Date(timeIntervalSince1970: TimeInterval(report.settings.created))
             .formatted(.iso8601.year().month().day())
         return Markup.escaped(
-            "\(counts.joined(separator: " and ")) with a known truth, segmented by Kontur \(report.settings.softwareVersion) on \(date). "
-                + "Brackets hold 95% intervals. An answer needs correction when its Dice is below \(Plot.short(report.settings.acceptable))."
+            "Kontur \(report.settings.softwareVersion) segmented \(counts.joined(separator: " and ")). Each result was compared "
+                + "with the reference segmentation (the truth). Report of \(date). Square brackets show 95% confidence "
+                + "intervals. A result needs correction if its Dice is below \(Plot.short(report.settings.acceptable))."
         )
     }
 
-    private var glance: String {
+    private var summary: String {
         let rows = report.segmenters.enumerated().map { number, summary -> [String] in
             func score(_ name: String) -> Estimate? { summary.scores.first { $0.name == name }?.estimate }
-            let marked = summary.emptyCases == 0 ? "" : "\(summary.emptyMarked) of \(summary.emptyCases)"
+            let falseAlarms = summary.emptyCases == 0 ? "" : "\(summary.emptyMarked) of \(summary.emptyCases)"
             return [
                 Markup.escaped(names[number]), "\(summary.cases)", Markup.interval(score("dice")),
-                Markup.interval(score("iou")), Markup.percent(summary.needCorrection), marked,
+                Markup.interval(score("iou")), Markup.percent(summary.needCorrection), falseAlarms,
                 Markup.number(summary.seconds?.median, digits: 2),
                 summary.failures.isEmpty ? "" : "\(summary.failures.count)",
             ]
         }
         let titles = [
-            "segmenter", "cases", "mean Dice", "mean IoU", "need correction", "empty cases marked", "median s a case",
-            "failed",
+            "segmenter", "cases", "mean Dice", "mean IoU", "results that need correction",
+            "false alarms (marked cases without the structure)", "median seconds per case", "failed cases",
         ]
         return Markup.table(titles, rows)
-            + Markup.figure(dicePlot, caption: "Dice of every case, with the mean and its interval.")
+            + Markup.figure(
+                dicePlot,
+                caption: "Each dot is the Dice of one case. The line beside the dots shows the mean and its interval.")
             + oracleNote + baselines + notes
     }
 
@@ -113,25 +124,27 @@ public struct ReportPage {
                     summary.emptyCases == 0 ? "" : "\(marked) of \(summary.emptyCases)",
                 ]
             }
-            return [row("the rule's choice", score("dice"), score("iou"), summary.emptyMarked)]
+            return [row("choice of the rule", score("dice"), score("iou"), summary.emptyMarked)]
                 + summary.baselines.map { row($0.method.title, $0.dice, $0.iou, $0.emptyMarked) }
         }
         guard !rows.isEmpty else { return "" }
-        return "<h3>The rule beside other choices among the same masks</h3>"
-            + Markup.table(["choice", "mean Dice", "mean IoU", "empty cases marked"], rows)
-            + "<p>The best mask was chosen with the truth, which no routine has: what is lost between it and the rule is the rule's doing, what it lacks itself the network's.</p>"
+        return "<h3>The rule compared with other choices among the same masks</h3>"
+            + Markup.table(["choice", "mean Dice", "mean IoU", "false alarms"], rows)
+            + "<p>The best mask was chosen with the truth, which is unknown in routine use. The difference between this "
+            + "choice and the rule's is the error of the rule. The rest of the error comes from the network.</p>"
     }
 
     private var notes: String {
         let said = zip(names, report.segmenters).flatMap { name, summary in
             summary.notes.map { "<li>\(Markup.escaped("\(name): \($0)"))</li>" }
         }
-        return said.isEmpty ? "" : "<h3>Said of every answer</h3><ul>\(said.joined())</ul>"
+        return said.isEmpty ? "" : "<h3>Remarks on every result</h3><ul>\(said.joined())</ul>"
     }
 
     private var oracleNote: String {
         report.segmenters.contains(where: \.isOracle)
-            ? "<p>Rows with a truth box were prompted from the truth itself, which no routine has: they show what the network can do with a perfect box, not what a site would get.</p>"
+            ? "<p>The rows with a truth box show results from a perfect box, which was made from the truth. Such a box is "
+                + "unknown in routine use, so these rows show the limit of the network, not the quality at a site.</p>"
             : ""
     }
 
@@ -144,7 +157,8 @@ public struct ReportPage {
         for (number, own) in results.enumerated() {
             for (place, result) in own.enumerated() {
                 guard let dice = result.scores?.dice else { continue }
-                // Spread by the golden ratio: neighbours in the list do not lie on each other.
+                // Spread by the golden ratio, so that neighbours in the list do not cover each
+                // other.
                 let spread = (Double(place) * 0.618034).truncatingRemainder(dividingBy: 1) * 0.5 - 0.25
                 plot.dot(
                     Double(number) + 0.45 + spread, dice, radius: 2.6, colour: Plot.colour(number), opacity: 0.45,
@@ -189,13 +203,16 @@ public struct ReportPage {
         guard !report.comparisons.isEmpty else { return "" }
         let rows = report.comparisons.map { pair in
             [
-                Markup.escaped("\(pair.first) against \(pair.second)"), "\(pair.difference.count)",
+                Markup.escaped("\(pair.first) compared with \(pair.second)"), "\(pair.difference.count)",
                 Markup.interval(pair.difference), "\(pair.firstIsBetter) : \(pair.secondIsBetter)",
                 Markup.number(pair.signFlipP, digits: 4), Markup.number(pair.wilcoxonP, digits: 4),
             ]
         }
-        return "<h3>Against each other, on the same cases</h3>"
+        return "<h3>Comparison on the same cases</h3>"
             + Markup.table(
-                ["pair", "cases", "difference of Dice", "cases won", "p (sign flips)", "p (Wilcoxon)"], rows)
+                [
+                    "segmenters", "cases", "difference in Dice (first - second)",
+                    "cases in which the first : the second is better", "p (sign-flip test)", "p (Wilcoxon test)",
+                ], rows)
     }
 }

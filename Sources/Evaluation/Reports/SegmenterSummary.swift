@@ -120,8 +120,8 @@ public struct SegmenterSummary: Sendable, Hashable, Codable {
 
     /// The largest value of the mean curve over thresholds, as in PraNet's evaluation.
     ///
-    /// The curve of a binary mask has two values: one at the threshold 0, at which the answer fills the frame, and one at
-    /// all other thresholds.
+    /// The curve of a binary mask has two values: one at the threshold 0, at which the answer fills
+    /// the frame, and one at all other thresholds.
     private static func largestOfMeanCurve(_ frames: [FrameScores], _ resampling: Bootstrap) -> Estimate? {
         let masks = frames.map(\.enhancedAlignment)
         let full = frames.map { 256 * $0.meanEnhancedAlignment - 255 * $0.enhancedAlignment }

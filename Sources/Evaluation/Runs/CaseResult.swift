@@ -52,8 +52,8 @@ public struct CaseResult: Sendable, Hashable, Codable {
     public var traits: CaseTraits?
     /// Seconds from request to answer.
     ///
-    /// They include decoding, inference and the writing of masks. If the worker had to start or to load weights, they
-    /// include that too.
+    /// They include decoding, inference and the writing of masks. If the worker had to start or to
+    /// load weights, they include that too.
     public var seconds: Double?
     /// Largest resident memory of the worker during the case, bytes.
     public var peakMemory: Int?
@@ -75,7 +75,9 @@ public struct CaseResult: Sendable, Hashable, Codable {
     }
 }
 
-/// The file `results.jsonl` with one result per line. An evaluation that was stopped continues from it.
+/// The file `results.jsonl` with one result per line.
+///
+/// An evaluation that was stopped continues from it.
 public final class ResultLog: Sendable {
     private let path: String
     private let known: Mutex<[CaseResult.Key: CaseResult]>

@@ -17,8 +17,8 @@ struct CaseRun: Sendable {
 
     /// Segments and scores the case.
     ///
-    /// - Returns: a result with scores or with a failure. The result is `nil` if the pool was stopped, and if the plan
-    ///   takes its box from the truth and the truth is empty.
+    /// - Returns: a result with scores or with a failure. The result is `nil` if the pool was
+    ///   stopped, and if the plan takes its box from the truth and the truth is empty.
     func perform() async -> CaseResult? {
         let digest: String
         do {
@@ -70,7 +70,9 @@ struct CaseRun: Sendable {
 
     private var candidateFolder: String { "\(maskFolder)/candidates" }
 
-    /// Whether other choices are scored too. In a volume the segmenter chooses anew in every slice, so only frames count.
+    /// Whether other choices are scored too.
+    ///
+    /// In a volume the segmenter chooses anew in every slice, so only frames count.
     private var choosesAmongMasks: Bool {
         let entry = try? Segmenters.entry(plan.segmenter.descriptor.name)
         return source.kind == .frame && entry?.choosesAmongMasks == true
@@ -85,7 +87,8 @@ struct CaseRun: Sendable {
         var options: SegmenterOptions
     }
 
-    /// The requests of a case; `nil` if the plan takes its box from the truth and the truth is empty.
+    /// The requests of a case; `nil` if the plan takes its box from the truth and the truth is
+    /// empty.
     private func parts(truth: [Mask]) -> [CasePart]? {
         let all = CasePart(images: 0..<source.images.count, options: .none)
         guard plan.prompt != .automatic else { return [all] }

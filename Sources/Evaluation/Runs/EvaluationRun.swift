@@ -4,7 +4,9 @@ internal import Foundation
 internal import Platform
 public import Supervision
 
-/// Runs every case with every segmenter on all workers of a pool. Finished work is not repeated.
+/// Runs every case with every segmenter on all workers of a pool.
+///
+/// Finished work is not repeated.
 public struct EvaluationRun: Sendable {
     /// The state of a run after a case.
     public struct RunProgress: Sendable {
@@ -42,7 +44,8 @@ public struct EvaluationRun: Sendable {
     ///   - pool: the workers.
     ///   - log: holds finished work and receives new results.
     ///   - progress: called after every case.
-    /// - Returns: results in the order of plans and cases, without cases for which a plan does not have a prompt.
+    /// - Returns: results in the order of plans and cases, without cases for which a plan does not
+    ///   have a prompt.
     /// - Throws: `EvaluationError.unwritable`.
     public func perform(
         with pool: WorkerPool, log: ResultLog, progress: @escaping @Sendable (RunProgress) -> Void

@@ -4,13 +4,14 @@ public import Imaging
 
 /// The source of a promptable segmenter's prompt.
 public enum PromptPlan: Sendable, Hashable, Codable {
-    /// The segmenter's own prompter, as in routine use. Segmenters without prompts have this plan too.
+    /// The segmenter's own prompter, as in routine use. Segmenters without prompts have this plan
+    /// too.
     case automatic
     /// The bounding box of the truth, which routine use lacks.
     ///
-    /// A frame segmenter gets a box in each slice of a volume. A volume segmenter gets a box on the slice with the
-    /// largest true mask. `enlargement` is a fraction of width and height, negative to shrink. `shift` is a fraction of
-    /// both, in a direction that is drawn for each case.
+    /// A frame segmenter gets a box in each slice of a volume. A volume segmenter gets a box on the
+    /// slice with the largest true mask. `enlargement` is a fraction of width and height, negative
+    /// to shrink. `shift` is a fraction of both, in a direction that is drawn for each case.
     case truthBox(enlargement: Double, shift: Double)
 
     /// The unchanged bounding box of the truth.
@@ -60,7 +61,8 @@ public enum PromptPlan: Sendable, Hashable, Codable {
         (1, 0), (0.7071, 0.7071), (0, 1), (-0.7071, 0.7071), (-1, 0), (-0.7071, -0.7071), (0, -1), (0.7071, -0.7071),
     ]
 
-    /// The smallest box that holds every set pixel, XYXY with the end excluded; `nil` for an empty mask.
+    /// The smallest box that holds every set pixel, XYXY with the end excluded; `nil` for an empty
+    /// mask.
     static func bounds(of mask: Mask) -> Box? {
         var (x0, y0, x1, y1) = (mask.columns, mask.rows, 0, 0)
         for index in mask.pixels.indices where mask.pixels[index] != 0 {

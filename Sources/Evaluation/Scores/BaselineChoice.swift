@@ -10,7 +10,8 @@ internal import Segmentation
 public struct BaselineChoice: Sendable, Hashable, Codable {
     /// The ways to choose a mask.
     public enum Method: String, Sendable, Hashable, Codable, CaseIterable {
-        /// The mask with the best Dice, or an empty one if the truth is empty. Routine use lacks the truth.
+        /// The mask with the best Dice, or an empty one if the truth is empty. Routine use lacks
+        /// the truth.
         case bestWithTruth
         /// The mask with the most pixels, which does not need a rule.
         case largest
@@ -18,7 +19,7 @@ public struct BaselineChoice: Sendable, Hashable, Codable {
         /// The words that follow the segmenter's name in reports.
         public var title: String {
             switch self {
-            case .bestWithTruth: "best mask chosen with the truth"
+            case .bestWithTruth: "best mask, chosen with the truth"
             case .largest: "largest mask"
             }
         }

@@ -10,7 +10,9 @@ public struct FrameScores: Sendable, Hashable, Codable {
     public var structure: Double
     /// Enhanced-alignment measure, Fan 2018, of the answer thresholded at one half.
     public var enhancedAlignment: Double
-    /// Mean enhanced-alignment measure over the thresholds 0, 1/255, ... 1, as in PraNet's evaluation.
+    /// Mean enhanced-alignment measure over the thresholds 0, 1/255, ...
+    ///
+    /// 1, as in PraNet's evaluation.
     ///
     /// At the threshold 0 the answer fills the frame.
     public var meanEnhancedAlignment: Double
@@ -19,10 +21,12 @@ public struct FrameScores: Sendable, Hashable, Codable {
     /// Mean absolute error of the map.
     public var meanAbsoluteError: Double
 
-    /// Scores a map of foreground values. A binary answer is a map of zeros and ones.
+    /// Scores a map of foreground values.
     ///
-    /// As in PraNet's evaluation, the map is first stretched to 0...1, unless it is constant. If the truth is empty and
-    /// every value of the map is below one half, all scores are perfect.
+    /// A binary answer is a map of zeros and ones.
+    ///
+    /// As in PraNet's evaluation, the map is first stretched to 0...1, unless it is constant. If
+    /// the truth is empty and every value of the map is below one half, all scores are perfect.
     ///
     /// - Parameters:
     ///   - map: 0...1, `[rows, columns]` of the truth.
@@ -108,8 +112,8 @@ public struct CaseScores: Sendable, Hashable, Codable {
 
 /// Counts of pixels or voxels by answer and truth.
 ///
-/// Every score is 1 if truth and answer are both empty. Any other score with the denominator 0 is 0, as in PraNet's
-/// evaluation.
+/// Every score is 1 if truth and answer are both empty. Any other score with the denominator 0 is
+/// 0, as in PraNet's evaluation.
 public struct Overlap: Sendable, Hashable, Codable {
     /// Pixels in both answer and truth.
     public var truePositives: Int

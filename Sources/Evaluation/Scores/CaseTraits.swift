@@ -5,21 +5,25 @@ public import Imaging
 
 /// Properties that may make a case hard, measured on the image and its truth, never on an answer.
 ///
-/// Intensities are fractions of the image's range. The range is 0...255 for colour, and from the 1st to the 99th
-/// percentile for grey. The surroundings are the pixels outside the truth that are close to it: at most a tenth of the
-/// square root of its area away, or 3 pixels if that is more. They are found slice by slice.
+/// Intensities are fractions of the image's range. The range is 0...255 for colour, and from the
+/// 1st to the 99th percentile for grey. The surroundings are the pixels outside the truth that are
+/// close to it: at most a tenth of the square root of its area away, or 3 pixels if that is more.
+/// They are found slice by slice.
 public struct CaseTraits: Sendable, Hashable, Codable {
     /// Gradient of brightness across the true edge, per pixel.
     ///
-    /// The value is the mean over the edge's pixels of the gradient along the normal of the smoothed truth.
+    /// The value is the mean over the edge's pixels of the gradient along the normal of the
+    /// smoothed truth.
     public var boundarySharpness: Double?
     /// Distance between the mean colours of the truth and of the surroundings, 0...1.
     public var contrast: Double?
-    /// Size of the true structure: millilitres in a volume, fraction of the pixels (0...1) in a frame.
+    /// Size of the true structure: millilitres in a volume, fraction of the pixels (0...1) in a
+    /// frame.
     public var size: Double?
     /// Mean brightness of the frame, or of the true structure in a volume.
     public var brightness: Double
-    /// Fraction of truth and surroundings that is brighter than 0.9 in all channels; `nil` for grey images.
+    /// Fraction of truth and surroundings that is brighter than 0.9 in all channels; `nil` for grey
+    /// images.
     public var highlights: Double?
 
     /// Names of the traits with their titles, in the order of reports.

@@ -6,8 +6,9 @@ internal import Foundation
 
 /// The weighted F-measure.
 ///
-/// Margolin, Zelnik-Manor and Tal, "How to Evaluate Foreground Maps?", CVPR 2014, with beta 1. An error counts less near
-/// the edge, or on a pixel with correct neighbours. A false positive counts more at a greater distance from the object.
+/// Margolin, Zelnik-Manor and Tal, "How to Evaluate Foreground Maps?", CVPR 2014, with beta 1. An
+/// error counts less near the edge, or on a pixel with correct neighbours. A false positive counts
+/// more at a greater distance from the object.
 enum WeightedFMeasure {
     /// Measures a map.
     ///
@@ -40,7 +41,8 @@ enum WeightedFMeasure {
         return 2 * recall * precision / (Double.ulpOfOne + recall + precision)
     }
 
-    /// The values smoothed by a Gaussian of 7 x 7 pixels with a deviation of 5, with zeros around the plane.
+    /// The values smoothed by a Gaussian of 7 x 7 pixels with a deviation of 5, with zeros around
+    /// the plane.
     private static func smoothed(_ values: [Double], rows: Int, columns: Int) -> [Double] {
         let weights = (-3...3).map { exp(-Double($0 * $0) / 50) }
         let kernel = weights.map { $0 / weights.reduce(0, +) }
@@ -60,9 +62,10 @@ enum WeightedFMeasure {
 
 /// The structure measure (S-measure).
 ///
-/// Fan, Cheng, Liu, Li and Borji, "Structure-measure: A New Way to Evaluate Foreground Maps", ICCV 2017, with alpha 0.5.
-/// Half of the measure is the similarity of object and background as wholes. The other half is the similarity of the
-/// four parts into which the truth's centroid divides the plane. Centroids are rounded as in the authors' MATLAB code.
+/// Fan, Cheng, Liu, Li and Borji, "Structure-measure: A New Way to Evaluate Foreground Maps", ICCV
+/// 2017, with alpha 0.5. Half of the measure is the similarity of object and background as wholes.
+/// The other half is the similarity of the four parts into which the truth's centroid divides the
+/// plane. Centroids are rounded as in the authors' MATLAB code.
 enum StructureMeasure {
     /// Measures a map.
     ///
@@ -142,8 +145,8 @@ enum StructureMeasure {
 
 /// The enhanced-alignment measure (E-measure).
 ///
-/// Fan, Gong, Cao, Ren, Cheng and Borji, "Enhanced-alignment Measure for Binary Foreground Map Evaluation", IJCAI 2018.
-/// PraNet's evaluation also takes its curve over 256 thresholds.
+/// Fan, Gong, Cao, Ren, Cheng and Borji, "Enhanced-alignment Measure for Binary Foreground Map
+/// Evaluation", IJCAI 2018. PraNet's evaluation also takes its curve over 256 thresholds.
 enum EnhancedAlignment {
     /// The measure of a binary answer.
     ///
@@ -175,9 +178,12 @@ enum EnhancedAlignment {
         return sum / (Double(pixels) - 1 + Double.ulpOfOne)
     }
 
-    /// The measures of `map >= t / 255` for t = 0...255. The first answer fills the plane.
+    /// The measures of `map >= t / 255` for t = 0...255.
+    ///
+    /// The first answer fills the plane.
     static func curve(_ map: [Double], truth: [UInt8]) -> [Double] {
-        // Pixels by the highest threshold that they reach, counted apart inside and outside the truth.
+        // Pixels by the highest threshold that they reach, counted apart inside and outside the
+        // truth.
         var inside = [Int](repeating: 0, count: 256)
         var outside = [Int](repeating: 0, count: 256)
         for (value, true1) in zip(map, truth) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The exact Euclidean feature transform in two passes: along the columns, then along each row over the lower envelope
-// of parabolas (Felzenszwalb and Huttenlocher 2012). Of several nearest pixels, the leftmost column wins, and within a
-// column the uppermost pixel, as in SciPy's distance_transform_edt.
+// The exact Euclidean feature transform in two passes: along the columns, then along each row over
+// the lower envelope of parabolas (Felzenszwalb and Huttenlocher 2012). Of several nearest pixels,
+// the leftmost column wins, and within a column the uppermost pixel, as in SciPy's
+// distance_transform_edt.
 
 /// The nearest pixel of a set for every pixel of a plane, with its distance.
 struct NearestPixels {
@@ -24,7 +25,8 @@ struct NearestPixels {
         var squares = [Int](repeating: 0, count: set.count)
         for row in 0..<rows {
             let line = nearestRows[row * columns..<(row + 1) * columns]
-            // Columns with a pixel of the set, and the squared distance to that pixel within the column.
+            // Columns with a pixel of the set, and the squared distance to that pixel within the
+            // column.
             let sites = line.indices.filter { line[$0] >= 0 }.map { index -> (column: Int, height: Int) in
                 let distance = line[index] - row
                 return (index - row * columns, distance * distance)
@@ -46,7 +48,8 @@ struct NearestPixels {
         self.squaredDistances = squares
     }
 
-    /// The row of the nearest pixel of the set in each pixel's column; -1 if the column does not have one.
+    /// The row of the nearest pixel of the set in each pixel's column; -1 if the column does not
+    /// have one.
     private static func nearestRows(_ set: [UInt8], _ rows: Int, _ columns: Int) -> [Int] {
         var nearest = [Int](repeating: -1, count: set.count)
         for column in 0..<columns {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Distances between surfaces as medpy.metric.binary 0.5 defines them (hd95, asd, assd), which publications on the 2018
-// atrium challenge use. A voxel belongs to the surface if one of its six neighbours lies outside the object or the
-// volume. Distances run between voxel centres.
+// Distances between surfaces as medpy.metric.binary 0.5 defines them (hd95, asd, assd), which
+// publications on the 2018 atrium challenge use. A voxel belongs to the surface if one of its six
+// neighbours lies outside the object or the volume. Distances run between voxel centres.
 
 /// Distances between the surfaces of two volumes, mm.
 public struct SurfaceDistances: Sendable, Hashable, Codable {
@@ -54,7 +54,9 @@ public struct SurfaceDistances: Sendable, Hashable, Codable {
     }
 }
 
-/// The part of a volume in which both surfaces lie. Distances outside this part are not needed.
+/// The part of a volume in which both surfaces lie.
+///
+/// Distances outside this part are not needed.
 private struct SurfaceBox {
     let shape: [Int]
     let origin: [Int]
@@ -89,7 +91,8 @@ private struct SurfaceBox {
         return from.map { squares[inside($0)].squareRoot() }
     }
 
-    /// One axis of the squared distance transform, by the lower envelope of the parabolas on every line.
+    /// One axis of the squared distance transform, by the lower envelope of the parabolas on every
+    /// line.
     private func sweep(_ squares: inout [Double], axis: Int, spacing: Double) {
         let length = extent[axis]
         let step = extent[(axis + 1)...].reduce(1, *)

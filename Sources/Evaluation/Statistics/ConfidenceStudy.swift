@@ -57,7 +57,9 @@ public struct ConfidenceStudy: Sendable, Hashable, Codable {
     /// Mean of |mean confidence - mean Dice| over the bins, weighted by their cases.
     public var calibrationError: Double
 
-    /// Studies the confidence of answers. The result is `nil` without a case.
+    /// Studies the confidence of answers.
+    ///
+    /// The result is `nil` without a case.
     ///
     /// - Parameters:
     ///   - dice: one per case.
@@ -65,7 +67,8 @@ public struct ConfidenceStudy: Sendable, Hashable, Codable {
     ///   - measures: the measures behind the confidence, by name. A case may lack some.
     ///   - acceptable: a lower Dice needs correction.
     public init?(dice: [Double], confidence: [Double], measures: [[String: Double]], acceptable: Double) {
-        precondition(dice.count == confidence.count && dice.count == measures.count, "all lists have one element per case")
+        precondition(
+            dice.count == confidence.count && dice.count == measures.count, "all lists have one element per case")
         guard !dice.isEmpty else { return nil }
         self.acceptable = acceptable
         predictors = [Self.predictor("confidence", confidence, dice, acceptable)]

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The settings of the bootstrap. The same cases and settings give the same report.
+/// The settings of the bootstrap.
+///
+/// The same cases and settings give the same report.
 public struct Bootstrap: Sendable, Hashable, Codable {
     /// The number of resamples.
     public var draws: Int
@@ -32,7 +34,9 @@ public struct Estimate: Sendable, Hashable, Codable {
     /// The number of values.
     public var count: Int
 
-    /// Estimates the mean of `values`. The result is `nil` without a value.
+    /// Estimates the mean of `values`.
+    ///
+    /// The result is `nil` without a value.
     public init?(_ values: [Double], resampling: Bootstrap) {
         guard !values.isEmpty else { return nil }
         let sorted = values.sorted()
@@ -80,7 +84,9 @@ enum Quantiles {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood 2014). A seed gives the same numbers on every machine.
+/// SplitMix64 (Steele, Lea and Flood 2014).
+///
+/// A seed gives the same numbers on every machine.
 struct SplitMix64: RandomNumberGenerator {
     private var state: UInt64
 

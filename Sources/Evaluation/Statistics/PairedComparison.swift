@@ -2,7 +2,8 @@
 
 internal import Foundation
 
-/// Two segmenters on the same cases: the difference of their scores, and the probability that chance explains it.
+/// Two segmenters on the same cases: the difference of their scores, and the probability that
+/// chance explains it.
 public struct PairedComparison: Sendable, Hashable, Codable {
     /// Name of the first segmenter.
     public var first: String
@@ -16,13 +17,16 @@ public struct PairedComparison: Sendable, Hashable, Codable {
     public var secondIsBetter: Int
     /// Two-sided p value of the sign-flip test.
     ///
-    /// It is the probability of a mean difference at least as large if the sign of every case's difference is random. Up
-    /// to 14 cases all signs are tried, and 20,000 random ones otherwise.
+    /// It is the probability of a mean difference at least as large if the sign of every case's
+    /// difference is random. Up to 14 cases all signs are tried, and 20,000 random ones otherwise.
     public var signFlipP: Double
-    /// Two-sided p value of Wilcoxon's signed-rank test, by the normal approximation with ties and without zeros.
+    /// Two-sided p value of Wilcoxon's signed-rank test, by the normal approximation with ties and
+    /// without zeros.
     public var wilcoxonP: Double
 
-    /// Compares two segmenters. The result is `nil` without a case.
+    /// Compares two segmenters.
+    ///
+    /// The result is `nil` without a case.
     ///
     /// - Parameters:
     ///   - first: name of the first.
@@ -82,7 +86,9 @@ public struct PairedComparison: Sendable, Hashable, Codable {
 
 /// Statistics that depend on the order of numbers alone.
 public enum Ranks {
-    /// Ranks from 1. Equal values share the mean of their ranks.
+    /// Ranks from 1.
+    ///
+    /// Equal values share the mean of their ranks.
     static func ranks(of values: [Double]) -> [Double] {
         let order = values.indices.sorted { values[$0] < values[$1] }
         var ranks = [Double](repeating: 0, count: values.count)
@@ -96,7 +102,8 @@ public enum Ranks {
         return ranks
     }
 
-    /// Spearman's rank correlation of two measures of the same cases; `nil` if one of them is constant.
+    /// Spearman's rank correlation of two measures of the same cases; `nil` if one of them is
+    /// constant.
     public static func spearman(_ a: [Double], _ b: [Double]) -> Double? {
         precondition(a.count == b.count, "both lists have one value per case")
         guard a.count > 1 else { return nil }
@@ -111,7 +118,8 @@ public enum Ranks {
 
     /// The area under the ROC curve of a score.
     ///
-    /// It is the probability that a positive case has a higher score than a negative one. Ties count one half.
+    /// It is the probability that a positive case has a higher score than a negative one. Ties
+    /// count one half.
     ///
     /// - Parameters:
     ///   - score: one per case.

@@ -17,6 +17,8 @@ public final class FileDescriptor: Sendable {
         case creating
         /// Write a file, mode 0600, and drop what it held. The file is made if it is missing.
         case replacing
+        /// Add to the end of a file, mode 0600. The file is made if it is missing.
+        case appending
         /// Read and write a file, mode 0600. The file is made if it is missing.
         case updating
         /// Read and write a file that exists.
@@ -30,6 +32,7 @@ public final class FileDescriptor: Sendable {
             case .folder: O_RDONLY | O_DIRECTORY
             case .creating: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
             case .replacing: O_WRONLY | O_CREAT | O_TRUNC
+            case .appending: O_WRONLY | O_CREAT | O_APPEND
             case .updating: O_RDWR | O_CREAT
             case .updatingExisting: O_RDWR
             case .writing: O_WRONLY

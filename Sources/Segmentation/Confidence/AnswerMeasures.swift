@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Measures of an answer that do not need the truth, as training/recipes/confidence.py and likeness.py define them. They
-// are taken on the network's grid, so that they do not depend on the resolution of the image.
+// Measures of an answer that do not need the truth, as training/recipes/confidence.py and
+// likeness.py define them. They are taken on the network's grid, so that they do not depend on the
+// resolution of the image.
 
 internal import Foundation
 internal import Imaging
@@ -12,13 +13,15 @@ package struct AnswerMeasures: Sendable, Equatable {
     package var expectedDice: Double
     /// Mean Dice of the mask with the masks of the single views.
     package var viewAgreement: Double
-    /// 1 - the mean binary entropy, in bits, of p in the band along the mask's boundary; 0 without a boundary.
+    /// 1 - the mean binary entropy, in bits, of p in the band along the mask's boundary; 0 without
+    /// a boundary.
     package var boundaryCertainty: Double
     /// Mean of p inside the mask; 0 for an empty mask.
     package var meanForegroundProbability: Double
     /// Probability that the structure is present, from a presence head; `nil` without one.
     package var presence: Double?
-    /// Likeness of a volume to those of the training (`VolumeLikeness`); `nil` if it was not measured.
+    /// Likeness of a volume to those of the training (`VolumeLikeness`); `nil` if it was not
+    /// measured.
     package var likeness: Double?
     /// 1 - the presence; 1 - the largest p without a presence head.
     package var absence: Double
@@ -85,7 +88,8 @@ package struct AnswerMeasures: Sendable, Equatable {
         return count > 0 ? min(max(1 - entropy / Double(count), 0), 1) : 0
     }
 
-    /// Sets the points within `reach` of a set point along every axis: a dilation with a square or cube.
+    /// Sets the points within `reach` of a set point along every axis: a dilation with a square or
+    /// cube.
     private static func spread(_ values: [UInt8], _ shape: [Int], by reach: Int) -> [UInt8] {
         var values = values
         var inner = 1
@@ -108,14 +112,17 @@ package struct AnswerMeasures: Sendable, Equatable {
 
 /// Median and spread of two statistics over the training volumes, with which a volume is compared.
 struct VolumeLikeness {
-    /// Log of the ratio of two root mean squares: of the discrete Laplacian and of the differences between neighbours.
+    /// Log of the ratio of two root mean squares: of the discrete Laplacian and of the differences
+    /// between neighbours.
     ///
     /// Blur lowers the roughness, and noise raises it.
     let roughness: (middle: Double, spread: Double)
-    /// Third standardised moment of the voxels above the smallest value, which depends on contrast and field.
+    /// Third standardised moment of the voxels above the smallest value, which depends on contrast
+    /// and field.
     let skewness: (middle: Double, spread: Double)
 
-    /// The likeness exp(-d / 8), where d sums the squares of (statistic - middle) / spread; 0 for a constant volume.
+    /// The likeness exp(-d / 8), where d sums the squares of (statistic - middle) / spread; 0 for a
+    /// constant volume.
     ///
     /// - Parameters:
     ///   - values: finite, of the grid.

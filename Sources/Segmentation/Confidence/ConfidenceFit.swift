@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The confidence that training/fitting/fit_confidence.py fitted to a network's measures. A weight file's metadata holds
-// the coefficients as `confidence`.
+// The confidence that training/fitting/fit_confidence.py fitted to a network's measures. A weight
+// file's metadata holds the coefficients as `confidence`.
 
 package import Foundation
 package import Imaging
 
-/// Computes the expected Dice of an answer from its measures: sigmoid(bias + sum of weight * logit(measure)).
+/// Computes the expected Dice of an answer from its measures: sigmoid(bias + sum of weight *
+/// logit(measure)).
 ///
-/// Weights are not negative, so a higher measure never lowers the confidence. An empty answer is right if the structure
-/// is absent. Its confidence is the probability of that, fitted to `absence` alone.
+/// Weights are not negative, so a higher measure never lowers the confidence. An empty answer is
+/// right if the structure is absent. Its confidence is the probability of that, fitted to `absence`
+/// alone.
 package struct ConfidenceFit: Sendable, Equatable {
     /// The reason why coefficients are refused.
     package struct CoefficientError: Error, Equatable, CustomStringConvertible {
@@ -98,8 +100,8 @@ package struct ConfidenceFit: Sendable, Equatable {
 extension AnswerMeasures {
     /// The confidence of an answer with its measures.
     ///
-    /// Without a fit the value is the product of view agreement, mean foreground probability and presence, or the
-    /// absence for an empty mask.
+    /// Without a fit the value is the product of view agreement, mean foreground probability and
+    /// presence, or the absence for an empty mask.
     ///
     /// - Parameters:
     ///   - fit: the fitted confidence, if the weights have one.

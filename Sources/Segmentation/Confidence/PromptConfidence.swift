@@ -3,11 +3,12 @@
 // Measures of a promptable network's answer:
 //
 // - predictedIoU: the network's own estimate, if it was trained, limited to 0...1.
-// - stabilityScore: the area with logits above 1 over the area with logits above -1 (segment_anything's amg.py, offset
-//   1); 0 if both are empty. It is computed on low-resolution logits without the padding.
-// - jitterAgreement: mean Dice of the mask with the masks of four moved prompts, on the same logits, cut at 0. The four
-//   are the same in every run: the box larger, smaller, and shifted along both diagonals, or the points moved along both
-//   axes.
+// - stabilityScore: the area with logits above 1 over the area with logits above -1
+//   (segment_anything's amg.py, offset 1); 0 if both are empty. It is computed on low-resolution
+//   logits without the padding.
+// - jitterAgreement: mean Dice of the mask with the masks of four moved prompts, on the same
+//   logits, cut at 0. The four are the same in every run: the box larger, smaller, and shifted
+//   along both diagonals, or the points moved along both axes.
 //
 // The confidence is the geometric mean of the measures that are known.
 
@@ -88,7 +89,8 @@ package enum PromptConfidence {
     ///
     /// - Parameters:
     ///   - measures: of the answer, by name.
-    ///   - prompter: confidence of the network that found the prompt. It is recorded as a measure only.
+    ///   - prompter: confidence of the network that found the prompt. It is recorded as a measure
+    ///     only.
     /// - Returns: a value of 0...1 with all measures.
     package static func confidence(_ measures: [String: Double], prompter: Double?) -> Confidence {
         // Multiplied in the order of names, so that every run gives the same product.
@@ -99,7 +101,8 @@ package enum PromptConfidence {
         return Confidence(value: values.isEmpty ? 0 : pow(product, 1 / Double(values.count)), measures: measures)
     }
 
-    /// The confidence of a stack: the mean over the frames whose mask is not empty, or over all if every mask is.
+    /// The confidence of a stack: the mean over the frames whose mask is not empty, or over all if
+    /// every mask is.
     ///
     /// - Parameters:
     ///   - frames: confidence of each frame.

@@ -2,10 +2,12 @@
 //
 // The way from low-resolution logits to a mask on the image's grid differs by family:
 //
-// - SAM: logits enlarged to the input, the padding cut off, resized to the image; mask where above 0.
+// - SAM: logits enlarged to the input, the padding cut off, resized to the image; mask where above
+//   0.
 // - MedSAM: sigmoid, resized to the image; mask where above 0.5.
 // - LiteMedSAM: the padding cut off, resized to the image, sigmoid; mask where above 0.5.
-// - medsam-compact: logits resized to the image as training/recipes/resize.py does; mask where above 0.
+// - medsam-compact: logits resized to the image as training/recipes/resize.py does; mask where
+//   above 0.
 
 internal import Foundation
 internal import Imaging
@@ -60,7 +62,8 @@ package struct ImageAnswer: Sendable {
         }
     }
 
-    /// Unites the answer with that of another prompt: the greater probability, and the union of the masks.
+    /// Unites the answer with that of another prompt: the greater probability, and the union of the
+    /// masks.
     package mutating func unite(_ other: ImageAnswer) {
         for index in mask.indices {
             mask[index] |= other.mask[index]

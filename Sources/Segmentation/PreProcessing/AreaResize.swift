@@ -2,8 +2,9 @@
 //
 // OpenCV's `resize(INTER_AREA)` of 8-bit pictures (imgproc, resize.cpp).
 //
-// Shrinking takes the mean over the output pixel's area. Enlarging uses a linear interpolation with fixed-point numbers
-// of 11 bits. Its sample positions and numbers differ from those of INTER_LINEAR.
+// Shrinking takes the mean over the output pixel's area. Enlarging uses a linear interpolation with
+// fixed-point numbers of 11 bits. Its sample positions and numbers differ from those of
+// INTER_LINEAR.
 
 /// OpenCV's `resize(INTER_AREA)`.
 package enum AreaResize {
@@ -45,7 +46,8 @@ package enum AreaResize {
                 }
                 for index in sum.indices { sum[index] += share * line[index] }
             }
-            // OpenCV rounds halves to the even number, except in the mean of 2 x 2, where it rounds them upwards.
+            // OpenCV rounds halves to the even number, except in the mean of 2 x 2, where it rounds
+            // them upwards.
             let rounding: FloatingPointRoundingRule = isHalved ? .toNearestOrAwayFromZero : .toNearestOrEven
             for value in sum { output.append(UInt8(min(max(value.rounded(rounding), 0), 255))) }
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The references of the SAM family take 8-bit pictures of three channels. Frames become such pictures like this:
+// The references of the SAM family take 8-bit pictures of three channels. Frames become such
+// pictures like this:
 //
 // - RGB and grey values that all lie in 0...255 are rounded. Grey is repeated in three channels.
 // - RGB beyond 0...255 is scaled: the least value becomes 0 and the greatest 255.

@@ -4,8 +4,8 @@
 enum Intensities {
     /// The values of the given ranks among non-negative floats, without sorting.
     ///
-    /// The bit pattern of a non-negative float grows with its value. Two rounds count the values by the upper and the
-    /// lower half of that pattern.
+    /// The bit pattern of a non-negative float grows with its value. Two rounds count the values by
+    /// the upper and the lower half of that pattern.
     ///
     /// - Parameters:
     ///   - ranks: 0 is the smallest value's.
@@ -23,7 +23,8 @@ enum Intensities {
         }
     }
 
-    /// Percentiles of non-negative floats, interpolated linearly as numpy does; empty without values.
+    /// Percentiles of non-negative floats, interpolated linearly as numpy does; empty without
+    /// values.
     static func percentiles(_ percentiles: [Double], of values: [Float]) -> [Double] {
         guard !values.isEmpty else { return [] }
         let places = percentiles.map { $0 / 100 * Double(values.count - 1) }
@@ -56,8 +57,8 @@ enum Intensities {
 
 /// Intensities of magnetic resonance images as bytes (MedSAM's pre_CT_MR.py).
 ///
-/// Values are clipped to the 0.5 and 99.5 percentiles of the positive ones, scaled to 0...255 and cut to whole numbers.
-/// Zeros stay 0.
+/// Values are clipped to the 0.5 and 99.5 percentiles of the positive ones, scaled to 0...255 and
+/// cut to whole numbers. Zeros stay 0.
 package enum MagneticResonance {
     static let percentiles = [0.5, 99.5]
 
@@ -66,7 +67,8 @@ package enum MagneticResonance {
         let limits = Intensities.percentiles(percentiles, of: values.filter { $0 > 0 })
         guard limits.count == 2 else { return [UInt8](repeating: 0, count: values.count) }
         let (low, high) = (limits[0], limits[1])
-        // The reference scales the clipped values by their own extremes, which lie inside the limits.
+        // The reference scales the clipped values by their own extremes, which lie inside the
+        // limits.
         var (least, greatest) = (Double.infinity, -Double.infinity)
         for value in values {
             let clipped = min(max(Double(value), low), high)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pillow's bilinear resize of 8-bit pictures (Resample.c, `ImagingResample` with 8 bits per channel): a triangle filter
-// that is widened for shrinking, with weights rounded to 22 bits. It runs along the rows first and stores bytes in
-// between.
+// Pillow's bilinear resize of 8-bit pictures (Resample.c, `ImagingResample` with 8 bits per
+// channel): a triangle filter that is widened for shrinking, with weights rounded to 22 bits. It
+// runs along the rows first and stores bytes in between.
 //
-// The result equals Pillow's bit for bit, with one exception. Pillow 13 resizes pictures more than twice as high as wide
-// down the columns first. Some of their pixels differ by one grey level.
+// The result equals Pillow's bit for bit, with one exception. Pillow 13 resizes pictures more than
+// twice as high as wide down the columns first. Some of their pixels differ by one grey level.
 
 /// `PIL.Image.resize(size, BILINEAR)`.
 package enum PillowResize {

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The input of networks of the SAM family. The families prepare pictures in different ways. A network that gets the
-// input of another family gives a wrong answer without an error:
+// The input of networks of the SAM family. The families prepare pictures in different ways. A
+// network that gets the input of another family gives a wrong answer without an error:
 //
-// - SAM: longest side by Pillow's bilinear, ImageNet's mean and deviation, then zeros right and below.
-// - MedSAM: stretched to a square by a cubic spline, cut to whole grey levels, least to greatest as 0...1.
-// - LiteMedSAM: longest side by OpenCV's area means, least to greatest as 0...1, then zeros right and below.
-// - medsam-compact (training/recipes/medsam_compact.py): stretched to a square as training/recipes/resize.py does,
-//   ImageNet's mean and deviation.
+// - SAM: longest side by Pillow's bilinear, ImageNet's mean and deviation, then zeros right and
+//   below.
+// - MedSAM: stretched to a square by a cubic spline, cut to whole grey levels, least to greatest as
+//   0...1.
+// - LiteMedSAM: longest side by OpenCV's area means, least to greatest as 0...1, then zeros right
+//   and below.
+// - medsam-compact (training/recipes/medsam_compact.py): stretched to a square as
+//   training/recipes/resize.py does, ImageNet's mean and deviation.
 
 package import Imaging
 package import Inference
@@ -161,7 +164,8 @@ package struct InputGrid: Sendable, Hashable {
             label: point.label)
     }
 
-    /// Rows and columns that belong to the image, of low-resolution logits with a height and width of `size`.
+    /// Rows and columns that belong to the image, of low-resolution logits with a height and width
+    /// of `size`.
     package func inside(lowResolution size: Int) -> (rows: Int, columns: Int) {
         func part(_ inside: Int) -> Int { min(max(1, (inside * size + self.size - 1) / self.size), size) }
         return (part(insideRows), part(insideColumns))

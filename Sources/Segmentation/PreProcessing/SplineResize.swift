@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// scikit-image's `transform.resize(order=3, preserve_range=True, anti_aliasing=True)` (skimage/transform/_warps.py,
-// scipy's ndimage: ni_splines.c, `NI_ZoomShift` with `grid_mode`): a Gaussian along an axis that shrinks, a cubic
-// B-spline through the samples, edges mirrored about the outermost sample, the result clipped to the input's range.
+// scikit-image's `transform.resize(order=3, preserve_range=True, anti_aliasing=True)`
+// (skimage/transform/_warps.py, scipy's ndimage: ni_splines.c, `NI_ZoomShift` with `grid_mode`): a
+// Gaussian along an axis that shrinks, a cubic B-spline through the samples, edges mirrored about
+// the outermost sample, the result clipped to the input's range.
 //
-// This code uses double precision and treats one axis after the other. scipy sums all axes at once, so the results
-// differ by rounding only.
+// This code uses double precision and treats one axis after the other. scipy sums all axes at once,
+// so the results differ by rounding only.
 
 internal import Foundation
 
@@ -37,7 +38,8 @@ package enum SplineResize {
         return folded < count ? folded : period - folded
     }
 
-    /// Smooths an axis that shrinks by a Gaussian of deviation (factor - 1) / 2 samples, cut off at four deviations.
+    /// Smooths an axis that shrinks by a Gaussian of deviation (factor - 1) / 2 samples, cut off at
+    /// four deviations.
     private static func smooth(_ values: [Double], outer: Int, count: Int, inner: Int, to target: Int) -> [Double] {
         let deviation = max(0, (Double(count) / Double(target) - 1) / 2)
         guard deviation > 1e-15 else { return values }

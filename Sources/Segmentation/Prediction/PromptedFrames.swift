@@ -5,9 +5,9 @@ internal import Inference
 
 /// Segments single frames by prompting a network of the SAM family.
 ///
-/// A person's prompt holds for every frame. Without one, polyp-compact looks for polyps, and every polyp that it finds
-/// becomes a prompt: its box, widened by the margin, or its innermost pixel. The mask of a frame without a polyp is
-/// empty.
+/// A person's prompt holds for every frame. Without one, polyp-compact looks for polyps, and every
+/// polyp that it finds becomes a prompt: its box, widened by the margin, or its innermost pixel.
+/// The mask of a frame without a polyp is empty.
 final class PromptedFrames: Segmenter {
     let descriptor: SegmenterDescriptor
     private let recipe: PromptedRecipe

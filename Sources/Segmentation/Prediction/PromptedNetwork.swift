@@ -61,7 +61,8 @@ final class PromptedNetwork {
         var each = [[String: Double]]()
         var shape = [Int]()
         for prompt in prompts {
-            // A lone point is ambiguous: the network makes three masks, and its own estimate chooses one.
+            // A lone point is ambiguous: the network makes three masks, and its own estimate
+            // chooses one.
             let multimask = prompt.box == nil && prompt.points.count == 1
             let moved = PromptConfidence.moved(prompt, by: shift, on: frame.grid)
             let answers = try predictor.decode(frame, [prompt] + moved, multimask: multimask)

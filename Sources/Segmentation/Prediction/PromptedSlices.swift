@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A volume is segmented slice by slice from boxes as LiteMedSAM's 3D loop does it (CVPR24_LiteMedSAM_infer.py), with
-// both ends included. Slices keep the orientation in which they were acquired.
+// A volume is segmented slice by slice from boxes as LiteMedSAM's 3D loop does it
+// (CVPR24_LiteMedSAM_infer.py), with both ends included. Slices keep the orientation in which they
+// were acquired.
 
 internal import Imaging
 internal import Inference
 
 /// Segments a volume by prompting a network of the SAM family with a box in each slice.
 ///
-/// Without a prompt, left-atrium-compact segments the atrium. The box around its mask in a slice, widened by the
-/// margin, prompts that slice. A slice without a mask between two others takes the box of the nearest one.
+/// Without a prompt, left-atrium-compact segments the atrium. The box around its mask in a slice,
+/// widened by the margin, prompts that slice. A slice without a mask between two others takes the
+/// box of the nearest one.
 ///
-/// A box on the key slice is instead carried from slice to slice in both directions. A person gives this box, or
-/// left-atrium-compact finds it in the key slice that a person names.
+/// A box on the key slice is instead carried from slice to slice in both directions. A person gives
+/// this box, or left-atrium-compact finds it in the key slice that a person names.
 final class PromptedSlices: Segmenter {
     let descriptor: SegmenterDescriptor
     private let recipe: PromptedRecipe

@@ -45,7 +45,8 @@ public final class SamPredictor {
     /// Packs the weights of a network.
     ///
     /// - Parameters:
-    ///   - weights: of `family`. The tensors of SAM and MedSAM do not show which of the two they are.
+    ///   - weights: of `family`. The tensors of SAM and MedSAM do not show which of the two they
+    ///     are.
     ///   - family: decides how images and answers are processed.
     ///   - precision: of the matrix products.
     /// - Throws: `WeightFileError` or `ComputeError`.
@@ -54,7 +55,8 @@ public final class SamPredictor {
         network = try SegmentAnything(weights, precision: precision, inputSize: Self.inputSize(weights))
     }
 
-    /// The input size in the file's metadata, which a scaled-down TinyViT needs and a published one lacks.
+    /// The input size in the file's metadata, which a scaled-down TinyViT needs and a published one
+    /// lacks.
     private static func inputSize(_ weights: SafeTensors) throws(WeightFileError) -> Int? {
         guard let text = weights.metadata["inputSize"] else { return nil }
         guard let size = Int(text), (32...1024).contains(size), size % 16 == 0 else {
@@ -65,7 +67,8 @@ public final class SamPredictor {
 
     /// Runs the image encoder.
     ///
-    /// The values of `frame` are finite. Grey values beyond 0...255 are scaled as `ByteImage.swift` describes.
+    /// The values of `frame` are finite. Grey values beyond 0...255 are scaled as `ByteImage.swift`
+    /// describes.
     ///
     /// - Throws: `ComputeError`.
     public func embed(_ frame: Frame) throws -> EmbeddedFrame { try embed(prepare(image(frame))) }
@@ -135,9 +138,11 @@ public final class SamPredictor {
     }
 }
 
-/// A box drawn as a mask prompt, which medsam-compact gets beside the box (`drawn_box` of training/prompts.py).
+/// A box drawn as a mask prompt, which medsam-compact gets beside the box (`drawn_box` of
+/// training/prompts.py).
 package enum DrawnBox {
-    /// Draws 5 in the centre of the box, 0 on the ellipse inside it, and -5 from its corners outwards.
+    /// Draws 5 in the centre of the box, 0 on the ellipse inside it, and -5 from its corners
+    /// outwards.
     ///
     /// - Parameters:
     ///   - box: XYXY in pixels of an input of twice the size.

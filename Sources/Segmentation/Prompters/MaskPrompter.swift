@@ -73,7 +73,8 @@ package enum MaskPrompter {
             x: Double(left + best % width - 1), y: Double(top + best / width - 1), isForeground: true)
     }
 
-    /// Squared distances of every pixel to the nearest clear one (Meijster 2000), first down the columns, then along rows.
+    /// Squared distances of every pixel to the nearest clear one (Meijster 2000), first down the
+    /// columns, then along rows.
     private static func squaredDistances(_ inside: [Bool], _ width: Int, _ height: Int) -> [Int] {
         var down = [Int](repeating: 0, count: width * height)
         for column in 0..<width {

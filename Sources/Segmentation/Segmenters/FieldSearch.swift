@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The search of a field of view far larger than the training's, as in training/recipes/field_search.py.
+// The search of a field of view far larger than the training's, as in
+// training/recipes/field_search.py.
 
 internal import Imaging
 
 /// Segments windows of a grid and chooses the one with the most plausible answer.
 ///
-/// The plausibility of an answer is the expected Dice times the boundary certainty of `AnswerMeasures`. The search puts
-/// a new window around the centre of mass of each answer, the most plausible first. It segments that window and moves
-/// it to the new centre until it stays. A window that cuts a structure does not stay. At most `candidates` windows are
-/// followed like this, and the best is the region.
+/// The plausibility of an answer is the expected Dice times the boundary certainty of
+/// `AnswerMeasures`. The search puts a new window around the centre of mass of each answer, the
+/// most plausible first. It segments that window and moves it to the new centre until it stays. A
+/// window that cuts a structure does not stay. At most `candidates` windows are followed like this,
+/// and the best is the region.
 struct FieldSearch {
     /// A network's answer for one window by itself.
     struct WindowAnswer {
@@ -51,7 +53,8 @@ struct FieldSearch {
         }
     }
 
-    /// The starts of the windows along an axis: as few as `step` allows, evenly spaced, the last one at the end.
+    /// The starts of the windows along an axis: as few as `step` allows, evenly spaced, the last
+    /// one at the end.
     private static func starts(_ extent: Int) -> [Int] {
         let count = (max(0, extent - window) + step - 1) / step
         return count > 0 ? (0...count).map { $0 * (extent - window) / count } : [0]
@@ -63,7 +66,8 @@ struct FieldSearch {
     ///   - values: of the grid, [slices, rows, columns].
     ///   - progress: called with the number of windows done, up to `windows.count` + `candidates`.
     ///   - answered: runs the network on a window's values, which have the given shape.
-    /// - Returns: the region and the plausibility of its answer, which is 0 if every answer is empty.
+    /// - Returns: the region and the plausibility of its answer, which is 0 if every answer is
+    ///   empty.
     func region(
         _ values: [Float], progress: (Int) -> Void, answered: ([Float], [Int]) throws -> WindowAnswer
     ) rethrows -> (region: GridRegion, plausibility: Double) {
@@ -90,7 +94,8 @@ struct FieldSearch {
         return (GridRegion(starts: grid.map { max(0, $0 - Self.window) / 2 }, shape: windows[0].shape), 0)
     }
 
-    /// The place where a window stays when it is moved to the centre of its answer, and that answer's plausibility.
+    /// The place where a window stays when it is moved to the centre of its answer, and that
+    /// answer's plausibility.
     private func settled(
         _ start: GridRegion, _ values: [Float], _ answered: ([Float], [Int]) throws -> WindowAnswer
     ) rethrows -> (region: GridRegion, plausibility: Double) {
@@ -112,7 +117,8 @@ struct FieldSearch {
         return measures.expectedDice * measures.boundaryCertainty
     }
 
-    /// A window around the centre of mass of a window's mask, in whole steps of `rounding` and inside the grid.
+    /// A window around the centre of mass of a window's mask, in whole steps of `rounding` and
+    /// inside the grid.
     ///
     /// - Returns: `nil` for an empty mask.
     private func around(_ mask: [UInt8], in window: GridRegion) -> GridRegion? {
@@ -144,7 +150,8 @@ struct GridRegion: Equatable {
         zip(starts, other.starts).map { abs($0 - $1) }.max() ?? 0
     }
 
-    /// Calls `body` with the index in the grid at which each row of the region begins, in the region's order.
+    /// Calls `body` with the index in the grid at which each row of the region begins, in the
+    /// region's order.
     private func eachRow(in grid: [Int], _ body: (Int) throws -> Void) rethrows {
         for slice in starts[0]..<starts[0] + shape[0] {
             for row in starts[1]..<starts[1] + shape[1] {

@@ -3,12 +3,14 @@
 // left-atrium-compact: the left atrial cavity in late gadolinium enhanced MRI, as in
 // training/recipes/left_atrium_compact.py.
 //
-// The volume turned to inferior-superior, posterior, left -> resized to 1.25 mm -> clipped to the 0.5 and 99.5
-// percentiles of the positive values, zero mean, unit deviation -> padded with zeros to multiples of 16 -> residual
-// U-Net at three shifts -> sigmoid -> mean -> resized to the source grid -> at least 0.5 -> largest component.
+// The volume turned to inferior-superior, posterior, left -> resized to 1.25 mm -> clipped to the
+// 0.5 and 99.5 percentiles of the positive values, zero mean, unit deviation -> padded with zeros
+// to multiples of 16 -> residual U-Net at three shifts -> sigmoid -> mean -> resized to the source
+// grid -> at least 0.5 -> largest component.
 //
-// In a field of view far larger than the training's, all this happens in the region that `FieldSearch` finds. The
-// confidence is fitted to measures on the network's grid (training/recipes/confidence.py).
+// In a field of view far larger than the training's, all this happens in the region that
+// `FieldSearch` finds. The confidence is fitted to measures on the network's grid
+// (training/recipes/confidence.py).
 
 internal import Imaging
 internal import Inference
@@ -49,7 +51,8 @@ final class LeftAtriumCompact: Segmenter {
     static let doubtful = 0.25
     /// Statistics of the training volumes, normalised on the network's grid.
     static let known = VolumeLikeness(roughness: (0.9045, 0.0684), skewness: (0.1792, 0.2774))
-    /// A volume that needs more points of the network's grid is refused, because searching it would take minutes.
+    /// A volume that needs more points of the network's grid is refused, because searching it would
+    /// take minutes.
     static let mostGridPoints = 32_000_000
 
     let descriptor: SegmenterDescriptor
@@ -130,7 +133,8 @@ final class LeftAtriumCompact: Segmenter {
         return grid
     }
 
-    /// The values clipped to the percentiles of the positive ones, with zero mean and unit deviation.
+    /// The values clipped to the percentiles of the positive ones, with zero mean and unit
+    /// deviation.
     private static func normalised(_ values: [Float]) -> [Float] {
         let lift = min(0, values.min() ?? 0)
         let lifted = lift < 0 ? values.map { $0 - lift } : values
@@ -154,7 +158,8 @@ final class LeftAtriumCompact: Segmenter {
         return inside.cut(output.values, of: padded)
     }
 
-    /// The result on the source grid: the mean of the region's views, its largest component, and its confidence.
+    /// The result on the source grid: the mean of the region's views, its largest component, and
+    /// its confidence.
     private func answer(
         _ each: [[Float]], _ region: GridRegion, _ grid: [Int], _ orientation: CanonicalOrientation, likeness: Double
     ) -> SegmenterResult {
@@ -184,7 +189,8 @@ final class LeftAtriumCompact: Segmenter {
 
     /// The confidence of one slice.
     ///
-    /// The value is the Dice that the probabilities predict. For an empty mask it is 1 - the largest probability.
+    /// The value is the Dice that the probabilities predict. For an empty mask it is 1 - the
+    /// largest probability.
     private static func confidence(ofSlice mask: ArraySlice<UInt8>, _ probability: ArraySlice<Float>) -> Confidence {
         var (sum, inside, largest): (Double, Double, Float) = (0, 0, 0)
         for (value, isInside) in zip(probability, mask) {

@@ -2,12 +2,13 @@
 //
 // polyp-compact: polyps in single colonoscopy frames, as in training/recipes/polyp_compact.py.
 //
-// RGB 0...255 -> resized to 256 x 256 (stretched, not rounded) -> ImageNet's mean and deviation -> residual U-Net on the
-// four flips -> sigmoid -> mean -> resized to the frame -> mask where at least 0.5. The whole mask is kept.
+// RGB 0...255 -> resized to 256 x 256 (stretched, not rounded) -> ImageNet's mean and deviation ->
+// residual U-Net on the four flips -> sigmoid -> mean -> resized to the frame -> mask where at
+// least 0.5. The whole mask is kept.
 //
-// A presence head looks at each flip too. If the sigmoid of its mean logit is below 0.5, the frame does not show a
-// polyp: the mask is empty, and the probabilities are multiplied with the presence. The confidence is fitted to measures
-// on the network's square (training/recipes/confidence.py).
+// A presence head looks at each flip too. If the sigmoid of its mean logit is below 0.5, the frame
+// does not show a polyp: the mask is empty, and the probabilities are multiplied with the presence.
+// The confidence is fitted to measures on the network's square (training/recipes/confidence.py).
 
 internal import Foundation
 internal import Imaging
@@ -39,8 +40,8 @@ final class PolypCompact: Segmenter {
     static let threshold: Float = 0.5
     /// A frame with a lower presence does not show a polyp.
     ///
-    /// The threshold of pixels is at least as high. Probabilities that are multiplied with a lower presence therefore
-    /// stay below it.
+    /// The threshold of pixels is at least as high. Probabilities that are multiplied with a lower
+    /// presence therefore stay below it.
     static let presenceThreshold = 0.5
     /// Flips along (rows, columns).
     static let views = [(false, false), (false, true), (true, false), (true, true)]
@@ -110,7 +111,8 @@ final class PolypCompact: Segmenter {
 
     /// Runs the network on the four views.
     ///
-    /// - Returns: probabilities of each view, flipped back, `[size, size]`, and the presence of a polyp.
+    /// - Returns: probabilities of each view, flipped back, `[size, size]`, and the presence of a
+    ///   polyp.
     private func look(at frame: Frame) throws -> ([[Float]], presence: Double) {
         let pixels = Self.normalised(frame)
         let (size, plane) = (Self.size, Self.size * Self.size)
@@ -149,7 +151,8 @@ final class PolypCompact: Segmenter {
 
     /// The network's input, `[size, size, 3]`.
     ///
-    /// The channel of a grey frame is repeated. Values beyond 0...255 are stretched into that range.
+    /// The channel of a grey frame is repeated. Values beyond 0...255 are stretched into that
+    /// range.
     private static func normalised(_ frame: Frame) -> [Float] {
         let samples = frame.channels == 3 ? frame.samples : frame.samples.flatMap { [$0, $0, $0] }
         var square = Resampling.resize(samples, from: [frame.rows, frame.columns], to: [size, size], kept: 3)

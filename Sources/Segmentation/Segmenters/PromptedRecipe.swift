@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The recipes that prompt a network of the SAM family. They run the same code and differ in the values of one table.
-// A recipe that needs code of its own is a file beside this one.
+// The recipes that prompt a network of the SAM family. They run the same code and differ in the
+// values of one table. A recipe that needs code of its own is a file beside this one.
 
 internal import Imaging
 internal import Inference
 
 /// The values of one recipe that prompts a network of the SAM family.
 ///
-/// A prompt that a person does not give comes from a compact network. The answer then depends on that network's weights
-/// too, so their hash is part of the recipe's version, as semver's build metadata.
+/// A prompt that a person does not give comes from a compact network. The answer then depends on
+/// that network's weights too, so their hash is part of the recipe's version, as semver's build
+/// metadata.
 struct PromptedRecipe: Sendable {
     /// The prompts that a recipe works with, and the kind of its input.
     enum Prompts: Sendable {
@@ -46,7 +47,8 @@ struct PromptedRecipe: Sendable {
     ///   - version: of the recipe, without that of the prompter.
     ///   - family: of the network.
     ///   - prompts: the prompts it works with.
-    ///   - prompter: the compact recipe that finds the structure and lends its codes, label and colour.
+    ///   - prompter: the compact recipe that finds the structure and lends its codes, label and
+    ///     colour.
     ///   - title: one line for people.
     ///   - options: the options that a person can give.
     ///   - refusals: reasons why some others are refused.
@@ -103,25 +105,27 @@ extension PromptedRecipe {
     ///
     /// A change that may change an answer raises the row's version.
     static let table: [PromptedRecipe] = [
-        // training/prompts.py: bytes -> stretched to 256 x 256 as training/resize.py does -> ImageNet's mean and
-        // deviation -> image encoder -> mask decoder, which also gets the box drawn as a mask prompt -> the single
-        // mask, or the best of three for a lone point -> logits resized to the frame -> above 0.
+        // training/prompts.py: bytes -> stretched to 256 x 256 as training/resize.py does ->
+        // ImageNet's mean and deviation -> image encoder -> mask decoder, which also gets the box
+        // drawn as a mask prompt -> the single mask, or the best of three for a lone point ->
+        // logits resized to the frame -> above 0.
         PromptedRecipe(
             "medsam-compact-box", version: "1.0.0", family: .medsamCompact, prompts: .boxOrPoints,
             of: PolypCompact.recipe, title: "polyps in single colonoscopy frames, from a box or points",
             options: [.box, .points, .margin, .shift], margin: 3, shift: 3),
 
-        // The volume's intensities clipped to the 0.5 and 99.5 percentiles of the positive values, as bytes -> each
-        // slice as in medsam-compact-box -> objects of fewer than 100 voxels dropped.
+        // The volume's intensities clipped to the 0.5 and 99.5 percentiles of the positive values,
+        // as bytes -> each slice as in medsam-compact-box -> objects of fewer than 100 voxels
+        // dropped.
         PromptedRecipe(
             "medsam-compact-slices", version: "1.0.0", family: .medsamCompact, prompts: .boxPerSlice,
             of: LeftAtriumCompact.recipe, title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift],
             refusals: [.points: "it segments a volume from boxes: give a box"], margin: 3, shift: 3,
             smallestObject: 100),
 
-        // Bytes -> longest side to 1024 by Pillow's bilinear -> ImageNet's mean and deviation -> padded with zeros ->
-        // image encoder -> mask decoder, the single mask -> logits enlarged to 1024, the padding cut off, resized to
-        // the frame -> above 0.
+        // Bytes -> longest side to 1024 by Pillow's bilinear -> ImageNet's mean and deviation ->
+        // padded with zeros -> image encoder -> mask decoder, the single mask -> logits enlarged to
+        // 1024, the padding cut off, resized to the frame -> above 0.
         PromptedRecipe(
             "sam-box", version: "1.0.0", family: .sam, prompts: .box, of: PolypCompact.recipe,
             title: polypsFromBox, options: [.box, .points, .margin, .shift], margin: 10, shift: 10),
@@ -132,31 +136,33 @@ extension PromptedRecipe {
             title: "polyps in single colonoscopy frames, from points", options: [.points, .shift],
             refusals: [.box: "its prompts are points: choose sam-box"], margin: 0, shift: 10),
 
-        // Bytes -> stretched to 1024 x 1024 by a cubic spline, cut to bytes -> least to greatest as 0...1 -> image
-        // encoder -> mask decoder, the single mask -> sigmoid -> resized to the frame -> above 0.5 -> objects of
-        // fewer than 100 pixels dropped.
+        // Bytes -> stretched to 1024 x 1024 by a cubic spline, cut to bytes -> least to greatest as
+        // 0...1 -> image encoder -> mask decoder, the single mask -> sigmoid -> resized to the
+        // frame -> above 0.5 -> objects of fewer than 100 pixels dropped.
         PromptedRecipe(
             "medsam-box", version: "1.0.0", family: .medsam, prompts: .box, of: PolypCompact.recipe,
             title: polypsFromBox, options: [.box, .margin, .shift], refusals: boxesOnly, margin: 12, shift: 10,
             smallestObject: 100),
 
-        // The volume's intensities as in medsam-compact-slices -> each slice as in medsam-box -> objects of fewer than
-        // 1000 voxels dropped. The margin is the reference's: 3 pixels of 256.
+        // The volume's intensities as in medsam-compact-slices -> each slice as in medsam-box ->
+        // objects of fewer than 1000 voxels dropped. The margin is the reference's: 3 pixels of
+        // 256.
         PromptedRecipe(
             "medsam-slices", version: "1.0.0", family: .medsam, prompts: .boxPerSlice, of: LeftAtriumCompact.recipe,
             title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift], refusals: boxesOnly, margin: 12,
             shift: 10, smallestObject: 1000),
 
-        // Bytes -> longest side to 256 by area means -> least to greatest as 0...1 -> padded with zeros -> TinyViT ->
-        // mask decoder, the single mask -> the padding cut off, resized to the frame -> sigmoid -> above 0.5 ->
-        // objects of fewer than 10 pixels dropped. Boxes lie in whole pixels of the input.
+        // Bytes -> longest side to 256 by area means -> least to greatest as 0...1 -> padded with
+        // zeros -> TinyViT -> mask decoder, the single mask -> the padding cut off, resized to the
+        // frame -> sigmoid -> above 0.5 -> objects of fewer than 10 pixels dropped. Boxes lie in
+        // whole pixels of the input.
         PromptedRecipe(
             "lite-medsam-box", version: "1.0.0", family: .liteMedSAM, prompts: .box, of: PolypCompact.recipe,
             title: polypsFromBox, options: [.box, .margin, .shift], refusals: boxesOnly, margin: 3, shift: 3,
             smallestObject: 10),
 
-        // The volume's intensities as in medsam-compact-slices -> each slice as in lite-medsam-box -> objects of fewer
-        // than 100 voxels dropped.
+        // The volume's intensities as in medsam-compact-slices -> each slice as in lite-medsam-box
+        // -> objects of fewer than 100 voxels dropped.
         PromptedRecipe(
             "lite-medsam-slices", version: "1.0.0", family: .liteMedSAM, prompts: .boxPerSlice,
             of: LeftAtriumCompact.recipe, title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift],

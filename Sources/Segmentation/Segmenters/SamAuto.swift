@@ -2,12 +2,13 @@
 //
 // sam-auto: polyps in single frames by Segment Anything without a prompt.
 //
-// Masks of everything in the frame (`AutomaticMaskGenerator`, the reference's defaults) -> the masks that a logistic
-// rule (`SamAutoRule`) takes for polyps: none, one, or several that do not overlap.
+// Masks of everything in the frame (`AutomaticMaskGenerator`, the reference's defaults) -> the
+// masks that a logistic rule (`SamAutoRule`) takes for polyps: none, one, or several that do not
+// overlap.
 //
-// The rule is the one inside the executable, or NAME.rule.json beside the weights NAME.safetensors. It decides answers as
-// weights do, so its hash is a part of the version. The notes of every answer say if the rule was not fitted on these
-// weights.
+// The rule is the one inside the executable, or NAME.rule.json beside the weights NAME.safetensors.
+// It decides answers as weights do, so its hash is a part of the version. The notes of every answer
+// say if the rule was not fitted on these weights.
 
 internal import Foundation
 internal import Imaging
@@ -46,7 +47,8 @@ final class SamAuto: Segmenter {
     init(_ weights: RecipeWeights) throws {
         rule = try Self.rule(beside: weights.path)
         descriptor = weights.descriptor
-        // Compared with the rule that will choose, because the file may have been replaced since the last comparison.
+        // Compared with the rule that will choose, because the file may have been replaced since
+        // the last comparison.
         guard Self.version(Self.recipe.entry.template.version, rule) == descriptor.version else {
             throw SegmentationError.otherRecipe(segmenter: descriptor.name, version: descriptor.version)
         }

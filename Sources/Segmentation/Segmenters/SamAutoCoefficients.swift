@@ -5,8 +5,8 @@
 extension SamAutoRule {
     /// The rule inside the executable.
     ///
-    /// It was fitted without a network, on regions grown by colour. Its quality on weights of Segment Anything is
-    /// unknown.
+    /// It was fitted without a network, on regions grown by colour. Its quality on weights of
+    /// Segment Anything is unknown.
     package static let builtIn = SamAutoRule(
         provenance: Provenance(
             weights: "",

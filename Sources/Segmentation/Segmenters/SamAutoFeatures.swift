@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The features by which sam-auto's rule judges a generated mask. `training/recipes/auto_features.py` has the same
-// definitions, because rules are fitted in Python. A test compares the two.
+// The features by which sam-auto's rule judges a generated mask.
+// `training/recipes/auto_features.py` has the same definitions, because rules are fitted in Python.
+// A test compares the two.
 
 package import Inference
 internal import Foundation
@@ -93,7 +94,8 @@ package struct SamAutoFeatures: Sendable, Hashable {
         }
     }
 
-    /// Counts of pixel sides between set and clear pixels, and of set pixels' sides on the image's border.
+    /// Counts of pixel sides between set and clear pixels, and of set pixels' sides on the image's
+    /// border.
     private struct Outline {
         var edges = 0
         var borderEdges = 0
@@ -156,8 +158,9 @@ package struct SamAutoFeatures: Sendable, Hashable {
 
 /// A CSV file with the features of every mask that sam-auto generates.
 ///
-/// training/fitting/fit_auto_rule.py fits a rule for a site's own weights and frames from it. The environment variable
-/// KONTUR_SAM_AUTO_MASKS holds the file's full path. Lines are added at its end.
+/// training/fitting/fit_auto_rule.py fits a rule for a site's own weights and frames from it. The
+/// environment variable KONTUR_SAM_AUTO_MASKS holds the file's full path. Lines are added at its
+/// end.
 final class SamAutoTable {
     static let variable = "KONTUR_SAM_AUTO_MASKS"
 

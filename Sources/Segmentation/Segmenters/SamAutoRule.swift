@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sam-auto's choice among generated masks. A logistic model estimates each mask's Dice with a polyp from the mask's
-// features.
+// sam-auto's choice among generated masks. A logistic model estimates each mask's Dice with a polyp
+// from the mask's features.
 
-internal import Platform
 package import Foundation
 package import Imaging
 package import Inference
+internal import Platform
 
 /// A logistic model that judges masks, with its provenance.
 ///
@@ -14,7 +14,8 @@ package import Inference
 package struct SamAutoRule: Sendable, Hashable, Codable {
     /// The data on which the coefficients were fitted and tested.
     package struct Provenance: Sendable, Hashable, Codable {
-        /// SHA-256 of the weights whose masks the model was fitted on; empty if the masks are not a network's.
+        /// SHA-256 of the weights whose masks the model was fitted on; empty if the masks are not a
+        /// network's.
         package var weights: String
         /// The source of the masks, and the frames that they lie on.
         package var fittedOn: String
@@ -22,7 +23,8 @@ package struct SamAutoRule: Sendable, Hashable, Codable {
         package var frames: Int
         /// The number of masks.
         package var masks: Int
-        /// Area under the ROC curve on held-out frames, for telling masks with a Dice above 0.5 from others.
+        /// Area under the ROC curve on held-out frames, for telling masks with a Dice above 0.5
+        /// from others.
         package var heldOutAUC: Double
         /// The number of held-out frames.
         package var heldOutFrames: Int
@@ -94,7 +96,8 @@ package struct SamAutoRule: Sendable, Hashable, Codable {
         }
     }
 
-    /// SHA-256 of the rule's content, independent of its file's layout: 64 lower-case hexadecimal digits.
+    /// SHA-256 of the rule's content, independent of its file's layout: 64 lower-case hexadecimal
+    /// digits.
     package var sha256: String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
@@ -103,7 +106,8 @@ package struct SamAutoRule: Sendable, Hashable, Codable {
         return SHA256.hash(data: json).hexadecimal
     }
 
-    /// A remark for readers of an answer on the rule's fit to the weights with this SHA-256, in plain ASCII.
+    /// A remark for readers of an answer on the rule's fit to the weights with this SHA-256, in
+    /// plain ASCII.
     package func note(weights: String) -> String {
         guard !provenance.weights.isEmpty, provenance.weights == weights else {
             return "the rule that chose is not measured on these weights: fit it with training/fitting/fit_auto_rule.py"
@@ -142,7 +146,8 @@ package struct SamAutoRule: Sendable, Hashable, Codable {
     /// - Parameters:
     ///   - masks: all masks of the frame.
     ///   - image: the frame.
-    /// - Returns: masks that do not overlap, the best first; empty if the frame does not show a polyp.
+    /// - Returns: masks that do not overlap, the best first; empty if the frame does not show a
+    ///   polyp.
     package func choose(among masks: [AutomaticMask], in image: ByteImage) -> [ChosenMask] {
         var taken = [UInt8](repeating: 0, count: image.rows * image.columns)
         var choices = [ChosenMask]()

@@ -2,7 +2,8 @@
 
 public import Inference
 
-/// Inputs and outputs of a promptable network for one frame, slice or crop, in PyTorch's axis order.
+/// Inputs and outputs of a promptable network for one frame, slice or crop, in PyTorch's axis
+/// order.
 public struct TracedFrame: Sendable {
     /// Index of the frame or slice in the input, from 0.
     public var index: Int
@@ -14,7 +15,8 @@ public struct TracedFrame: Sendable {
     public var embedding: Tensor
     /// Low-resolution logits; `nil` without a prompt.
     ///
-    /// `[N, M, L, L]` for N prompts. Automatic mask generation records the masks that pass its filters, `[K, L, L]`.
+    /// `[N, M, L, L]` for N prompts. Automatic mask generation records the masks that pass its
+    /// filters, `[K, L, L]`.
     public var logits: Tensor?
     /// Predicted IoU, `[N, M]`.
     public var predictedIoU: Tensor?
@@ -27,9 +29,11 @@ public struct TracedFrame: Sendable {
         public var points: Tensor
         /// The crop, XYXY in pixels of the frame, the end excluded, `[4]`.
         public var cropBox: Tensor
-        /// Stability scores, `[N, M]`; NaN for 0/0, and if predicted IoU dropped the mask before its score was computed.
+        /// Stability scores, `[N, M]`; NaN for 0/0, and if predicted IoU dropped the mask before
+        /// its score was computed.
         public var stabilityScores: Tensor
-        /// Indices into `predictedIoU`, read row by row, of the masks that pass the filters, `[K]`; `nil` for none.
+        /// Indices into `predictedIoU`, read row by row, of the masks that pass the filters, `[K]`;
+        /// `nil` for none.
         public var passed: Tensor?
         /// Boxes around those masks, XYXY in pixels of the frame, the end included, `[K, 4]`.
         public var boxes: Tensor?

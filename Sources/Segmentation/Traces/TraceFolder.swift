@@ -6,9 +6,9 @@ public import Inference
 
 /// Writes a network's inputs and outputs into one folder, and candidate masks into another.
 ///
-/// The first folder gets one safetensors file per frame or slice, named for its place in the stack, such as
-/// `0001.safetensors`. Files of crops are called `0001-crop1.safetensors` and so on. The second folder gets
-/// `0001.json` and so on, each with one `CandidateMasks`.
+/// The first folder gets one safetensors file per frame or slice, named for its place in the stack,
+/// such as `0001.safetensors`. Files of crops are called `0001-crop1.safetensors` and so on. The
+/// second folder gets `0001.json` and so on, each with one `CandidateMasks`.
 public final class TraceFolder: SegmentationTrace {
     private let folder: String?
     private let candidateFolder: String?
@@ -54,7 +54,8 @@ public final class TraceFolder: SegmentationTrace {
         count += 1
     }
 
-    /// The start of a safetensors file before the values: the length of the header, and the header as JSON.
+    /// The start of a safetensors file before the values: the length of the header, and the header
+    /// as JSON.
     private static func header(_ tensors: [(name: String, tensor: Tensor)]) -> Data {
         var entries: [String] = []
         var end = 0
@@ -101,7 +102,8 @@ public struct CandidateMasks: Sendable, Hashable, Codable {
     /// The mask with the best Dice, which only someone who knows the truth can choose.
     ///
     /// - Parameter truth: of the frame's size.
-    /// - Returns: the first of equally good masks. The mask is empty if `truth` is, or without candidates.
+    /// - Returns: the first of equally good masks. The mask is empty if `truth` is, or without
+    ///   candidates.
     public func best(with truth: Mask) -> Mask {
         guard !truth.isEmpty else { return Mask(rows: truth.rows, columns: truth.columns) }
         let all = masks.map { Mask(rows: truth.rows, columns: truth.columns, pixels: $0.pixels) }
