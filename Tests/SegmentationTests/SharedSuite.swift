@@ -57,7 +57,9 @@ extension SegmentationSuites {
     /// Every segmenter passes the same exercise.
     @Suite struct SharedSuite {
         static let names = Segmenters.catalogue.map(\.name)
-        /// Segmenters with weights inside the executable. conformance/checks/bad_input.py shows odd images to the others.
+        /// Segmenters with weights inside the executable.
+        ///
+        /// conformance/checks/bad_input.py shows odd images to the others.
         static let builtIn = Segmenters.catalogue.filter(\.isEmbedded).map(\.name)
 
         private func make(_ name: String) throws -> any Segmenter { try DrawnModels.segmenter(name) }

@@ -130,16 +130,10 @@ public final class ResultLog: Sendable {
     }
 
     private func write(_ line: Data) throws(EvaluationError) {
-        let error = file.withLock { file -> SystemCallError? in
-            line.withUnsafeBytes { bytes in
-                do {
-                    try file.write(bytes)
-                    return nil
-                } catch {
-                    return error
-                }
-            }
+        do {
+            try file.withLock { file in try line.withUnsafeBytes { try file.write($0) } }
+        } catch {
+            throw .unwritable(path: path, reason: (error as? SystemCallError)?.reason ?? "\(error)")
         }
-        if let error { throw .unwritable(path: path, reason: error.reason) }
     }
 }

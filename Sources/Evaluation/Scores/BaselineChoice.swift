@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Foundation
-public import Imaging
+internal import Imaging
 internal import Segmentation
 
 /// The score of another choice among the masks from which a segmenter chose by its rule.

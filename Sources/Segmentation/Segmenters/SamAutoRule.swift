@@ -4,7 +4,7 @@
 // from the mask's features.
 
 package import Foundation
-package import Imaging
+internal import Imaging
 package import Inference
 internal import Platform
 
