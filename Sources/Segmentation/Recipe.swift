@@ -187,7 +187,7 @@ struct EmbeddedWeights {
     /// The hash of a network that every build embeds.
     static func hash(of name: String) -> String {
         guard let found = Self(name) else {
-            preconditionFailure("Sources/CWeights has no weights of \(name): run training/embed.py")
+            preconditionFailure("Sources/CWeights has no weights of \(name): run python -m training.exporting.embed")
         }
         return found.sha256
     }

@@ -7,7 +7,7 @@ import Segmentation
 
 /// Scaled-down networks of every family with drawn weights, installed in a folder of their own.
 ///
-/// Their shapes are those of the golden files of `training/golden_sam.py`.
+/// Their shapes are those of the golden files of `training/references/golden_sam.py`.
 enum DrawnModels {
     private struct Facts: Decodable {
         let size: Int

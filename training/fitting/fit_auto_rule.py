@@ -168,11 +168,13 @@ def swift(rule):
         return ", ".join(repr(value) for value in values)
     return f'''// SPDX-License-Identifier: Apache-2.0
 //
-// Written by training/fitting/fit_auto_rule.py, which says how.
+// Written by training/fitting/fit_auto_rule.py, which describes the fit.
 
 extension SamAutoRule {{
-    /// The rule inside the executable. It was fitted without a network, on proposals grown by colour: on weights of Segment
-    /// Anything it is not measured.
+    /// The rule inside the executable.
+    ///
+    /// It was fitted without a network, on regions grown by colour. Its quality on weights of
+    /// Segment Anything is unknown.
     package static let builtIn = SamAutoRule(
         provenance: Provenance(
             weights: {json.dumps(source["weights"])},

@@ -30,7 +30,7 @@ final class LeftAtriumCompact: Segmenter {
                 anatomicRegion: nil,
                 recommendedDisplayColor: DisplayColor(red: 255, green: 96, blue: 64),
                 title: "the left atrial cavity in 3D late gadolinium enhanced MRI",
-                paper: "Isensee 2021 (nnU-Net), He 2016 (residual blocks); trained by training/left_atrium.py",
+                paper: "Isensee 2021 (nnU-Net), He 2016 (residual blocks); trained by training/fitting/train.py",
                 licence: "research use only, see training/cards/left-atrium-compact.md"))
     ) { try LeftAtriumCompact($0) }
 

@@ -29,7 +29,7 @@ final class PolypCompact: Segmenter {
                 anatomicRegion: CodedConcept("71854001", "SCT", "Colon"),
                 recommendedDisplayColor: DisplayColor(red: 46, green: 230, blue: 92),
                 title: "polyps in single colonoscopy frames (RGB)",
-                paper: "Ronneberger 2015 (U-Net), He 2016 (residual blocks); trained by training/polyp.py",
+                paper: "Ronneberger 2015 (U-Net), He 2016 (residual blocks); trained by training/fitting/train.py",
                 licence: "research use only, see training/cards/polyp-compact.md"))
     ) { try PolypCompact($0) }
 

@@ -85,7 +85,8 @@ struct PromptedRecipe: Sendable {
         case .medsam: "Ma 2024 (MedSAM)"
         case .liteMedSAM: "Ma 2024 (MedSAM), Wu 2022 (TinyViT)"
         case .medsamCompact:
-            "Kirillov 2023 (Segment Anything), He 2016 (residual blocks); trained by training/train_promptable.py"
+            "Kirillov 2023 (Segment Anything), He 2016 (residual blocks); "
+                + "trained by training/fitting/train_promptable.py"
         }
     }
 
@@ -105,7 +106,7 @@ extension PromptedRecipe {
     ///
     /// A change that may change an answer raises the row's version.
     static let table: [PromptedRecipe] = [
-        // training/prompts.py: bytes -> stretched to 256 x 256 as training/resize.py does ->
+        // training/recipes/medsam_compact.py: bytes -> stretched to 256 x 256 as training/recipes/resize.py does ->
         // ImageNet's mean and deviation -> image encoder -> mask decoder, which also gets the box
         // drawn as a mask prompt -> the single mask, or the best of three for a lone point ->
         // logits resized to the frame -> above 0.
