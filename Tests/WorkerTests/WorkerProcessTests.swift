@@ -239,7 +239,7 @@ struct WorkerProcessTests {
     private func segmentRequest(
         _ files: [String], folder: String, outputs: [String], segmenter: String = "polyp-compact"
     ) throws -> SegmentRequest {
-        let descriptor = try #require(Segmenters.all.first { $0.name == segmenter })
+        let descriptor = try Segmenters.entry(segmenter).template
         return SegmentRequest(
             run: "run", folder: "/",
             sources: files.map { .init(path: String($0.dropFirst()), sopInstanceUID: "1.2", frameNumbers: nil) },
