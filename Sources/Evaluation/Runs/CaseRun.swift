@@ -15,17 +15,28 @@ struct CaseRun: Sendable {
     let output: String
     let pool: WorkerPool
 
-    /// Segments and scores the case.
+    /// The finished result of an earlier run, or else a new result with scores or with a failure.
     ///
-    /// - Returns: a result with scores or with a failure. The result is `nil` if the pool was
-    ///   stopped, and if the plan takes its box from the truth and the truth is empty.
-    func perform() async -> CaseResult? {
-        let digest: String
-        do {
-            digest = try source.digest()
-        } catch {
-            return failed("\(error)", digest: "")
+    /// - Parameter log: the results of earlier runs.
+    /// - Returns: the result and whether it is new. The result is `nil` if the pool was stopped, and
+    ///   if the plan takes its box from the truth and the truth is empty.
+    func result(in log: ResultLog) async -> (result: CaseResult?, isNew: Bool) {
+        let source = source
+        switch await Blocking.run({ Result { try source.digest() } }) {
+        case .failure(let error): return (failed("\(error)", digest: ""), true)
+        case .success(let digest):
+            if var known = log.result(CaseResult.Key(source, digest: digest, plan: plan)) {
+                // Groups and names belong to the data set, so they can change between runs.
+                known.group = source.group
+                known.name = plan.name
+                return (known, false)
+            }
+            return (await perform(digest: digest), true)
         }
+    }
+
+    /// Segments and scores the case.
+    private func perform(digest: String) async -> CaseResult? {
         let (source, folder) = (source, maskFolder)
         let loading = await Blocking.run { Result { try LoadedCase(source) } }
         guard case .success(let loaded) = loading else {

@@ -62,10 +62,9 @@ public struct EvaluationRun: Sendable {
                 let (number, job) = (next, jobs[next])
                 next += 1
                 group.addTask {
-                    if let known = await job.known(in: log) { return (number, known, false) }
-                    let result = await job.perform()
-                    if let result { try log.append(result) }
-                    return (number, result, true)
+                    let (result, isNew) = await job.result(in: log)
+                    if isNew, let result { try log.append(result) }
+                    return (number, result, isNew)
                 }
             }
             for _ in 0..<pool.capacity(.segment) { start() }
@@ -80,21 +79,6 @@ public struct EvaluationRun: Sendable {
             }
         }
         return results.compactMap { $0 }
-    }
-}
-
-extension CaseRun {
-    /// The result of an earlier run, if the case has not changed since.
-    fileprivate func known(in log: ResultLog) async -> CaseResult? {
-        let (source, plan) = (source, plan)
-        return await Blocking.run {
-            guard let digest = try? source.digest() else { return nil }
-            var result = log.result(CaseResult.Key(source, digest: digest, plan: plan))
-            // Groups and names belong to the data set, so they can change between runs.
-            result?.group = source.group
-            result?.name = plan.name
-            return result
-        }
     }
 }
 
