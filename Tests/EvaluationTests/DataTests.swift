@@ -22,7 +22,7 @@ import Testing
         #expect(loaded.frames[0].rows == 8 && loaded.frames[0].columns == 10)
     }
 
-    @Test func `pairs files of one folder, and takes images without a mask for empty when told so`() throws {
+    @Test func `pairs files of one folder, and can treat images without a mask as empty`() throws {
         let folder = try TestFolder()
         try folder.picture("one.png")
         try folder.picture("one_mask.png", box: (0..<1, 0..<1))
@@ -33,7 +33,7 @@ import Testing
         #expect(try LoadedCase(found.cases[1]).truth[0].isEmpty)
     }
 
-    @Test func `a folder without pictures is none of pictures, and two files of one name are refused`() throws {
+    @Test func `a folder without pictures is not a picture folder, and two files with one name are refused`() throws {
         let folder = try TestFolder()
         #expect(try PictureCases(folder: folder.path) == nil)
         try folder.picture("images/a.png")
@@ -41,7 +41,7 @@ import Testing
         #expect(throws: EvaluationError.self) { try PictureCases(folder: folder.path) }
     }
 
-    @Test func `a mask of another size is refused in words`() throws {
+    @Test func `a mask of another size is refused with both sizes`() throws {
         let folder = try TestFolder()
         try folder.picture("images/a.png")
         try folder.picture("masks/a.png", rows: 4, columns: 4)
@@ -51,7 +51,7 @@ import Testing
             error?.description == "the truth does not fit the image: 4 x 4 pixels, the image has 8 x 10")
     }
 
-    @Test func `a label map of small numbers is refused, and not taken for an empty truth`() throws {
+    @Test func `a label map of small numbers is refused and does not become an empty truth`() throws {
         let folder = try TestFolder()
         try folder.picture("images/a.png")
         let mask = try folder.picture("masks/a.png")
@@ -62,7 +62,7 @@ import Testing
         #expect(error?.description.contains("its largest value is 1") == true, "\(String(describing: error))")
     }
 
-    @Test func `a changed mask makes another case`() throws {
+    @Test func `a changed mask changes the case's digest`() throws {
         let folder = try TestFolder()
         try folder.picture("images/a.png")
         try folder.picture("masks/a.png")
@@ -93,9 +93,9 @@ import Testing
 
     @Test(arguments: [
         ("image\nx.png\n", "cases.csv:1: the first row must name the columns image and mask"),
-        ("image,mask\nx.png,\n", "cases.csv:2: there is no "),
-        ("image,mask\n,m.png\n", "cases.csv:2: no image is named"),
-        ("image,mask\ny.png,\ny.png,\n", "cases.csv:3: a second case is named y: give each an id of its own"),
+        ("image,mask\nx.png,\n", "cases.csv:2: the file does not exist: "),
+        ("image,mask\n,m.png\n", "cases.csv:2: the column image is empty"),
+        ("image,mask\ny.png,\ny.png,\n", "cases.csv:3: a second case is named y: give each case its own id"),
         ("", "cases.csv:1: the table is empty"),
     ])
     func `says what is wrong with a table, and where`(text: String, expected: String) throws {

@@ -55,7 +55,7 @@ import Testing
         #expect(abs(pair.difference.mean - (0.1 + 0.1 - 0.1) / 3) < 1e-12)
     }
 
-    @Test func `a rule stands beside other choices, with what is said of every answer`() throws {
+    @Test func `a rule is compared with other choices, and remarks on every result are shown`() throws {
         var results = try Self.results("sam-auto", [0.5, 0.7, 1], emptyTruth: [2])
         for number in results.indices {
             results[number].notes = ["\(number) masks", "the rule is <not measured> on these weights"]
@@ -80,12 +80,12 @@ import Testing
         #expect(report.segmenters[1].baselines.isEmpty && report.segmenters[1].notes.isEmpty)
         let page = ReportPage(report, results: all, plans: plans, cases: [], output: "/nowhere").html
         for text in [
-            "sam-auto: the rule&#39;s choice", "sam-auto: best mask chosen with the truth", "sam-auto: largest mask",
+            "sam-auto: choice of the rule", "sam-auto: best mask, chosen with the truth", "sam-auto: largest mask",
             "<li>sam-auto: the rule is &lt;not measured&gt; on these weights</li>",
         ] { #expect(page.contains(text) || page.contains(text.replacing("&#39;", with: "'")), "\(text)") }
     }
 
-    @Test func `failures are told, and are no scores`() throws {
+    @Test func `failed cases are listed and do not count as scores`() throws {
         var results = try Self.results("one", [0.9, 0.8])
         results[1].failure = "the worker died"
         results[1].scores = nil
@@ -110,7 +110,7 @@ import Testing
         #expect(abs(try #require(study.cell(enlargement: 0.5, shift: 0.3)?.dice.mean) - 0.3) < 1e-12)
     }
 
-    @Test func `the page is whole, escapes what it is given and asks nobody for anything`() throws {
+    @Test func `the page is complete, escapes its input and does not load anything`() throws {
         let results = try Self.results("one", [0.9, 0.8, 0.1])
         let plans = [Self.plan("one")]
         let report = EvaluationReport(results, plans: plans, settings: Self.settings)

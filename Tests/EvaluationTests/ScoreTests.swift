@@ -9,7 +9,7 @@ import Testing
     static let tolerance = 1e-9
 
     @Test(arguments: Golden.scores.frames)
-    func `the six scores of a frame are those of the publications`(_ golden: Golden.Scores.Frame) throws {
+    func `the six scores of a frame equal those of the publications`(_ golden: Golden.Scores.Frame) throws {
         let truth = Mask(
             rows: golden.rows, columns: golden.columns,
             pixels: Golden.bits(golden.truth, count: golden.rows * golden.columns))
@@ -27,7 +27,7 @@ import Testing
     }
 
     @Test(arguments: Golden.scores.volumes)
-    func `distances between surfaces are those of medpy`(_ golden: Golden.Scores.Volume) throws {
+    func `distances between surfaces equal those of medpy`(_ golden: Golden.Scores.Volume) throws {
         let count = golden.shape.reduce(1, *)
         let found = try #require(
             SurfaceDistances(
@@ -74,7 +74,7 @@ import Testing
         #expect(volume.surface?.hausdorff95 == 0 && volume.surface?.symmetricAverage == 0)
     }
 
-    @Test func `an answer where nothing is has no distance and no Dice`() {
+    @Test func `a Dice of 0 has no surface distance if truth or answer is empty`() {
         let (empty, full) = (Mask(rows: 2, columns: 2), Mask(rows: 2, columns: 2, pixels: [1, 1, 1, 1]))
         for scores in [
             CaseScores(answer: [full], truth: [empty], spacing: [1, 1, 1]),
@@ -94,7 +94,7 @@ import Testing
         #expect(abs(found.average - expected) < 1e-12 && abs(found.hausdorff95 - expected) < 1e-12)
     }
 
-    @Test func `a binary answer scores as the map of zeros and ones it is`() {
+    @Test func `a binary answer scores like a map of zeros and ones`() {
         let answer = Mask(rows: 3, columns: 4, pixels: [0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0])
         let truth = Mask(rows: 3, columns: 4, pixels: [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0])
         let scores = FrameScores(answer: answer, truth: truth)

@@ -4,7 +4,7 @@ import Evaluation
 import Testing
 
 @Suite struct StatisticsTests {
-    @Test func `rank correlation, AUROC and Wilcoxon's test are those of SciPy and scikit-learn`() throws {
+    @Test func `rank correlation, AUROC and Wilcoxon's test equal those of SciPy and scikit-learn`() throws {
         let golden = Golden.statistics
         let (a, b) = (golden.a, golden.b)
         #expect(abs(try #require(Ranks.spearman(a, b)) - golden.spearman) < 1e-12)
@@ -28,7 +28,7 @@ import Testing
         #expect(abs((first.high - first.low) / 2 - 1.96 * deviation / 40.0.squareRoot()) < 0.008)
     }
 
-    @Test func `no value, no estimate; one value, no width`() {
+    @Test func `an estimate needs a value, and one value has an interval without width`() {
         #expect(Estimate([], resampling: Bootstrap()) == nil)
         let one = Estimate([0.25], resampling: Bootstrap())
         #expect(one?.low == 0.25 && one?.high == 0.25 && one?.count == 1)
@@ -44,14 +44,14 @@ import Testing
         #expect(same.signFlipP == 1 && same.wilcoxonP == 1 && same.difference.mean == 0)
     }
 
-    @Test func `ties count one half in AUROC, and a single class has none`() {
+    @Test func `ties count one half in AUROC, and a single class does not have an AUROC`() {
         #expect(Ranks.auroc([1, 1, 1, 1], positive: [true, false, true, false]) == 0.5)
         #expect(Ranks.auroc([1, 2], positive: [true, true]) == nil)
         #expect(Ranks.spearman([1, 1, 1], [1, 2, 3]) == nil)
         #expect(Ranks.spearman([1, 2, 3], [30, 20, 10]) == -1)
     }
 
-    @Test func `a threshold says who goes to a human and what the rest scores`() throws {
+    @Test func `a threshold divides cases into those for review and the rest, which is scored`() throws {
         let dice = [0.95, 0.9, 0.6, 0.2]
         let confidence = [0.9, 0.85, 0.7, 0.3]
         let study = try #require(

@@ -28,7 +28,7 @@ import Testing
         CaseTraits(frames: [pair.0], truth: [pair.1], spacing: nil)
     }
 
-    @Test func `contrast and size are what they are called`() throws {
+    @Test func `contrast and size have the expected values`() throws {
         let traits = Self.traits(Self.square(inside: 204, outside: 51))
         #expect(abs(try #require(traits.contrast) - 0.6) < 1e-6)
         #expect(abs(try #require(traits.size) - 400.0 / 1600) < 1e-12)
@@ -43,7 +43,7 @@ import Testing
         #expect(try #require(Self.traits(Self.square(inside: 250, outside: 50)).highlights) > 0.5)
     }
 
-    @Test func `where nothing is only the brightness is known; a volume has ml`() throws {
+    @Test func `an empty truth has a brightness only, and the size of a volume is in ml`() throws {
         let (frame, mask) = Self.square(inside: 100, outside: 100)
         let empty = CaseTraits(frames: [frame], truth: [Mask(rows: 40, columns: 40)], spacing: nil)
         #expect(empty.size == nil && empty.contrast == nil && empty.boundarySharpness == nil)

@@ -89,7 +89,7 @@ import Testing
             let nothing = folder.appending(path: "nothing")
             #expect(try await errors(nothing.path).contains("there is no such file or folder"))
             try FileManager.default.createDirectory(at: nothing, withIntermediateDirectories: true)
-            #expect(try await errors(nothing.path).contains("holds no labelled case"))
+            #expect(try await errors(nothing.path).contains("does not contain a labelled case"))
             let table = folder.appending(path: "cases.csv")
             try Data("picture,mask\n".utf8).write(to: table)
             #expect(

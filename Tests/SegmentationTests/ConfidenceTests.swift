@@ -65,7 +65,7 @@ import Testing
     @Test(arguments: [
         \AnswerMeasures.expectedDice, \.viewAgreement, \.boundaryCertainty, \.meanForegroundProbability,
     ])
-    func `confidence never falls when a measure rises`(
+    func `a higher measure never lowers the confidence`(
         measure: WritableKeyPath<AnswerMeasures, Double> & Sendable
     ) throws {
         let fit = try Self.fit(
@@ -125,7 +125,7 @@ import Testing
         #expect { try Self.fit(text) } throws: { "\($0)".contains(reason) }
     }
 
-    @Test func `a file without coefficients has no fit`() throws {
+    @Test func `a file without coefficients does not have a fit`() throws {
         #expect(try ConfidenceFit(facts: Data(#"{"name": "drawn"}"#.utf8)) == nil)
     }
 }

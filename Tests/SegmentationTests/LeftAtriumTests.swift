@@ -22,7 +22,7 @@ extension SegmentationSuites {
                 (0..<24 * 1600).map { Float($0 * 7919 % 1009) }, [24, 40, 40], spacing: [2.5, pixel, pixel])
         }
 
-        @Test func `a field of view that training never saw is noted, and doubted where it shows no atrium`() throws {
+        @Test func `a field of view outside training is noted, and without an atrium its confidence is low`() throws {
             let large = try noise(pixel: 5.8)
             #expect(large.notes.contains { $0.contains("outside training: 232 mm") })
             #expect(large.notes.contains { $0.contains("nothing in it looks like a left atrium") })

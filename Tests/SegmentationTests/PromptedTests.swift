@@ -61,7 +61,7 @@ extension SegmentationSuites {
             #expect(several.frames[0].logits?.shape == [1, 1, 64, 64])
         }
 
-        @Test func `medsam-compact answers points alone, and a box that is drawn as its mask too`() throws {
+        @Test func `medsam-compact answers points alone, and its boxes are also drawn as mask prompts`() throws {
             let points = [30, 50].map { LabeledPoint(x: $0, y: 30, isForeground: true) }
             let trace = Trace()
             for given in [[points[0]], points] {
@@ -82,7 +82,7 @@ extension SegmentationSuites {
             #expect(try predictor.predict(embedded, box: box, mask: blank, multimask: false)[0].logits != answer.logits)
         }
 
-        @Test func `an embedding that was kept answers later prompts as a new one does`() throws {
+        @Test func `a kept embedding answers later prompts as a new one does`() throws {
             let predictor = try SamPredictor(DrawnModels.file(.sam), family: .sam, precision: Compute.precision())
             let kept = try predictor.embed(frame)
             let first = try predictor.predict(kept, box: box, multimask: false)[0]
@@ -95,7 +95,7 @@ extension SegmentationSuites {
             #expect(result.masks[0] == first.mask)
         }
 
-        @Test(arguments: onFrames + onVolumes) func `boxes that cannot be meant are refused with the reason`(
+        @Test(arguments: onFrames + onVolumes) func `impossible boxes are refused with the reason`(
             name: String
         ) throws {
             let segmenter = try DrawnModels.segmenter(name)
@@ -111,7 +111,7 @@ extension SegmentationSuites {
             }
         }
 
-        @Test func `points outside, and points for networks that know boxes only, are refused`() throws {
+        @Test func `points outside the image, and points for networks that take boxes only, are refused`() throws {
             let outside = SegmenterOptions(points: [LabeledPoint(x: 99, y: 3, isForeground: true)])
             #expect { _ = try segment("sam-point", .frames([frame]), outside) } throws: {
                 "\($0)".contains("outside the image, which has 99 x 70 pixels")
@@ -152,7 +152,7 @@ extension SegmentationSuites {
             } throws: { "\($0)".contains("the volume has 7 slices") }
         }
 
-        @Test func `margin, shift and key slice decide what the network is asked`() throws {
+        @Test func `margin, shift and key slice decide the network's prompts`() throws {
             let volume = Inputs.volume(5, 31, 37, Inputs.pattern)
             let box = Box(x0: 5, y0: 4, x1: 30, y1: 25)
             func logits(_ options: SegmenterOptions) throws -> [Int: [Float]] {
@@ -212,7 +212,7 @@ extension SegmentationSuites {
             }
         }
 
-        @Test func `one file of the family is taken by itself, several need a choice, none is an error`() throws {
+        @Test func `the only file of a family is chosen, several need a name, and a missing one is an error`() throws {
             let only = try Segmenters.choose("sam-box", among: weights(["b"]))
             #expect(only.weights?.name == "b" && only.descriptor.weightsHash == only.weights?.sha256)
             #expect(only.descriptor.licence == "L")

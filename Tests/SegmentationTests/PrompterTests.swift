@@ -9,7 +9,7 @@ import Testing
 @Suite struct PrompterTests {
     private func pixels(_ picture: [String]) -> [UInt8] { picture.flatMap { $0.map { $0 == "#" ? 1 : 0 } } }
 
-    @Test func `the box of a mask holds the outermost pixels, which may be one`() {
+    @Test func `the box of a mask reaches to the outermost pixels, also around a single pixel`() {
         let mask = pixels(["......", "..#...", ".###..", "......"])
         #expect(MaskPrompter.box(mask, columns: 6) == Box(x0: 1, y0: 1, x1: 3, y1: 2))
         #expect(MaskPrompter.box([0, 1, 0, 0], columns: 2) == Box(x0: 1, y0: 0, x1: 1, y1: 0))
@@ -26,7 +26,7 @@ import Testing
         #expect(MaskPrompter.innermost([0, 0], columns: 1) == nil)
     }
 
-    @Test func `every object that is not negligible is asked for, the largest first`() {
+    @Test func `every object that is not negligible becomes a prompt, the largest first`() {
         var mask = [UInt8](repeating: 0, count: 20 * 20)
         for index in 0..<60 { mask[index] = 1 }
         for index in 100..<120 { mask[index] = 1 }
@@ -35,7 +35,7 @@ import Testing
         #expect(objects.map { $0.reduce(0) { $0 + Int($1) } } == [60, 20])
     }
 
-    @Test func `a slice without a box takes its nearest neighbour's, the ends none`() {
+    @Test func `a slice between boxes takes the nearest one, and slices beyond them stay without a box`() {
         let (a, b) = (PromptBox(x0: 0, y0: 0, x1: 1, y1: 1), PromptBox(x0: 5, y0: 5, x1: 9, y1: 9))
         #expect(BoxWalk.filled([nil, a, nil, nil, nil, b, nil]) == [nil, a, a, a, b, b, nil])
         #expect(BoxWalk.filled([nil, nil]) == [nil, nil])
@@ -54,13 +54,13 @@ import Testing
         return asked
     }
 
-    @Test func `a walk reaches both ends, each slice asked with the box of the one before`() {
+    @Test func `a walk reaches both ends, and every slice gets the box of the slice before`() {
         let asked = walk(6, from: 2, empty: [])
         #expect(asked.map(\.slice) == [2, 3, 4, 5, 1, 0])
         #expect(asked.map(\.asked) == [-1, 2, 3, 4, 2, 1])
     }
 
-    @Test func `after an empty mask the first box is asked again, three slices running, then the walk stops`() {
+    @Test func `after an empty mask the first box is tried in three consecutive slices, and then the walk stops`() {
         let asked = walk(12, from: 0, empty: [3, 4, 5, 6, 7, 8])
         #expect(asked.map(\.slice) == [0, 1, 2, 3, 4, 5, 6])
         #expect(asked.map(\.asked) == [-1, 0, 1, 2, -1, -1, -1])

@@ -49,7 +49,7 @@ extension SegmentationSuites {
 
         private func cleanUp() { try? FileManager.default.removeItem(at: folder) }
 
-        @Test func `a site's rule chooses disjoint masks, and every mask looked at can be written down`() throws {
+        @Test func `a site's rule chooses disjoint masks, and a table of all masks can be written`() throws {
             defer { cleanUp() }
             try lay(SamAutoTests.rule(threshold: 0.1, weights: weights.sha256))
             let table = folder.appending(path: "masks.csv")
@@ -70,7 +70,7 @@ extension SegmentationSuites {
             #expect(lines.count > 10 && lines.dropFirst().allSatisfy { $0.hasPrefix("0,128,128,\(weights.sha256),") })
         }
 
-        @Test func `nothing good enough is no polyp, and the built-in rule is not measured on these weights`() throws {
+        @Test func `the answer is empty if every mask is below the threshold, and a rule of other weights is not measured`() throws {
             defer { cleanUp() }
             try lay(SamAutoTests.rule(threshold: 1))
             let result = try segmenter().segment(.frames([frame])) { _, _ in }

@@ -78,7 +78,7 @@ import Testing
         return try SamAutoRule(json: Data(json.utf8))
     }
 
-    @Test func `features are those that rules are fitted on`() throws {
+    @Test func `features equal those on which rules are fitted`() throws {
         let golden = try Golden()
         #expect(golden.names == SamAutoFeatures.names)
         for example in golden.masks {
@@ -90,7 +90,7 @@ import Testing
         }
     }
 
-    @Test func `disjoint masks are taken, best first, and none that reaches into a better one`() throws {
+    @Test func `disjoint masks are taken, the best first, without masks that overlap a better one`() throws {
         let image = try Golden().image
         let masks = [Self.disc(15, 15, 8), Self.disc(40, 55, 14), Self.disc(40, 45, 12), Self.disc(50, 10, 1)]
         let choices = try Self.rule().choose(among: masks, in: image)
@@ -98,14 +98,14 @@ import Testing
         #expect(choices[0].estimate > choices[1].estimate)
     }
 
-    @Test func `where no mask is good enough there is no polyp`() throws {
+    @Test func `the answer is empty if every mask is below the threshold`() throws {
         let image = try Golden().image
         let masks = [Self.disc(15, 15, 8), Self.disc(40, 55, 14)]
         #expect(try Self.rule(threshold: 0.99).choose(among: masks, in: image).isEmpty)
         #expect(try Self.rule().choose(among: [], in: image).isEmpty)
     }
 
-    @Test func `the built-in rule can say yes and no, and says that it is not measured`() throws {
+    @Test func `the built-in rule accepts and rejects masks, and its note says that it is not measured`() throws {
         let rule = SamAutoRule.builtIn
         #expect(rule.features == SamAutoFeatures.names)
         #expect(try SamAutoRule(json: JSONEncoder().encode(rule)) == rule)
@@ -119,7 +119,7 @@ import Testing
         #expect(estimates.allSatisfy { (0...1).contains($0) } && Set(estimates).count > 1)
     }
 
-    @Test func `a rule of these weights says how good it is`() throws {
+    @Test func `the note of a rule that fits the weights gives its quality`() throws {
         let rule = try Self.rule(weights: "0123")
         #expect(
             rule.note(weights: "0123")
@@ -148,7 +148,7 @@ import Testing
         }
     }
 
-    @Test func `the hash of a rule is that of everything it holds, however its file is laid out`() throws {
+    @Test func `the hash of a rule covers its whole content and ignores the file's layout`() throws {
         let rule = try Self.rule(weights: "0123")
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
@@ -183,7 +183,7 @@ import Testing
         #expect(CandidateMasks([right, left]).best(with: both).pixels == right.pixels)
     }
 
-    @Test func `candidates of another size, or whose runs do not fill the frame, are none`() throws {
+    @Test func `candidates of another size, or with runs that do not fill the frame, are refused`() throws {
         let json = try JSONEncoder().encode(
             CandidateMasks([RunLengths(height: 2, width: 3, pixels: [0, 1, 1, 0, 0, 0])]))
         #expect(CandidateMasks(json: json, rows: 2, columns: 3)?.masks.count == 1)

@@ -64,7 +64,7 @@ extension SegmentationSuites {
 
         private func make(_ name: String) throws -> any Segmenter { try DrawnModels.segmenter(name) }
 
-        @Test func `every descriptor can be written and read, names its hash, and has a name of its own`() throws {
+        @Test func `every descriptor can be encoded, has a hash, and has a unique name`() throws {
             let descriptors = try Segmenters.installed(DrawnModels.installed()).map(\.descriptor)
             // One that is inside the executable comes once more on a file that was installed.
             let once = descriptors.reduce(into: [String]()) { if !$0.contains($1.name) { $0.append($1.name) } }
@@ -83,7 +83,7 @@ extension SegmentationSuites {
             }
         }
 
-        @Test func `a name that is not there is answered with those that are`() {
+        @Test func `an unknown name is refused with the names of the catalogue`() {
             #expect(throws: SegmentationError.unknownSegmenter("liver", known: Self.names)) {
                 try Segmenters.make("liver")
             }
@@ -124,7 +124,7 @@ extension SegmentationSuites {
             }
         }
 
-        @Test(arguments: names) func `progress is told step by step, up to the last`(name: String) throws {
+        @Test(arguments: names) func `progress is reported step by step, up to the last step`(name: String) throws {
             let segmenter = try make(name)
             var steps = [[Int]]()
             _ = try segmenter.segment(Inputs.make(for: segmenter.descriptor.accepts, Inputs.pattern)) {

@@ -64,7 +64,7 @@ public struct Manifest: Sendable {
             }
             let files = [absolute(file)] + (field(mask).map { [absolute($0)] } ?? [])
             for file in files where !FileManager.default.fileExists(atPath: file) {
-                throw .manifest(path: path, line: row.line, reason: "\(file) does not exist")
+                throw .manifest(path: path, line: row.line, reason: "the file does not exist: \(file)")
             }
             let id =
                 field(names.firstIndex(of: "id"))
