@@ -57,7 +57,8 @@ import Testing
         #expect(try compare(found, expected) <= 0.05)
     }
 
-    @Test(arguments: ModelFamily.allCases) func `the network's input equals the reference's`(family: ModelFamily) throws {
+    @Test(arguments: ModelFamily.allCases)
+    func `the network's input equals the reference's`(family: ModelFamily) throws {
         let prepared = try PreparedImage(image("0.image"), family: family, size: 64)
         let expected = try file.tensor("input.\(Self.name(family))")
         #expect(prepared.input.shape == [1] + expected.shape)

@@ -4,8 +4,9 @@
 // `training/recipes/auto_features.py` has the same definitions, because rules are fitted in Python.
 // A test compares the two.
 
-package import Inference
 internal import Foundation
+package import Inference
+internal import Platform
 
 /// The features of one mask, in the order of `names`.
 package struct SamAutoFeatures: Sendable, Hashable {
@@ -164,46 +165,59 @@ package struct SamAutoFeatures: Sendable, Hashable {
 final class SamAutoTable {
     static let variable = "KONTUR_SAM_AUTO_MASKS"
 
-    private let file: FileHandle
+    private let file: FileDescriptor
     private let weights: String
     /// The number of the next frame, from 0, counted over all runs that write to the file.
     private var frame = 0
 
     /// Opens the file, or makes it with a header line.
     ///
-    /// - Returns: `nil` if the variable is not set.
+    /// The result is `nil` if the variable is not set.
+    ///
     /// - Throws: `SegmentationError.unsuitable` if the file cannot be written.
-    init?(environment: [String: String], weights: String) throws {
+    init?(environment: [String: String], weights: String) throws(SegmentationError) {
         guard let path = environment[Self.variable], !path.isEmpty else { return nil }
         self.weights = weights
-        if !FileManager.default.fileExists(atPath: path) {
-            let header = ["frame", "rows", "columns", "weights"] + SamAutoFeatures.names + ["counts"]
-            _ = FileManager.default.createFile(atPath: path, contents: Data(Self.line(header).utf8))
-        }
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8),
-            let file = FileHandle(forWritingAtPath: path)
-        else {
-            throw SegmentationError.unsuitable(
-                segmenter: SamAuto.recipe.entry.name, reason: "\(Self.variable) names a file that cannot be written")
+        var text = ""
+        if FileManager.default.fileExists(atPath: path) {
+            do {
+                text = try String(contentsOfFile: path, encoding: .utf8)
+            } catch {
+                throw Self.refusal(error)
+            }
         }
         let last = text.split(separator: "\n").last?.split(separator: ",").first
         frame = last.flatMap { Int($0) }.map { $0 + 1 } ?? 0
-        self.file = file
-        try file.seekToEnd()
+        do {
+            file = try FileDescriptor(path: path, for: .appending)
+        } catch {
+            throw Self.refusal(error)
+        }
+        if text.isEmpty { try add(["frame", "rows", "columns", "weights"] + SamAutoFeatures.names + ["counts"]) }
     }
 
-    deinit { try? file.close() }
-
     /// Adds one line per mask of a frame.
-    func write(_ masks: [AutomaticMask], of image: ByteImage) throws {
+    func write(_ masks: [AutomaticMask], of image: ByteImage) throws(SegmentationError) {
         for mask in masks where mask.area > 0 {
             let features = SamAutoFeatures(mask, in: image).values.map { "\($0)" }
             let counts = mask.segmentation.counts.map(String.init).joined(separator: " ")
-            let fields = ["\(frame)", "\(image.rows)", "\(image.columns)", weights] + features + [counts]
-            try file.write(contentsOf: Data(Self.line(fields).utf8))
+            try add(["\(frame)", "\(image.rows)", "\(image.columns)", weights] + features + [counts])
         }
         frame += 1
     }
 
-    private static func line(_ fields: [String]) -> String { fields.joined(separator: ",") + "\n" }
+    private func add(_ fields: [String]) throws(SegmentationError) {
+        do {
+            try Array((fields.joined(separator: ",") + "\n").utf8).withUnsafeBytes { try file.write($0) }
+        } catch {
+            throw Self.refusal(error)
+        }
+    }
+
+    private static func refusal(_ error: any Error) -> SegmentationError {
+        let cause = (error as? SystemCallError)?.reason ?? "\(error)"
+        return .unsuitable(
+            segmenter: SamAuto.recipe.entry.name,
+            reason: "the file that \(variable) names cannot be written: \(cause)")
+    }
 }

@@ -3,6 +3,7 @@
 public import Foundation
 public import Imaging
 public import Inference
+internal import Platform
 
 /// Writes a network's inputs and outputs into one folder, and candidate masks into another.
 ///
@@ -33,25 +34,30 @@ public final class TraceFolder: SegmentationTrace {
 
     public func record(_ candidates: CandidateMasks, of index: Int) throws {
         guard let candidateFolder else { return }
-        try FileManager.default.createDirectory(atPath: candidateFolder, withIntermediateDirectories: true)
         let name = String(format: "%04d.json", firstIndex + index + 1)
-        try JSONEncoder().encode(candidates).write(to: URL(filePath: "\(candidateFolder)/\(name)"))
+        let json = try JSONEncoder().encode(candidates)
+        try Self.write(to: candidateFolder, name) { file in try json.withUnsafeBytes { try file.write($0) } }
     }
 
     public func record(_ frame: TracedFrame) throws {
         guard let folder else { return }
         let place = String(format: "%04d", firstIndex + frame.index + 1) + (frame.crop > 0 ? "-crop\(frame.crop)" : "")
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        let url = URL(filePath: "\(folder)/\(place).safetensors")
         let tensors = frame.tensors
-        try Self.header(tensors).write(to: url)
-        let file = try FileHandle(forWritingTo: url)
-        try file.seekToEnd()
-        for (_, tensor) in tensors {
-            try tensor.values.withUnsafeBytes { try file.write(contentsOf: $0) }
+        try Self.write(to: folder, "\(place).safetensors") { file in
+            try Self.header(tensors).withUnsafeBytes { try file.write($0) }
+            for (_, tensor) in tensors { try tensor.values.withUnsafeBytes { try file.write($0) } }
         }
-        try file.close()
         count += 1
+    }
+
+    /// Writes a file, and makes its folder if it is missing.
+    private static func write(to folder: String, _ name: String, _ body: (FileDescriptor) throws -> Void) throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        do {
+            try body(FileDescriptor(path: "\(folder)/\(name)", for: .replacing))
+        } catch let error as SystemCallError {
+            throw TraceError(description: "could not write \(name) in \(folder): \(error.reason)")
+        }
     }
 
     /// The start of a safetensors file before the values: the length of the header, and the header
@@ -70,6 +76,12 @@ public final class TraceFolder: SegmentationTrace {
         header.append(contentsOf: [UInt8](repeating: UInt8(ascii: " "), count: (8 - header.count % 8) % 8))
         return withUnsafeBytes(of: UInt64(header.count).littleEndian) { Data($0) } + header
     }
+}
+
+/// The reason why a trace could not be written.
+public struct TraceError: Error, CustomStringConvertible {
+    /// The file, its folder, and the system's words.
+    public let description: String
 }
 
 /// The masks of one frame among which a segmenter chose.
