@@ -70,9 +70,7 @@ extension SegmentationSuites {
             #expect(lines.count > 10 && lines.dropFirst().allSatisfy { $0.hasPrefix("0,128,128,\(weights.sha256),") })
         }
 
-        @Test func `without a mask above the threshold the answer is empty, and the note tells of other weights`()
-            throws
-        {
+        @Test func `without a good mask the answer is empty, and the note tells of other weights`() throws {
             defer { cleanUp() }
             try lay(SamAutoTests.rule(threshold: 1))
             let result = try segmenter().segment(.frames([frame])) { _, _ in }
