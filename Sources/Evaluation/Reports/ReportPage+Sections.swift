@@ -113,7 +113,7 @@ extension ReportPage {
             return (study?.predictors ?? []).map { predictor in
                 let isFirst = predictor.measure == "confidence"
                 return [
-                    Markup.escaped("\(names[number]): \(predictor.measure)"), Markup.number(predictor.spearman),
+                    Markup.escaped("\(names[number]): \(Self.title(ofMeasure: predictor.measure))"), Markup.number(predictor.spearman),
                     Markup.number(predictor.auroc), isFirst ? Markup.number(study?.meanConfidence) : "",
                     isFirst ? Markup.number(study?.meanDice) : "",
                     isFirst ? Markup.number(study?.calibrationError) : "",
@@ -129,6 +129,21 @@ extension ReportPage {
                     "calibration error",
                 ],
                 rows)
+    }
+
+    /// A measure of confidence in words, with its name in `cases.csv`.
+    private static func title(ofMeasure name: String) -> String {
+        let words = [
+            "expectedDice": "expected Dice", "viewAgreement": "agreement of the views",
+            "boundaryCertainty": "certainty along the boundary",
+            "meanForegroundProbability": "mean probability inside the mask",
+            "presence": "probability that the structure is present",
+            "likeness": "likeness to the training volumes", "predictedIoU": "predicted IoU",
+            "stabilityScore": "stability score", "jitterAgreement": "agreement under moved prompts",
+            "prompterConfidence": "confidence of the network that found the prompt",
+            "estimatedDice": "Dice estimated by the rule",
+        ]
+        return words[name].map { "\($0) (\(name))" } ?? name
     }
 
     private func triageTable(_ number: Int) -> String {

@@ -150,7 +150,10 @@ public struct ReportPage {
 
     private var dicePlot: String {
         let count = Double(max(1, names.count))
-        var plot = Plot("Dice of every case", x: 0...count, y: 0...1, width: max(360, 150 * count + 80), height: 300)
+        // About 6.5 pixels per letter, so that the names below the plot do not overlap.
+        let column = max(150, 6.5 * Double(names.map(\.count).max() ?? 0) + 10)
+        var plot = Plot(
+            "Dice of every case", x: 0...count, y: 0...1, width: max(360, column * count + 80), height: 300)
         plot.axes(
             x: "", xTicks: names.indices.map { Double($0) + 0.5 }, y: "Dice", yTicks: [0, 0.2, 0.4, 0.6, 0.8, 1],
             names: names)
