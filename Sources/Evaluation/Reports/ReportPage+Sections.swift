@@ -113,7 +113,8 @@ extension ReportPage {
             return (study?.predictors ?? []).map { predictor in
                 let isFirst = predictor.measure == "confidence"
                 return [
-                    Markup.escaped("\(names[number]): \(Self.title(ofMeasure: predictor.measure))"), Markup.number(predictor.spearman),
+                    Markup.escaped("\(names[number]): \(Self.title(ofMeasure: predictor.measure))"),
+                    Markup.number(predictor.spearman),
                     Markup.number(predictor.auroc), isFirst ? Markup.number(study?.meanConfidence) : "",
                     isFirst ? Markup.number(study?.meanDice) : "",
                     isFirst ? Markup.number(study?.calibrationError) : "",
