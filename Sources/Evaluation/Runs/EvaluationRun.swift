@@ -109,7 +109,7 @@ enum FileNames {
 
 /// Runs work that reads files or computes for long outside Swift's cooperative pool.
 enum Blocking {
-    /// Runs `body` on a thread of its own and waits for its value.
+    /// Runs `body` on a thread of Dispatch and waits for its value.
     static func run<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
         await withCheckedContinuation { continuation in
             DispatchQueue.global(qos: .utility).async { continuation.resume(returning: body()) }
