@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What the caller of a state change knows about it, for its audit record.
+/// The caller's part of an audit record: who caused a state change, by which means, and why.
 ///
-/// The arrow itself adds its name and the study, series and SOP instance UIDs that it touched. Nothing here can hold a
-/// patient's name, id, birth date or a description: who and how are names of nodes, routes and recipes.
+/// The arrow adds its own name and the UIDs of the study, series and SOP instances that it changes. An event cannot hold
+/// a patient's name, identifier or birth date, or a description. It holds only names of nodes, users, routes and recipes.
 public struct AuditEvent: Sendable, Equatable {
-    /// Who caused it.
+    /// The peer, user or node that caused the event.
     public var by: AuditActor
-    /// By which means.
+    /// The route, configuration, recipe and weights that were used.
     public var how: AuditMethod
-    /// Why, in words. Only printable ASCII is kept, at most 400 characters. Never patient data or free text of a study.
+    /// The reason in words: printable ASCII, at most 400 characters.
+    ///
+    /// The reason must not contain patient data or free text of a study.
     public var reason: String?
 
+    /// Makes an event; `reason` is cut to 400 characters, and each character outside printable ASCII becomes `?`.
     public init(by: AuditActor = .node, how: AuditMethod = AuditMethod(), reason: String? = nil) {
         self.by = by
         self.how = how
         self.reason = reason.map(Self.clean)
     }
 
+    /// Replaces each character outside printable ASCII with `?` and keeps the first 400 characters.
     static func clean(_ text: String) -> String {
         var kept = ""
         for scalar in text.unicodeScalars.prefix(400) {
@@ -26,38 +30,49 @@ public struct AuditEvent: Sendable, Equatable {
         return kept
     }
 
-    /// Every event of the trail.
+    /// Every event of the trail; `docs/audit.md` describes each one and names the command that causes it.
     public enum Name: String, Codable, CaseIterable, Sendable {
         case nodeStarted, nodeStopped, configurationUsed
         case associationRejected
-        /// Instances acknowledged on one association by one commit.
+        /// One commit acknowledged these instances of one association.
         case instancesReceived
-        /// Found after a crash without their file: never acknowledged.
+        /// The file of an instance was missing or different, so the instance was never acknowledged.
         case instancesNeverAcknowledged
         case instancesIndexed, instanceOwn, instanceNotAnImage, instanceQuarantined
         case seriesClosed, seriesReopened
         case stackRouted, stackUnmatched, stackUndetermined, stackUnfit
         case jobQueued, jobRunning, jobDone, jobQueuedAgain, jobRescued, jobDead, jobSuperseded, jobRevived
         case deliverySent, deliveryPendingAgain, deliveryDead, deliverySuperseded, deliveryRevived
-        /// A result of low confidence that was held back, let go or not sent by an operator.
+        /// An operator decided about a result that was held back because its confidence was low.
         case deliveryReleased, deliveryDropped
         case filesDeleted, subjectErased
         case auditExported, auditSegmentDropped
-        case modelInstalled
+        case modelInstalled, modelRemoved
+
+        /// The value of the field `outcome` for this event.
+        var outcome: String {
+            switch self {
+            case .instanceQuarantined, .jobDead, .deliveryDead, .associationRejected, .instancesNeverAcknowledged:
+                "failure"
+            case .jobQueuedAgain, .deliveryPendingAgain: "retry"
+            default: "success"
+            }
+        }
     }
 }
 
-/// Who caused an event: a peer, a user of the command line, or the node itself.
+/// The cause of an event: a peer, a user of the command line, or the node itself.
 public struct AuditActor: Sendable, Equatable, Codable {
-    /// The AE title of the peer that called us or that we called.
+    /// AE title of the peer that called the node or that the node called.
     public var aeTitle: String?
-    /// Its IP address.
+    /// IP address or host name of that peer.
     public var address: String?
-    /// The subject of its certificate.
+    /// Subject of the peer's certificate; always `nil` as long as the node does not use TLS.
     public var certificate: String?
-    /// The login name of an operator.
+    /// Login name of the operator.
     public var user: String?
 
+    /// Makes an actor; each text is cut to 400 characters of printable ASCII.
     public init(aeTitle: String? = nil, address: String? = nil, certificate: String? = nil, user: String? = nil) {
         self.aeTitle = aeTitle.map(AuditEvent.clean)
         self.address = address.map(AuditEvent.clean)
@@ -72,18 +87,22 @@ public struct AuditActor: Sendable, Equatable, Codable {
     public static func user(_ name: String) -> AuditActor { AuditActor(user: name) }
 }
 
-/// By which means something was done.
+/// The rule, recipe and weights behind an event.
 public struct AuditMethod: Sendable, Equatable, Codable {
+    /// Name of the route.
     public var route: String?
-    /// Hex SHA-256 of the configuration that decided.
+    /// SHA-256 of the configuration that contains the route, in hexadecimal digits.
     public var configurationHash: String?
+    /// Name of the segmenter.
     public var segmenter: String?
+    /// Version of the segmenter's recipe.
     public var segmenterVersion: String?
-    /// Hex SHA-256 of the weight file.
+    /// SHA-256 of the weight file, in hexadecimal digits.
     public var weightsHash: String?
-    /// 0...1.
+    /// Confidence of the result, 0...1.
     public var confidence: Double?
 
+    /// Makes a method; a value that does not apply stays `nil`.
     public init(
         route: String? = nil, configurationHash: String? = nil, segmenter: String? = nil,
         segmenterVersion: String? = nil, weightsHash: String? = nil, confidence: Double? = nil

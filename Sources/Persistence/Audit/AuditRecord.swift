@@ -1,93 +1,193 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One record of the trail, and the hash that chains it to the one before: SHA-256 over length-prefixed fields in a
-// fixed order. `docs` restate the format for auditors; a change of it takes a new format number.
+// One record of the audit trail. `AuditRecord.fields` is the only list of its fields: the hash, the database and the page
+// docs/audit.md follow it. A change of the list or of the hash needs a new format number.
 
-import Platform
 public import Foundation
+import GRDB
+import Platform
 
-/// One record of the audit trail.
+/// One record of the audit trail; ``fields`` says what each property means.
+///
+/// Lists of SOP Instance UIDs are separated by spaces. An absent value is `nil`.
 public struct AuditRecord: Sendable, Equatable, Codable {
     /// The format that this program writes.
-    public static let currentFormat = 1
+    public static let currentFormat: Int64 = 1
 
-    /// Counts from 1 without gaps.
-    public var number: Int64
-    public var format: Int
-    /// Microseconds since 1970-01-01T00:00:00Z.
-    public var time: Int64
-    public var event: String
-
-    // Who.
-    public var aeTitle: String?
-    public var address: String?
-    public var certificate: String?
-    public var user: String?
-
-    // What.
-    public var study: String?
-    public var series: String?
-    public var revision: Int64?
-    public var job: Int64?
-    /// SOP instance UIDs that went in, separated by spaces.
-    public var instancesIn: String?
-    /// SOP instance UIDs that came out, separated by spaces.
-    public var instancesOut: String?
-    /// SOP instance UIDs that those coming out replace, separated by spaces.
-    public var predecessors: String?
-    public var count: Int64?
-
-    // How.
-    public var route: String?
-    public var configurationHash: String?
-    public var segmenter: String?
-    public var segmenterVersion: String?
-    public var weightsHash: String?
-    public var confidence: Double?
-
-    public var outcome: String
-    public var reason: String?
-
-    /// The hash of the record before, 64 hex digits.
-    public var previousHash: String
-    /// The hash of this record, 64 hex digits.
-    public var hash: String
-
-    /// What the first record of a trail names as the one before.
+    /// The ``previousHash`` of the first record of a trail: 64 zeros.
     public static let origin = String(repeating: "0", count: 64)
 
-    /// When, for display.
-    public var date: Date { Date(timeIntervalSince1970: Double(time) / 1e6) }
+    /// Format of the record: ``currentFormat``.
+    public var format: Int64 = 0
+    /// Number of the record; counts from 1 without gaps.
+    public var number: Int64 = 0
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    public var time: Int64 = 0
+    /// Hash of the record before, or ``origin``.
+    public var previousHash = ""
+    /// Name of the event: ``AuditEvent/Name``.
+    public var event = ""
 
-    /// SHA-256, in hex, over every field but ``hash`` itself.
+    /// AE title of the peer.
+    public var aeTitle: String?
+    /// IP address or host name of the peer.
+    public var address: String?
+    /// Subject of the peer's certificate.
+    public var certificate: String?
+    /// Login name of the operator.
+    public var user: String?
+
+    /// Study Instance UID.
+    public var study: String?
+    /// Series Instance UID.
+    public var series: String?
+    /// Revision of the series.
+    public var revision: Int64?
+    /// Number of the job.
+    public var job: Int64?
+    /// SOP Instance UIDs that went in.
+    public var instancesIn: String?
+    /// SOP Instance UIDs that came out.
+    public var instancesOut: String?
+    /// SOP Instance UIDs that ``instancesOut`` replace.
+    public var predecessors: String?
+    /// Number of instances, series or records that this record stands for.
+    public var count: Int64?
+
+    /// Name of the route.
+    public var route: String?
+    /// SHA-256 of the configuration, in hexadecimal digits.
+    public var configurationHash: String?
+    /// Name of the segmenter.
+    public var segmenter: String?
+    /// Version of the segmenter's recipe.
+    public var segmenterVersion: String?
+    /// SHA-256 of the weight file, in hexadecimal digits.
+    public var weightsHash: String?
+    /// Confidence of the result, 0...1.
+    public var confidence: Double?
+
+    /// `success`, `retry` or `failure`.
+    public var outcome = ""
+    /// The reason in words, printable ASCII.
+    public var reason: String?
+    /// Hash of this record, 64 hexadecimal digits.
+    public var hash = ""
+
+    /// The time of the event, for display.
+    public var date: Date { Date(microseconds: time) }
+}
+
+// MARK: - The table of fields
+
+/// One field of an audit record: its name, its meaning, and where a record holds it.
+public struct AuditField: Sendable {
+    /// Name of the column in the database, of the key in an exported line, and of the row in `docs/audit.md`.
+    public let name: String
+    /// Meaning of the field in Markdown, as `docs/audit.md` prints it.
+    public let meaning: String
+
+    /// The bytes that the hash covers; `nil` for an absent value.
+    let bytes: @Sendable (AuditRecord) -> [UInt8]?
+    /// The value of the column.
+    let databaseValue: @Sendable (AuditRecord) -> DatabaseValue
+    /// Copies a column's value into a record; a value of another type counts as absent.
+    let decode: @Sendable (DatabaseValue, inout AuditRecord) -> Void
+
+    /// A field that every record has.
+    fileprivate init<Value: AuditFieldValue>(
+        _ name: String, _ path: WritableKeyPath<AuditRecord, Value> & Sendable, _ meaning: String
+    ) {
+        self.name = name
+        self.meaning = meaning
+        bytes = { $0[keyPath: path].auditBytes }
+        databaseValue = { $0[keyPath: path].databaseValue }
+        decode = { $1[keyPath: path] = Value.fromDatabaseValue($0) ?? Value.absent }
+    }
+
+    /// A field that may be absent.
+    fileprivate init<Value: AuditFieldValue>(
+        _ name: String, _ path: WritableKeyPath<AuditRecord, Value?> & Sendable, _ meaning: String
+    ) {
+        self.name = name
+        self.meaning = meaning
+        bytes = { $0[keyPath: path]?.auditBytes }
+        databaseValue = { $0[keyPath: path]?.databaseValue ?? .null }
+        decode = { $1[keyPath: path] = Value.fromDatabaseValue($0) }
+    }
+}
+
+extension AuditRecord {
+    /// All fields in the order of the hash; the last one is the hash itself.
+    public static let fields: [AuditField] = [
+        AuditField("format", \.format, "format of the record: 1"),
+        AuditField("number", \.number, "number of the record; counts from 1 without gaps"),
+        AuditField("time", \.time, "microseconds since 1970-01-01T00:00:00Z"),
+        AuditField("previousHash", \.previousHash, "`hash` of the record before; 64 zeros in the first record"),
+        AuditField("event", \.event, "name of the event, see below"),
+        AuditField("aeTitle", \.aeTitle, "AE title of the peer that called the node or that the node called"),
+        AuditField("address", \.address, "IP address or host name of that peer"),
+        AuditField("certificate", \.certificate, "subject of that peer's certificate; not used before TLS"),
+        AuditField("user", \.user, "login name of the operator who ran a command"),
+        AuditField("study", \.study, "Study Instance UID"),
+        AuditField("series", \.series, "Series Instance UID"),
+        AuditField("revision", \.revision, "revision of the series, counted from 1"),
+        AuditField("job", \.job, "number of the job in this spool"),
+        AuditField("instancesIn", \.instancesIn, "SOP Instance UIDs that went in, separated by spaces"),
+        AuditField("instancesOut", \.instancesOut, "SOP Instance UIDs that came out, separated by spaces"),
+        AuditField("predecessors", \.predecessors, "SOP Instance UIDs that `instancesOut` replace"),
+        AuditField("count", \.count, "number of instances or records that this record stands for"),
+        AuditField("route", \.route, "name of the route that decided"),
+        AuditField("configurationHash", \.configurationHash, "SHA-256 of the configuration that contains the route"),
+        AuditField("segmenter", \.segmenter, "name of the segmenter"),
+        AuditField("segmenterVersion", \.segmenterVersion, "version of the segmenter's recipe"),
+        AuditField("weightsHash", \.weightsHash, "SHA-256 of the weight file"),
+        AuditField("confidence", \.confidence, "confidence of the result, 0 to 1"),
+        AuditField("outcome", \.outcome, "`success`, `retry` or `failure`"),
+        AuditField("reason", \.reason, "reason in words, printable ASCII"),
+        AuditField("hash", \.hash, "SHA-256 of all fields above"),
+    ]
+
+    /// Reads a row of the table `audit`; a missing or mistyped value becomes absent, which the hash then shows.
+    init(row: Row) {
+        self.init()
+        for field in Self.fields { field.decode(row[field.name], &self) }
+    }
+
+    /// SHA-256 over every field except ``hash``, in hexadecimal digits.
     ///
-    /// Each field is its byte count (8 bytes, big-endian) and its bytes; an absent one is the count 2^64 - 1 alone.
-    /// Integers are 8 bytes big-endian, the confidence its IEEE 754 bit pattern, text UTF-8. The order is that of the
-    /// lines below.
+    /// Each field contributes its byte count (8 bytes, big-endian) and its bytes. An absent field contributes only the
+    /// count 2^64 - 1. Integers are 8 bytes big-endian, the confidence is its IEEE 754 bit pattern, and text is UTF-8.
     public func computedHash() -> String {
         var hasher = SHA256()
-        func add(_ bytes: [UInt8]?) {
+        for field in Self.fields.dropLast() {
+            let bytes = field.bytes(self)
             withUnsafeBytes(of: (bytes.map { UInt64($0.count) } ?? .max).bigEndian) { hasher.update(bufferPointer: $0) }
-            if let bytes { hasher.update(data: bytes) }
+            bytes?.withUnsafeBytes { hasher.update(bufferPointer: $0) }
         }
-        func add(_ value: Int64?) {
-            add(value.map { withUnsafeBytes(of: $0.bigEndian) { Array($0) } })
-        }
-        func add(_ text: String?) { add(text.map { Array($0.utf8) }) }
-        add(Int64(format))
-        add(number)
-        add(time)
-        add(previousHash)
-        add(event)
-        for text in [aeTitle, address, certificate, user, study, series] { add(text) }
-        add(revision)
-        add(job)
-        for text in [instancesIn, instancesOut, predecessors] { add(text) }
-        add(count)
-        for text in [route, configurationHash, segmenter, segmenterVersion, weightsHash] { add(text) }
-        add(confidence.map { Int64(bitPattern: $0.bitPattern) })
-        add(outcome)
-        add(reason)
         return hasher.finalize().hexadecimal
     }
+}
+
+/// A value that a field of an audit record can hold.
+private protocol AuditFieldValue: DatabaseValueConvertible, Sendable {
+    /// Stands for a value that a tampered database lacks.
+    static var absent: Self { get }
+    /// The bytes that the hash covers.
+    var auditBytes: [UInt8] { get }
+}
+
+extension Int64: AuditFieldValue {
+    fileprivate static var absent: Int64 { 0 }
+    fileprivate var auditBytes: [UInt8] { withUnsafeBytes(of: bigEndian) { Array($0) } }
+}
+
+extension Double: AuditFieldValue {
+    fileprivate static var absent: Double { 0 }
+    fileprivate var auditBytes: [UInt8] { withUnsafeBytes(of: bitPattern.bigEndian) { Array($0) } }
+}
+
+extension String: AuditFieldValue {
+    fileprivate static var absent: String { "" }
+    fileprivate var auditBytes: [UInt8] { Array(utf8) }
 }

@@ -1,31 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The trail as it is read: shown, verified, exported, and its old segments dropped. Records are written by the arrows
-// of `WriteTransaction` alone.
+// Shows, exports and drops the audit trail. Only the arrows of `WriteTransaction` write records.
 
 public import Foundation
 import GRDB
 
-/// Reads the audit trail.
+/// The audit trail of one journal, for reading.
 ///
-/// The chain is not signed: it shows that no record was changed, removed or put in since somebody noted the head, not
-/// who wrote it. Whoever can write the database can make another whole chain; only a head noted elsewhere tells.
+/// The chain is not signed. It shows that records fit together, but it does not show who wrote them. Anybody who can
+/// write to the database can compute a new chain; only a head that was noted elsewhere reveals that.
 public struct AuditTrail: Sendable {
-    private let journal: Journal
-    private static let page = 500
+    let journal: Journal
 
+    /// Reads the trail in `journal`.
     public init(journal: Journal) { self.journal = journal }
 
     // MARK: - Showing
 
-    /// Which records to show; everything that is given must hold.
+    /// Conditions for records; a record has to meet all that are given.
     public struct Filter: Sendable, Equatable {
+        /// Study Instance UID.
         public var study: String?
+        /// The event.
         public var event: AuditEvent.Name?
+        /// The job.
         public var job: JobID?
+        /// The earliest time.
         public var since: Date?
+        /// The time before which a record was written.
         public var until: Date?
 
+        /// Makes a filter; without arguments every record meets it.
         public init(
             study: String? = nil, event: AuditEvent.Name? = nil, job: JobID? = nil, since: Date? = nil,
             until: Date? = nil
@@ -37,6 +42,7 @@ public struct AuditTrail: Sendable {
             self.until = until
         }
 
+        /// SQL that follows a WHERE clause, and its arguments.
         var condition: (sql: String, arguments: StatementArguments) {
             var sql = ""
             var arguments = StatementArguments()
@@ -54,25 +60,23 @@ public struct AuditTrail: Sendable {
         }
     }
 
-    /// A page of records in their order.
-    public func records(after: Int64 = 0, limit: Int = 100, _ filter: Filter = Filter()) throws -> [AuditRecord] {
-        let condition = filter.condition
-        return try journal.read { view in
-            try view.rows(
-                "SELECT * FROM audit WHERE number > ?" + condition.sql + " ORDER BY number LIMIT ?",
-                [after] + condition.arguments + [limit]
-            ).map(AuditRecord.init)
-        }
-    }
-
-    /// The newest records, in their order.
+    /// The newest records that meet the filter, newest first, at most `count`.
     public func latest(_ count: Int, _ filter: Filter = Filter()) throws -> [AuditRecord] {
         let condition = filter.condition
         return try journal.read { view in
             try view.rows(
                 "SELECT * FROM audit WHERE number > 0" + condition.sql + " ORDER BY number DESC LIMIT ?",
                 condition.arguments + [count]
-            ).map(AuditRecord.init).reversed()
+            ).map(AuditRecord.init)
+        }
+    }
+
+    /// The next page of records in the order of their numbers; an empty page is the end.
+    func page(after number: Int64) throws -> [AuditRecord] {
+        try journal.read { view in
+            try view.rows(
+                "SELECT * FROM audit WHERE number > ? ORDER BY number LIMIT ?", [number, view.pageSize]
+            ).map(AuditRecord.init)
         }
     }
 
@@ -80,25 +84,32 @@ public struct AuditTrail: Sendable {
 
     /// A month of the trail.
     public struct Segment: Sendable, Equatable, Codable {
+        /// Row of the segment; grows in the order of the trail.
         public let id: Int64
         /// yyyy-mm, in UTC.
+        ///
+        /// Two segments have the same month if the clock jumped out of the month and back.
         public let month: String
+        /// Number of its first record.
         public let firstNumber: Int64
-        /// The head of the segment before.
+        /// Hash of the last record of the segment before, or ``AuditRecord/origin``.
         public let previousHash: String
-        /// `nil` while the segment grows.
+        /// Number of its last record; `nil` while the segment grows.
         public let lastNumber: Int64?
+        /// Hash of its last record; `nil` while the segment grows.
         public let head: String?
+        /// Whether the whole segment was exported.
         public let isExported: Bool
+        /// Whether its records were deleted.
         public let isDropped: Bool
     }
 
-    /// The segments in their order, dropped ones included.
+    /// All segments in their order, dropped ones included.
     public func segments() throws -> [Segment] {
         try journal.read(Self.segments)
     }
 
-    private static func segments(_ view: ReadTransaction) throws -> [Segment] {
+    static func segments(_ view: ReadTransaction) throws -> [Segment] {
         try view.rows("SELECT * FROM auditSegment ORDER BY id").map { row in
             Segment(
                 id: row.number("id") ?? 0, month: row.text("month") ?? "",
@@ -109,116 +120,85 @@ public struct AuditTrail: Sendable {
         }
     }
 
-    /// Deletes the records of a closed segment that was exported. The chain stays provable from its head on.
-    public func drop(segment id: Int64, by actor: AuditActor) throws {
-        guard let segment = try segments().first(where: { $0.id == id }) else {
-            throw StateError.unknown("audit segment", id)
-        }
-        guard let last = segment.lastNumber, segment.isExported else {
-            throw StateError.wrongState(
-                "audit segment", id, found: segment.isExported ? "still growing" : "not exported")
-        }
-        try journal.write { transaction in
-            try transaction.execute(
-                "UPDATE auditSegment SET droppedAt = ? WHERE id = ? AND droppedAt IS NULL", [transaction.now, id])
-            try transaction.record(
-                .auditSegmentDropped, AuditEvent(by: actor, reason: segment.month),
-                AuditSubject(count: last - segment.firstNumber + 1))
-        }
-        var from = segment.firstNumber
-        while from <= last {
-            let upTo = min(from + Int64(Self.page) - 1, last)
-            try journal.write { try $0.execute("DELETE FROM audit WHERE number BETWEEN ? AND ?", [from, upTo]) }
-            from = upTo + 1
-        }
-    }
-
-    // MARK: - Verifying
-
-    /// Recomputes the chain.
+    /// Deletes the records of the oldest segment, if it is closed and was exported.
     ///
-    /// - Parameter head: a head noted earlier. It must be the hash of a record, else the end of the trail is missing.
-    public func verify(head: String? = nil) throws -> AuditVerification {
-        // What is written meanwhile is not looked at.
-        let (all, newest): ([Segment], Int64) = try journal.read { view in
-            (try Self.segments(view), try view.row("SELECT max(number) AS number FROM audit")?.number("number") ?? 0)
-        }
-        var chain = AuditChain(next: 1, head: AuditRecord.origin, wanted: head)
-        func result(_ problem: AuditProblem?) -> AuditVerification {
-            AuditVerification(records: chain.records, head: chain.head, problem: problem)
-        }
-        let dropped = all.prefix { $0.isDropped }
-        if let last = dropped.last {
-            chain = AuditChain(next: (last.lastNumber ?? 0) + 1, head: last.head ?? "", wanted: head)
-            for segment in dropped { chain.skipped(segment.head ?? "") }
-        }
-        for (index, segment) in all.enumerated().dropFirst(dropped.count) {
-            guard segment.firstNumber == chain.next, segment.previousHash == chain.head, !segment.isDropped else {
-                return result(
-                    AuditProblem(number: chain.next, what: "segment \(segment.month) does not follow the one before it")
-                )
+    /// The rest of the chain stays provable, because the row of the segment keeps its head. A call for a segment that is
+    /// already dropped finishes a deletion that was cut off.
+    ///
+    /// - Parameters:
+    ///   - id: the segment.
+    ///   - actor: the operator.
+    /// - Returns: how many records the segment had.
+    /// - Throws: ``AuditTrailError`` if the segment must stay.
+    @discardableResult
+    public func drop(segment id: Int64, by actor: AuditActor) throws -> Int64 {
+        let all = try segments()
+        guard let segment = all.first(where: { $0.id == id }) else { throw AuditTrailError.unknownSegment }
+        guard let last = segment.lastNumber else { throw AuditTrailError.growing(month: segment.month) }
+        guard segment.isExported else { throw AuditTrailError.notExported(month: segment.month) }
+        let count = last - segment.firstNumber + 1
+        if !segment.isDropped {
+            if let oldest = all.first(where: { !$0.isDropped }), oldest.id != id {
+                throw AuditTrailError.notOldest(month: segment.month, oldest: oldest.month)
             }
-            let isLast = index == all.count - 1
-            guard isLast == (segment.lastNumber == nil) else {
-                return result(AuditProblem(number: chain.next, what: "segment \(segment.month) has a wrong end"))
+            try journal.write { transaction in
+                let changes = try transaction.changes(
+                    "UPDATE auditSegment SET droppedAt = ? WHERE id = ? AND droppedAt IS NULL", [transaction.now, id])
+                guard changes == 1 else { return }
+                try transaction.record(
+                    .auditSegmentDropped, AuditEvent(by: actor, reason: segment.month), AuditSubject(count: count))
             }
-            if let problem = try follow(segment, upTo: newest, &chain) { return result(problem) }
         }
-        if let stray = try records(after: chain.next - 1, limit: 1).first, stray.number <= newest {
-            return result(AuditProblem(number: stray.number, what: "it is in no segment"))
-        }
-        return result(chain.ended())
+        try deleteRecords(segment.firstNumber, last)
+        return count
     }
 
-    private func follow(_ segment: Segment, upTo newest: Int64, _ chain: inout AuditChain) throws -> AuditProblem? {
-        let last = segment.lastNumber ?? newest
-        while chain.next <= last {
-            let page = try records(after: chain.next - 1, limit: Self.page)
-            for record in page where record.number <= last {
-                if let problem = chain.check(record) { return problem }
-                guard AuditWriter.month(record.time) == segment.month else {
-                    return AuditProblem(number: record.number, what: "it is in the segment of another month")
-                }
+    /// Deletes records in short transactions; a trigger refuses a record whose segment is not dropped.
+    private func deleteRecords(_ first: Int64, _ last: Int64) throws {
+        while true {
+            let deleted = try journal.write { transaction in
+                try transaction.changes(
+                    """
+                    DELETE FROM audit WHERE number IN (
+                        SELECT number FROM audit WHERE number BETWEEN ? AND ? ORDER BY number LIMIT ?)
+                    """, [first, last, transaction.pageSize])
             }
-            guard page.count == Self.page else { break }
+            if deleted == 0 { return }
         }
-        guard let end = segment.lastNumber else { return nil }
-        guard chain.next == end + 1 else { return AuditProblem(number: chain.next, what: "it is missing") }
-        guard chain.head == segment.head else {
-            return AuditProblem(number: end, what: "the head of segment \(segment.month) is another")
-        }
-        return nil
     }
 
     // MARK: - Exporting
 
     /// The last line of an export.
     public struct ExportEnd: Sendable, Equatable, Codable {
-        /// What the first record names as the one before.
+        /// The `previousHash` of the first exported record.
         public var previousHash: String
-        /// The hash of the last record.
+        /// Hash of the last exported record.
         public var head: String
+        /// Number of exported records.
         public var records: Int64
     }
 
-    /// Writes records as JSON lines, one a record, and an ``ExportEnd`` as the last; then records that it did.
+    /// Writes one JSON line per record and an ``ExportEnd`` as the last line, then records the export in the trail.
     ///
     /// - Parameters:
-    ///   - segment: one segment, or `nil` for all that is there.
-    ///   - write: takes one line, without its end.
-    /// - Throws: ``AuditTrailError/broken(_:)`` before a record that does not fit.
+    ///   - segment: one segment, or `nil` for every segment that is not dropped.
+    ///   - actor: the operator.
+    ///   - write: takes one line without its line end. If it throws, the segments do not count as exported.
+    /// - Returns: the last line.
+    /// - Throws: ``AuditTrailError/broken(_:)`` before a record that does not fit, and the errors of `write`.
     @discardableResult
     public func export(
         segment: Int64? = nil, by actor: AuditActor, _ write: (Data) throws -> Void
     ) throws -> ExportEnd {
         let chosen = try segments().filter { !$0.isDropped && (segment == nil || $0.id == segment) }
-        guard let first = chosen.first else { throw StateError.unknown("audit segment", segment ?? 0) }
-        let upTo = try chosen.last?.lastNumber ?? latest(1).last?.number ?? 0
+        guard let first = chosen.first else { throw AuditTrailError.unknownSegment }
+        let upTo = try chosen.last?.lastNumber ?? latest(1).first?.number ?? 0
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         var chain = AuditChain(next: first.firstNumber, head: first.previousHash, wanted: nil)
         while chain.next <= upTo {
-            let page = try records(after: chain.next - 1, limit: Self.page).filter { $0.number <= upTo }
+            let page = try page(after: chain.next - 1).filter { $0.number <= upTo }
             guard !page.isEmpty else {
                 throw AuditTrailError.broken(AuditProblem(number: chain.next, what: "it is missing"))
             }
@@ -239,53 +219,36 @@ public struct AuditTrail: Sendable {
         }
         return end
     }
-
-    /// Verifies an export on its own, without the node that made it.
-    ///
-    /// - Parameter lines: the lines in their order.
-    public static func verify(export lines: some Sequence<Data>, head: String? = nil) throws -> AuditVerification {
-        let decoder = JSONDecoder()
-        var chain: AuditChain?
-        var end: ExportEnd?
-        func result(_ problem: AuditProblem?) -> AuditVerification {
-            AuditVerification(records: chain?.records ?? 0, head: chain?.head ?? AuditRecord.origin, problem: problem)
-        }
-        for line in lines where !line.isEmpty {
-            let next = chain?.next ?? 1
-            if end != nil { return result(AuditProblem(number: next, what: "a line follows the last")) }
-            guard let record = try? decoder.decode(AuditRecord.self, from: line) else {
-                end = try? decoder.decode(ExportEnd.self, from: line)
-                if end == nil { return result(AuditProblem(number: next, what: "its line cannot be read")) }
-                continue
-            }
-            if chain == nil { chain = AuditChain(next: record.number, head: record.previousHash, wanted: head) }
-            if let problem = chain?.check(record) { return result(problem) }
-        }
-        guard let end else {
-            return result(AuditProblem(number: chain?.next ?? 1, what: "the export has no last line: it was cut off"))
-        }
-        guard end.head == chain?.head ?? end.head, end.records == chain?.records ?? 0 else {
-            return result(AuditProblem(number: chain?.next ?? 1, what: "the last line tells of other records"))
-        }
-        return result(chain?.ended())
-    }
 }
 
-/// What ends an export.
+/// The reason why a trail was not exported, or a segment not dropped.
 public enum AuditTrailError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The chain does not hold.
+    /// A record does not fit into the chain.
     case broken(AuditProblem)
+    /// The trail does not have the segment, or the segment was dropped.
+    case unknownSegment
+    /// The segment is the newest one.
+    case growing(month: String)
+    /// Nobody has exported the whole segment.
+    case notExported(month: String)
+    /// An older segment is still in the trail.
+    case notOldest(month: String, oldest: String)
 
     public var description: String {
         switch self {
-        case .broken(let problem): "the audit trail is broken: \(problem): run `kontur audit verify`"
+        case .broken(let problem): "the audit trail is broken at \(problem); run 'kontur audit verify'"
+        case .unknownSegment: "the audit trail does not have this segment"
+        case .growing(let month): "the segment \(month) still grows; wait until the next month begins"
+        case .notExported(let month): "the segment \(month) was not exported; run 'kontur audit export' first"
+        case .notOldest(let month, let oldest):
+            "the segment \(month) follows \(oldest), which is still in the trail; drop \(oldest) first"
         }
     }
 }
 
 extension Row {
-    /// The column's integer; `nil` too when a tampered file holds something else.
+    /// The column's integer; `nil` if a tampered file holds something else.
     func number(_ column: String) -> Int64? { Int64.fromDatabaseValue(self[column] as DatabaseValue) }
-    /// The column's text; `nil` too when a tampered file holds something else.
+    /// The column's text; `nil` if a tampered file holds something else.
     func text(_ column: String) -> String? { String.fromDatabaseValue(self[column] as DatabaseValue) }
 }

@@ -2,11 +2,11 @@
 
 import Foundation
 
-/// Commits by leader and followers.
+/// Lets threads share commits: one thread leads, the others follow.
 ///
-/// The first thread that finds nobody leading takes every entry that waits and runs them as one batch; whoever comes
-/// meanwhile waits for it and is in the next. Nobody ever waits for company: alone, a thread leads at once.
-// Sendable: `waiting`, `leading` and the entries' results are touched under `turn` alone.
+/// The first thread that finds no leader takes every waiting entry and runs them as one batch. Entries that arrive
+/// meanwhile form the next batch. A thread never waits for others to arrive: alone, it leads at once.
+// `@unchecked`: `waiting`, `leading` and the results of the entries are used only under `turn`.
 final class GroupCommit<Work>: @unchecked Sendable {
     /// One thread's part of a batch.
     final class Entry {
@@ -16,7 +16,7 @@ final class GroupCommit<Work>: @unchecked Sendable {
 
         init(_ work: Work) { self.work = work }
 
-        /// Tells this entry apart from the rest of its batch: it alone failed.
+        /// Fails this entry alone; the rest of its batch is not affected.
         func fail(_ error: any Error) { failure = error }
     }
 
@@ -26,13 +26,15 @@ final class GroupCommit<Work>: @unchecked Sendable {
     private let largestBatch: Int
     private let run: ([Entry]) throws -> Void
 
-    /// - Parameter run: makes a batch durable; what it throws, every entry of the batch gets.
+    /// - Parameters:
+    ///   - largestBatch: largest number of entries in one batch.
+    ///   - run: makes a batch durable; every entry of the batch gets the error that it throws.
     init(largestBatch: Int, run: @escaping ([Entry]) throws -> Void) {
         self.largestBatch = largestBatch
         self.run = run
     }
 
-    /// Returns when the entry's batch has been run. Blocks the calling thread.
+    /// Returns when the entry's batch was run; blocks the calling thread.
     func submit(_ work: Work) throws {
         let entry = Entry(work)
         turn.lock()

@@ -3,15 +3,18 @@
 import Platform
 public import Foundation
 import GRDB
+import Platform
 
-/// The node's memory: what was received, what became of it, and the record of every step, in one SQLite file.
+/// The node's memory in one SQLite file: received instances, their states, and the record of every step.
 ///
-/// Every call blocks the calling thread, for a disk's time; none may come from Swift's cooperative pool. Writers share
-/// commits: see ``write(_:)``.
+/// Every call blocks the calling thread while the disk works, so a call must not come from Swift's cooperative pool.
+/// Writers share commits: see ``write(_:)``.
 public final class Journal: Sendable {
+    /// The folder that holds the database and the files.
     public let spool: Spool
     let pool: DatabasePool
     let unsettled = UnsettledInstances()
+    private let pageSize: Int
     private let subjects: SubjectKey
     private let now: @Sendable () -> Date
     private let syncs = SyncThreads(most: 16)
@@ -19,23 +22,37 @@ public final class Journal: Sendable {
     /// Set once, by `init`.
     private let group: GroupCommit<Work>
 
-    /// What a thread brings to a batch.
+    /// One thread's work in a batch.
     enum Work {
         case reception(ReceptionWork)
-        /// Runs on the leader's thread while its own waits.
+        /// Runs on the leader's thread while its own thread waits.
         case transaction((WriteTransaction) throws -> Void)
     }
 
-    /// Opens the database in the spool and makes or migrates it.
+    /// Opens the database in the spool, and makes or migrates it.
     ///
-    /// A node's spool is put in order first: rows whose files are missing or different were never acknowledged and go,
-    /// and so do files that no row names.
+    /// A node's spool is put in order first: a row whose file is missing or different was never acknowledged and is
+    /// removed. Files that no row names are removed, too.
     ///
-    /// - Parameter now: the wall clock, for display, folder names and the trail.
+    /// - Parameters:
+    ///   - spool: the folder; only a spool opened as node is put in order.
+    ///   - now: the wall clock, for display, folder names and the trail.
     /// - Throws: ``JournalError`` and ``SpoolError``.
-    public init(spool: Spool, now: @escaping @Sendable () -> Date = { Date() }) throws {
+    public convenience init(spool: Spool, now: @escaping @Sendable () -> Date = { Date() }) throws {
+        try self.init(spool: spool, now: now, pageSize: 200)
+    }
+
+    /// Opens the database with another page size, so that a test can read small lists in several pages.
+    ///
+    /// - Parameters:
+    ///   - spool: the folder.
+    ///   - now: the wall clock.
+    ///   - pageSize: number of rows that one read of a list returns.
+    /// - Throws: ``JournalError`` and ``SpoolError``.
+    package init(spool: Spool, now: @escaping @Sendable () -> Date, pageSize: Int) throws {
         self.spool = spool
         self.now = now
+        self.pageSize = pageSize
         do {
             subjects = try SubjectKey(path: spool.path + "/subject.key")
             pool = try JournalDatabase.open(spool.databasePath)
@@ -48,7 +65,7 @@ public final class Journal: Sendable {
         group = GroupCommit(largestBatch: 64) { batch in
             try pool.writeWithoutTransaction { db in
                 let transaction = WriteTransaction(
-                    db: db, spool: spool, unsettled: unsettled, now: now(), subjects: subjects)
+                    db: db, spool: spool, unsettled: unsettled, pageSize: pageSize, now: now(), subjects: subjects)
                 try JournalBatch(transaction: transaction, unsettled: unsettled).run(batch)
             }
         }
@@ -57,22 +74,27 @@ public final class Journal: Sendable {
 
     deinit { syncs.close() }
 
+    /// The wall clock.
+    var date: Date { now() }
+
     // MARK: - Reading and writing
 
-    /// Runs `body` on a consistent view. Keep it short: pages, not whole tables.
+    /// Runs `body` on one consistent view; keep it short and read pages, not whole tables.
     public func read<Result>(_ body: (ReadTransaction) throws -> Result) throws -> Result {
         do {
-            return try pool.read { db in try body(ReadTransaction(db: db, spool: spool, unsettled: unsettled)) }
+            return try pool.read { db in
+                try body(ReadTransaction(db: db, spool: spool, unsettled: unsettled, pageSize: pageSize))
+            }
         } catch let error as DatabaseError {
             throw JournalError(error)
         }
     }
 
-    /// Runs `body` in an immediate transaction and returns when it is on disk.
+    /// Runs `body` in an immediate transaction and returns when its changes are on disk.
     ///
-    /// Threads that come at the same time share the commit; one whose `body` throws changes nothing and does not hurt
-    /// the others. `body` may run on another thread, while this one waits. Keep it under 50 ms, and never
-    /// write or read the journal from within it.
+    /// Threads that write at the same time share the commit. If one `body` throws, its changes are undone and the other
+    /// threads are not affected. `body` may run on another thread while this one waits. It should take less than 50 ms
+    /// and must not call ``read(_:)`` or ``write(_:)``.
     public func write<Result>(_ body: (WriteTransaction) throws -> Result) throws -> Result {
         var result: Result?
         do {
@@ -86,22 +108,25 @@ public final class Journal: Sendable {
         return result
     }
 
-    /// Gives up to `pages` unused pages of the database back to the file system.
-    public func vacuum(pages: Int = 1000) throws {
-        try pool.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA incremental_vacuum(\(pages))") }
+    /// Gives up to 1000 unused pages of the database back to the file system.
+    func vacuum() throws {
+        try pool.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA incremental_vacuum(1000)") }
     }
 
     // MARK: - Receiving
 
-    /// Makes a received instance durable; when this returns, Success may be answered.
+    /// Makes a received instance durable; the node may answer Success when this returns.
     ///
-    /// The file, its folder and the row are synced at the same time. A recovery treats a row whose file is missing or
-    /// different as never acknowledged, which is why their order does not matter.
+    /// The file, its folder and the row are synced at the same time. Their order does not matter, because the recovery
+    /// removes a row whose file is missing or different.
     ///
-    /// - Parameter file: closed by this call; on an error, and when the instance is there already, it is removed.
-    /// - Throws: ``JournalError``; the instance is then not acknowledged, and nothing is left behind.
+    /// - Parameters:
+    ///   - file: the file, which this call closes. It is removed after an error, and if the instance was stored before.
+    ///   - instance: the command's description of the instance.
+    /// - Returns: whether the instance is new.
+    /// - Throws: ``JournalError``. The instance must not be acknowledged then, and nothing of it is left.
     public func commit(_ file: IncomingFile, _ instance: IncomingInstance) throws(JournalError) -> Reception {
-        let descriptor = file.descriptor
+        guard let descriptor = file.descriptor else { preconditionFailure("a file is committed once") }
         let path = file.path
         let folder = spool.absolute(file.folder)
         let calls = spool.calls
@@ -119,7 +144,7 @@ public final class Journal: Sendable {
             switch work.placement {
             case .new(let id, let isVariant):
                 if let synced {
-                    // The file goes before those who wait for it are told, or they would take it for durable.
+                    // Threads that wait for the file must not find it after this call has failed.
                     file.discard()
                     withdraw(id, instance)
                     throw JournalError(synced)
@@ -129,11 +154,11 @@ public final class Journal: Sendable {
                 return isVariant ? .variant(InstanceID(rawValue: id)) : .stored(InstanceID(rawValue: id))
             case .existing(let id, let stored, let size):
                 unsettled.wait(id)
-                if Self.size(spool.absolute(stored)) == size {
+                if FileSystem.size(spool.absolute(stored)) == size {
                     file.discard()
                     return .duplicate(of: InstanceID(rawValue: id))
                 }
-                // Its file is gone: this one takes its place, or the row is gone too and this one is the first.
+                // The stored file is gone. This file takes its place, or it is the first if the row is gone, too.
                 if let synced {
                     file.discard()
                     throw JournalError(synced)
@@ -152,12 +177,7 @@ public final class Journal: Sendable {
         return nil
     }
 
-    static func size(_ path: String) -> Int64? {
-        var facts = stat()
-        return stat(path, &facts) == 0 ? Int64(facts.st_size) : nil
-    }
-
-    /// Takes a row back whose file could not be synced.
+    /// Removes a row whose file could not be synced.
     private func withdraw(_ id: Int64, _ instance: IncomingInstance) {
         do {
             try write { transaction in
@@ -167,12 +187,12 @@ public final class Journal: Sendable {
             // A reader whose view is older still sees the row.
             unsettled.end(id, confirmed: false, withdrawn: true)
         } catch {
-            // The disk is failing for the database as well. The row is not confirmed, so the next start removes it.
+            // The disk fails for the database as well. The row is not confirmed, so the next start removes it.
             unsettled.end(id, confirmed: false, withdrawn: true)
         }
     }
 
-    /// Puts a synced file in the place of a row's missing one; `false` when the row is gone.
+    /// Puts a synced file in the place of a row's missing file; `false` if the row is gone.
     private func adopt(_ file: IncomingFile, _ id: Int64) throws(JournalError) -> Bool {
         do {
             let adopted = try write { transaction in
@@ -194,6 +214,8 @@ public final class Journal: Sendable {
     // MARK: - Quarantine
 
     /// received or indexed -> quarantined: moves the file into `quarantine/`, where it stays longer.
+    ///
+    /// - Throws: ``StateError`` if the instance is in another state, ``JournalError`` and ``SpoolError``.
     public func quarantine(_ id: InstanceID, _ event: AuditEvent) throws {
         let from: (folder: String, file: String)? = try read { view in
             try view.row("SELECT folder, file FROM instance WHERE id = ?", [id.rawValue]).map {
@@ -203,12 +225,12 @@ public final class Journal: Sendable {
         guard let from else { throw StateError.unknown("instance", id.rawValue) }
         let folder = try spool.folder(.quarantine, now: now(), hours: false)
         let (old, new) = (spool.absolute(from.folder + "/" + from.file), spool.absolute(folder + "/" + from.file))
-        // Two names until the row names the new one: a crash leaves one file too many, which the next start removes.
+        // The file has two names until the row names the new one. After a crash the next start removes the other name.
         do throws(SystemCallError) {
-            if access(new, F_OK) != 0 { try spool.calls.link(old, new) }
+            if !FileSystem.exists(new) { try spool.calls.link(old, new) }
             try spool.calls.syncFolder(spool.absolute(folder))
         } catch {
-            if error.code != ENOENT { throw SpoolError(error) }
+            if !error.isMissing { throw SpoolError(error) }
         }
         do {
             try write { try $0.quarantined(id, folder: folder, event) }
@@ -218,12 +240,21 @@ public final class Journal: Sendable {
         }
         if old != new { try? spool.calls.remove(old) }
     }
-
-    /// The wall clock.
-    var date: Date { now() }
 }
 
-extension JournalError {
+/// The reason why the journal cannot be used.
+///
+/// After a failed commit nothing of the instance is left, and the node must not acknowledge it.
+public enum JournalError: Error, Sendable, CustomStringConvertible {
+    /// The disk is full, for the file or for the database.
+    case full(cause: String)
+    /// The disk or the database failed.
+    case failing(cause: String)
+    /// A newer version of Kontur made the database.
+    case newerSchema(found: Int, known: Int)
+    /// Another program made the database.
+    case foreignDatabase(path: String)
+
     init(_ error: any Error) {
         switch error {
         case let error as JournalError: self = error
@@ -233,6 +264,17 @@ extension JournalError {
         case let error as DatabaseError:
             self = .failing(cause: "SQLite \(error.extendedResultCode.rawValue): \(error.message ?? "no message")")
         default: self = .failing(cause: "\(error)")
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .full(let cause): "could not write the journal, the disk is full: \(cause); free disk space"
+        case .failing(let cause): "could not write the journal: \(cause); check the disk that holds the spool"
+        case .newerSchema(let found, let known):
+            "the spool's database has schema \(found), and this version of kontur knows \(known); install the newer "
+                + "kontur again, or choose another spool.path"
+        case .foreignDatabase(let path): "\(path) is not a Kontur database; choose another spool.path"
         }
     }
 }

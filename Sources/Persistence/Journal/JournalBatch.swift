@@ -3,10 +3,13 @@
 import Foundation
 import GRDB
 
-/// An instance on its way into a row.
+/// An instance that is about to get a row.
 final class ReceptionWork {
+    /// The row that the instance got.
     enum Placement {
+        /// A new row; a variant has the SOP Instance UID of another row.
         case new(Int64, isVariant: Bool)
+        /// The row of the same data set, with the path and the size of its file.
         case existing(Int64, stored: String, size: Int64)
     }
 
@@ -28,7 +31,7 @@ final class ReceptionWork {
     }
 }
 
-/// One transaction of a leader, for everybody who waited.
+/// One transaction that a leader runs for all threads in its batch.
 struct JournalBatch {
     let transaction: WriteTransaction
     let unsettled: UnsettledInstances
@@ -61,7 +64,7 @@ struct JournalBatch {
         for stored in transaction.discardAfterCommit { transaction.spool.discard(stored) }
     }
 
-    /// Inserts the row, unless the same instance is there.
+    /// Inserts the row of an instance, unless the same data set has one; returns a new row's number.
     private func place(_ work: ReceptionWork) throws -> Int64? {
         let instance = work.instance
         let association = try association(instance.association)
@@ -91,12 +94,13 @@ struct JournalBatch {
                 SELECT id, folder, file, size FROM instance
                 WHERE sopInstanceUID = ? AND transferSyntaxUID = ? AND sha256 = ?
                 """, [instance.sopInstanceUID, instance.transferSyntaxUID, work.sha256])
-        else { preconditionFailure("a row that conflicts is not there") }
+        else { preconditionFailure("a row that caused a conflict is missing") }
         let (folder, file): (String, String) = (row["folder"], row["file"])
         work.placement = .existing(row["id"], stored: folder + "/" + file, size: row["size"])
         return nil
     }
 
+    /// The row of the association, inserted for its first instance.
     private func association(_ facts: AssociationFacts) throws -> Int64 {
         let uuid = facts.id.uuidString
         if let row = try transaction.row("SELECT id FROM association WHERE uuid = ?", [uuid]) { return row["id"] }
@@ -109,7 +113,7 @@ struct JournalBatch {
         return db.lastInsertedRowID
     }
 
-    /// One record an association: which instances this commit acknowledges.
+    /// Writes one record per association: the instances that this commit acknowledges.
     private func record(_ receptions: [ReceptionWork]) throws {
         var order: [UUID] = []
         var groups: [UUID: [ReceptionWork]] = [:]
@@ -131,7 +135,7 @@ struct JournalBatch {
         }
     }
 
-    /// Runs one thread's changes so that they fail alone.
+    /// Runs one thread's changes in a savepoint, so that they fail alone.
     private func perform(
         _ body: (WriteTransaction) throws -> Void, _ entry: GroupCommit<Journal.Work>.Entry, alone: Bool
     ) throws {
@@ -143,7 +147,7 @@ struct JournalBatch {
                 return .commit
             }
         } catch {
-            // A full or failing disk ends the whole transaction; then everybody has to know.
+            // A full or failing disk ends the whole transaction, so the error concerns every thread of the batch.
             guard db.isInsideTransaction else { throw error }
             transaction.discardAfterCommit.removeSubrange(discards...)
             entry.fail(error)
@@ -152,11 +156,12 @@ struct JournalBatch {
 }
 
 extension AssociationFacts {
+    /// The peer, for an audit record.
     var actor: AuditActor { AuditActor(aeTitle: callingAETitle, address: address) }
 }
 
 extension WriteTransaction {
-    /// Removes a row whose file is not there: its instance was never acknowledged.
+    /// Removes the row of an instance that was never acknowledged, because its file is missing or different.
     func neverAcknowledged(_ id: Int64, _ event: AuditEvent) throws {
         guard let row = try row("SELECT sopInstanceUID FROM instance WHERE id = ?", [id]) else { return }
         let uid: String = row["sopInstanceUID"]

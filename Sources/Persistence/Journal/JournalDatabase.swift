@@ -2,21 +2,24 @@
 
 import Foundation
 import GRDB
+import Platform
 
-/// Opens the one SQLite file: settings, checks, migrations.
+/// Opens the SQLite file of the journal: checks it, migrates it, and sets how it is used.
 enum JournalDatabase {
-    /// "KNTR": tells a Kontur database from any other.
+    /// "KNTR", which marks a database of Kontur.
     static let applicationID: Int32 = 0x4B4E_5452
 
-    /// The schema that this program knows: the number of its migrations.
+    /// The newest schema that this program knows: the number of its migrations.
     static let schema = 2
 
+    /// Opens or makes the database.
+    ///
+    /// - Throws: ``JournalError`` for a database of another program or of a newer version, and `DatabaseError`.
     static func open(_ path: String) throws -> DatabasePool {
         let isNew = !FileManager.default.fileExists(atPath: path)
         if isNew {
-            // SQLite gives the log and the index file beside it the mode of the database.
-            let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-            if descriptor >= 0 { close(descriptor) }
+            // SQLite gives the write-ahead log and its index the mode of the database file. Opening reports a failure.
+            _ = try? FileDescriptor(path: path, for: .updating)
         }
         let pool: DatabasePool
         do {
@@ -27,7 +30,7 @@ enum JournalDatabase {
         }
         try migrate(pool, path: path, isNew: isNew)
         try pool.writeWithoutTransaction { db in
-            // GRDB sets NORMAL when it switches to WAL; an acknowledged instance needs the log synced by each commit.
+            // GRDB sets NORMAL when it switches to WAL. An acknowledged instance needs a log that each commit syncs.
             try db.execute(sql: "PRAGMA synchronous = FULL")
             let synchronous = try Int.fetchOne(db, sql: "PRAGMA synchronous")
             let mode = try String.fetchOne(db, sql: "PRAGMA journal_mode")
@@ -42,23 +45,27 @@ enum JournalDatabase {
         configuration.maximumReaderCount = 4
         configuration.label = "kontur"
         configuration.prepareDatabase { db in
-            // Readers cannot set it, and need not.
-            if !db.configuration.readonly { try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL") }
+            // A reading connection cannot set these and does not need them.
+            if !db.configuration.readonly {
+                try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
+                // The bytes of an erased link to a patient must not stay in the file.
+                try db.execute(sql: "PRAGMA secure_delete = ON")
+            }
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
             try db.execute(sql: "PRAGMA trusted_schema = OFF")
         }
         return configuration
     }
 
-    /// Refuses what is not ours, before anything is written to it.
+    /// Refuses a foreign or newer database before anything is written to it.
     private static func check(_ path: String, isNew: Bool) throws {
         guard !isNew else { return }
         let queue = try DatabaseQueue(path: path, configuration: readOnly())
         try queue.read { db in
             let application = try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0
             let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
-            // The migrator's own table is there before the first migration: a start that was cut short between the two
-            // leaves nothing else.
+            // The migrator makes its own table before the first migration. A start that was cut off between the two
+            // leaves only that table.
             let tables =
                 try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master WHERE tbl_name <> 'grdb_migrations'") ?? 0
             guard application == applicationID || (application == 0 && tables == 0) else {
@@ -94,7 +101,7 @@ enum JournalDatabase {
             let copy = try DatabaseQueue(path: path + ".schema-\(applied)")
             try pool.backup(to: copy)
             try copy.close()
-            chmod(path + ".schema-\(applied)", 0o600)
+            FileSystem.setMode(0o600, of: path + ".schema-\(applied)")
         }
         try migrator.migrate(pool)
     }

@@ -4,15 +4,18 @@ public import Foundation
 
 /// The association that brought an instance.
 public struct AssociationFacts: Sendable, Equatable {
-    /// Made when the association was accepted.
+    /// Identifies the association; made when it was accepted.
     public let id: UUID
+    /// AE title of the peer.
     public let callingAETitle: String
+    /// AE title that the peer called.
     public let calledAETitle: String
-    /// The peer's IP address.
+    /// IP address of the peer.
     public let address: String
-    /// The peer's name in the configuration.
+    /// Name of the peer in the configuration.
     public let peer: String
 
+    /// Describes an association.
     public init(id: UUID, callingAETitle: String, calledAETitle: String, address: String, peer: String) {
         self.id = id
         self.callingAETitle = callingAETitle
@@ -22,13 +25,18 @@ public struct AssociationFacts: Sendable, Equatable {
     }
 }
 
-/// What the command of a C-STORE says about the instance.
+/// An instance as the C-STORE command describes it.
 public struct IncomingInstance: Sendable, Equatable {
+    /// Affected SOP Class UID of the command.
     public let sopClassUID: String
+    /// Affected SOP Instance UID of the command.
     public let sopInstanceUID: String
+    /// Transfer syntax of the presentation context.
     public let transferSyntaxUID: String
+    /// The association that brings the instance.
     public let association: AssociationFacts
 
+    /// Describes an instance.
     public init(
         sopClassUID: String, sopInstanceUID: String, transferSyntaxUID: String, association: AssociationFacts
     ) {
@@ -39,13 +47,13 @@ public struct IncomingInstance: Sendable, Equatable {
     }
 }
 
-/// What a commit did. Each is answered with Success.
+/// The outcome of a commit; the node answers each outcome with Success.
 public enum Reception: Sendable, Equatable {
-    /// A new instance.
+    /// The instance is new.
     case stored(InstanceID)
-    /// The same data set is there already; the new file is gone.
+    /// The same data set was stored before; the new file was removed.
     case duplicate(of: InstanceID)
-    /// Stored beside another data set of the same SOP Instance UID.
+    /// The instance was stored beside another data set with the same SOP Instance UID.
     case variant(InstanceID)
 
     /// The row that holds the instance.
@@ -56,25 +64,59 @@ public enum Reception: Sendable, Equatable {
     }
 }
 
-/// An instance could not be made durable: nothing of it is left, and it must not be acknowledged.
-public enum JournalError: Error, Sendable, CustomStringConvertible {
-    /// No room on the disk, for the file or for the database.
-    case full(cause: String)
-    /// The disk or the database failed.
-    case failing(cause: String)
-    /// The database was made by a newer version of Kontur.
-    case newerSchema(found: Int, known: Int)
-    /// The database is not one of Kontur's.
-    case foreignDatabase(path: String)
+/// Instances whose rows are committed, but whose files may not be on disk yet.
+///
+/// A second copy that arrives meanwhile must not be acknowledged, because the first copy may still fail.
+// `@unchecked`: everything mutable is used only under `turn`.
+final class UnsettledInstances: @unchecked Sendable {
+    private let turn = NSCondition()
+    /// Files that are being synced.
+    private var pending: Set<Int64> = []
+    /// Files that could not be synced; their rows are removed, or could not be removed.
+    private var withdrawn: Set<Int64> = []
+    /// Files that are on disk; their rows do not say so yet.
+    private var confirmed: [Int64] = []
 
-    public var description: String {
-        switch self {
-        case .full(let cause): "the journal has no room: free disk space: \(cause)"
-        case .failing(let cause): "the journal cannot be written: \(cause)"
-        case .newerSchema(let found, let known):
-            "the spool's database has schema \(found), this kontur knows \(known): install the newer kontur again, "
-                + "or start with another spool.path"
-        case .foreignDatabase(let path): "\(path) is not a Kontur database: choose another spool.path"
+    /// Notes that the file of a new row is being synced.
+    func begin(_ id: Int64) {
+        turn.withLock { _ = pending.insert(id) }
+    }
+
+    /// Notes how the sync ended: the file is on disk, or the row was withdrawn.
+    func end(_ id: Int64, confirmed isConfirmed: Bool, withdrawn isWithdrawn: Bool = false) {
+        turn.withLock {
+            pending.remove(id)
+            if isConfirmed {
+                confirmed.append(id)
+                withdrawn.remove(id)
+            }
+            if isWithdrawn { withdrawn.insert(id) }
+            turn.broadcast()
         }
+    }
+
+    /// Blocks until the sync of the instance has ended.
+    func wait(_ id: Int64) {
+        turn.withLock {
+            while pending.contains(id) { turn.wait() }
+        }
+    }
+
+    /// Whether readers must not see the row yet.
+    func contains(_ id: Int64) -> Bool {
+        turn.withLock { pending.contains(id) || withdrawn.contains(id) }
+    }
+
+    /// Takes the rows that the next transaction marks as confirmed.
+    func takeConfirmed() -> [Int64] {
+        turn.withLock {
+            defer { confirmed.removeAll(keepingCapacity: true) }
+            return confirmed
+        }
+    }
+
+    /// Takes rows back whose transaction failed.
+    func giveBack(_ ids: [Int64]) {
+        turn.withLock { confirmed += ids }
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Platform
 import Foundation
 import GRDB
+import Platform
 
-/// Puts the spool in order when the node starts, before anything else sees it.
+/// Puts the spool in order when the node starts, before any service reads it.
 struct Recovery {
     let journal: Journal
 
@@ -24,7 +24,10 @@ struct Recovery {
         let confirmed: Bool
     }
 
-    /// Rows that a crash left unconfirmed are hashed and synced, or removed; of others that wait, the size must fit.
+    /// Confirms or removes the rows whose file may not be on disk.
+    ///
+    /// The file of an unconfirmed row is hashed and synced. The file of a confirmed row that waits to be indexed only
+    /// needs the right size.
     private func settle() throws {
         var after: Int64 = 0
         while true {
@@ -32,8 +35,8 @@ struct Recovery {
                 try view.rows(
                     """
                     SELECT id, folder, file, size, headerSize, sha256, confirmed FROM instance
-                    WHERE id > ? AND (confirmed = 0 OR state = 'received') ORDER BY id LIMIT 500
-                    """, [after]
+                    WHERE id > ? AND (confirmed = 0 OR state = 'received') ORDER BY id LIMIT ?
+                    """, [after, view.pageSize]
                 ).map { row in
                     Suspect(
                         id: row["id"], path: view.path(row), size: row["size"], headerSize: row["headerSize"],
@@ -64,20 +67,30 @@ struct Recovery {
     }
 
     private func isWhole(_ suspect: Suspect) -> Bool {
-        guard Journal.size(suspect.path) == suspect.size else { return false }
+        guard FileSystem.size(suspect.path) == suspect.size else { return false }
         if suspect.confirmed { return true }
-        guard let file = FileHandle(forReadingAtPath: suspect.path) else { return false }
-        defer { try? file.close() }
-        var hasher = SHA256()
-        do {
-            try file.seek(toOffset: UInt64(suspect.headerSize))
-            while let part = try file.read(upToCount: 1 << 20), !part.isEmpty { hasher.update(data: part) }
-            guard Data(hasher.finalize()) == suspect.sha256 else { return false }
-            try spool.calls.syncFile(file.fileDescriptor, suspect.path)
+        do throws(SystemCallError) {
+            let file = try FileDescriptor(path: suspect.path, for: .reading)
+            guard try hash(file, from: Int(suspect.headerSize)) == suspect.sha256 else { return false }
+            try spool.calls.syncFile(file, suspect.path)
             return true
         } catch {
             return false
         }
+    }
+
+    /// SHA-256 of a file from a byte offset on.
+    private func hash(_ file: FileDescriptor, from offset: Int) throws(SystemCallError) -> Data {
+        var hasher = SHA256()
+        var skipped = 0
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+        defer { buffer.deallocate() }
+        while case .bytes(let count) = try file.read(into: buffer) {
+            let skip = min(offset - skipped, count)
+            skipped += skip
+            hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: buffer[skip..<count]))
+        }
+        return Data(hasher.finalize())
     }
 
     private func sync(folder: String) throws {
@@ -86,6 +99,7 @@ struct Recovery {
 
     // MARK: - Files without rows
 
+    /// Removes unfinished work, and every file that no row names.
     private func removeOrphans() throws {
         for name in try files(spool.workPath) {
             try? FileManager.default.removeItem(atPath: spool.workPath + "/" + name)
@@ -107,16 +121,5 @@ struct Recovery {
 
     private func files(_ path: String) throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: path)
-    }
-}
-
-extension Spool {
-    /// The folders that hold files, relative: hours of `instances/`, days of `quarantine/` and `derived/`.
-    func fileFolders() throws -> [String] {
-        func names(_ folder: String) throws -> [String] {
-            try FileManager.default.contentsOfDirectory(atPath: absolute(folder)).sorted().map { folder + "/" + $0 }
-        }
-        return try names(Folder.instances.rawValue).flatMap(names) + names(Folder.quarantine.rawValue)
-            + names(Folder.derived.rawValue)
     }
 }

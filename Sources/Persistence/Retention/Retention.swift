@@ -2,24 +2,30 @@
 
 import Foundation
 import GRDB
+import Platform
 
-/// Deletes what nothing needs any more.
+/// Deletes files and rows that the node does not need any more.
 ///
-/// An instance is needed while it waits, while its series is open, while a job or a delivery of its series is open, and
-/// for the time that the configuration keeps it after that. Folders of received files go as a whole, once nothing in
-/// them is needed. A dead letter keeps its file.
+/// The node needs an instance while the instance waits, while its series is open, and while a job or a delivery of its
+/// series is open. The configuration keeps the instance for some time after that. A folder of received files goes as a
+/// whole, once the node needs none of them. A dead delivery keeps its file.
 ///
-/// Ages are counted to the earlier of two clocks: the wall clock, and one that starts with it and runs monotonically from
-/// there. A wall clock that jumps forward therefore makes nothing old, and one that jumps back, with which newer rows are
-/// then stamped, makes no new row old.
+/// An age ends at the earlier of two clocks: the wall clock, and a monotonic clock that started at the same time. A wall
+/// clock that jumps forward therefore does not make a row old. If the wall clock jumps back, new rows get earlier times;
+/// the wall clock then ends their age, so that they are not old at once.
 public struct Retention: Sendable {
-    /// What a run deleted.
+    /// The numbers of things that a run deleted.
     public struct Report: Sendable, Equatable {
+        /// Folders of received files.
         public var folders = 0
+        /// Received instances.
         public var instances = 0
+        /// Files of derived objects.
         public var derived = 0
+        /// Series with their stacks, jobs and deliveries.
         public var series = 0
 
+        /// Makes a report.
         public init(folders: Int = 0, instances: Int = 0, derived: Int = 0, series: Int = 0) {
             self.folders = folders
             self.instances = instances
@@ -31,16 +37,23 @@ public struct Retention: Sendable {
     private let journal: Journal
     private let started: Date
     private let elapsed: @Sendable () -> Duration
+    /// Number of rows that one transaction deletes.
     private static let page = 200
 
-    /// - Parameter elapsed: monotonic time since the retention was made.
+    /// Makes a retention, whose monotonic clock starts now.
+    ///
+    /// - Parameters:
+    ///   - journal: the journal to tidy.
+    ///   - elapsed: monotonic time since this call.
     public init(journal: Journal, elapsed: @escaping @Sendable () -> Duration) {
         self.journal = journal
         self.elapsed = elapsed
         started = journal.date
     }
 
-    /// One pass. Each step is a short transaction with its record; a pass that is cut off is taken up by the next.
+    /// Makes one pass; the next pass continues a pass that was cut off.
+    ///
+    /// Each step is a short transaction with its audit record.
     @discardableResult
     public func run() throws -> Report {
         var report = Report()
@@ -57,7 +70,7 @@ public struct Retention: Sendable {
         return report
     }
 
-    /// Rows that changed before these may go; microseconds.
+    /// Times before which a row must have changed to be deleted, in microseconds since 1970.
     private struct Limits {
         let done: Int64
         let unmatched: Int64
@@ -75,7 +88,7 @@ public struct Retention: Sendable {
         }
     }
 
-    /// Whether a row of `instance i` is needed.
+    /// SQL condition: the node needs a row of `instance i`.
     private static let needed = """
         (i.state = 'received'
         OR i.state IN ('own', 'notAnImage') AND i.changedAt > :unmatched
@@ -105,8 +118,8 @@ public struct Retention: Sendable {
         if isNeeded { return }
         var emptied = false
         while true {
-            // Looked at again in the same transaction: a late instance may just have opened the series.
-            // The rest of its series goes first, wherever it lies: a study that comes again must find none of it here.
+            // Checked again in this transaction, because a late instance may have opened the series meanwhile. Other
+            // files of the series go first, wherever they lie, so that a study that is sent again is complete.
             let files: [String] = try journal.write { transaction in
                 let rows = try transaction.rows(
                     """
@@ -117,7 +130,7 @@ public struct Retention: Sendable {
                     """, arguments)
                 guard !rows.isEmpty else { return [] }
                 for series in Set(rows.compactMap { $0["seriesId"] as Int64? }) {
-                    // Part of a series must never be taken for the whole of it.
+                    // A part of a series must not be taken for the whole series.
                     try transaction.execute(
                         "UPDATE instance SET isCurrent = 0 WHERE seriesId = ? AND isCurrent", [series])
                 }
@@ -140,7 +153,9 @@ public struct Retention: Sendable {
 
     // MARK: - Rows and objects
 
-    /// Series of which no instance is left, with their stacks, jobs and deliveries; a dead letter keeps them.
+    /// Deletes series without instances, and their stacks, jobs and deliveries.
+    ///
+    /// A dead delivery keeps its series.
     private func deleteSeries(_ report: inout Report) throws {
         while true {
             let count: Int = try journal.write { transaction in
@@ -156,7 +171,7 @@ public struct Retention: Sendable {
                 for row in rows {
                     try transaction.execute("DELETE FROM series WHERE id = ?", [row["id"] as Int64])
                     try transaction.record(
-                        .filesDeleted, AuditEvent(reason: "the series is finished and its files are gone"),
+                        .filesDeleted, AuditEvent(reason: "the series is finished and its files are deleted"),
                         AuditSubject(study: row["studyInstanceUID"], series: row["seriesInstanceUID"]))
                 }
                 return rows.count
@@ -166,7 +181,9 @@ public struct Retention: Sendable {
         }
     }
 
-    /// Files of objects that every peer has, or that nobody is to get. Their rows stay, so that they are known as ours.
+    /// Deletes the files of derived objects that wait for nobody.
+    ///
+    /// Their rows stay, so that the node recognises its own objects when an archive sends them back.
     private func deleteDerived(_ limits: Limits, _ report: inout Report) throws {
         while true {
             let paths: [String] = try journal.write { transaction in
@@ -183,7 +200,7 @@ public struct Retention: Sendable {
                     try transaction.execute("UPDATE derivedInstance SET path = NULL WHERE id = ?", [row["id"] as Int64])
                 }
                 try transaction.record(
-                    .filesDeleted, AuditEvent(reason: "objects that were delivered"),
+                    .filesDeleted, AuditEvent(reason: "files of delivered objects"),
                     AuditSubject(instancesOut: rows.map { $0["sopInstanceUID"] }, count: Int64(rows.count)))
                 return rows.map { $0["path"] }
             }
@@ -193,6 +210,7 @@ public struct Retention: Sendable {
         }
     }
 
+    /// Deletes old associations that did not bring any of the remaining instances.
     private func deleteAssociations(_ limits: Limits) throws {
         while true {
             let count = try journal.write { transaction in
@@ -207,7 +225,9 @@ public struct Retention: Sendable {
         }
     }
 
-    /// Empty folders of hours and days gone by. One that fills again at this moment is not empty, or is made again.
+    /// Removes empty folders of past hours and days.
+    ///
+    /// A folder that gets a file meanwhile is not empty, or ``Spool/incomingFile(now:)`` makes it again.
     private func removeEmptyFolders(_ now: Date) throws {
         let spool = journal.spool
         let newest = CalendarHour(now.addingTimeInterval(-7200))
@@ -216,8 +236,10 @@ public struct Retention: Sendable {
             guard parts[1] < newest.day || parts.count > 2 && parts[1] == newest.day && parts[2] < newest.hour else {
                 continue
             }
-            rmdir(spool.absolute(folder))
-            if parts.count > 2 && parts[1] < newest.day { rmdir(spool.absolute(parts[0] + "/" + parts[1])) }
+            FileSystem.removeEmptyFolder(spool.absolute(folder))
+            if parts.count > 2 && parts[1] < newest.day {
+                FileSystem.removeEmptyFolder(spool.absolute(parts[0] + "/" + parts[1]))
+            }
         }
     }
 }

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Platform
 import Foundation
+import Platform
 
-/// The file of an instance while it arrives: bytes go to disk while the data set is hashed.
+/// The file of an instance that is being received: its data set goes to disk and is hashed on the way.
 ///
-/// Belongs to the association's thread. Ends with ``Journal/commit(_:_:)``, or with ``discard()``, which leaves nothing
-/// behind; an instance that is let go without either is discarded.
+/// The file belongs to the thread of its association. ``Journal/commit(_:_:)`` keeps it; ``discard()`` removes it. A file
+/// whose last reference goes before either call is removed, too.
 public final class IncomingFile {
-    /// Relative to the spool.
+    /// Folder of the file, relative to the spool.
     let folder: String
+    /// Name of the file in ``folder``.
     let name: String
+    /// The open file; `nil` once the file is kept or removed.
+    private(set) var descriptor: FileDescriptor?
     private let spool: Spool
-    let descriptor: Int32
     private var hasher = SHA256()
-    private var settled = false
-    /// Bytes in the file, header included.
+    /// Size of the file in bytes, the Part 10 header included.
     public private(set) var size: Int64 = 0
-    /// Where the data set begins in the file.
+    /// Offset of the data set in the file, in bytes.
     private(set) var headerSize: Int64 = 0
     private var checkedRoomAt: Int64 = 0
 
-    /// How often free space is looked at again while a large instance arrives, in bytes.
+    /// Number of bytes after which a large instance is checked against the free space again.
     private static let roomInterval: Int64 = 16 << 20
 
     init(spool: Spool, folder: String, name: String) throws(SpoolError) {
@@ -36,8 +37,9 @@ public final class IncomingFile {
 
     deinit { discard() }
 
-    /// The absolute path.
+    /// Absolute path of the file.
     public var path: String { spool.absolute(stored) }
+    /// Path of the file, relative to the spool.
     var stored: String { folder + "/" + name }
 
     private static func checkRoom(_ spool: Spool) throws(SpoolError) {
@@ -45,19 +47,22 @@ public final class IncomingFile {
         if free < spool.configuration.minimumFree { throw .full(cause: "\(free) bytes are free") }
     }
 
-    /// Writes the Part 10 header, before any data set byte: it is not part of the hash.
+    /// Writes the Part 10 header, which the hash does not cover; must come before ``append(_:)``.
     public func writeHeader(_ bytes: UnsafeRawBufferPointer) throws(SpoolError) {
         try write(bytes)
         headerSize = size
     }
 
     /// Writes and hashes bytes of the data set as received.
+    ///
+    /// - Throws: ``SpoolError/tooLarge(limit:)`` or ``SpoolError/full(cause:)``, and the errors of the disk.
     public func append(_ bytes: UnsafeRawBufferPointer) throws(SpoolError) {
         try write(bytes)
         hasher.update(bufferPointer: bytes)
     }
 
     private func write(_ bytes: UnsafeRawBufferPointer) throws(SpoolError) {
+        guard let descriptor else { preconditionFailure("a file is written before it is kept or removed") }
         let limit = spool.configuration.maxInstance
         guard size + Int64(bytes.count) <= limit else { throw .tooLarge(limit: limit) }
         if size - checkedRoomAt >= Self.roomInterval {
@@ -68,19 +73,16 @@ public final class IncomingFile {
         size += Int64(bytes.count)
     }
 
-    /// Removes the file. Does nothing after a commit that stored it.
+    /// Removes the file, unless a commit has kept it.
     public func discard() {
-        guard !settled else { return }
+        guard descriptor != nil else { return }
         settle()
         try? spool.calls.remove(path)
     }
 
-    /// Closes the file and lets it be.
-    func settle() {
-        settled = true
-        close(descriptor)
-    }
+    /// Closes the file and keeps it.
+    func settle() { descriptor = nil }
 
-    /// The SHA-256 of the data set, 32 bytes.
+    /// SHA-256 of the data set, 32 bytes.
     func digest() -> Data { Data(hasher.finalize()) }
 }

@@ -2,35 +2,37 @@
 
 import Platform
 public import Foundation
+public import Platform
 import Synchronization
 
 /// The node's folder on disk: received instances, derived objects, and the database beside them.
 ///
-/// Folders are 0700 and files 0600. A file is named by a UUID, never by anything that a peer sent. Stored paths are
-/// relative to the spool, so that it can be moved as a whole.
+/// Folders are 0700 and files 0600. A UUID names each file; nothing that a peer sent is part of a name. Stored paths are
+/// relative to the spool, so that an operator can move the whole folder.
 public final class Spool: Sendable {
-    /// Who opens the spool.
+    /// The user of the spool.
     public enum Access: Sendable, Equatable {
-        /// The node: holds the lock, receives. `name` is shown to whoever is refused.
+        /// The node, which holds the lock and receives; `name` is shown to a second node that is refused.
         case node(name: String)
-        /// The command line: reads, and writes single rows beside a running node.
+        /// The command line, which reads, and writes single rows beside a running node.
         case commandLine
     }
 
+    /// The place and the limits of this spool.
     public let configuration: SpoolConfiguration
-    /// The absolute path of the spool's folder.
+    /// Absolute path of the spool's folder.
     public let path: String
     let calls: DurableCalls
     /// Folders whose names this process has synced.
     private let durableFolders = Mutex(Set<String>())
-    private let lock: SpoolLock?
+    private let lock: FileLock?
 
     /// Whether this process holds the spool as its node.
     var isNode: Bool { lock != nil }
 
-    /// Opens the spool and makes what is missing of it.
+    /// Opens the spool and makes its missing folders.
     ///
-    /// - Throws: ``SpoolError/held(path:holder:)`` when `access` is `node` and another node holds it.
+    /// - Throws: ``SpoolError/held(path:holder:)`` if `access` is `node` and another node holds the spool.
     public init(
         _ configuration: SpoolConfiguration, access: Access, calls: DurableCalls = .real
     ) throws(SpoolError) {
@@ -41,15 +43,11 @@ public final class Spool: Sendable {
             try FileManager.default.createDirectory(
                 atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         } catch {
-            throw .damaged(path: path, cause: "the folder cannot be made: choose another spool.path")
+            throw .damaged(path: path, cause: "the folder cannot be made; choose another spool.path")
         }
-        chmod(path, 0o700)
+        FileSystem.setMode(0o700, of: path)
         switch access {
-        case .node(let name):
-            let now = Date().formatted(.iso8601)
-            lock = try SpoolLock(
-                path: path + "/lock",
-                holder: "\(name), process \(ProcessInfo.processInfo.processIdentifier), since \(now)")
+        case .node(let name): lock = try Self.lock(path, name: name)
         case .commandLine: lock = nil
         }
         do {
@@ -60,37 +58,46 @@ public final class Spool: Sendable {
         }
     }
 
+    private static func lock(_ path: String, name: String) throws(SpoolError) -> FileLock {
+        let process = ProcessInfo.processInfo.processIdentifier
+        let holder = "\(name), process \(process), since \(Date().formatted(.iso8601))"
+        do throws(FileLock.Failure) {
+            return try FileLock(path: path + "/lock", holder: holder)
+        } catch {
+            switch error {
+            case .held(let other): throw .held(path: path, holder: other ?? "another process")
+            case .failing(let cause): throw SpoolError(cause)
+            }
+        }
+    }
+
     /// The folders in the spool.
     enum Folder: String, CaseIterable {
         case instances, derived, quarantine, work, models
     }
 
-    /// The database file.
+    /// Absolute path of the database file.
     public var databasePath: String { path + "/kontur.sqlite" }
 
-    /// Where workers write: files here belong to no row, and are removed at the next start.
+    /// Absolute path of the folder that workers write into; the next start of the node empties it.
     public var workPath: String { path + "/work" }
-
-    /// Where installed weights are kept.
-    public var modelsPath: String { path + "/models" }
 
     /// The absolute path of a stored, relative one.
     public func absolute(_ stored: String) -> String { path + "/" + stored }
 
-    /// Who holds the spool's lock: `nil` when no node runs.
-    public static func holder(path: String) -> String? {
-        SpoolLock.holder(path: URL(fileURLWithPath: path).standardizedFileURL.path + "/lock")
-    }
+    /// The text of the node that holds the spool at `path`; `nil` if a node is not running.
+    package static func holder(path: String) -> String? { FileLock.holder(path: path + "/lock") }
 
     // MARK: - Room
 
-    /// Bytes free on the spool's file system.
+    /// Bytes that are free on the spool's file system.
     public func freeSpace() throws(SpoolError) -> Int64 {
         do { return try calls.freeSpace(path) } catch { throw SpoolError(error) }
     }
 
-    /// Whether one more association may be accepted: the largest instance fits above the minimum for each open one
-    /// and for the new one.
+    /// Whether one more association may be accepted.
+    ///
+    /// The largest accepted instance must fit above the minimum free space for each open association and the new one.
     public func hasRoom(openAssociations: Int) -> Bool {
         guard let free = try? freeSpace() else { return false }
         let (needed, overflow) = configuration.maxInstance.multipliedReportingOverflow(by: Int64(openAssociations) + 1)
@@ -99,21 +106,20 @@ public final class Spool: Sendable {
 
     // MARK: - Files
 
-    /// Starts the file of an instance, under the name that it keeps.
+    /// Creates the file of an instance, under the name that it keeps, in the folder of the hour `now`.
     ///
-    /// - Parameter now: decides the folder, which retention deletes as a whole.
-    /// - Throws: ``SpoolError/full(cause:)`` already when less than `minimumFree` is left.
+    /// - Throws: ``SpoolError/full(cause:)`` if less than `minimumFree` is free.
     public func incomingFile(now: Date) throws(SpoolError) -> IncomingFile {
         let name = UUID().uuidString.lowercased() + ".dcm"
         do {
             return try IncomingFile(spool: self, folder: folder(.instances, now: now, hours: true), name: name)
-        } catch .failing(let cause) where cause.code == ENOENT {
-            // Retention removed the empty folder at this very moment.
+        } catch .failing(let cause) where cause.isMissing {
+            // Retention removed the empty folder after it was found here.
             return try IncomingFile(spool: self, folder: folder(.instances, now: now, hours: true), name: name)
         }
     }
 
-    /// Makes `<kind>/<yyyy-mm-dd>[/<hh>]` durably, unless it is there; returns the relative path.
+    /// Makes `<kind>/<yyyy-mm-dd>[/<hh>]` durably if it does not exist, and returns its relative path.
     func folder(_ kind: Folder, now: Date, hours: Bool) throws(SpoolError) -> String {
         let hour = CalendarHour(now)
         var path = kind.rawValue
@@ -121,9 +127,9 @@ public final class Spool: Sendable {
             let parent = path
             path += "/" + part
             do throws(SystemCallError) {
-                // Under the lock: who finds the folder there may rely on its name being durable.
+                // Under the lock, because a thread that finds the folder relies on its name being durable.
                 try durableFolders.withLock { [path, calls] known throws(SystemCallError) in
-                    let isThere = access(absolute(path), F_OK) == 0
+                    let isThere = FileSystem.exists(absolute(path))
                     if isThere && known.contains(path) { return }
                     if !isThere { try calls.makeFolder(absolute(path)) }
                     try calls.syncFolder(absolute(parent))
@@ -136,22 +142,32 @@ public final class Spool: Sendable {
         return path
     }
 
-    /// Moves what a worker wrote into `derived/`, durably, under a new name.
+    /// The folders that hold files, relative: hours of `instances/`, days of `quarantine/` and `derived/`.
+    func fileFolders() throws -> [String] {
+        func names(_ folder: String) throws -> [String] {
+            try FileManager.default.contentsOfDirectory(atPath: absolute(folder)).sorted().map { folder + "/" + $0 }
+        }
+        return try names(Folder.instances.rawValue).flatMap(names) + names(Folder.quarantine.rawValue)
+            + names(Folder.derived.rawValue)
+    }
+
+    /// Moves a worker's result into `derived/`, durably, under a new name.
     ///
-    /// The file belongs to no row until a job is ``WriteTransaction/done(_:_:_:)`` with it; one that never gets a row
-    /// is removed at the next start.
+    /// The file belongs to a row as soon as a job is ``WriteTransaction/done(_:_:_:)`` with it. The next start of the node
+    /// removes a file without a row.
     ///
-    /// - Parameter written: an absolute path in ``workPath``.
+    /// - Parameters:
+    ///   - written: an absolute path in ``workPath``.
+    ///   - now: decides the folder.
     /// - Returns: the stored path.
+    /// - Throws: ``SpoolError``.
     public func acceptDerived(_ written: String, now: Date) throws(SpoolError) -> String {
         let folder = try folder(.derived, now: now, hours: false)
         let stored = folder + "/" + UUID().uuidString.lowercased() + ".dcm"
         do throws(SystemCallError) {
-            let descriptor = open(written, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { throw SystemCallError(call: "open", code: errno) }
-            defer { close(descriptor) }
-            fchmod(descriptor, 0o600)
-            try calls.syncFile(descriptor, written)
+            let file = try FileDescriptor(path: written, for: .reading)
+            file.setMode(0o600)
+            try calls.syncFile(file, written)
             try calls.rename(written, absolute(stored))
             try calls.syncFolder(absolute(folder))
         } catch {
@@ -160,8 +176,58 @@ public final class Spool: Sendable {
         return stored
     }
 
-    /// Removes a file that no row names. A file that is not there is fine.
+    /// Removes a file that no row names; a file that does not exist is fine.
     public func discard(_ stored: String) {
         try? calls.remove(absolute(stored))
     }
+}
+
+/// The reason why the spool cannot be used; no case holds anything that a peer sent.
+public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// Another process holds the spool; `holder` is its text in the lock file.
+    case held(path: String, holder: String)
+    /// The disk or its quota is full, or only the configured minimum is free.
+    case full(cause: String)
+    /// The disk fails.
+    case failing(cause: SystemCallError)
+    /// The instance is larger than `spool.maxInstance`, in bytes.
+    case tooLarge(limit: Int64)
+    /// A file or folder of the spool is not as Kontur left it.
+    case damaged(path: String, cause: String)
+
+    init(_ error: SystemCallError) {
+        self = error.isFull ? .full(cause: error.description) : .failing(cause: error)
+    }
+
+    public var description: String {
+        switch self {
+        case .held(let path, let holder):
+            "the spool \(path) is in use by \(holder); stop that node, or give this one a spool of its own"
+        case .full(let cause): "the spool is full: \(cause); free disk space, or lower spool.minimumFree"
+        case .failing(let cause): "the spool's disk fails: \(cause)"
+        case .tooLarge(let limit): "the instance is larger than spool.maxInstance (\(limit) bytes)"
+        case .damaged(let path, let cause): "the spool file \(path) is damaged: \(cause)"
+        }
+    }
+}
+
+/// The hour of a moment in UTC; its parts name folders and audit segments.
+struct CalendarHour {
+    /// yyyy-mm.
+    let month: String
+    /// yyyy-mm-dd.
+    let day: String
+    /// hh.
+    let hour: String
+
+    init(_ date: Date) {
+        // 2026-01-31T09:30:00Z
+        let text = Date(timeIntervalSince1970: date.timeIntervalSince1970.rounded(.down)).formatted(.iso8601)
+        month = String(text.prefix(7))
+        day = String(text.prefix(10))
+        hour = String(text.dropFirst(11).prefix(2))
+    }
+
+    /// - Parameter microseconds: since 1970.
+    init(microseconds: Int64) { self.init(Date(timeIntervalSince1970: Double(microseconds / 1_000_000))) }
 }

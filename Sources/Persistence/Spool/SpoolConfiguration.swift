@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Where the spool is and how much it may hold: `spool:` in the configuration.
+/// The place and the limits of the spool: `spool:` in the configuration.
 public struct SpoolConfiguration: Sendable, Equatable, Codable {
-    /// How long files stay after nothing needs them any more.
+    /// Time for which files stay after nothing needs them.
     public struct Keep: Sendable, Equatable, Codable {
-        /// Instances whose stacks are all done, and the SEG files that were delivered.
+        /// Applies to instances whose stacks are all done, and to SEG files that were delivered.
         public var done: Duration
-        /// Instances that no route took, that have no image, or that are our own.
+        /// Applies to instances that no route took, that have no image, or that Kontur made itself.
         public var unmatched: Duration
-        /// Instances that could not be read, and the sources of dead jobs.
+        /// Applies to instances that could not be read, and to the sources of dead jobs.
         public var quarantined: Duration
 
+        /// Makes a table of times; the defaults are 7 days, 1 hour and 30 days.
         public init(
             done: Duration = .seconds(7 * 86_400), unmatched: Duration = .seconds(3_600),
             quarantined: Duration = .seconds(30 * 86_400)
@@ -21,14 +22,16 @@ public struct SpoolConfiguration: Sendable, Equatable, Codable {
         }
     }
 
-    /// The spool's folder; made when it is missing.
+    /// The spool's folder, which is made if it does not exist.
     public var path: String
     /// Bytes that stay free on the file system.
     public var minimumFree: Int64
-    /// The largest instance accepted, in bytes of the file.
+    /// Size of the largest instance that is accepted, in bytes of the file.
     public var maxInstance: Int64
+    /// Time for which files stay after nothing needs them.
     public var keep: Keep
 
+    /// Makes a configuration; the defaults keep 2 GiB free and accept instances of up to 1 GiB.
     public init(
         path: String = "./kontur-data", minimumFree: Int64 = 2 << 30, maxInstance: Int64 = 1 << 30, keep: Keep = Keep()
     ) {

@@ -3,52 +3,51 @@
 import Foundation
 import GRDB
 
-/// One consistent view of the journal. Lives only inside ``Journal/read(_:)`` or ``Journal/write(_:)``.
+/// One consistent view of the journal, valid only inside ``Journal/read(_:)`` or ``Journal/write(_:)``.
 ///
-/// Lists come in pages: no transaction stays open between two.
+/// A list is read in pages, so that a transaction does not stay open for long. A method that takes `after` returns the
+/// next page, and an empty page at the end of the list.
 public class ReadTransaction {
     let db: Database
     let spool: Spool
+    /// Number of rows in one page.
+    let pageSize: Int
     private let unsettled: UnsettledInstances
 
-    init(db: Database, spool: Spool, unsettled: UnsettledInstances) {
+    init(db: Database, spool: Spool, unsettled: UnsettledInstances, pageSize: Int) {
         self.db = db
         self.spool = spool
+        self.pageSize = pageSize
         self.unsettled = unsettled
     }
 
+    /// The rows of a query.
     func rows(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws -> [Row] {
         try Row.fetchAll(db.cachedStatement(sql: sql), arguments: arguments)
     }
 
+    /// The first row of a query.
     func row(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws -> Row? {
         try Row.fetchOne(db.cachedStatement(sql: sql), arguments: arguments)
     }
 
     // MARK: - Instances
 
-    /// Durable instances that wait to be indexed, in the order of receipt.
-    ///
-    /// A page may be shorter than `limit` although more follow: ask until one is empty.
-    public func received(after: InstanceID? = nil, limit: Int = 500) throws -> [ReceivedInstance] {
-        try rows(Self.receivedInstances, [after?.rawValue ?? 0, limit])
-            .filter { !unsettled.contains($0["id"]) }.map(received)
-    }
-
-    /// A page of what `received` gives, for a reader that never wants to see the same row twice.
+    /// A page of instances that wait to be indexed.
     public struct Arrivals: Sendable {
-        /// Durable, in the order of receipt.
+        /// The durable instances of the page, in the order of receipt.
         public let instances: [ReceivedInstance]
-        /// The last row looked at, where the next page begins; `nil` when there is none.
+        /// The last row of the page, after which the next page begins; `nil` at the end of the list.
         public let last: InstanceID?
-        /// The first row that was left out because its file is not durable yet: it comes later, although its number is
-        /// lower than some of those given.
+        /// The first row that was left out, because its file is not durable yet.
+        ///
+        /// The instance arrives later, although its number is lower than the numbers of other instances in the page.
         public let firstUnsettled: InstanceID?
     }
 
-    /// A page of instances that wait to be indexed.
-    public func arrivals(after: InstanceID? = nil, limit: Int = 500) throws -> Arrivals {
-        let page = try rows(Self.receivedInstances, [after?.rawValue ?? 0, limit])
+    /// The next page of instances that wait to be indexed, in the order of receipt.
+    public func arrivals(after: InstanceID? = nil) throws -> Arrivals {
+        let page = try rows(Self.receivedInstances, [after?.rawValue ?? 0, pageSize])
         var settled: [ReceivedInstance] = []
         var firstUnsettled: InstanceID?
         for row in page {
@@ -78,25 +77,20 @@ public class ReadTransaction {
             receivedAt: Date(microseconds: row["receivedAt"]))
     }
 
-    /// The first instance that waits to be indexed: a series whose last instance is later stays open.
-    public func oldestReceived() throws -> InstanceID? {
-        let first: Int64? = try row("SELECT min(id) AS id FROM instance WHERE state = 'received'")?["id"]
-        return first.map { InstanceID(rawValue: $0) }
-    }
-
-    /// Whether we made the instance with this UID.
+    /// Whether Kontur made the object with this SOP Instance UID.
     public func isOurs(_ sopInstanceUID: String) throws -> Bool {
         try row("SELECT 1 FROM derivedInstance WHERE sopInstanceUID = ?", [sopInstanceUID]) != nil
     }
 
+    /// Absolute path of an instance's file.
     func path(_ row: Row) -> String {
         let folder: String = row["folder"]
         let file: String = row["file"]
         return spool.absolute(folder + "/" + file)
     }
 
-    func uuid(_ text: String) -> UUID {
-        guard let uuid = UUID(uuidString: text) else { preconditionFailure("an association without a UUID") }
+    private func uuid(_ text: String) -> UUID {
+        guard let uuid = UUID(uuidString: text) else { preconditionFailure("an association has a UUID") }
         return uuid
     }
 
@@ -108,15 +102,15 @@ public class ReadTransaction {
         FROM series s
         """
 
-    /// Series that take instances, in the order of their rows.
-    public func openSeries(after: SeriesID? = nil, limit: Int = 500) throws -> [OpenSeries] {
+    /// The next page of series that take instances, in the order of their numbers.
+    public func openSeries(after: SeriesID? = nil) throws -> [OpenSeries] {
         try rows(
             Self.openSeries + " WHERE s.state = 'open' AND s.id > ? ORDER BY s.id LIMIT ?",
-            [after?.rawValue ?? 0, limit]
+            [after?.rawValue ?? 0, pageSize]
         ).map(openSeries)
     }
 
-    /// The series, if it is open.
+    /// The series, or `nil` if it is not open.
     public func openSeries(_ id: SeriesID) throws -> OpenSeries? {
         try row(Self.openSeries + " WHERE s.state = 'open' AND s.id = ?", [id.rawValue]).map(openSeries)
     }
@@ -136,7 +130,7 @@ public class ReadTransaction {
         FROM instance i JOIN association a ON a.id = i.associationId JOIN instanceHeader h ON h.instanceId = i.id
         """
 
-    /// The current instances of a series, all that it has so far, in the order of receipt.
+    /// All current instances of a series, in the order of receipt.
     public func instances(of series: SeriesID) throws -> [SeriesInstance] {
         try rows(
             Self.seriesInstance + " WHERE i.seriesId = ? AND i.isCurrent AND i.state = 'indexed' ORDER BY i.id",
@@ -168,13 +162,14 @@ public class ReadTransaction {
         FROM job j JOIN stack k ON k.id = j.stackId JOIN series s ON s.id = k.seriesId
         """
 
-    /// Jobs that wait for a worker, oldest first.
-    public func queuedJobs(after: JobID? = nil, limit: Int = 100) throws -> [Job] {
+    /// The next page of jobs that wait for a worker, oldest first.
+    public func queuedJobs(after: JobID? = nil) throws -> [Job] {
         try rows(
-            Self.job + " WHERE j.state = 'queued' AND j.id > ? ORDER BY j.id LIMIT ?", [after?.rawValue ?? 0, limit]
+            Self.job + " WHERE j.state = 'queued' AND j.id > ? ORDER BY j.id LIMIT ?", [after?.rawValue ?? 0, pageSize]
         ).map(job)
     }
 
+    /// The job, or `nil` if it does not exist.
     public func job(_ id: JobID) throws -> Job? {
         try row(Self.job + " WHERE j.id = ?", [id.rawValue]).map(job)
     }
@@ -188,6 +183,9 @@ public class ReadTransaction {
             configurationHash: row["configurationHash"], attempts: row["attempts"], why: row["why"])
     }
 
+    /// The state of a row.
+    ///
+    /// - Throws: ``StateError/wrongState(_:_:found:)`` for a text that is not a state.
     func state<State: RawRepresentable<String>>(_ row: Row) throws -> State {
         let text: String = row["state"]
         guard let state = State(rawValue: text) else { throw StateError.wrongState("row", row["id"], found: text) }
@@ -201,12 +199,12 @@ public class ReadTransaction {
             d.viewerProfile, d.path, d.sha256, d.size, d.revision
         """
 
-    /// The object of ours with this UID, sent or not.
+    /// Kontur's own object with this SOP Instance UID, whether it was sent or not.
     public func derivedInstance(_ sopInstanceUID: String) throws -> DerivedInstance? {
         try row(Self.derived + " FROM derivedInstance d WHERE d.sopInstanceUID = ?", [sopInstanceUID]).map(derived)
     }
 
-    /// How the job that made an object last was judged: its confidence, and whether that was low.
+    /// The confidence of the job that made an object last (0...1), and whether it was low.
     public func judgement(of sopInstanceUID: String) throws -> (confidence: Double?, isLow: Bool)? {
         try row(
             """
@@ -216,8 +214,9 @@ public class ReadTransaction {
         ).map { ($0["confidence"], $0["lowConfidence"] == 1) }
     }
 
-    /// The objects that the job's own will replace: what was sent for the same stack and segmenter in earlier
-    /// revisions, newest revision first.
+    /// The objects that the job's objects will replace, newest revision first.
+    ///
+    /// They were made for the same stack and segmenter in earlier revisions, and were sent.
     public func predecessors(of job: JobID) throws -> [DerivedInstance] {
         try rows(
             Self.derived + """
@@ -248,21 +247,19 @@ public class ReadTransaction {
             FROM delivery v JOIN derivedInstance d ON d.id = v.derivedInstanceId
             """
 
-    /// What waits to be sent, oldest first. Read again from time to time: `kontur jobs retry` may revive one.
-    public func pendingDeliveries(after: DeliveryID? = nil, limit: Int = 200) throws -> [Delivery] {
+    /// The next page of deliveries that wait to be sent, oldest first.
+    ///
+    /// The list must be read again from time to time, because `kontur jobs retry` may add to it.
+    public func pendingDeliveries(after: DeliveryID? = nil) throws -> [Delivery] {
         try rows(
             Self.delivery + " WHERE v.state = 'pending' AND v.id > ? ORDER BY v.id LIMIT ?",
-            [after?.rawValue ?? 0, limit]
+            [after?.rawValue ?? 0, pageSize]
         ).map(delivery)
     }
 
+    /// The delivery, or `nil` if it does not exist.
     public func delivery(_ id: DeliveryID) throws -> Delivery? {
         try row(Self.delivery + " WHERE v.id = ?", [id.rawValue]).map(delivery)
-    }
-
-    /// The deliveries of a job, in the order of their rows.
-    public func deliveries(of job: JobID) throws -> [Delivery] {
-        try rows(Self.delivery + " WHERE v.jobId = ? ORDER BY v.id", [job.rawValue]).map(delivery)
     }
 
     private func delivery(_ row: Row) throws -> Delivery {
@@ -275,6 +272,8 @@ public class ReadTransaction {
 }
 
 extension Date {
+    /// The time of a row; `microseconds` counts from 1970-01-01T00:00:00Z.
     init(microseconds: Int64) { self.init(timeIntervalSince1970: Double(microseconds) / 1e6) }
+    /// Microseconds since 1970-01-01T00:00:00Z, as rows store a time.
     var microseconds: Int64 { Int64((timeIntervalSince1970 * 1e6).rounded()) }
 }

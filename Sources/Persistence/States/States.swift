@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The states, drawn once. Each arrow is one method of `WriteTransaction` that bears its name.
+// The states and their arrows, drawn once. Each arrow is one method of `WriteTransaction` that bears its name.
 //
 //     instance   received -> indexed | own | notAnImage | quarantined      indexed -> quarantined
 //     series     open -> closed       reopened by a late instance: revision n+1
@@ -9,68 +9,145 @@
 //     delivery   pending -> sent | pending again | dead | superseded              dead -> pending (revived)
 //                held -> pending (released) | dropped | superseded
 
-/// Where a received instance is.
+/// The state of a received instance.
 public enum InstanceState: String, Codable, CaseIterable, Sendable {
-    /// On disk and acknowledged. Left by the indexer; found again after a crash by
-    /// ``ReadTransaction/received(after:limit:)``.
+    /// The instance is on disk and acknowledged.
+    ///
+    /// The indexer moves it on. After a crash ``ReadTransaction/arrivals(after:)`` finds it again.
     case received
     /// Its header was read, and it belongs to a series. Final, unless its file turns out to kill workers.
     case indexed
-    /// Something that Kontur made and an archive sent back. Final.
+    /// Kontur made the instance, and an archive sent it back. Final.
     case own
-    /// Has no image to segment. Final.
+    /// The instance does not have an image to segment. Final.
     case notAnImage
-    /// Could not be read. Final.
+    /// The instance could not be read. Final.
     case quarantined
 }
 
-/// Where a series is.
+/// The state of a series.
 public enum SeriesState: String, Codable, CaseIterable, Sendable {
-    /// Takes instances. Left by the assembler, which counts quiet time anew after a start.
+    /// The series takes instances. The assembler closes it; after a start it counts the quiet time anew.
     case open
-    /// Its stacks are decided and do not change. A late instance opens the next revision.
+    /// The stacks of the series are decided and do not change. A late instance opens the next revision.
     case closed
 }
 
-/// What was decided about a stack.
+/// The decision about a stack.
 public enum StackState: String, Codable, CaseIterable, Sendable {
-    /// A route took it, and a job exists.
+    /// A route took the stack, and a job exists.
     case routed
-    /// No route took it. Final.
+    /// The stack does not match any route. Final.
     case unmatched
-    /// Only routes with an undetermined condition could have taken it. Final.
+    /// Only routes with an undetermined condition could have taken the stack. Final.
     case undetermined
-    /// Its route's segmenter cannot take it. Final.
+    /// The segmenter of the route cannot segment the stack. Final.
     case unfit
 }
 
-/// Where a job is.
+/// The state of a job.
 public enum JobState: String, Codable, CaseIterable, Sendable {
-    /// Waits for a worker. Left by the dispatcher.
+    /// The job waits for a worker. The dispatcher moves it on.
     case queued
-    /// A worker has it. After a crash it is rescued: queued again free of charge.
+    /// A worker has the job. After a crash the job is rescued: queued again free of charge.
     case running
-    /// Finished, its deliveries made with it. Final.
+    /// The job has ended, and its deliveries exist. Final.
     case done
-    /// Given up. Left only by an operator's `jobs retry`.
+    /// The job was given up. Only an operator's `jobs retry` moves it on.
     case dead
     /// A newer revision of its series exists. Final.
     case superseded
 }
 
-/// Where a delivery is.
+/// The state of a delivery.
 public enum DeliveryState: String, Codable, CaseIterable, Sendable {
-    /// Waits to be sent. Left by the outbox; nothing to rescue, since sending twice is harmless.
+    /// The object waits to be sent. The outbox moves it on. A crash needs no rescue, because sending twice is harmless.
     case pending
-    /// Held back for a person, because the job's confidence was low; keeps its file. Left only by an operator's
-    /// `jobs release` or `jobs drop`.
+    /// The object is held back for a person, because the confidence of its job was low; its file stays.
+    ///
+    /// Only an operator's `jobs release` or `jobs drop` moves it on.
     case held
-    /// The peer answered that it has it. Final.
+    /// The peer answered that it has the object. Final.
     case sent
-    /// Given up; keeps its file. Left only by an operator's `jobs retry`.
+    /// The delivery was given up; its file stays. Only an operator's `jobs retry` moves it on.
     case dead
-    /// A newer revision exists. Left when that revision makes the very same object.
+    /// A newer revision exists. The delivery comes back if that revision makes the very same object.
     case superseded
-    /// An operator decided that it is not to be sent. Final.
+    /// An operator decided that the object is not sent. Final.
     case dropped
+}
+
+// MARK: - Row numbers
+
+/// Number of a received instance; grows in the order of receipt.
+public struct InstanceID: RawRepresentable, Hashable, Comparable, Codable, Sendable {
+    /// The primary key of the row.
+    public let rawValue: Int64
+    /// Takes the primary key of a row.
+    public init(rawValue: Int64) { self.rawValue = rawValue }
+    /// Whether `left` was received first.
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// Number of a series, the same in all its revisions.
+public struct SeriesID: RawRepresentable, Hashable, Comparable, Codable, Sendable {
+    /// The primary key of the row.
+    public let rawValue: Int64
+    /// Takes the primary key of a row.
+    public init(rawValue: Int64) { self.rawValue = rawValue }
+    /// Whether `left` was known first.
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// Number of a stack in one revision of a series.
+public struct StackID: RawRepresentable, Hashable, Comparable, Codable, Sendable {
+    /// The primary key of the row.
+    public let rawValue: Int64
+    /// Takes the primary key of a row.
+    public init(rawValue: Int64) { self.rawValue = rawValue }
+    /// Whether `left` was decided first.
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// Number of a job.
+public struct JobID: RawRepresentable, Hashable, Comparable, Codable, Sendable {
+    /// The primary key of the row.
+    public let rawValue: Int64
+    /// Takes the primary key of a row.
+    public init(rawValue: Int64) { self.rawValue = rawValue }
+    /// Whether `left` was queued first.
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// Number of a delivery: one derived object to one peer.
+public struct DeliveryID: RawRepresentable, Hashable, Comparable, Codable, Sendable {
+    /// The primary key of the row.
+    public let rawValue: Int64
+    /// Takes the primary key of a row.
+    public init(rawValue: Int64) { self.rawValue = rawValue }
+    /// Whether `left` was queued first.
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+// MARK: - Errors
+
+/// An arrow that cannot be taken from the state of a row.
+public enum StateError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The row does not exist; the values are its table and its number.
+    case unknown(String, Int64)
+    /// The arrow does not start from the state that was found; another caller has moved the row.
+    case wrongState(String, Int64, found: String)
+    /// The series took another instance after it was read; read it again.
+    case seriesChanged(SeriesID)
+    /// A newer revision of the series exists, so that the job cannot be revived.
+    case outdated(JobID)
+
+    public var description: String {
+        switch self {
+        case .unknown(let table, let id): "\(table) \(id) does not exist"
+        case .wrongState(let table, let id, let found): "\(table) \(id) is \(found)"
+        case .seriesChanged(let id): "series \(id.rawValue) took another instance meanwhile"
+        case .outdated(let id): "job \(id.rawValue) belongs to an older revision of its series"
+        }
+    }
 }

@@ -4,11 +4,11 @@ import Foundation
 import GRDB
 
 extension WriteTransaction {
-    /// received -> indexed: each joins its series, which it may open anew; one record a series.
+    /// received -> indexed: each instance joins its series, which it may open again; one record per series.
     ///
-    /// A UID of our own ends ``InstanceState/own`` instead, whatever the caller found.
+    /// An instance with the UID of a derived object becomes ``InstanceState/own``, whatever the caller found.
     ///
-    /// - Returns: one outcome an instance, in their order.
+    /// - Returns: one outcome per instance, in the order of `instances`.
     public func indexed(_ instances: [IndexedInstance], _ event: AuditEvent) throws -> [IndexedOutcome] {
         var outcomes: [IndexedOutcome] = []
         var records: [SeriesID: AuditSubject] = [:]
@@ -44,6 +44,7 @@ extension WriteTransaction {
         return outcomes
     }
 
+    /// Puts an instance into its series and decides which variant of its UID is current.
     private func join(
         _ instance: IndexedInstance, uid: String, _ event: AuditEvent
     ) throws -> (IndexedOutcome, SeriesID) {
@@ -87,19 +88,19 @@ extension WriteTransaction {
         return (outcome, series)
     }
 
-    /// received -> own: something that we made came back; it is never segmented.
+    /// received -> own: an archive sent an object of Kontur's own back; it is never segmented.
     public func own(_ id: InstanceID, _ event: AuditEvent) throws {
         try settle(id, to: .own, event, .instanceOwn)
     }
 
-    /// received -> notAnImage: nothing in it to segment.
+    /// received -> notAnImage: the instance does not have an image to segment.
     public func notAnImage(_ id: InstanceID, _ event: AuditEvent) throws {
         try settle(id, to: .notAnImage, event, .instanceNotAnImage)
     }
 
-    /// received or indexed -> quarantined: it cannot be read, or keeps killing workers.
+    /// received or indexed -> quarantined: the instance cannot be read, or keeps killing workers.
     ///
-    /// Called by ``Journal/quarantine(_:_:)``, which has given the file its name in `quarantine/` before.
+    /// ``Journal/quarantine(_:_:)`` gives the file its name in `quarantine/` before it calls this.
     func quarantined(_ id: InstanceID, folder: String, _ event: AuditEvent) throws {
         try move(
             "instance", id.rawValue, from: [InstanceState.received.rawValue, InstanceState.indexed.rawValue],
@@ -108,6 +109,7 @@ extension WriteTransaction {
         try record(.instanceQuarantined, event, try subject(of: id))
     }
 
+    /// received -> `state`, a final one.
     private func settle(
         _ id: InstanceID, to state: InstanceState, _ event: AuditEvent, _ name: AuditEvent.Name
     ) throws {
@@ -116,6 +118,7 @@ extension WriteTransaction {
         try record(name, event, try subject(of: id))
     }
 
+    /// The study, the series and the UID of an instance, for its record.
     private func subject(of id: InstanceID) throws -> AuditSubject {
         guard
             let row = try row(

@@ -4,11 +4,9 @@ public import Foundation
 import GRDB
 
 extension WriteTransaction {
-    /// A new job for a routed stack.
+    /// New job -> queued, for a routed stack.
     ///
-    /// - Parameters:
-    ///   - kind: stable name of the sort of work.
-    ///   - payload: the encoded work.
+    /// `kind` is a stable name of the kind of work, and `payload` is the encoded work.
     public func queued(_ stack: StackID, kind: String, payload: Data, _ event: AuditEvent) throws -> JobID {
         try execute(
             """
@@ -20,21 +18,26 @@ extension WriteTransaction {
         return id
     }
 
-    /// queued -> running: a worker has it.
+    /// queued -> running: a worker has the job.
     ///
-    /// - Parameter run: names the attempt, as the worker's files do.
+    /// `run` is the name of the attempt, which is part of the names of the worker's files.
     public func running(_ id: JobID, run: String, _ event: AuditEvent) throws {
         try move("job", id.rawValue, from: [JobState.queued.rawValue], to: JobState.running.rawValue)
         try execute("UPDATE job SET run = ? WHERE id = ?", [run, id.rawValue])
         try record(.jobRunning, event, try subject(of: id))
     }
 
-    /// running -> done, with its objects and their deliveries.
+    /// running -> done, with the objects of the job and their deliveries.
     ///
-    /// An object whose UID is stored already stays as it was made first, and the new file is removed: archives keep the
-    /// first of two. A delivery of it that was superseded is pending again.
+    /// If an object with the same UID is stored, that one stays and the new file is removed, because an archive keeps the
+    /// first of two. A superseded delivery of the object is pending again.
     ///
-    /// - Throws: ``StateError/wrongState(_:_:found:)`` when the job was superseded meanwhile: drop the result.
+    /// - Parameters:
+    ///   - id: the job.
+    ///   - result: the objects and the confidence.
+    ///   - event: the cause.
+    /// - Returns: the deliveries of the objects.
+    /// - Throws: ``StateError/wrongState(_:_:found:)`` if the job was superseded meanwhile; drop the result then.
     @discardableResult
     public func done(_ id: JobID, _ result: JobResult, _ event: AuditEvent) throws -> [DeliveryID] {
         try move("job", id.rawValue, from: [JobState.running.rawValue], to: JobState.done.rawValue, why: event.reason)
@@ -63,7 +66,7 @@ extension WriteTransaction {
         return deliveries
     }
 
-    /// The row of the object, made unless its UID is stored with a file.
+    /// The row of the object; a stored object with the same UID keeps its row, and its file if it has one.
     private func store(_ output: NewDerivedInstance, job: JobID) throws -> Int64 {
         if let stored = try row(
             "SELECT id, path FROM derivedInstance WHERE sopInstanceUID = ?", [output.sopInstanceUID])
@@ -96,14 +99,20 @@ extension WriteTransaction {
 
     /// running -> queued again.
     ///
-    /// - Parameter charged: whether the worker died or overran while the node lived.
+    /// - Parameters:
+    ///   - id: the job.
+    ///   - charged: whether the attempt counts, because the worker died or overran while the node lived.
+    ///   - event: the cause.
+    /// - Throws: ``StateError``.
     public func queuedAgain(_ id: JobID, charged: Bool, _ event: AuditEvent) throws {
         try move("job", id.rawValue, from: [JobState.running.rawValue], to: JobState.queued.rawValue, why: event.reason)
         try execute("UPDATE job SET run = NULL, attempts = attempts + ? WHERE id = ?", [charged ? 1 : 0, id.rawValue])
         try record(.jobQueuedAgain, event, try subject(of: id))
     }
 
-    /// running -> queued again, free of charge, for every job that the node was running when it ended. At start.
+    /// running -> queued again, free of charge, for every job that was running when the node ended.
+    ///
+    /// - Returns: these jobs.
     public func rescued(_ event: AuditEvent) throws -> [JobID] {
         let jobs = try rows("SELECT id FROM job WHERE state = 'running' ORDER BY id").map { JobID(rawValue: $0["id"]) }
         for id in jobs {
@@ -114,7 +123,9 @@ extension WriteTransaction {
         return jobs
     }
 
-    /// queued or running -> dead: given up.
+    /// queued or running -> dead: the job is given up.
+    ///
+    /// `charged` says whether the last attempt counts.
     public func dead(_ id: JobID, charged: Bool = false, _ event: AuditEvent) throws {
         try move(
             "job", id.rawValue, from: [JobState.queued.rawValue, JobState.running.rawValue],
@@ -131,7 +142,9 @@ extension WriteTransaction {
         try record(.jobSuperseded, event, try subject(of: id))
     }
 
-    /// dead -> queued, its attempts forgotten: an operator's wish.
+    /// dead -> queued with a fresh count of attempts, on an operator's command.
+    ///
+    /// - Throws: ``StateError/outdated(_:)`` if the series has a newer revision.
     public func revived(_ id: JobID, _ event: AuditEvent) throws {
         guard let found = try job(id) else { throw StateError.unknown("job", id.rawValue) }
         guard try revision(of: found.series) == found.revision else { throw StateError.outdated(id) }
@@ -140,7 +153,7 @@ extension WriteTransaction {
         try record(.jobRevived, event, try subject(of: id))
     }
 
-    /// What an audit record says about a job: its series, revision and sources, and how it was routed.
+    /// The series, revision, route and segmenter of a job, for its record.
     func subject(of id: JobID) throws -> AuditSubject {
         guard let found = try job(id) else { throw StateError.unknown("job", id.rawValue) }
         return AuditSubject(
@@ -151,8 +164,9 @@ extension WriteTransaction {
 
     // MARK: - Deliveries
 
-    /// A new delivery, pending or held, or the one that exists of this object to this peer: where a new one would be if
-    /// it was superseded.
+    /// The delivery of an object to a peer: a new one, or the one that exists.
+    ///
+    /// A superseded delivery comes back as `first`, or as sent if it was sent before.
     private func delivery(
         of object: Int64, to peer: String, job: JobID, as first: DeliveryState
     ) throws -> DeliveryID {
@@ -182,9 +196,13 @@ extension WriteTransaction {
 
     /// pending -> sent: the peer answered that it has the object.
     ///
-    /// One that was superseded while it was under way is sent too, for that is what happened.
+    /// A delivery that was superseded on its way becomes sent, too, because the peer has the object.
     ///
-    /// - Parameter status: the status of the C-STORE response.
+    /// - Parameters:
+    ///   - id: the delivery.
+    ///   - status: the status of the C-STORE response.
+    ///   - event: the cause.
+    /// - Throws: ``StateError``.
     public func sent(_ id: DeliveryID, status: UInt16, _ event: AuditEvent) throws {
         try move(
             "delivery", id.rawValue, from: [DeliveryState.pending.rawValue, DeliveryState.superseded.rawValue],
@@ -195,11 +213,14 @@ extension WriteTransaction {
         try record(.deliverySent, event, try subject(of: id))
     }
 
-    /// pending -> pending again: to be tried later.
+    /// pending -> pending again: the delivery is tried later.
     ///
     /// - Parameters:
-    ///   - spent: monotonic time since it was tried before, or since the node started; added to ``Delivery/tried``.
-    ///   - memory: what the sender wants to remember.
+    ///   - id: the delivery.
+    ///   - spent: monotonic time since the attempt before, or since the node started; it is added to ``Delivery/tried``.
+    ///   - memory: the sender's notes.
+    ///   - event: the cause.
+    /// - Throws: ``StateError``.
     public func pendingAgain(
         _ id: DeliveryID, spent: Duration, memory: Data? = nil, _ event: AuditEvent
     ) throws {
@@ -212,7 +233,9 @@ extension WriteTransaction {
         try record(.deliveryPendingAgain, event, try subject(of: id))
     }
 
-    /// pending -> dead: given up; the file stays.
+    /// pending -> dead: the delivery is given up; its file stays.
+    ///
+    /// `status` is the status of the C-STORE response, if there was one.
     public func dead(_ id: DeliveryID, status: UInt16? = nil, _ event: AuditEvent) throws {
         try move(
             "delivery", id.rawValue, from: [DeliveryState.pending.rawValue], to: DeliveryState.dead.rawValue,
@@ -223,7 +246,7 @@ extension WriteTransaction {
         try record(.deliveryDead, event, try subject(of: id))
     }
 
-    /// held -> pending: an operator has looked at it and lets it go.
+    /// held -> pending: an operator has looked at the result and lets it go.
     public func released(_ id: DeliveryID, _ event: AuditEvent) throws {
         try move(
             "delivery", id.rawValue, from: [DeliveryState.held.rawValue], to: DeliveryState.pending.rawValue,
@@ -231,7 +254,7 @@ extension WriteTransaction {
         try record(.deliveryReleased, event, try subject(of: id))
     }
 
-    /// held -> dropped: an operator has looked at it, and it is not to be sent.
+    /// held -> dropped: an operator has looked at the result and decides that it is not sent.
     public func dropped(_ id: DeliveryID, _ event: AuditEvent) throws {
         try move(
             "delivery", id.rawValue, from: [DeliveryState.held.rawValue], to: DeliveryState.dropped.rawValue,
@@ -247,13 +270,14 @@ extension WriteTransaction {
         try record(.deliverySuperseded, event, try subject(of: id))
     }
 
-    /// dead -> pending, its attempts forgotten: an operator's wish.
+    /// dead -> pending with a fresh count of attempts, on an operator's command.
     public func revived(_ id: DeliveryID, _ event: AuditEvent) throws {
         try move("delivery", id.rawValue, from: [DeliveryState.dead.rawValue], to: DeliveryState.pending.rawValue)
         try execute("UPDATE delivery SET attempts = 0, tried = 0, memory = NULL WHERE id = ?", [id.rawValue])
         try record(.deliveryRevived, event, try subject(of: id))
     }
 
+    /// The job and the object of a delivery, for its record.
     private func subject(of id: DeliveryID) throws -> AuditSubject {
         guard let found = try delivery(id) else { throw StateError.unknown("delivery", id.rawValue) }
         var subject = try subject(of: found.job)

@@ -4,7 +4,7 @@ import Foundation
 import GRDB
 
 extension WriteTransaction {
-    /// The row of the instance's series, made open when there is none.
+    /// The series of an instance; a new series is open.
     func series(of instance: IndexedInstance) throws -> SeriesID {
         if let row = try row(
             "SELECT id FROM series WHERE studyInstanceUID = ? AND seriesInstanceUID = ?",
@@ -21,6 +21,7 @@ extension WriteTransaction {
         return SeriesID(rawValue: db.lastInsertedRowID)
     }
 
+    /// The current revision of a series.
     func revision(of series: SeriesID) throws -> Int {
         guard let row = try row("SELECT revision FROM series WHERE id = ?", [series.rawValue]) else {
             throw StateError.unknown("series", series.rawValue)
@@ -28,10 +29,11 @@ extension WriteTransaction {
         return row["revision"]
     }
 
-    /// open -> closed: its instances are decided. The stacks follow in the same transaction.
+    /// open -> closed: the instances of the series are decided.
     ///
-    /// - Parameter expecting: the series as it was read; nothing may have joined since.
-    /// - Throws: ``StateError/seriesChanged(_:)`` when something has.
+    /// The stacks follow in the same transaction. `series` is the series as it was read.
+    ///
+    /// - Throws: ``StateError/seriesChanged(_:)`` if an instance has joined since the series was read.
     public func closed(_ series: OpenSeries, _ event: AuditEvent) throws {
         let count = try changes(
             """
@@ -50,7 +52,11 @@ extension WriteTransaction {
                 instancesIn: instances.map { $0["sopInstanceUID"] }, count: Int64(instances.count)))
     }
 
-    /// closed -> open, as the next revision: an instance came late. What the one before has not finished is superseded.
+    /// closed -> open, as the next revision, because an instance came late.
+    ///
+    /// Unfinished jobs and deliveries of the revision before are superseded.
+    ///
+    /// - Returns: the superseded jobs.
     func reopened(_ series: SeriesID, _ event: AuditEvent) throws -> [JobID] {
         var event = event
         event.reason = "an instance arrived after the series was closed"
@@ -82,30 +88,30 @@ extension WriteTransaction {
 
     // MARK: - Stacks
 
-    /// A route took the stack. Its job follows in the same transaction.
+    /// New stack -> routed: a route took the stack, and its job follows in the same transaction.
     public func routed(_ stack: NewStack, _ event: AuditEvent) throws -> StackID {
         try decided(stack, .routed, event, .stackRouted)
     }
 
-    /// No route took the stack.
+    /// New stack -> unmatched: the stack does not match any route.
     @discardableResult
     public func unmatched(_ stack: NewStack, _ event: AuditEvent) throws -> StackID {
         try decided(stack, .unmatched, event, .stackUnmatched)
     }
 
-    /// Only routes with an undetermined condition could have taken the stack.
+    /// New stack -> undetermined: only routes with an undetermined condition could have taken the stack.
     @discardableResult
     public func undetermined(_ stack: NewStack, _ event: AuditEvent) throws -> StackID {
         try decided(stack, .undetermined, event, .stackUndetermined)
     }
 
-    /// The segmenter of the stack's route cannot take it.
+    /// New stack -> unfit: the segmenter of the route cannot segment the stack.
     @discardableResult
     public func unfit(_ stack: NewStack, _ event: AuditEvent) throws -> StackID {
         try decided(stack, .unfit, event, .stackUnfit)
     }
 
-    /// routed -> unfit, and its job running -> done: the worker found out what the headers did not show.
+    /// routed -> unfit, and its job running -> done: the worker found a reason that the headers did not show.
     public func unfit(_ job: JobID, _ event: AuditEvent) throws {
         let subject = try subject(of: job)
         try move("job", job.rawValue, from: [JobState.running.rawValue], to: JobState.done.rawValue, why: event.reason)
@@ -118,6 +124,7 @@ extension WriteTransaction {
         try record(.stackUnfit, event, subject)
     }
 
+    /// Inserts a stack with its instances and writes its record.
     private func decided(
         _ stack: NewStack, _ state: StackState, _ event: AuditEvent, _ name: AuditEvent.Name
     ) throws -> StackID {

@@ -3,34 +3,49 @@
 public import Foundation
 import GRDB
 
-/// The only place where a state changes.
+/// The only door through which a state changes.
 ///
-/// Every arrow of the state diagram (`States.swift`) is one method with the arrow's name, takes the ``AuditEvent`` of
-/// what caused it, and writes its record in this same transaction: either both are there afterwards or neither.
+/// Each arrow of the state diagram in `States.swift` is one method that bears the arrow's name. The method takes an
+/// ``AuditEvent`` and writes its record in the same transaction. So a state change and its record exist together, or
+/// neither exists.
 public final class WriteTransaction: ReadTransaction {
-    /// The wall clock when the transaction began, in microseconds: for display and for the trail, never to decide.
+    /// Wall-clock time at which the transaction began, in microseconds since 1970.
+    ///
+    /// The time is for display and for the trail. It does not decide anything.
     let now: Int64
-    private let subjects: SubjectKey
-    /// Stored paths that no row names any more once this transaction is committed.
+    /// The key that hashes patient identifiers.
+    let subjects: SubjectKey
+    /// Stored paths of files that no row names after the commit, and that are removed then.
     var discardAfterCommit: [String] = []
 
-    init(db: Database, spool: Spool, unsettled: UnsettledInstances, now: Date, subjects: SubjectKey) {
+    init(
+        db: Database, spool: Spool, unsettled: UnsettledInstances, pageSize: Int, now: Date, subjects: SubjectKey
+    ) {
         self.now = now.microseconds
         self.subjects = subjects
-        super.init(db: db, spool: spool, unsettled: unsettled)
+        super.init(db: db, spool: spool, unsettled: unsettled, pageSize: pageSize)
     }
 
+    /// Runs a statement that does not return rows.
     func execute(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws {
         try db.cachedStatement(sql: sql).execute(arguments: arguments)
     }
 
-    /// As ``execute(_:_:)``, and says how many rows it changed.
+    /// Runs a statement and returns the number of rows that it changed.
     func changes(_ sql: String, _ arguments: StatementArguments) throws -> Int {
         try execute(sql, arguments)
         return db.changesCount
     }
 
-    /// Moves one row from one of the given states, and throws when it is in none of them.
+    /// Moves one row to a new state.
+    ///
+    /// - Parameters:
+    ///   - table: name of the table.
+    ///   - id: number of the row.
+    ///   - from: the states from which the arrow starts.
+    ///   - to: the new state.
+    ///   - why: the reason, for display.
+    /// - Throws: ``StateError`` if the row is missing or in another state.
     func move(_ table: String, _ id: Int64, from: [String], to: String, why: String? = nil) throws {
         let found: String? = try row("SELECT state FROM \(table) WHERE id = ?", [id])?["state"]
         guard let found else { throw StateError.unknown(table, id) }
@@ -38,11 +53,12 @@ public final class WriteTransaction: ReadTransaction {
         try execute("UPDATE \(table) SET state = ?, why = ?, changedAt = ? WHERE id = ?", [to, why, now, id])
     }
 
-    // MARK: - Records that change no state
+    // MARK: - Events that do not change a state
 
     /// Records the start of the node and the configuration that it runs with.
     ///
-    /// - Parameter configuration: the text of the file, kept once for each hash, so that decisions stay explained.
+    /// The text of the configuration is kept once per hash (SHA-256 in hexadecimal digits), so that decisions stay
+    /// explained.
     public func nodeStarted(configuration: Data, hash: String, _ event: AuditEvent) throws {
         let isFirstUse =
             try changes(
@@ -54,29 +70,47 @@ public final class WriteTransaction: ReadTransaction {
         if isFirstUse { try record(.configurationUsed, event) }
     }
 
-    /// Records an event that changes no state: a start, a stop, a rejection.
-    public func record(_ name: AuditEvent.Name, _ event: AuditEvent) throws {
-        try record(name, event, AuditSubject())
-    }
+    /// Records the orderly end of the node.
+    public func nodeStopped(_ event: AuditEvent) throws { try record(.nodeStopped, event) }
 
-    // MARK: - The patient of a study
+    /// Records that the node refused an association; the event names the caller and the reason.
+    public func associationRejected(_ event: AuditEvent) throws { try record(.associationRejected, event) }
 
-    /// Keeps a keyed hash of the patient's id for the study, in a table apart from the trail.
-    func subject(study: String, patientID: String) throws {
-        try execute(
-            """
-            INSERT INTO studySubject (studyInstanceUID, subject) VALUES (?, ?)
-            ON CONFLICT (studyInstanceUID) DO UPDATE SET subject = excluded.subject
-            """, [study, try subjects.hash(patientID)])
-    }
-
-    /// Forgets who the patient of a study is: only the trail's UIDs remain.
+    /// Records that weights were added to the node's folder of models.
     ///
-    /// - Returns: whether anything was known.
+    /// - Returns: `false` if the trail names these weights as installed already, and nothing was recorded.
     @discardableResult
-    public func eraseSubject(study: String, _ event: AuditEvent) throws -> Bool {
-        guard try changes("DELETE FROM studySubject WHERE studyInstanceUID = ?", [study]) > 0 else { return false }
-        try record(.subjectErased, event, AuditSubject(study: study))
+    public func modelInstalled(_ weights: AuditedWeights, by actor: AuditActor) throws -> Bool {
+        let last = try row(
+            """
+            SELECT event FROM audit WHERE event IN ('modelInstalled', 'modelRemoved') AND weightsHash = ? AND reason = ?
+            ORDER BY number DESC LIMIT 1
+            """, [weights.sha256, weights.event(by: actor).reason])
+        guard last?.text("event") != AuditEvent.Name.modelInstalled.rawValue else { return false }
+        try record(.modelInstalled, weights.event(by: actor))
         return true
+    }
+
+    /// Records that weights were removed from the node's folder of models, or that others took their place.
+    public func modelRemoved(_ weights: AuditedWeights, by actor: AuditActor) throws {
+        try record(.modelRemoved, weights.event(by: actor))
+    }
+}
+
+/// A file of weights, as the trail names it.
+public struct AuditedWeights: Sendable, Equatable {
+    /// Name of the weights in the folder of models.
+    public let name: String
+    /// SHA-256 of the stored file, in hexadecimal digits.
+    public let sha256: String
+
+    /// Names a file of weights.
+    public init(name: String, sha256: String) {
+        self.name = name
+        self.sha256 = sha256
+    }
+
+    fileprivate func event(by actor: AuditActor) -> AuditEvent {
+        AuditEvent(by: actor, how: AuditMethod(weightsHash: sha256), reason: name)
     }
 }

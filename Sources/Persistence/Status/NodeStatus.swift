@@ -2,38 +2,48 @@
 
 public import Foundation
 import GRDB
+import Platform
 
-/// How much of everything there is, and how old: the one query behind `kontur status`, metrics and console.
+/// Counts and ages of everything in the journal, as `kontur status` shows them.
 public struct NodeStatus: Sendable, Equatable, Codable {
     /// The rows in one state.
     public struct Count: Sendable, Equatable, Codable {
+        /// Name of the state.
         public let state: String
+        /// Number of rows.
         public let count: Int
-        /// When the first of them came; `nil` when there is none.
+        /// Time of the oldest row; `nil` if `count` is 0.
         public let oldest: Date?
     }
 
-    /// One for each state, in the order of the state diagram.
+    /// One count per ``InstanceState``, in the order of the cases.
     public let instances: [Count]
+    /// One count per ``SeriesState``.
     public let series: [Count]
+    /// One count per ``StackState``.
     public let stacks: [Count]
+    /// One count per ``JobState``.
     public let jobs: [Count]
+    /// One count per ``DeliveryState``.
     public let deliveries: [Count]
-    /// Jobs whose confidence was below what their route asks for: a person has to look at them.
+    /// Jobs whose confidence was lower than their route asks for, so that a person has to look at them.
     public let lowConfidence: Count
-    /// Who holds the spool; `nil` when no node runs.
+    /// Name and process of the node that holds the spool; `nil` if a node is not running.
     public let node: String?
-    /// Bytes.
+    /// Bytes that are free on the spool's file system.
     public let freeSpace: Int64
+    /// Bytes that the configuration keeps free.
     public let minimumFree: Int64
+    /// Size of the database file in bytes.
     public let databaseSize: Int64
-    /// The number of the newest audit record, and its hash.
+    /// Number of the newest audit record.
     public let auditRecords: Int64
+    /// Hash of the newest audit record.
     public let auditHead: String
 }
 
 extension Journal {
-    /// What is going on, from one consistent view. Counts come from covering indexes.
+    /// The status from one consistent view; covering indexes make the counts cheap.
     public func status() throws -> NodeStatus {
         let free = try spool.freeSpace()
         return try read { view in
@@ -46,7 +56,7 @@ extension Journal {
                 deliveries: try view.counts("delivery", DeliveryState.self, since: "queuedAt"),
                 lowConfidence: try view.lowConfidence(),
                 node: Spool.holder(path: spool.path), freeSpace: free, minimumFree: spool.configuration.minimumFree,
-                databaseSize: Self.size(spool.databasePath) ?? 0, auditRecords: head?["number"] ?? 0,
+                databaseSize: FileSystem.size(spool.databasePath) ?? 0, auditRecords: head?["number"] ?? 0,
                 auditHead: head?["hash"] ?? AuditRecord.origin)
         }
     }

@@ -1,87 +1,121 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Jobs, deliveries, stacks and studies as `kontur jobs` shows them.
 
 public import Foundation
 import GRDB
 
-/// A job as `kontur jobs` shows it: where it is and why.
+/// A job with its series, its route and its deliveries.
 public struct JobSummary: Sendable, Equatable, Codable {
+    /// Number of the job.
     public let id: JobID
+    /// Stable name of the kind of work.
     public let kind: String
+    /// State of the job.
     public let state: JobState
+    /// Study Instance UID.
     public let studyInstanceUID: String
+    /// Series Instance UID.
     public let seriesInstanceUID: String
+    /// Revision of the series, counted from 1.
     public let revision: Int
+    /// The stack that the job segments.
     public let stack: StackID
+    /// Name of the route that took the stack.
     public let route: String?
+    /// Name of the segmenter.
     public let segmenter: String?
+    /// Number of attempts in which the worker died or overran while the node lived.
     public let attempts: Int
+    /// Reason for which the job was queued again or given up last.
     public let why: String?
+    /// Result in one or two words, such as "segmented"; `nil` before the job is done.
     public let outcome: String?
+    /// Confidence of the result, 0...1.
     public let confidence: Double?
-    /// Below what its route asks for: a person has to look at it.
+    /// Whether the confidence is lower than the route asks for, so that a person has to look at the result.
     public let lowConfidence: Bool
+    /// Time at which the job was queued first.
     public let queuedAt: Date
+    /// Time of the last change of state.
     public let changedAt: Date
+    /// The deliveries of the job's objects.
     public let deliveries: [DeliverySummary]
 }
 
-/// A delivery as `kontur jobs` shows it.
+/// A delivery with its object.
 public struct DeliverySummary: Sendable, Equatable, Codable {
+    /// Number of the delivery.
     public let id: DeliveryID
+    /// Name of the peer, as the configuration calls it.
     public let peer: String
+    /// State of the delivery.
     public let state: DeliveryState
+    /// Name of the viewer profile that the object was written for.
     public let viewerProfile: String
+    /// SOP Instance UID of the object.
     public let sopInstanceUID: String
+    /// Number of attempts so far.
     public let attempts: Int
-    /// The status of the last C-STORE response.
+    /// Status of the last C-STORE response.
     public let status: Int?
+    /// Reason for which the last attempt failed.
     public let why: String?
+    /// Time at which the peer answered that it has the object.
     public let sentAt: Date?
 }
 
-/// A stack and what was decided about it.
+/// A stack and the decision about it.
 public struct StackSummary: Sendable, Equatable, Codable {
+    /// Number of the stack.
     public let id: StackID
+    /// The decision.
     public let state: StackState
+    /// Study Instance UID.
     public let studyInstanceUID: String
+    /// Series Instance UID.
     public let seriesInstanceUID: String
+    /// Revision of the series, counted from 1.
     public let revision: Int
+    /// Text that identifies the stack in its series, the same in every revision.
     public let key: String
+    /// Number of instances.
     public let instances: Int
+    /// Name of the route that took the stack.
     public let route: String?
+    /// Name of the route's segmenter.
     public let segmenter: String?
+    /// Reason for the decision.
     public let why: String?
+    /// Time of the decision.
     public let decidedAt: Date
 }
 
-/// An instance that is not in a series.
-public struct InstanceSummary: Sendable, Equatable, Codable {
-    public let id: InstanceID
-    public let state: InstanceState
-    public let sopClassUID: String
-    public let sopInstanceUID: String
-    public let callingAETitle: String
-    /// Relative to the spool.
-    public let path: String
-    public let why: String?
-    public let receivedAt: Date
-}
-
-/// Where a study is.
+/// A study with its series, stacks and jobs.
 public struct StudySummary: Sendable, Equatable, Codable {
+    /// A series with its stacks.
     public struct Series: Sendable, Equatable, Codable {
+        /// Number of the series.
         public let id: SeriesID
+        /// Series Instance UID.
         public let seriesInstanceUID: String
+        /// Modality of the first instance; `nil` if the attribute is missing.
         public let modality: String?
+        /// State of the series.
         public let state: SeriesState
+        /// Revision, counted from 1.
         public let revision: Int
-        /// Current instances.
+        /// Number of current instances.
         public let instances: Int
+        /// The stacks of all revisions.
         public let stacks: [StackSummary]
     }
 
+    /// Study Instance UID.
     public let studyInstanceUID: String
+    /// The series in the order of their numbers.
     public let series: [Series]
+    /// The jobs in the order of their numbers.
     public let jobs: [JobSummary]
 }
 
@@ -93,13 +127,11 @@ extension ReadTransaction {
         FROM job j JOIN stack k ON k.id = j.stackId JOIN series s ON s.id = k.seriesId
         """
 
-    /// A page of jobs in the order of their rows.
+    /// The next page of jobs in these states and of this study, in the order of their numbers.
     ///
-    /// - Parameters:
-    ///   - states: `nil` for all.
-    ///   - study: a Study Instance UID.
+    /// `nil` means all states, and all studies.
     public func jobs(
-        states: Set<JobState>? = nil, study: String? = nil, after: JobID? = nil, limit: Int = 100
+        states: Set<JobState>? = nil, study: String? = nil, after: JobID? = nil
     ) throws -> [JobSummary] {
         let chosen = states.map { $0.map(\.rawValue).sorted() }
         let marks = (chosen ?? []).map { _ in "?" }.joined(separator: ", ")
@@ -107,11 +139,11 @@ extension ReadTransaction {
             Self.job + " WHERE j.id > ?" + (chosen == nil ? "" : " AND j.state IN (\(marks))")
                 + (study == nil ? "" : " AND s.studyInstanceUID = ?") + " ORDER BY j.id LIMIT ?",
             [after?.rawValue ?? 0] + StatementArguments(chosen ?? []) + StatementArguments(study.map { [$0] } ?? [])
-                + [limit]
+                + [pageSize]
         ).map(jobSummary)
     }
 
-    /// One job as `kontur jobs show` shows it.
+    /// The job, or `nil` if it does not exist.
     public func jobSummary(_ id: JobID) throws -> JobSummary? {
         try row(Self.job + " WHERE j.id = ?", [id.rawValue]).map(jobSummary)
     }
@@ -143,7 +175,7 @@ extension ReadTransaction {
         }
     }
 
-    // MARK: - Stacks, instances, studies
+    // MARK: - Stacks and studies
 
     private static let stack = """
         SELECT k.*, s.studyInstanceUID, s.seriesInstanceUID,
@@ -151,15 +183,7 @@ extension ReadTransaction {
         FROM stack k JOIN series s ON s.id = k.seriesId
         """
 
-    /// A page of stacks in one state, in the order of their rows.
-    public func stacks(_ state: StackState, after: StackID? = nil, limit: Int = 100) throws -> [StackSummary] {
-        try rows(
-            Self.stack + " WHERE k.state = ? AND k.id > ? ORDER BY k.id LIMIT ?",
-            [state.rawValue, after?.rawValue ?? 0, limit]
-        ).map(stackSummary)
-    }
-
-    /// The encoded decision about a stack, as it was stored.
+    /// The encoded decision about a stack; `nil` if the stack does not exist.
     public func decision(of stack: StackID) throws -> Data? {
         try row("SELECT decision FROM stack WHERE id = ?", [stack.rawValue])?["decision"]
     }
@@ -172,25 +196,7 @@ extension ReadTransaction {
             decidedAt: Date(microseconds: row["changedAt"]))
     }
 
-    /// A page of instances in one state, in the order of receipt.
-    public func instances(
-        _ state: InstanceState, after: InstanceID? = nil, limit: Int = 100
-    ) throws -> [InstanceSummary] {
-        try rows(
-            """
-            SELECT i.*, a.callingAETitle FROM instance i JOIN association a ON a.id = i.associationId
-            WHERE i.state = ? AND i.id > ? ORDER BY i.id LIMIT ?
-            """, [state.rawValue, after?.rawValue ?? 0, limit]
-        ).map { row in
-            let (folder, file): (String, String) = (row["folder"], row["file"])
-            return InstanceSummary(
-                id: InstanceID(rawValue: row["id"]), state: state, sopClassUID: row["sopClassUID"],
-                sopInstanceUID: row["sopInstanceUID"], callingAETitle: row["callingAETitle"], path: folder + "/" + file,
-                why: row["why"], receivedAt: Date(microseconds: row["receivedAt"]))
-        }
-    }
-
-    /// Where a study is; `nil` when nothing of it is here.
+    /// The study, or `nil` if the journal does not know any series of it.
     public func study(_ studyInstanceUID: String) throws -> StudySummary? {
         let series = try rows(
             """
@@ -208,6 +214,7 @@ extension ReadTransaction {
                     stacks: try rows(Self.stack + " WHERE k.seriesId = ? ORDER BY k.id", [row["id"] as Int64])
                         .map(stackSummary))
             },
-            jobs: try jobs(study: studyInstanceUID, limit: 1000))
+            jobs: try rows(Self.job + " WHERE s.studyInstanceUID = ? ORDER BY j.id", [studyInstanceUID])
+                .map(jobSummary))
     }
 }

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Links a study to its patient without the patient's identifier: the table `studySubject` holds a keyed hash per study.
+// Erasing the row of a study leaves only UIDs in the trail. Deleting the key erases every link at once.
+
+import Foundation
+import Platform
+
+/// The key of the patient hashes: 32 random bytes in the spool, mode 0600, made at the first use.
+///
+/// Without a key, anybody could undo a hash by trying all identifiers.
+struct SubjectKey: Sendable {
+    private static let size = 32
+    private let bytes: [UInt8]
+
+    /// Reads the key, or makes it.
+    ///
+    /// - Throws: ``SpoolError/damaged(path:cause:)`` for a file of another size, and the errors of the disk.
+    init(path: String) throws(SpoolError) {
+        if let data = FileManager.default.contents(atPath: path) {
+            guard data.count == Self.size else {
+                throw .damaged(
+                    path: path, cause: "the key is not 32 bytes long; restore it, or delete it to begin with a new one")
+            }
+            bytes = Array(data)
+            return
+        }
+        var generator = SystemRandomNumberGenerator()
+        let made = (0..<Self.size).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+        do throws(SystemCallError) {
+            // A node that is killed before the end does not have a key yet and makes another one.
+            let file = try AtomicFile(temporaryPath: path + ".new")
+            try made.withUnsafeBytes { bytes throws(SystemCallError) in try file.write(bytes) }
+            try file.finish(as: path)
+        } catch {
+            throw SpoolError(error)
+        }
+        bytes = made
+    }
+
+    /// HMAC-SHA-256 of a patient's identifier, in hexadecimal digits.
+    func hash(_ patientID: String) -> String {
+        SHA256.authenticationCode(for: Data(patientID.utf8), key: bytes).hexadecimal
+    }
+}
+
+extension WriteTransaction {
+    /// Stores the keyed hash of the patient's identifier for the study.
+    func subject(study: String, patientID: String) throws {
+        try execute(
+            """
+            INSERT INTO studySubject (studyInstanceUID, subject) VALUES (?, ?)
+            ON CONFLICT (studyInstanceUID) DO UPDATE SET subject = excluded.subject
+            """, [study, subjects.hash(patientID)])
+    }
+
+    /// Deletes the row of a study and records that.
+    fileprivate func subjectErased(study: String, _ event: AuditEvent) throws -> Bool {
+        guard try changes("DELETE FROM studySubject WHERE studyInstanceUID = ?", [study]) > 0 else { return false }
+        try record(.subjectErased, event, AuditSubject(study: study))
+        return true
+    }
+}
+
+extension Journal {
+    /// Erases the link between a study and its patient; only UIDs remain in the trail.
+    ///
+    /// SQLite overwrites the deleted row. The row may remain in the write-ahead log until a running node has written
+    /// new data there. An instance of the study that arrives later makes a new link.
+    ///
+    /// - Returns: whether there was a link.
+    public func eraseSubject(study: String, _ event: AuditEvent) throws -> Bool {
+        let erased = try write { try $0.subjectErased(study: study, event) }
+        // The log cannot be emptied while another process reads it; the row is gone from the database in any case.
+        if erased { try? pool.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) } }
+        return erased
+    }
+}

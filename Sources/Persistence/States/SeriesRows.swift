@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rows as they are read and written on the way from a received instance to a decided stack.
+
+public import Foundation
+
+/// An instance that waits to be indexed.
+public struct ReceivedInstance: Sendable, Equatable {
+    /// Number of the instance.
+    public let id: InstanceID
+    /// Absolute path of the file.
+    public let path: String
+    /// SOP Class UID, as the C-STORE command gave it.
+    public let sopClassUID: String
+    /// SOP Instance UID, as the C-STORE command gave it.
+    public let sopInstanceUID: String
+    /// Transfer Syntax UID of the data set.
+    public let transferSyntaxUID: String
+    /// The association that brought the instance: ``AssociationFacts/id``.
+    public let association: UUID
+    /// AE title of the peer.
+    public let callingAETitle: String
+    /// Wall-clock time of receipt, for display.
+    public let receivedAt: Date
+}
+
+/// The findings of the indexer about an instance.
+public struct IndexedInstance: Sendable, Equatable {
+    /// Number of the instance.
+    public var id: InstanceID
+    /// Study Instance UID.
+    public var studyInstanceUID: String
+    /// Series Instance UID.
+    public var seriesInstanceUID: String
+    /// Modality, such as `CT`; `nil` if the attribute is missing.
+    public var modality: String?
+    /// SHA-256 of pixels, image pixel and plane attributes, in hexadecimal digits; two variants of an image differ in it.
+    public var imageDigest: String
+    /// Patient ID; only a keyed hash of it is stored, in a table that can be erased.
+    public var patientID: String?
+    /// The encoded `InstanceHeader`, which this room does not interpret.
+    public var header: Data
+
+    /// Collects the findings about an instance.
+    public init(
+        id: InstanceID, studyInstanceUID: String, seriesInstanceUID: String, modality: String?, imageDigest: String,
+        patientID: String?, header: Data
+    ) {
+        self.id = id
+        self.studyInstanceUID = studyInstanceUID
+        self.seriesInstanceUID = seriesInstanceUID
+        self.modality = modality
+        self.imageDigest = imageDigest
+        self.patientID = patientID
+        self.header = header
+    }
+}
+
+/// The effect of indexing an instance.
+public enum IndexedOutcome: Sendable, Equatable {
+    /// The instance joined its series, which is open.
+    case joined(SeriesID, revision: Int)
+    /// The instance came late, and its closed series is open again as this revision.
+    ///
+    /// Unfinished work of the revision before is superseded. A service that runs one of these jobs must stop it.
+    case reopened(SeriesID, revision: Int, superseded: [JobID])
+    /// A data set with the same UID and the same image is current, so that the series stays as it is.
+    case sameImage
+    /// A newer data set with the same UID is current, so that the series stays as it is.
+    case older
+    /// Kontur made an object with this UID, so that the instance is Kontur's own.
+    case own
+    /// The instance does not wait to be indexed any more.
+    case gone
+}
+
+/// A series that takes instances.
+public struct OpenSeries: Sendable, Equatable {
+    /// Number of the series.
+    public let id: SeriesID
+    /// Study Instance UID.
+    public let studyInstanceUID: String
+    /// Series Instance UID.
+    public let seriesInstanceUID: String
+    /// Modality of the first instance; `nil` if the attribute is missing.
+    public let modality: String?
+    /// Revision, counted from 1.
+    public let revision: Int
+    /// Number that grows with each instance that joins; an equal number means an unchanged series.
+    public let received: Int
+    /// The latest instance that joined.
+    public let lastInstance: InstanceID
+    /// The associations that brought the instances since the series was opened last.
+    public let associations: [UUID]
+}
+
+/// A current instance of a series.
+public struct SeriesInstance: Sendable, Equatable {
+    /// Number of the instance.
+    public let id: InstanceID
+    /// Absolute path of the file.
+    public let path: String
+    /// SOP Class UID.
+    public let sopClassUID: String
+    /// SOP Instance UID.
+    public let sopInstanceUID: String
+    /// Transfer Syntax UID of the data set.
+    public let transferSyntaxUID: String
+    /// SHA-256 of pixels, image pixel and plane attributes, in hexadecimal digits.
+    public let imageDigest: String
+    /// AE title of the peer that sent the instance.
+    public let callingAETitle: String
+    /// The encoded `InstanceHeader`, which this room does not interpret.
+    public let header: Data
+}
+
+/// A stack of a series that is being closed.
+public struct NewStack: Sendable, Equatable {
+    /// The series.
+    public var series: SeriesID
+    /// Revision of the series.
+    public var revision: Int
+    /// Text that identifies the stack in its series, the same in every revision.
+    public var key: String
+    /// The instances in stack order.
+    public var instances: [InstanceID]
+    /// Name of the route that took the stack; `nil` if the stack does not match any route.
+    public var route: String?
+    /// Name of the route's segmenter.
+    public var segmenter: String?
+    /// SHA-256 of the configuration that decided, in hexadecimal digits.
+    public var configurationHash: String?
+    /// The encoded decision with its reasons; the decision is not made again.
+    public var decision: Data
+
+    /// Describes a stack.
+    public init(
+        series: SeriesID, revision: Int, key: String, instances: [InstanceID], route: String? = nil,
+        segmenter: String? = nil, configurationHash: String? = nil, decision: Data = Data()
+    ) {
+        self.series = series
+        self.revision = revision
+        self.key = key
+        self.instances = instances
+        self.route = route
+        self.segmenter = segmenter
+        self.configurationHash = configurationHash
+        self.decision = decision
+    }
+}
