@@ -134,7 +134,7 @@ public final class Node: Service {
         let journal = journal
         let reason = failure.map { "\($0)" }
         try? await DedicatedThread.run(name: "kontur-stop") {
-            try journal.write { try $0.record(.nodeStopped, AuditEvent(reason: reason)) }
+            try journal.write { try $0.nodeStopped(AuditEvent(reason: reason)) }
         }
         if let failure { throw failure }
     }

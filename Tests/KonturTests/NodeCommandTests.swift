@@ -55,7 +55,7 @@ import Testing
             #expect(try await Self.kontur("jobs", "--spool", spool).output == "No jobs.\n")
             let retry = try await Self.kontur("jobs", "retry", "7", "--spool", spool)
             #expect(retry.status == 1)
-            #expect(retry.errors.contains("job 7: there is no such job"))
+            #expect(retry.errors.contains("job 7: the job does not exist"))
             #expect(try await Self.kontur("jobs", "show", "1.2.3", "--spool", spool).status == 1)
 
             let whole = try await Self.kontur("audit", "verify", "--spool", spool)

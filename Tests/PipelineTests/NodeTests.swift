@@ -168,9 +168,9 @@ struct NodeTests {
                             && status.count(\.instances, "received") == 0
                     })
                 let quarantined = try await DedicatedThread.run(name: "test") {
-                    try node.journal.read { try $0.instances(.quarantined) }
+                    try AuditTrail(journal: node.journal).latest(1, .init(event: .instanceQuarantined))
                 }
-                #expect(quarantined.first?.why?.isEmpty == false)
+                #expect(quarantined.first?.reason?.isEmpty == false)
             }
         }
     }

@@ -32,6 +32,19 @@ import Testing
         }
     }
 
+    @Test func `a size is that of an existing file, and only an empty folder is removed`() throws {
+        try withFolder { folder in
+            #expect(FileSystem.size(folder + "/file") == nil)
+            try Data([1, 2, 3]).write(to: URL(fileURLWithPath: folder + "/file"))
+            #expect(FileSystem.size(folder + "/file") == 3)
+            FileSystem.removeEmptyFolder(folder)
+            #expect(FileSystem.exists(folder + "/file"))
+            try FileSystem.remove(folder + "/file")
+            FileSystem.removeEmptyFolder(folder)
+            #expect(!FileSystem.exists(folder))
+        }
+    }
+
     @Test func `an atomic file does not follow a symbolic link`() throws {
         try withFolder { folder in
             let victim = folder + "/victim"

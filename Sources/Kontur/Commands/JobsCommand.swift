@@ -6,7 +6,7 @@ import Persistence
 
 struct JobsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "jobs", abstract: "Shows where work is and why, revives what was given up, decides what is held.",
+        commandName: "jobs", abstract: "Lists jobs, revives dead ones, and releases or drops held results.",
         subcommands: [
             JobsListCommand.self, JobsShowCommand.self, JobsRetryCommand.self, JobsReleaseCommand.self,
             JobsDropCommand.self,
@@ -17,25 +17,25 @@ struct JobsCommand: ParsableCommand {
 struct JobsListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "Lists jobs, oldest first.")
 
-    @Option(help: "Only jobs in this state: queued, running, done, dead or superseded; may be repeated.")
+    @Option(help: "List only jobs in this state: queued, running, done, dead or superseded. May be repeated.")
     var state: [Word<JobState>] = []
 
-    @Flag(help: "Only what was given up: dead jobs, and jobs with dead deliveries.")
+    @Flag(help: "List only dead jobs and jobs with dead deliveries.")
     var dead = false
 
-    @Flag(help: "Only results of low confidence: a person has to look at them.")
+    @Flag(help: "List only jobs whose result has a low confidence, so that a person has to look at it.")
     var lowConfidence = false
 
-    @Flag(help: "Only results that are held back until 'kontur jobs release' or 'drop'.")
+    @Flag(help: "List only jobs whose result is held until 'kontur jobs release' or 'kontur jobs drop'.")
     var held = false
 
-    @Option(help: ArgumentHelp("Only jobs of this study.", valueName: "Study Instance UID"))
+    @Option(help: ArgumentHelp("List only jobs of this study.", valueName: "Study Instance UID"))
     var study: String?
 
-    @Option(help: ArgumentHelp("Only jobs after this one.", valueName: "job"))
+    @Option(help: ArgumentHelp("List only jobs after this one.", valueName: "job"))
     var after: Int64?
 
-    @Option(help: "How many at most.")
+    @Option(help: "List up to this number of jobs.")
     var limit = 100
 
     @OptionGroup var spool: SpoolOptions
@@ -47,19 +47,16 @@ struct JobsListCommand: ParsableCommand {
     }
 
     func run() throws {
-        let journal = try spool.openJournal()
+        let states = state.isEmpty ? nil : Set(state.map(\.value))
+        let first = after.map { JobID(rawValue: $0) }
+        var pages = try spool.openJournal().pages { view, last in
+            try view.jobs(states: states, study: study, after: last?.id ?? first)
+        }
         var jobs: [JobSummary] = []
-        var last = after.map { JobID(rawValue: $0) }
-        while jobs.count <= limit {
-            let page = try journal.read { view in
-                try view.jobs(
-                    states: state.isEmpty ? nil : Set(state.map(\.value)), study: study, after: last, limit: 500)
-            }
+        while jobs.count <= limit, let page = try pages.next() {
             jobs += page.filter {
                 (!dead || $0.isGivenUp) && (!lowConfidence || $0.lowConfidence) && (!held || $0.isHeld)
             }
-            guard let end = page.last, page.count == 500 else { break }
-            last = end.id
         }
         let report = JobsReport(jobs: Array(jobs.prefix(limit)), hasMore: jobs.count > limit)
         try ReportPrinter.print(report, as: output.format)
@@ -67,13 +64,16 @@ struct JobsListCommand: ParsableCommand {
 }
 
 extension JobSummary {
+    /// Whether the job or one of its deliveries is dead.
     var isGivenUp: Bool { state == .dead || deliveries.contains { $0.state == .dead } }
+    /// Whether one of its deliveries waits for an operator.
     var isHeld: Bool { deliveries.contains { $0.state == .held } }
 }
 
+/// Jobs, oldest first.
 struct JobsReport: Report {
     var jobs: [JobSummary]
-    /// There are more than were asked for.
+    /// Whether more jobs exist than were asked for.
     var hasMore: Bool
 
     var parts: [ReportPart] {
@@ -84,7 +84,7 @@ struct JobsReport: Report {
                     [
                         .init("job", isNumber: true), .init("state"), .init("series"), .init("rev", isNumber: true),
                         .init("route"), .init("segmenter"), .init("outcome"), .init("confidence", isNumber: true),
-                        .init("attempts", isNumber: true), .init("deliveries"), .init("because"),
+                        .init("attempts", isNumber: true), .init("deliveries"), .init("reason"),
                     ],
                     rows: jobs.map { job in
                         [
@@ -104,13 +104,13 @@ struct JobsReport: Report {
 
 struct JobsRetryCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "retry", abstract: "Revives dead jobs and dead deliveries; a running node takes them up by itself."
-    )
+        commandName: "retry", abstract: "Revives dead jobs and dead deliveries.",
+        discussion: "A running node takes them up by itself.")
 
     @Argument(help: ArgumentHelp("Numbers of jobs, as 'kontur jobs list' shows them.", valueName: "job"))
     var jobs: [Int64] = []
 
-    @Flag(help: "All that are dead.")
+    @Flag(help: "Revive everything that is dead.")
     var all = false
 
     @OptionGroup var spool: SpoolOptions
@@ -139,30 +139,27 @@ struct JobsRetryCommand: ParsableCommand {
 
     private func givenUp(in journal: Journal) throws -> [JobID] {
         var found: [JobID] = []
-        var last: JobID?
-        while true {
-            let page = try journal.read { try $0.jobs(after: last, limit: 500) }
-            found += page.filter(\.isGivenUp).map(\.id)
-            guard let end = page.last else { return found }
-            last = end.id
-        }
+        var pages = journal.pages { try $0.jobs(after: $1?.id) }
+        while let page = try pages.next() { found += page.filter(\.isGivenUp).map(\.id) }
+        return found
     }
 
     private static func retry(_ id: JobID, in journal: Journal) throws -> (job: Bool, deliveries: Int) {
         try journal.write { transaction in
-            guard let job = try transaction.jobSummary(id) else { throw CommandError("there is no such job") }
+            guard let job = try transaction.jobSummary(id) else { throw CommandError("the job does not exist") }
             let event = AuditEvent(by: .operatorOfThisCommand, reason: "kontur jobs retry")
             let dead = job.deliveries.filter { $0.state == .dead }
             if job.state == .dead { try transaction.revived(id, event) }
             for delivery in dead { try transaction.revived(delivery.id, event) }
             guard job.isGivenUp else {
-                throw CommandError("it is \(job.state.rawValue), and none of its deliveries is dead: nothing to retry")
+                throw CommandError("it is \(job.state.rawValue), and its deliveries are not dead; nothing to retry")
             }
             return (job.state == .dead, dead.count)
         }
     }
 }
 
+/// Revived jobs and deliveries.
 struct RetryReport: Report {
     var jobs = 0
     var deliveries = 0
@@ -172,7 +169,7 @@ struct RetryReport: Report {
         [
             .line(
                 "revived: \(Shown.count(jobs, "job")), "
-                    + "\(deliveries == 1 ? "1 delivery" : "\(deliveries) deliveries")")
+                    + (deliveries == 1 ? "1 delivery" : "\(deliveries) deliveries"))
         ]
     }
 }

@@ -5,8 +5,8 @@ import Persistence
 
 struct JobsReleaseCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "release", abstract: "Sends results that were held back because their confidence was low.",
-        discussion: "The audit trail keeps who decided and why. A running node sends them by itself.")
+        commandName: "release", abstract: "Releases results that are held because their confidence is low.",
+        discussion: "The audit trail records the user and the reason. A running node then sends the results by itself.")
 
     @OptionGroup var decision: ReviewDecision
 
@@ -17,8 +17,8 @@ struct JobsReleaseCommand: ParsableCommand {
 
 struct JobsDropCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "drop", abstract: "Decides that results that were held back are not sent.",
-        discussion: "The audit trail keeps who decided and why. This cannot be undone.")
+        commandName: "drop", abstract: "Drops results that are held, so that they are never sent.",
+        discussion: "The audit trail records the user and the reason. A dropped result cannot be released any more.")
 
     @OptionGroup var decision: ReviewDecision
 
@@ -27,22 +27,22 @@ struct JobsDropCommand: ParsableCommand {
     }
 }
 
-/// Which held results an operator decides about, and why.
+/// An operator's decision about held results, with the reason.
 struct ReviewDecision: ParsableArguments {
     @Argument(help: ArgumentHelp("Numbers of jobs, as 'kontur jobs list --held' shows them.", valueName: "job"))
     var jobs: [Int64]
 
-    @Option(help: ArgumentHelp("The reason, for the audit trail. No patient data.", valueName: "text"))
+    @Option(help: ArgumentHelp("Record this reason in the audit trail. Do not give patient data.", valueName: "text"))
     var why: String
 
     @OptionGroup var spool: SpoolOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        if why.allSatisfy(\.isWhitespace) { throw ValidationError("--why says nothing: give the reason") }
+        if why.allSatisfy(\.isWhitespace) { throw ValidationError("--why is empty; give the reason") }
     }
 
-    /// Moves every held delivery of each job, one transaction a job.
+    /// Moves every held delivery of each job, in one transaction per job.
     func carryOut(
         _ verb: String, _ move: (WriteTransaction, DeliveryID, AuditEvent) throws -> Void
     ) throws {
@@ -52,10 +52,10 @@ struct ReviewDecision: ParsableArguments {
             do {
                 report.deliveries += try journal.write { transaction in
                     guard let job = try transaction.jobSummary(JobID(rawValue: number)) else {
-                        throw CommandError("there is no such job")
+                        throw CommandError("the job does not exist")
                     }
                     let held = job.deliveries.filter { $0.state == .held }
-                    if held.isEmpty { throw CommandError("nothing of it is held back") }
+                    if held.isEmpty { throw CommandError("none of its deliveries is held") }
                     let event = AuditEvent(by: .operatorOfThisCommand, reason: "\(verb): \(why)")
                     for delivery in held { try move(transaction, delivery.id, event) }
                     return held.count
@@ -70,6 +70,7 @@ struct ReviewDecision: ParsableArguments {
     }
 }
 
+/// Deliveries that an operator released or dropped.
 struct ReviewReport: Report {
     var decision: String
     var jobs = 0

@@ -7,10 +7,10 @@ import Routing
 
 struct JobsShowCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Says where a study or a job is and why.",
-        discussion: "The decision of a stack quotes study and series descriptions, which may name a patient.")
+        commandName: "show", abstract: "Shows the series, stacks, jobs and deliveries of a study or a job.",
+        discussion: "The decision about a stack quotes study and series descriptions, which may name a patient.")
 
-    @Argument(help: ArgumentHelp("A job's number or a Study Instance UID.", valueName: "job or study"))
+    @Argument(help: ArgumentHelp("The number of a job, or a Study Instance UID.", valueName: "job or study"))
     var subject: String
 
     @OptionGroup var spool: SpoolOptions
@@ -19,7 +19,7 @@ struct JobsShowCommand: ParsableCommand {
     func run() throws {
         let journal = try spool.openJournal()
         guard let report = try journal.read({ try Self.report(subject, $0) }) else {
-            throw CommandError("nothing is known here of '\(subject)': neither a job nor a study")
+            throw CommandError("'\(subject)' is neither a job nor a study in this spool")
         }
         try ReportPrinter.print(report, as: output.format)
     }
@@ -55,7 +55,7 @@ struct JobsShowCommand: ParsableCommand {
     }
 }
 
-/// Where everything of a study is.
+/// A study with its series, stacks, jobs and deliveries.
 struct StudyReport: Report {
     struct Series: Encodable {
         var series: StudySummary.Series
@@ -90,7 +90,7 @@ struct StudyReport: Report {
     private func parts(of series: Series) -> [ReportPart] {
         let facts = series.series
         let line =
-            "series \(facts.seriesInstanceUID): \(facts.modality ?? "no modality"), \(facts.state.rawValue), "
+            "series \(facts.seriesInstanceUID): \(facts.modality ?? "modality missing"), \(facts.state.rawValue), "
             + "revision \(facts.revision), \(Shown.count(facts.instances, "instance"))"
         return [.line(""), .line(line)] + series.stacks.flatMap(parts(of:))
     }

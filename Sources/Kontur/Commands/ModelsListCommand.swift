@@ -9,8 +9,8 @@ import Segmentation
 
 struct ModelsListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "Lists segmenters, installed weights, and what is missing and where to get it.",
-        discussion: "With --config also what each of its routes needs.")
+        commandName: "list", abstract: "Lists segmenters, installed weights, and the sources of missing weights.",
+        discussion: "With --config, the command also lists the weights that each route needs.")
 
     @OptionGroup var place: ModelsPlace
     @OptionGroup var output: OutputOptions
@@ -22,7 +22,7 @@ struct ModelsListCommand: ParsableCommand {
     }
 }
 
-/// Segmenters and their weights.
+/// The segmenters, the installed weights, and the sources of missing weights.
 struct ModelsReport: Report {
     struct SegmenterLine: Encodable {
         var name: String
@@ -31,11 +31,11 @@ struct ModelsReport: Report {
         var segments: String
         var title: String
         var paper: String
-        /// `nil`: it runs on weights inside the executable alone.
+        /// Family of the installed weights that the segmenter takes; `nil` if it takes only those in the executable.
         var family: ModelFamily?
-        /// Installed weights that it can run with.
+        /// Names of installed weights that the segmenter can run with.
         var weights: [String]
-        /// Of the weights inside the executable.
+        /// SHA-256 of the weights in the executable, in hexadecimal digits.
         var weightsHash: String?
         var canRun: Bool
     }
@@ -44,7 +44,7 @@ struct ModelsReport: Report {
         var route: String
         var segmenter: String
         var weights: String?
-        /// Why it cannot run; `nil` when it can.
+        /// The reason why the route cannot run; `nil` if it can.
         var lacks: String?
     }
 
@@ -58,14 +58,16 @@ struct ModelsReport: Report {
 
     var folder: String
     var segmenters: [SegmenterLine]
-    /// Every segmenter that can run, once for each file of weights it can run with.
+    /// Every segmenter that can run, once per file of weights.
     var models: [SegmenterDescriptor]
     var weights: [InstalledWeights]
-    /// Families of which nothing is installed, and where they are offered.
+    /// Families without installed weights, and their sources.
     var missing: [OfferLine]
     /// `nil` without a configuration.
     var routes: [RouteLine]?
 
+    /// Collects the lists.
+    ///
     /// - Throws: `SegmentationError.rule`.
     init(_ installed: InstalledModels, _ configuration: NodeConfiguration?) throws {
         folder = installed.folder
@@ -96,7 +98,7 @@ struct ModelsReport: Report {
     ) -> SegmenterLine {
         let fitting = installed.weights.filter { $0.family == entry.family }.map(\.name)
         let template = entry.template
-        // A rule beside some of the weights makes a version of its own.
+        // A rule file beside weights changes the version of the segmenter.
         let versions = Set(models.filter { $0.name == entry.name }.map(\.version)).sorted().joined(separator: ", ")
         return SegmenterLine(
             name: entry.name, version: versions.isEmpty ? template.version : versions, takes: template.accepts,
@@ -105,7 +107,7 @@ struct ModelsReport: Report {
             weightsHash: entry.isEmbedded ? template.weightsHash : nil, canRun: entry.isEmbedded || !fitting.isEmpty)
     }
 
-    // MARK: text
+    // MARK: - Text
 
     var parts: [ReportPart] {
         var parts: [ReportPart] = [.table(segmenterTable), .line("")]
@@ -119,8 +121,9 @@ struct ModelsReport: Report {
             parts += [
                 .line(""),
                 .line(
-                    "\(offer.segmenters.joined(separator: ", ")): no weights of \(offer.family.title) are installed."),
-                .line("  Their publisher offers them at \(offer.page) (\(offer.terms)); then run"),
+                    "\(offer.segmenters.joined(separator: ", ")): weights of \(offer.family.title) are not installed."),
+                .line("  Their publisher offers them at \(offer.page) (\(offer.terms))."),
+                .line("  Download the file, then run"),
                 .line("  \(offer.command)"),
             ]
         }

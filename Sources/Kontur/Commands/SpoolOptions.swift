@@ -6,19 +6,21 @@ import Imaging
 import Persistence
 import Segmentation
 
-/// Where the spool is that a command looks into, beside a running node or without one.
+/// The spool that a command reads, beside a running node or without one.
 struct SpoolOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The node's configuration, which says where its spool is.", valueName: "file"))
+    @Option(help: ArgumentHelp("Read the spool that this node configuration names.", valueName: "file"))
     var config: String?
 
-    @Option(help: ArgumentHelp("The spool's folder (instead of --config).", valueName: "folder"))
+    @Option(help: ArgumentHelp("Read the spool in this folder, instead of --config.", valueName: "folder"))
     var spool: String?
 
     func validate() throws {
         if config != nil, spool != nil { throw ValidationError("give either --config or --spool, not both") }
     }
 
-    /// - Throws: `ConfigurationError`, `CommandError` where there is no spool, `JournalError`, `SpoolError`.
+    /// Opens the journal of an existing spool.
+    ///
+    /// - Throws: `ConfigurationError`, `CommandError` if the spool does not exist, `JournalError`, `SpoolError`.
     func openJournal() throws -> Journal {
         var configuration = SpoolConfiguration()
         if let config {
@@ -26,17 +28,17 @@ struct SpoolOptions: ParsableArguments {
         } else if let spool {
             configuration.path = spool
         }
-        // Opening makes what is missing, which must not happen where somebody mistyped a path.
+        // Opening makes missing files, which must not happen for a mistyped path.
         guard FileManager.default.fileExists(atPath: "\(configuration.path)/kontur.sqlite") else {
             throw CommandError(
-                "there is no spool at \(configuration.path): no node has run there yet, or --config FILE or --spool FOLDER "
-                    + "names another place")
+                "there is no spool at \(configuration.path); start a node there first, or name another place with "
+                    + "--config FILE or --spool FOLDER")
         }
         return try Journal(spool: Spool(configuration, access: .commandLine))
     }
 }
 
 extension AuditActor {
-    /// Who uses the command line.
+    /// The user who runs this command.
     static var operatorOfThisCommand: AuditActor { .user(NSUserName()) }
 }

@@ -6,7 +6,7 @@ import Persistence
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Shows how many of everything there are in each state, and the oldest.")
+        commandName: "status", abstract: "Counts instances, series, stacks, jobs and deliveries in each state.")
 
     @OptionGroup var spool: SpoolOptions
     @OptionGroup var output: OutputOptions
@@ -17,6 +17,7 @@ struct StatusCommand: ParsableCommand {
     }
 }
 
+/// The node's status as a table.
 struct StatusReport: Report {
     var status: NodeStatus
     var now: Date
@@ -26,8 +27,7 @@ struct StatusReport: Report {
     var parts: [ReportPart] {
         let kinds = [
             ("instances", status.instances), ("series", status.series), ("stacks", status.stacks),
-            ("jobs", status.jobs),
-            ("deliveries", status.deliveries),
+            ("jobs", status.jobs), ("deliveries", status.deliveries),
         ]
         let rows = kinds.flatMap { kind, counts in
             counts.enumerated().map { index, count in
@@ -37,7 +37,7 @@ struct StatusReport: Report {
         var parts: [ReportPart] = [
             .line(status.node.map { "node: running (\($0))" } ?? "node: not running"),
             .line(
-                "spool: \(Shown.bytes(status.freeSpace)) free, \(Shown.bytes(status.minimumFree)) of it kept free; "
+                "spool: \(Shown.bytes(status.freeSpace)) free, of which \(Shown.bytes(status.minimumFree)) stay free; "
                     + "database \(Shown.bytes(status.databaseSize))"),
             .line("audit trail: \(Shown.count(Int(status.auditRecords), "record")), head \(status.auditHead)"),
             .line(""),
@@ -48,17 +48,17 @@ struct StatusReport: Report {
             parts.append(.line(""))
             parts.append(
                 .line(
-                    "Needing review: \(Shown.count(status.lowConfidence.count, "job")) of low confidence "
+                    "To be reviewed: \(Shown.count(status.lowConfidence.count, "job")) of low confidence "
                         + "('kontur jobs list --low-confidence')."))
         }
         if count(status.deliveries, "held") > 0 {
             parts.append(
-                .line("Held back: 'kontur jobs release' sends them, 'kontur jobs drop' does not; both ask why."))
+                .line("Held results: 'kontur jobs release' sends them, and 'kontur jobs drop' discards them."))
         }
         if count(status.jobs, "dead") + count(status.deliveries, "dead") > 0 {
             parts.append(.line(""))
             parts.append(
-                .line("Dead jobs or deliveries: 'kontur jobs list --dead' says why, 'kontur jobs retry' revives them."))
+                .line("Dead jobs or deliveries: 'kontur jobs list --dead' shows the reason, 'kontur jobs retry' revives them."))
         }
         return parts
     }

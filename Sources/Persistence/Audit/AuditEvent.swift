@@ -67,7 +67,7 @@ public struct AuditActor: Sendable, Equatable, Codable {
     public var aeTitle: String?
     /// IP address or host name of that peer.
     public var address: String?
-    /// Subject of the peer's certificate; always `nil` as long as the node does not use TLS.
+    /// Subject of the peer's certificate; always `nil` until Kontur supports TLS.
     public var certificate: String?
     /// Login name of the operator.
     public var user: String?

@@ -127,7 +127,7 @@ extension AuditRecord {
         AuditField("event", \.event, "name of the event, see below"),
         AuditField("aeTitle", \.aeTitle, "AE title of the peer that called the node or that the node called"),
         AuditField("address", \.address, "IP address or host name of that peer"),
-        AuditField("certificate", \.certificate, "subject of that peer's certificate; not used before TLS"),
+        AuditField("certificate", \.certificate, "subject of its certificate; absent until Kontur supports TLS"),
         AuditField("user", \.user, "login name of the operator who ran a command"),
         AuditField("study", \.study, "Study Instance UID"),
         AuditField("series", \.series, "Series Instance UID"),

@@ -30,7 +30,7 @@ struct SubjectKey: Sendable {
         do throws(SystemCallError) {
             // A node that is killed before the end does not have a key yet and makes another one.
             let file = try AtomicFile(temporaryPath: path + ".new")
-            try made.withUnsafeBytes { bytes throws(SystemCallError) in try file.write(bytes) }
+            try file.write(made)
             try file.finish(as: path)
         } catch {
             throw SpoolError(error)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Platform
 public import Foundation
 public import Platform
 import Synchronization

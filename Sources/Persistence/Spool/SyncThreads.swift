@@ -2,7 +2,6 @@
 //
 // Syncs a file, its folder and the journal at the same time, and a folder once for all who need it.
 
-import Platform
 import Foundation
 import Platform
 

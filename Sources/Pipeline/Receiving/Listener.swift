@@ -143,7 +143,7 @@ public final class Listener: Service {
         let event = AuditEvent(
             by: AuditActor(aeTitle: caller.aeTitle?.text, address: "\(caller.address)"), reason: "\(rejection)")
         do {
-            try journal.write { try $0.record(.associationRejected, event) }
+            try journal.write { try $0.associationRejected(event) }
         } catch {
             logger.error("could not record a rejection", metadata: ["error": "\(error)"])
         }

@@ -48,6 +48,15 @@ public enum FileSystem {
         guard unlink(path) == 0 || errno == ENOENT else { throw .last("unlink") }
     }
 
+    /// Removes a folder if it is empty, and does nothing otherwise.
+    public static func removeEmptyFolder(_ path: String) { rmdir(path) }
+
+    /// Size of a file in bytes; `nil` if the file does not exist.
+    public static func size(_ path: String) -> Int64? {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int64(status.st_size) : nil
+    }
+
     /// Changes the permissions, for instance to `0o700`.
     public static func setMode(_ mode: UInt32, of path: String) { chmod(path, mode) }
 

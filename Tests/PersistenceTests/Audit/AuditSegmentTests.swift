@@ -6,20 +6,12 @@ import Persistence
 import Testing
 
 @Suite struct `Segments of the audit trail` {
-    // Sendable: `date` is touched under `lock` alone.
-    private final class WallClock: @unchecked Sendable {
-        private let lock = NSLock()
-        private var date = Date(timeIntervalSince1970: 1_769_000_000)
-        var now: Date { lock.withLock { date } }
-        func jump(days: Double) { lock.withLock { date.addTimeInterval(days * 86_400) } }
-    }
-
     private static func trail() throws -> (TestNode, AuditTrail, WallClock) {
         let clock = WallClock()
-        let node = try TestNode(now: { clock.now })
+        let node = try TestNode(pageSize: 2, now: { clock.now })
         for days in [0, 31, 31.0] {
             clock.jump(days: days)
-            for _ in 0..<3 { try node.journal.write { try $0.record(.nodeStarted, AuditEvent()) } }
+            for _ in 0..<3 { try node.journal.write { try $0.nodeStopped(AuditEvent()) } }
         }
         return (node, AuditTrail(journal: node.journal), clock)
     }
@@ -43,7 +35,7 @@ import Testing
             let (node, trail, clock) = try Self.trail()
             for days in [365.0, -730, 365] {
                 clock.jump(days: days)
-                try node.journal.write { try $0.record(.nodeStarted, AuditEvent()) }
+                try node.journal.write { try $0.nodeStopped(AuditEvent()) }
             }
             #expect(try trail.segments().map(\.month).count == 6)
             #expect(try trail.verify().isWhole)
@@ -64,7 +56,7 @@ import Testing
             }
             #expect(try !AuditTrail.verify(export: lines.dropLast()).isWhole)
             let altered = lines.map {
-                Data(String(decoding: $0, as: UTF8.self).replacing("nodeStarted", with: "nodeStopped").utf8)
+                Data(String(decoding: $0, as: UTF8.self).replacing("nodeStopped", with: "nodeStarted").utf8)
             }
             #expect(try AuditTrail.verify(export: altered).problem?.number == 1)
             #expect(try trail.latest(1)[0].event == "auditExported")
@@ -76,17 +68,47 @@ import Testing
         try await blocking {
             let (_, trail, _) = try Self.trail()
             let head = try trail.verify().head
-            #expect(throws: StateError.wrongState("audit segment", 1, found: "not exported")) {
+            #expect(throws: AuditTrailError.notExported(month: "2026-01")) {
                 try trail.drop(segment: 1, by: .user("admin"))
             }
             let first = try #require(try trail.segments().first?.head)
             try trail.export(segment: 1, by: .user("admin")) { _ in }
-            try trail.drop(segment: 1, by: .user("admin"))
-            #expect(try trail.records(limit: 1).first?.number == 4)
+            #expect(try trail.drop(segment: 1, by: .user("admin")) == 3)
+            #expect(try trail.latest(10_000).last?.number == 4)
             #expect(try trail.latest(1)[0].event == "auditSegmentDropped")
+            let records = try trail.latest(1)[0].number
+            try trail.drop(segment: 1, by: .user("admin"))
+            #expect(try trail.latest(1)[0].number == records, "a segment is dropped once")
             #expect(try trail.verify(head: head).isWhole)
             #expect(try trail.verify(head: first).isWhole, "the head of a dropped segment is known")
-            #expect(throws: StateError.self) { try trail.drop(segment: 3, by: .user("admin")) }
+            #expect(throws: AuditTrailError.growing(month: "2026-03")) {
+                try trail.drop(segment: 3, by: .user("admin"))
+            }
+            #expect(throws: AuditTrailError.unknownSegment) { try trail.drop(segment: 9, by: .user("admin")) }
+        }
+    }
+
+    @Test func `are dropped from the oldest on`() async throws {
+        try await blocking {
+            let (_, trail, _) = try Self.trail()
+            try trail.export(by: .user("admin")) { _ in }
+            #expect(throws: AuditTrailError.notOldest(month: "2026-02", oldest: "2026-01")) {
+                try trail.drop(segment: 2, by: .user("admin"))
+            }
+            try trail.drop(segment: 1, by: .user("admin"))
+            try trail.drop(segment: 2, by: .user("admin"))
+            #expect(try trail.verify().isWhole)
+            #expect(try trail.segments().map(\.isDropped) == [true, true, false])
+        }
+    }
+
+    @Test func `do not count as exported if a line could not be written`() async throws {
+        try await blocking {
+            let (_, trail, _) = try Self.trail()
+            #expect(throws: CancellationError.self) {
+                try trail.export(segment: 1, by: .user("admin")) { _ in throw CancellationError() }
+            }
+            #expect(try !trail.segments()[0].isExported)
         }
     }
 

@@ -22,8 +22,8 @@ import Testing
                     how: AuditMethod(
                         route: "r", configurationHash: "aa", segmenter: "s", segmenterVersion: "1", weightsHash: "bb",
                         confidence: 0.5), reason: "status C000"))
-            try transaction.record(.nodeStopped, AuditEvent())
-            try transaction.record(.nodeStarted, AuditEvent())
+            try transaction.nodeStopped(AuditEvent())
+            try transaction.associationRejected(AuditEvent())
         }
         return (node, AuditTrail(journal: node.journal))
     }
@@ -44,7 +44,7 @@ import Testing
             let status = try node.journal.status()
             #expect(found.isWhole && found.records == status.auditRecords && found.head == status.auditHead)
             #expect(try trail.verify(head: found.head).isWhole)
-            try node.journal.write { try $0.record(.nodeStopped, AuditEvent()) }
+            try node.journal.write { try $0.nodeStopped(AuditEvent()) }
             #expect(try trail.verify(head: found.head).isWhole, "a head noted earlier stays provable")
         }
     }
@@ -127,7 +127,7 @@ import Testing
     @Test func `sees a record whose hash was made to fit by the one after it`() async throws {
         try await blocking {
             let (node, trail) = try Self.trail()
-            var record = try trail.records(limit: 3)[2]
+            var record = try node.records()[2]
             record.outcome = "failure"
             try Self.tamper(
                 node,
@@ -155,21 +155,17 @@ import Testing
         }
     }
 
-    @Test func `shows pages and answers filters`() async throws {
+    @Test func `shows the newest records first and answers filters`() async throws {
         try await blocking {
             let (_, trail) = try Self.trail()
-            let all = try trail.records()
-            var paged: [AuditRecord] = []
-            while case let page = try trail.records(after: paged.last?.number ?? 0, limit: 5), !page.isEmpty {
-                paged += page
-            }
-            #expect(paged == all)
-            #expect(try trail.latest(3) == all.suffix(3))
-            #expect(try trail.records(.init(event: .jobDone)).map(\.event) == ["jobDone"])
-            #expect(try trail.records(.init(study: "1.2")).allSatisfy { $0.study == "1.2" })
-            #expect(try trail.records(.init(job: JobID(rawValue: 1))).count == 4)
-            #expect(try trail.records(.init(until: Date(timeIntervalSince1970: 0))).isEmpty)
-            #expect(try trail.records(.init(since: Date(timeIntervalSince1970: 0))) == all)
+            let all = try trail.latest(1000)
+            #expect(all.map(\.number) == (1...Int64(all.count)).reversed())
+            #expect(try trail.latest(3) == Array(all.prefix(3)))
+            #expect(try trail.latest(10, .init(event: .jobDone)).map(\.event) == ["jobDone"])
+            #expect(try trail.latest(10, .init(study: "1.2")).allSatisfy { $0.study == "1.2" })
+            #expect(try trail.latest(10, .init(job: JobID(rawValue: 1))).count == 4)
+            #expect(try trail.latest(10, .init(until: Date(timeIntervalSince1970: 0))).isEmpty)
+            #expect(try trail.latest(1000, .init(since: Date(timeIntervalSince1970: 0))) == all)
         }
     }
 
@@ -177,7 +173,7 @@ import Testing
         try await blocking {
             let (node, trail) = try Self.trail()
             let encoder = JSONEncoder()
-            let text = try trail.records().map { String(decoding: try encoder.encode($0), as: UTF8.self) }.joined()
+            let text = try node.records().map { String(decoding: try encoder.encode($0), as: UTF8.self) }.joined()
             #expect(!text.contains("patient\""))
             let queue = try DatabaseQueue(path: node.spool.databasePath)
             func subject() throws -> String? {
@@ -185,10 +181,15 @@ import Testing
             }
             let hash = try #require(try subject())
             #expect(hash.count == 64)
-            #expect(try node.journal.write { try $0.eraseSubject(study: "1.2", AuditEvent(by: .user("admin"))) })
+            #expect(try node.journal.eraseSubject(study: "1.2", AuditEvent(by: .user("admin"))))
             #expect(try subject() == nil)
+            for file in ["kontur.sqlite", "kontur.sqlite-wal"] {
+                let bytes = FileManager.default.contents(atPath: node.path + "/" + file) ?? Data()
+                #expect(bytes.range(of: Data(hash.utf8)) == nil, "the hash is still in \(file)")
+            }
+            #expect(try trail.latest(1).first?.event == "subjectErased" && trail.latest(1).first?.study == "1.2")
             #expect(try trail.verify().isWhole)
-            #expect(try !node.journal.write { try $0.eraseSubject(study: "1.2", AuditEvent()) })
+            #expect(try !node.journal.eraseSubject(study: "1.2", AuditEvent()))
         }
     }
 }

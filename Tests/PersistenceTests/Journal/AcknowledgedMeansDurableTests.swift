@@ -173,9 +173,9 @@ import Testing
         try await blocking {
             let node = try TestNode()
             let id = try node.receive("1.1").id
-            try FileManager.default.removeItem(atPath: node.journal.read { try $0.received()[0].path })
+            try FileManager.default.removeItem(atPath: node.received()[0].path)
             #expect(try node.receive("1.1") == .duplicate(of: id))
-            let path = try node.journal.read { try $0.received()[0].path }
+            let path = try node.received()[0].path
             #expect(FileManager.default.fileExists(atPath: path))
         }
     }

@@ -39,7 +39,7 @@ import Testing
                     answers.add(index, Result { try node.receive("2.\(index)") })
                 } else {
                     try? node.journal.write { transaction in
-                        try transaction.record(.nodeStopped, AuditEvent())
+                        try transaction.nodeStopped(AuditEvent())
                         throw StateError.unknown("nothing", 1)
                     }
                 }

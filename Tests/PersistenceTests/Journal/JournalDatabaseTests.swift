@@ -29,7 +29,8 @@ import Testing
                 try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 99") }
             }
             let error = #expect(throws: JournalError.self) { try TestNode(path: path) }
-            #expect("\(try #require(error))".hasPrefix("the spool's database has schema 99, this kontur knows 2: "))
+            let text = "\(try #require(error))"
+            #expect(text.hasPrefix("the spool's database has schema 99, and this version of kontur knows 2; "))
         }
     }
 
@@ -42,7 +43,7 @@ import Testing
             try queue.write { try $0.execute(sql: "CREATE TABLE recipe (id)") }
             try queue.close()
             let error = #expect(throws: JournalError.self) { try TestNode(path: path) }
-            #expect("\(try #require(error))".hasSuffix("is not a Kontur database: choose another spool.path"))
+            #expect("\(try #require(error))".hasSuffix("is not a Kontur database; choose another spool.path"))
             try Data("not a database at all, only text".utf8).write(to: URL(fileURLWithPath: path + "/kontur.sqlite"))
             #expect(throws: JournalError.self) { try TestNode(path: path) }
         }
@@ -87,7 +88,7 @@ import Testing
             defer { try? FileManager.default.removeItem(atPath: path) }
             do { try TestNode(path: path).receive("1.1") }
             let node = try TestNode(path: path)
-            #expect(try node.journal.read { try $0.received() }.map(\.sopInstanceUID) == ["1.1"])
+            #expect(try node.received().map(\.sopInstanceUID) == ["1.1"])
         }
     }
 
@@ -97,7 +98,8 @@ import Testing
             let spool = try Spool(node.spool.configuration, access: .commandLine)
             let journal = try Journal(spool: spool)
             try node.receive("1.1")
-            try journal.write { try $0.record(.modelInstalled, AuditEvent(by: .user("admin"))) }
+            let weights = AuditedWeights(name: "ours", sha256: "feed")
+            #expect(try journal.write { try $0.modelInstalled(weights, by: .user("admin")) })
             try node.receive("1.2")
             #expect(try node.events() == ["instancesReceived", "modelInstalled", "instancesReceived"])
             #expect(try AuditTrail(journal: journal).verify().isWhole)

@@ -21,7 +21,7 @@ import Testing
             try? FileManager.default.removeItem(atPath: path + ".acknowledged")
             let acknowledged = Set(text.split(separator: "\n").map(String.init))
             let node = try TestNode(path: path)
-            let found = try node.journal.read { try $0.received() }
+            let found = try node.received()
             #expect(acknowledged.isSubset(of: found.map(\.sopInstanceUID)))
             #expect(found.count == node.files("instances").count)
             for instance in found {

@@ -69,7 +69,7 @@ import Testing
             let node = try TestNode()
             try node.receive("1.1", over: TestNode.association("ENDO1"))
             try node.receive("1.2", over: TestNode.association("ENDO2"))
-            let records = try AuditTrail(journal: node.journal).records()
+            let records = try node.records()
             #expect(records.map(\.aeTitle) == ["ENDO1", "ENDO2"])
             #expect(records.map(\.instancesIn) == ["1.1", "1.2"])
             #expect(records.map(\.address) == ["10.1.0.7", "10.1.0.7"])

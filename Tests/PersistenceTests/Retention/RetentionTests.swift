@@ -43,7 +43,7 @@ import Testing
             #expect(report.folders == 1 && report.instances == 2 && report.series == 1)
             #expect(node.files("instances").isEmpty)
             #expect(try FileManager.default.contentsOfDirectory(atPath: node.path + "/instances").isEmpty)
-            let deleted = try AuditTrail(journal: node.journal).records(.init(event: .filesDeleted))
+            let deleted = try node.records(.init(event: .filesDeleted))
             #expect(deleted.first?.instancesIn == "1.1 1.2")
         }
     }
@@ -63,7 +63,7 @@ import Testing
             elapsed.pass(Self.day * 8)
             #expect(try retention.run().derived == 1)
             #expect(node.files("instances").count == 2, "another instance in the folder still waits")
-            try node.index(node.journal.read { try $0.received()[0].id }, series: "1.2.9")
+            try node.index(node.received()[0].id, series: "1.2.9")
             #expect(try retention.run().instances == 0, "its series is open")
         }
     }

@@ -9,10 +9,9 @@ import Testing
         try await blocking {
             let node = try TestNode()
             let id = try node.receive("1.1").id
-            let found = try node.journal.read { try $0.received() }
+            let found = try node.received()
             #expect(found.map(\.id) == [id])
             #expect(found[0].callingAETitle == "ENDO1")
-            #expect(try node.journal.read { try $0.oldestReceived() } == id)
         }
     }
 
@@ -25,7 +24,7 @@ import Testing
             #expect(outcome == .joined(series.id, revision: 1))
             #expect(series.received == 1 && series.lastInstance == id && series.associations.count == 1)
             #expect(try node.journal.read { try $0.instances(of: series.id) }.map(\.id) == [id])
-            #expect(try node.journal.read { try $0.oldestReceived() } == nil)
+            #expect(try node.received().isEmpty)
             let record = try #require(try AuditTrail(journal: node.journal).latest(1).first)
             #expect(record.event == "instancesIndexed" && record.study == "1.2" && record.instancesIn == "1.1")
         }
@@ -47,7 +46,7 @@ import Testing
             let id = try node.receive("1.1").id
             try node.journal.write { try $0.notAnImage(id, AuditEvent(reason: "it is a structured report")) }
             #expect(try node.count(.notAnImage) == 1)
-            let found = try node.journal.read { try $0.instances(.notAnImage) }
+            let found = try node.instances(.notAnImage)
             #expect(found.map(\.why) == ["it is a structured report"])
         }
     }
@@ -71,7 +70,7 @@ import Testing
             try node.journal.quarantine(id, AuditEvent(reason: "20000 nested sequences"))
             #expect(node.files("instances").isEmpty)
             #expect(node.files("quarantine").count == 1)
-            let found = try node.journal.read { try $0.instances(.quarantined) }
+            let found = try node.instances(.quarantined)
             #expect(found.map(\.why) == ["20000 nested sequences"])
             #expect(FileManager.default.fileExists(atPath: node.spool.absolute(found[0].path)))
             #expect(try node.index(id) == .gone)

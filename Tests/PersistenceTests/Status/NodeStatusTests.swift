@@ -55,21 +55,24 @@ import Testing
 
     @Test func `jobs are listed in pages with their study and why`() async throws {
         try await blocking {
-            let node = try TestNode()
+            let node = try TestNode(pageSize: 3)
             for number in 0..<7 {
                 try node.fill(["1.\(number)"], series: "1.2.\(number)")
                 let job = try node.close()
                 if number % 2 == 0 { try node.journal.write { try $0.dead(job, AuditEvent(reason: "bad")) } }
             }
             var found: [JobSummary] = []
-            while case let page = try node.journal.read({ try $0.jobs(after: found.last?.id, limit: 3) }), !page.isEmpty
-            {
+            var pages = node.journal.pages { try $0.jobs(after: $1?.id) }
+            while let page = try pages.next() {
+                #expect(page.count <= 3)
                 found += page
             }
+            #expect(try pages.next() == nil)
             #expect(found.map(\.seriesInstanceUID) == (0..<7).map { "1.2.\($0)" })
             #expect(
                 try node.journal.read { try $0.jobs(states: [.dead], study: "1.2") }.map(\.why)
-                    == Array(repeating: "bad", count: 4))
+                    == Array(repeating: "bad", count: 3))
+            #expect(try node.journal.read { try $0.study("1.2") }?.jobs == found)
             #expect(try node.journal.read { try $0.jobs(study: "9.9") }.isEmpty)
             #expect(try node.journal.read { try $0.jobSummary(found[1].id) } == found[1])
         }

@@ -68,6 +68,15 @@ final class Turns: @unchecked Sendable {
     }
 }
 
+/// A wall clock that a test moves.
+// `@unchecked`: `date` is used only under `lock`.
+final class WallClock: @unchecked Sendable {
+    private let lock = NSLock()
+    private var date = Date(timeIntervalSince1970: 1_769_000_000)
+    var now: Date { lock.withLock { date } }
+    func jump(days: Double) { lock.withLock { date.addTimeInterval(days * 86_400) } }
+}
+
 /// Copies a spool as it is at this moment: what a kill of its process would leave.
 func snapshot(_ path: String, _ copy: String) {
     let manager = FileManager.default

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import GRDB
 import Persistence
 
 /// A spool and its journal in a temporary folder that goes with it.
@@ -10,17 +11,18 @@ final class TestNode: Sendable {
     let journal: Journal
     private let owns: Bool
 
-    /// - Parameter path: an existing spool to open, which stays; `nil` makes one.
+    /// Opens the spool at `path`, which stays, or makes one that goes with this object.
     init(
         path: String? = nil, calls: DurableCalls = .real, minimumFree: Int64 = 0, maxInstance: Int64 = 1 << 20,
-        keep: SpoolConfiguration.Keep = .init(), now: @escaping @Sendable () -> Date = { Date() }
+        keep: SpoolConfiguration.Keep = .init(), pageSize: Int = 200,
+        now: @escaping @Sendable () -> Date = { Date() }
     ) throws {
         self.path = path ?? Self.temporary()
         owns = path == nil
         spool = try Spool(
             SpoolConfiguration(path: self.path, minimumFree: minimumFree, maxInstance: maxInstance, keep: keep),
             access: .node(name: "TEST"), calls: calls)
-        journal = try Journal(spool: spool, now: now)
+        journal = try Journal(spool: spool, now: now, pageSize: pageSize)
     }
 
     deinit {
@@ -131,8 +133,40 @@ final class TestNode: Sendable {
 
     func delivery(_ id: DeliveryID) throws -> Delivery? { try journal.read { try $0.delivery(id) } }
 
-    func events() throws -> [String] {
-        try AuditTrail(journal: journal).records(limit: 10_000).map(\.event)
+    /// All records of the trail that meet a filter, in their order.
+    func records(_ filter: AuditTrail.Filter = .init()) throws -> [AuditRecord] {
+        try AuditTrail(journal: journal).latest(10_000, filter).reversed()
+    }
+
+    func events() throws -> [String] { try records().map(\.event) }
+
+    /// Durable instances that wait to be indexed, read page by page.
+    func received() throws -> [ReceivedInstance] {
+        var found: [ReceivedInstance] = []
+        var last: InstanceID?
+        repeat {
+            let page = try journal.read { try $0.arrivals(after: last) }
+            found += page.instances
+            last = page.last
+        } while last != nil
+        return found
+    }
+
+    /// An instance as its row has it.
+    struct StoredInstance {
+        let why: String?
+        /// Relative to the spool.
+        let path: String
+    }
+
+    /// The instances in one state.
+    func instances(_ state: InstanceState) throws -> [StoredInstance] {
+        try DatabaseQueue(path: spool.databasePath).read { db in
+            try Row.fetchAll(
+                db, sql: "SELECT why, folder || '/' || file AS path FROM instance WHERE state = ?",
+                arguments: [state.rawValue]
+            ).map { StoredInstance(why: $0["why"], path: $0["path"]) }
+        }
     }
 
     func count(_ state: InstanceState) throws -> Int {

@@ -65,9 +65,9 @@ struct AssemblerTests {
                     })
                 // All of them in the first revision: the slow one kept its series open.
                 let stacks = try await DedicatedThread.run(name: "test") {
-                    try journal.read { try $0.stacks(.unmatched) }
+                    try AuditTrail(journal: journal).latest(10, .init(event: .stackUnmatched))
                 }
-                #expect(stacks.map(\.instances) == [files.count])
+                #expect(stacks.map(\.count) == [Int64(files.count)])
                 #expect(stacks.map(\.revision) == [1])
                 group.cancelAll()
                 while let end = await group.nextResult() { _ = end }

@@ -56,14 +56,14 @@ struct RunningListener: Sendable {
     /// The instances in the journal.
     func received() async throws -> [ReceivedInstance] {
         let journal = journal
-        return try await DedicatedThread.run(name: "test-journal") { try journal.read { try $0.received() } }
+        return try await DedicatedThread.run(name: "test-journal") { try journal.read { try $0.arrivals().instances } }
     }
 
     /// The SOP instances of the trail's records of reception, record by record.
     func records(_ event: AuditEvent.Name) async throws -> [AuditRecord] {
         let trail = AuditTrail(journal: journal)
         return try await DedicatedThread.run(name: "test-trail") {
-            try trail.records(AuditTrail.Filter(event: event))
+            try trail.latest(1000, AuditTrail.Filter(event: event)).reversed()
         }
     }
 

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Holds docs/audit.md against the code: its fields are those of the table, each of its events is written by a function of
+// this room, and a command or a service calls that function.
+
+import Foundation
+import Persistence
+import Platform
+import Testing
+
+@Suite struct `The page about the audit trail` {
+    private static let root = URL(fileURLWithPath: #filePath).appending(path: "../../../..").standardizedFileURL
+
+    // MARK: - The page
+
+    /// The cells of the rows of the table below a heading, without its first two lines.
+    private static func table(_ heading: String) throws -> [[String]] {
+        let text = try String(contentsOf: root.appending(path: "docs/audit.md"), encoding: .utf8)
+        let section = try #require(text.components(separatedBy: "\n## ").first { $0.hasPrefix(heading) })
+        return section.split(separator: "\n").filter { $0.hasPrefix("|") }.dropFirst(2).map { line in
+            line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+        }
+    }
+
+    /// The texts between backticks.
+    private static func quoted(_ cell: String) -> [String] {
+        cell.split(separator: "`", omittingEmptySubsequences: false).enumerated()
+            .filter { $0.offset % 2 == 1 }.map { String($0.element) }
+    }
+
+    @Test func `lists the fields of a record as the table has them`() throws {
+        let rows = try Self.table("What a record holds")
+        #expect(rows == AuditRecord.fields.map { ["`\($0.name)`", $0.meaning] })
+    }
+
+    @Test func `lists every event once, with the command that causes it`() throws {
+        var causes: [String: String] = [:]
+        for row in try Self.table("Events") {
+            for event in Self.quoted(row[0]) {
+                #expect(causes[event] == nil, "\(event) is listed twice")
+                causes[event] = Self.quoted(row[2]).first
+            }
+        }
+        #expect(causes == Dictionary(uniqueKeysWithValues: AuditEvent.Name.allCases.map { ($0.rawValue, command($0)) }))
+    }
+
+    @Test func `names only fields that a record has`() throws {
+        let names = Set(AuditRecord.fields.map(\.name))
+        for row in try Self.table("Events") where !row[3].hasPrefix("the fields of") {
+            for word in row[3].replacing(" (start)", with: "").components(separatedBy: ", ") {
+                #expect(names.contains(word), "\(row[0]): \(word)")
+            }
+        }
+    }
+
+    private func command(_ event: AuditEvent.Name) -> String {
+        switch Self.cause(of: event) {
+        case .service: "kontur serve"
+        case .command(let words, _, _): "kontur \(words)"
+        }
+    }
+
+    // MARK: - Causes
+
+    /// The code outside this room that causes an event.
+    private enum Cause {
+        /// A service of Pipeline contains this call.
+        case service(call: String)
+        /// The type of a command contains this call.
+        case command(String, type: String, call: String)
+    }
+
+    /// The cause of each event; a new event does not compile without one.
+    private static func cause(of event: AuditEvent.Name) -> Cause {
+        switch event {
+        case .nodeStarted, .configurationUsed: .service(call: ".nodeStarted(configuration:")
+        case .nodeStopped: .service(call: ".nodeStopped(")
+        case .associationRejected: .service(call: ".associationRejected(")
+        case .instancesReceived, .instancesNeverAcknowledged: .service(call: "journal.commit(")
+        case .instancesIndexed, .seriesReopened, .jobSuperseded, .deliverySuperseded: .service(call: ".indexed(")
+        case .instanceOwn: .service(call: ".own(")
+        case .instanceNotAnImage: .service(call: ".notAnImage(")
+        case .instanceQuarantined: .service(call: "journal.quarantine(")
+        case .seriesClosed: .service(call: ".closed(series")
+        case .stackRouted: .service(call: ".routed(stack")
+        case .stackUnmatched: .service(call: ".unmatched(stack")
+        case .stackUndetermined: .service(call: ".undetermined(stack")
+        case .stackUnfit: .service(call: ".unfit(stack")
+        case .jobQueued: .service(call: ".queued(")
+        case .jobRunning: .service(call: ".running(job.id")
+        case .jobDone: .service(call: ".done(job.id")
+        case .jobQueuedAgain: .service(call: ".queuedAgain(job.id")
+        case .jobRescued: .service(call: ".rescued(AuditEvent")
+        case .jobDead: .service(call: ".dead(job.id")
+        case .jobRevived: .command("jobs retry", type: "JobsRetryCommand", call: ".revived(id")
+        case .deliverySent: .service(call: ".sent(id, status:")
+        case .deliveryPendingAgain: .service(call: ".pendingAgain(id, spent:")
+        case .deliveryDead: .service(call: ".dead(id, AuditEvent")
+        case .deliveryRevived: .command("jobs retry", type: "JobsRetryCommand", call: ".revived(delivery.id")
+        case .deliveryReleased: .command("jobs release", type: "JobsReleaseCommand", call: ".released(delivery")
+        case .deliveryDropped: .command("jobs drop", type: "JobsDropCommand", call: ".dropped(delivery")
+        case .filesDeleted: .service(call: "Retention(journal:")
+        case .subjectErased: .command("audit erase", type: "AuditEraseCommand", call: ".eraseSubject(")
+        case .auditExported: .command("audit export", type: "AuditExportCommand", call: "trail.export(")
+        case .auditSegmentDropped: .command("audit drop", type: "AuditDropCommand", call: "trail.drop(")
+        case .modelInstalled: .command("models add", type: "ModelsAddCommand", call: ".modelInstalled(")
+        case .modelRemoved: .command("models remove", type: "ModelsRemoveCommand", call: ".modelRemoved(")
+        }
+    }
+
+    /// The text of all Swift files of a room, without comments.
+    private static func source(_ room: String) throws -> String {
+        let folder = root.appending(path: "Sources/\(room)")
+        let files = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)?.allObjects as? [URL]
+        return try (files ?? []).filter { $0.pathExtension == "swift" }
+            .map { try String(contentsOf: $0, encoding: .utf8) }.joined(separator: "\n")
+            .split(separator: "\n").filter { !$0.trimmingCharacters(in: .whitespaces).hasPrefix("//") }
+            .joined(separator: "\n")
+    }
+
+    @Test(arguments: AuditEvent.Name.allCases)
+    func `a service or a command of the program causes each event`(_ event: AuditEvent.Name) throws {
+        switch Self.cause(of: event) {
+        case .service(let call):
+            #expect(try Self.source("Pipeline").contains(call), "Pipeline does not call \(call)")
+        case .command(let words, let type, let call):
+            let all = try Self.source("Kontur")
+            let body = try #require(all.components(separatedBy: "\nstruct ").first { $0.hasPrefix("\(type):") })
+            #expect(body.contains(call), "\(type) does not call \(call)")
+            let parts = words.split(separator: " ")
+            #expect(body.contains("commandName: \"\(parts[1])\""))
+            let group = try #require(all.components(separatedBy: "\nstruct ").first { $0.contains("\(type).self") })
+            #expect(group.contains("commandName: \"\(parts[0])\""), "\(type) is not a part of a command")
+        }
+    }
+
+    /// The functions that ``cause(of:)`` names, called one after the other.
+    @Test func `the functions that causes name write all events`() async throws {
+        try await blocking {
+            let clock = WallClock()
+            let watched = WatchedCalls()
+            let node = try TestNode(calls: watched.calls, now: { clock.now })
+            let (journal, trail) = (node.journal, AuditTrail(journal: node.journal))
+            var expected = Set(AuditEvent.Name.allCases.map(\.rawValue))
+            func caused(_ events: String...) throws {
+                let written = try node.events()
+                for event in events {
+                    #expect(written.contains(event), "\(event) is missing")
+                    expected.remove(event)
+                }
+            }
+
+            try journal.write { try $0.nodeStarted(configuration: Data(), hash: "c0ffee", AuditEvent()) }
+            try journal.write { try $0.associationRejected(AuditEvent()) }
+            try journal.write { try $0.nodeStopped(AuditEvent()) }
+            try caused("nodeStarted", "configurationUsed", "associationRejected", "nodeStopped")
+
+            let ids = try ["9.1", "9.2", "9.3"].map { try node.receive($0, Array($0.utf8)).id }
+            try journal.write { try $0.own(ids[0], AuditEvent()) }
+            try journal.write { try $0.notAnImage(ids[1], AuditEvent()) }
+            try journal.quarantine(ids[2], AuditEvent())
+            watched.watch(before: { kind, _ in
+                if kind == .syncFile { throw SystemCallError(call: "fdatasync", code: EIO) }
+            })
+            #expect(throws: JournalError.self) { try node.receive("9.4") }
+            watched.watch()
+            try caused("instancesReceived", "instanceOwn", "instanceNotAnImage", "instanceQuarantined")
+            try caused("instancesNeverAcknowledged")
+
+            try node.fill(["1.1"])
+            let job = try node.close()
+            let held = try node.finish(job, [node.derived("2.25.1", peers: ["a", "b"])], standing: .held)
+            try journal.write { try $0.released(held[0], AuditEvent()) }
+            try journal.write { try $0.dropped(held[1], AuditEvent()) }
+            try journal.write { try $0.pendingAgain(held[0], spent: .zero, AuditEvent()) }
+            try journal.write { try $0.dead(held[0], AuditEvent()) }
+            try journal.write { try $0.revived(held[0], AuditEvent()) }
+            try journal.write { try $0.sent(held[0], status: 0, AuditEvent()) }
+            try caused("instancesIndexed", "seriesClosed", "stackRouted", "jobQueued", "jobRunning", "jobDone")
+            try caused("deliveryReleased", "deliveryDropped", "deliveryPendingAgain", "deliveryDead")
+            try caused("deliveryRevived", "deliverySent")
+
+            try node.fill(["2.1"], series: "1.2.2")
+            try node.finish(node.close(), [node.derived("2.25.2")])
+            try node.fill(["2.2"], series: "1.2.2")
+            let second = try node.close()
+            try journal.write { try $0.running(second, run: "r", AuditEvent()) }
+            _ = try journal.write { try $0.rescued(AuditEvent()) }
+            try journal.write { try $0.running(second, run: "r", AuditEvent()) }
+            try journal.write { try $0.queuedAgain(second, charged: true, AuditEvent()) }
+            try journal.write { try $0.dead(second, AuditEvent()) }
+            try journal.write { try $0.revived(second, AuditEvent()) }
+            try node.fill(["2.3"], series: "1.2.2")
+            try caused("seriesReopened", "jobRescued", "jobQueuedAgain", "jobDead", "jobRevived", "jobSuperseded")
+            try caused("deliverySuperseded")
+
+            let open = try node.openSeries()
+            func stack(_ key: String) -> NewStack { NewStack(series: open.id, revision: 3, key: key, instances: []) }
+            try journal.write { transaction in
+                try transaction.closed(open, AuditEvent())
+                try transaction.unmatched(stack("a"), AuditEvent())
+                try transaction.undetermined(stack("b"), AuditEvent())
+                try transaction.unfit(stack("c"), AuditEvent())
+            }
+            try caused("stackUnmatched", "stackUndetermined", "stackUnfit")
+
+            let weights = AuditedWeights(name: "ours", sha256: "feed")
+            #expect(try journal.write { try $0.modelInstalled(weights, by: .user("admin")) })
+            #expect(try !journal.write { try $0.modelInstalled(weights, by: .user("admin")) })
+            try journal.write { try $0.modelRemoved(weights, by: .user("admin")) }
+            #expect(try journal.write { try $0.modelInstalled(weights, by: .user("admin")) })
+            #expect(try journal.eraseSubject(study: "1.2", AuditEvent(by: .user("admin"))))
+            try caused("modelInstalled", "modelRemoved", "subjectErased")
+
+            clock.jump(days: 60)
+            try Retention(journal: journal, elapsed: { .seconds(60 * 86_400) }).run()
+            try caused("filesDeleted")
+            try trail.export(by: .user("admin")) { _ in }
+            let exported = try node.events()
+            try trail.drop(segment: 1, by: .user("admin"))
+            #expect(exported.contains("auditExported"))
+            expected.remove("auditExported")
+            try caused("auditSegmentDropped")
+
+            #expect(expected.isEmpty, "not caused: \(expected.sorted())")
+            #expect(try trail.verify().isWhole)
+        }
+    }
+}
