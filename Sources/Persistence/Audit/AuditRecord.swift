@@ -96,7 +96,7 @@ public struct AuditField: Sendable {
 
     /// A field that every record has.
     fileprivate init<Value: AuditFieldValue>(
-        _ name: String, _ path: WritableKeyPath<AuditRecord, Value> & Sendable, _ meaning: String
+        _ name: String, _ path: any WritableKeyPath<AuditRecord, Value> & Sendable, _ meaning: String
     ) {
         self.name = name
         self.meaning = meaning
@@ -107,7 +107,7 @@ public struct AuditField: Sendable {
 
     /// A field that may be absent.
     fileprivate init<Value: AuditFieldValue>(
-        _ name: String, _ path: WritableKeyPath<AuditRecord, Value?> & Sendable, _ meaning: String
+        _ name: String, _ path: any WritableKeyPath<AuditRecord, Value?> & Sendable, _ meaning: String
     ) {
         self.name = name
         self.meaning = meaning

@@ -4,6 +4,7 @@
 // Erasing the row of a study leaves only UIDs in the trail. Deleting the key erases every link at once.
 
 import Foundation
+import GRDB
 import Platform
 
 /// The key of the patient hashes: 32 random bytes in the spool, mode 0600, made at the first use.
