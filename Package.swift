@@ -119,7 +119,9 @@ let package = Package(
             exclude: ["Golden", "make_golden.py"]),
         .testTarget(
             name: "KonturTests",
-            dependencies: ["Kontur", "DICOM", "Imaging", "Persistence", "Pipeline", "Routing", "TestSupport"]),
+            dependencies: [
+                "Kontur", "Platform", "DICOM", "Imaging", "Persistence", "Pipeline", "Routing", "TestSupport",
+            ]),
         .testTarget(name: "EndToEndTests", dependencies: ["Kontur", "TestSupport", subprocess]),
     ],
     swiftLanguageModes: [.v6],

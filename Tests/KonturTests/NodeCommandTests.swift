@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Persistence
+import Platform
 import TestSupport
 import Testing
 
@@ -84,6 +86,87 @@ import Testing
             #expect(result.status == 1)
             #expect(result.errors.contains("the audit trail is broken at record 1:"))
         }
+    }
+
+    /// The records that `audit show` lists, newest first.
+    static func records(_ configuration: String) async throws -> [[String: Any]] {
+        let shown = try await kontur("audit", "show", "--config", configuration, "--json")
+        let object = try JSONSerialization.jsonObject(with: Data(shown.output.utf8)) as? [String: Any]
+        return try #require(object?["records"] as? [[String: Any]])
+    }
+
+    @Test func `weights added and removed with a configuration are in the trail of its spool`() async throws {
+        try await withTemporaryFolder { folder in
+            let configuration = try Self.configuration(in: folder)
+            let file = ModelsCommandTests.fixtures.appending(path: "sam_trained.pth").path
+            for _ in 0..<2 {
+                let added = try await Self.kontur("models", "add", file, "--name", "ours", "--config", configuration)
+                #expect(added.status == 0, "\(added.errors)")
+                #expect(added.output.contains("the audit trail of \(folder.path)/spool"))
+            }
+            let elsewhere = ["--config", configuration, "--models", folder.appending(path: "elsewhere").path]
+            let other = try await runExternal(Executables.kontur, ["models", "add", file] + elsewhere, within: 60)
+            #expect(other.status == 0 && !other.output.contains("audit trail"))
+            #expect(try await Self.kontur("models", "remove", "ours", "--config", configuration).status == 0)
+            let records = try await Self.records(configuration)
+            #expect(records.map { $0["event"] as? String } == ["modelRemoved", "modelInstalled"])
+            #expect(records.map { $0["number"] as? Int } == [2, 1])
+            #expect(records.allSatisfy { $0["reason"] as? String == "ours" && $0["user"] is String })
+            #expect(Set(records.map { ($0["weightsHash"] as? String)?.count }) == [64])
+            let gone = try await Self.kontur("models", "remove", "ours", "--config", configuration)
+            #expect(gone.status == 1)
+            #expect(try await Self.records(configuration).count == 2)
+        }
+    }
+
+    @Test func `an operator erases a patient's link, and drops a segment after its export`() async throws {
+        try await withTemporaryFolder { folder in
+            let configuration = try Self.configuration(in: folder)
+            let spool = folder.appending(path: "spool").path
+            try await DedicatedThread.run(name: "test-spool") { try Self.fill(spool) }
+            let erased = try await Self.kontur("audit", "erase", "1.2.3", "--config", configuration)
+            #expect(erased.status == 0, "\(erased.errors)")
+            #expect(erased.output == "Study 1.2.3 is not linked to its patient any more.\n")
+            let again = try await Self.kontur("audit", "erase", "1.2.3", "--config", configuration)
+            #expect(again.status == 1 && again.errors.contains("study '1.2.3' is not linked to a patient"))
+            #expect(try await Self.records(configuration).first?["event"] as? String == "subjectErased")
+
+            let early = try await Self.kontur("audit", "drop", "2026-01", "--config", configuration)
+            #expect(early.status == 1)
+            #expect(early.errors.contains("the segment 2026-01 was not exported; run 'kontur audit export' first"))
+            let file = folder.appending(path: "january.jsonl").path
+            let month = ["--month", "2026-01", "--output", file, "--config", configuration]
+            let exported = try await runExternal(Executables.kontur, ["audit", "export"] + month, within: 60)
+            #expect(exported.status == 0, "\(exported.errors)")
+            let dropped = try await Self.kontur("audit", "drop", "2026-01", "--config", configuration)
+            #expect(dropped.output == "Segment 2026-01 dropped: 2 records.\n")
+            let records = try await Self.records(configuration)
+            #expect(
+                records.map { $0["event"] as? String } == ["auditSegmentDropped", "auditExported", "subjectErased"])
+            #expect(try await Self.kontur("audit", "verify", "--config", configuration).status == 0)
+            #expect(try await Self.kontur("audit", "verify", "--file", file).status == 0)
+            let unknown = try await Self.kontur("audit", "drop", "1999-01", "--config", configuration)
+            #expect(unknown.status == 1 && unknown.errors.contains("does not hold a segment 1999-01"))
+        }
+    }
+
+    /// Makes a spool with one indexed instance, received in January 2026.
+    private static func fill(_ path: String) throws {
+        let spool = try Spool(SpoolConfiguration(path: path, minimumFree: 0), access: .node(name: "TEST"))
+        let date = Date(timeIntervalSince1970: 1_769_000_000)
+        let journal = try Journal(spool: spool, now: { date })
+        let file = try spool.incomingFile(now: date)
+        try [UInt8](repeating: 1, count: 4).withUnsafeBytes { try file.append($0) }
+        let association = AssociationFacts(
+            id: UUID(), callingAETitle: "TEST", calledAETitle: "KONTUR", address: "127.0.0.1", peer: "test")
+        let instance = IncomingInstance(
+            sopClassUID: "1.2", sopInstanceUID: "1.2.3.4.5", transferSyntaxUID: "1.2.840.10008.1.2.1",
+            association: association)
+        let id = try journal.commit(file, instance).id
+        let indexed = IndexedInstance(
+            id: id, studyInstanceUID: "1.2.3", seriesInstanceUID: "1.2.3.4", modality: "MR", imageDigest: "d",
+            patientID: "patient", header: Data("{}".utf8))
+        _ = try journal.write { try $0.indexed([indexed], AuditEvent()) }
     }
 
     @Test func `a spool that is not there is not made by looking for it`() async throws {

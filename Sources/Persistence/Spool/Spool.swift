@@ -31,9 +31,9 @@ public final class Spool: Sendable {
 
     /// Opens the spool and makes its missing folders.
     ///
-    /// - Throws: ``SpoolError/held(path:holder:)`` if `access` is `node` and another node holds the spool.
+    /// - Throws: ``SpoolError/held(path:holder:)`` if `user` is a node and another node holds the spool.
     public init(
-        _ configuration: SpoolConfiguration, access: Access, calls: DurableCalls = .real
+        _ configuration: SpoolConfiguration, access user: Access, calls: DurableCalls = .real
     ) throws(SpoolError) {
         self.configuration = configuration
         self.calls = calls
@@ -45,7 +45,7 @@ public final class Spool: Sendable {
             throw .damaged(path: path, cause: "the folder cannot be made; choose another spool.path")
         }
         FileSystem.setMode(0o700, of: path)
-        switch access {
+        switch user {
         case .node(let name): lock = try Self.lock(path, name: name)
         case .commandLine: lock = nil
         }
