@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Holds docs/audit.md against the code: its fields are those of the table, each of its events is written by a function of
-// this room, and a command or a service calls that function.
+// Compares docs/audit.md with the code. The fields of the page are those of the table of fields. A function of this room
+// writes each event of the page, and a command or a service calls that function.
 
 import Foundation
 import Persistence
@@ -134,7 +134,7 @@ import Testing
         }
     }
 
-    /// The functions that ``cause(of:)`` names, called one after the other.
+    /// Calls the functions that ``cause(of:)`` names one after the other.
     @Test func `the functions that causes name write all events`() async throws {
         try await blocking {
             let clock = WallClock()

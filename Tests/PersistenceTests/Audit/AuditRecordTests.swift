@@ -9,7 +9,7 @@ import Testing
 @Suite struct `An audit record` {
     /// An export of three records: a usual one, one that uses every field, and one with empty and lowest values.
     ///
-    /// The hashes come from a script outside Kontur. Kontur 0.1.0 verified this export. So they must never change.
+    /// `make_golden_records.py` made it, and Kontur 0.1.0 verified it. The hashes must never change.
     private static let golden = """
         {"configurationHash":"c0ffee","event":"nodeStarted","format":1\
         ,"hash":"76ddddd12bed0daf0cca99fdaa91d4b4674494bffa70eec745d6964258895d0a","number":1\

@@ -28,7 +28,7 @@ import Testing
         return (node, AuditTrail(journal: node.journal))
     }
 
-    /// Changes the database behind the program's back.
+    /// Changes the database without the program.
     private static func tamper(_ node: TestNode, _ sql: String...) throws {
         let queue = try DatabaseQueue(path: node.spool.databasePath)
         try queue.write { db in

@@ -9,7 +9,7 @@ import Testing
 @Suite struct `Acknowledged means durable` {
     private static let needed: Set<WatchedCalls.Kind> = [.syncFile, .syncFolder, .commit]
 
-    /// Waits, at most 20 s, until something is so.
+    /// Waits up to 20 s until a condition holds.
     private static func wait(until isSo: () -> Bool) {
         let deadline = ContinuousClock.now + .seconds(20)
         while !isSo(), ContinuousClock.now < deadline { usleep(1_000) }
@@ -142,7 +142,7 @@ import Testing
                 try node.receive("1.1")
                 let copy = TestNode.temporary()
                 defer { try? FileManager.default.removeItem(atPath: copy) }
-                // The moment after the commit: the row is there and does not yet say that the file is.
+                // Right after the commit, the row exists and does not say yet that its file is on disk.
                 watched.watch(after: { kind, _ in if kind == .commit { snapshot(node.path, copy) } })
                 try node.receive("1.2", [1, 1, 1])
                 let all = try FileManager.default.subpathsOfDirectory(atPath: copy + "/instances")

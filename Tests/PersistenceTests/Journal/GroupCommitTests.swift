@@ -17,7 +17,7 @@ import Testing
                 for number in 0..<4 { _ = try? node.receive("1.\(index).\(number)", over: association) }
             }
             #expect(try node.count(.received) == 33)
-            // 32 commits apart; together the first goes alone and the others at most seven or eight at a time.
+            // Alone, 32 instances need 32 commits. Together, the first goes alone and seven or eight share each later one.
             let commits = watched.ended.filter { $0 == .commit }.count
             #expect(commits <= 12, "\(commits) commits for 32 instances")
             watched.watch()

@@ -59,7 +59,7 @@ import Testing
                 try node.fill(["1.1"])
                 id = try node.finish(node.close(), [node.derived("2.25.1")])[0]
             }
-            // Back to what the first version wrote: its table of deliveries, and no column for the confidence.
+            // Schema 1 has another table of deliveries, and does not have the column for the confidence.
             let queue = try DatabaseQueue(path: path + "/kontur.sqlite")
             try queue.writeWithoutTransaction { db in
                 let new = try String.fetchOne(db, sql: "SELECT sql FROM sqlite_master WHERE name = 'delivery'")

@@ -4,9 +4,9 @@ import Foundation
 import Persistence
 import Testing
 
-/// Kills a process that receives, at its n-th durable call, and looks at what it leaves.
+/// Kills a receiving process at its n-th durable call, and examines the spool that it leaves.
 ///
-/// The process is this test bundle again: it runs ``receives until it is killed`` alone, which plays the node.
+/// The process is another run of this test bundle. It runs only ``receives until it is killed``, which acts as the node.
 @Suite(.serialized) struct `Killed while receiving` {
     private static let variable = "KONTUR_TEST_KILL"
 
@@ -32,7 +32,7 @@ import Testing
         }
     }
 
-    /// Whether the child died of the kill that it was told to.
+    /// Whether the child killed itself at call `killAt`.
     private static func run(path: String, killAt: Int) throws -> Bool {
         let child = Process()
         child.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
@@ -55,7 +55,7 @@ import Testing
         try await blocking {
             let watched = WatchedCalls()
             let node = try TestNode(path: path, calls: watched.calls)
-            // Odd numbers kill before the call, even ones after it.
+            // Odd numbers kill before the call, even numbers after it.
             watched.watch(
                 before: { _, count in if killAt % 2 == 1 && count >= killAt { kill(getpid(), SIGKILL) } },
                 after: { _, count in if killAt % 2 == 0 && count >= killAt { kill(getpid(), SIGKILL) } })

@@ -5,7 +5,7 @@ import Persistence
 import Testing
 
 @Suite struct `What retention deletes` {
-    // Sendable: `passed` is touched under `lock` alone.
+    // `@unchecked`: everything mutable is used only under `lock`.
     private final class Elapsed: @unchecked Sendable {
         private let lock = NSLock()
         private let start = Date()

@@ -7,7 +7,7 @@ import Testing
 
 /// Invariant 2.
 @Suite struct `State and audit together` {
-    /// Every arrow, from a node on which it can be taken, and the state that it changes.
+    /// Every arrow, with the steps that bring a node into the state from which it starts.
     private static let arrows:
         [(name: String, prepare: @Sendable (TestNode) throws -> (WriteTransaction) throws -> Void)] = [
             (
@@ -171,7 +171,7 @@ import Testing
         }
     }
 
-    /// Everything that an arrow may change.
+    /// All rows that an arrow may change.
     private static func states(_ node: TestNode) throws -> [String] {
         let queue = try DatabaseQueue(path: node.spool.databasePath)
         return try queue.read { db in

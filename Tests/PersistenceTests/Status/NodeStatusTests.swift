@@ -43,7 +43,7 @@ import Testing
                             CASE i % 3 WHEN 0 THEN 'received' WHEN 1 THEN 'indexed' ELSE 'notAnImage' END FROM n
                         """)
             }
-            // As the command line does it: open, ask, close.
+            // The command line opens the journal, asks, and closes it.
             let start = ContinuousClock.now
             let spool = try Spool(node.spool.configuration, access: .commandLine)
             let status = try Journal(spool: spool).status()

@@ -2,9 +2,9 @@
 
 import Foundation
 
-/// Runs a body that waits for disks on a thread of its own, so that the cooperative pool stays free.
+/// Runs a body that waits for disks on a thread of its own, because the cooperative pool must not block.
 ///
-/// The body is still part of its test: what it expects in vain is recorded there.
+/// The body is still part of its test, so that a failed expectation is recorded there.
 func blocking<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
     try await withTaskExecutorPreference(ThreadExecutor()) {
         await Task.yield()
@@ -12,7 +12,7 @@ func blocking<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result)
     }
 }
 
-/// Gives each piece of a task a thread.
+/// Runs each piece of a task on a thread of its own.
 private final class ThreadExecutor: TaskExecutor {
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)

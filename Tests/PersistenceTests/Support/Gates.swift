@@ -3,13 +3,13 @@
 import Foundation
 import Persistence
 
-/// Up until it is lowered once.
-// Sendable: `up` is touched under `lock` alone.
+/// A flag that is up until it is lowered once.
+// `@unchecked`: `up` is used only under `lock`.
 final class Flag: @unchecked Sendable {
     private let lock = NSLock()
     private var up = true
 
-    /// Whether it was still up.
+    /// Lowers the flag; returns whether it was up.
     func lower() -> Bool {
         lock.withLock {
             defer { up = false }
@@ -18,8 +18,8 @@ final class Flag: @unchecked Sendable {
     }
 }
 
-/// What several threads were answered.
-// Sendable: `results` is touched under `lock` alone.
+/// The results of several threads.
+// `@unchecked`: `results` is used only under `lock`.
 final class Answers: @unchecked Sendable {
     private let lock = NSLock()
     private var results: [Int: Result<Reception, any Error>] = [:]
@@ -34,7 +34,7 @@ final class Answers: @unchecked Sendable {
 }
 
 /// Makes the syncs of one commit end in a given order.
-// Sendable: everything mutable is touched under `turn` alone.
+// `@unchecked`: everything mutable is used only under `turn`.
 final class Turns: @unchecked Sendable {
     private let turn = NSCondition()
     private let order: [WatchedCalls.Kind]
@@ -57,7 +57,7 @@ final class Turns: @unchecked Sendable {
         }
     }
 
-    /// Calls `body` with how many steps have ended, before the next may begin.
+    /// Calls `body` with the number of ended steps, before the next step may begin.
     func leave(_ kind: WatchedCalls.Kind, _ body: (Int) -> Void) {
         turn.withLock {
             guard done < order.count, order[done] == kind else { return }
@@ -77,13 +77,13 @@ final class WallClock: @unchecked Sendable {
     func jump(days: Double) { lock.withLock { date.addTimeInterval(days * 86_400) } }
 }
 
-/// Copies a spool as it is at this moment: what a kill of its process would leave.
+/// Copies a spool as it is at this moment, which is what a kill of its process would leave.
 func snapshot(_ path: String, _ copy: String) {
     let manager = FileManager.default
     do {
         try? manager.removeItem(atPath: copy)
         try manager.copyItem(atPath: path, toPath: copy)
-        // SQLite makes the index of the log anew.
+        // SQLite makes the index of the write-ahead log again.
         try? manager.removeItem(atPath: copy + "/kontur.sqlite-shm")
     } catch {
         preconditionFailure("a spool could not be copied: \(error)")

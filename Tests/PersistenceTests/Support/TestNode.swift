@@ -4,14 +4,14 @@ import Foundation
 import GRDB
 import Persistence
 
-/// A spool and its journal in a temporary folder that goes with it.
+/// A spool and its journal in a temporary folder, which is removed with this object.
 final class TestNode: Sendable {
     let path: String
     let spool: Spool
     let journal: Journal
     private let owns: Bool
 
-    /// Opens the spool at `path`, which stays, or makes one that goes with this object.
+    /// Opens the spool at `path`, which stays, or makes one that is removed with this object.
     init(
         path: String? = nil, calls: DurableCalls = .real, minimumFree: Int64 = 0, maxInstance: Int64 = 1 << 20,
         keep: SpoolConfiguration.Keep = .init(), pageSize: Int = 200,
@@ -62,7 +62,7 @@ final class TestNode: Sendable {
                 association: association))
     }
 
-    // MARK: - Further along
+    // MARK: - Moving on
 
     static func indexed(_ id: InstanceID, series: String = "1.2.3", digest: String? = nil) -> IndexedInstance {
         IndexedInstance(
@@ -127,7 +127,7 @@ final class TestNode: Sendable {
         }
     }
 
-    // MARK: - Looking
+    // MARK: - Examining
 
     func state(_ job: JobID) throws -> JobState? { try journal.read { try $0.job(job)?.state } }
 
@@ -152,7 +152,7 @@ final class TestNode: Sendable {
         return found
     }
 
-    /// An instance as its row has it.
+    /// The row of an instance.
     struct StoredInstance {
         let why: String?
         /// Relative to the spool.

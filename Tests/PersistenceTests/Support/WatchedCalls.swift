@@ -4,8 +4,8 @@ import Platform
 import Foundation
 import Persistence
 
-/// Stands between the room and the disk: sees every durable call, and may wait, fail or stop there.
-// Sendable: everything mutable is touched under `lock` alone.
+/// Watches every durable call between the room and the disk, and can delay, fail or stop it.
+// `@unchecked`: everything mutable is used only under `lock`.
 final class WatchedCalls: @unchecked Sendable {
     enum Kind: String, CaseIterable, Sendable {
         case create, write, syncFile, syncFolder, makeFolder, rename, link, remove, commit
@@ -17,9 +17,9 @@ final class WatchedCalls: @unchecked Sendable {
     private var before: (@Sendable (Kind, Int) throws -> Void)?
     private var after: (@Sendable (Kind, Int) -> Void)?
 
-    /// Calls that have begun, in order.
+    /// The calls that have begun, in order.
     var begun: [Kind] { lock.withLock { entered } }
-    /// Calls that have ended well, in order.
+    /// The calls that have succeeded, in order.
     var ended: [Kind] { lock.withLock { left } }
 
     func forget() {
@@ -30,8 +30,8 @@ final class WatchedCalls: @unchecked Sendable {
     }
 
     /// - Parameters:
-    ///   - before: called with the kind and how many calls began before this one; what it throws, the call throws.
-    ///   - after: called when the call ended well, with how many did before.
+    ///   - before: gets the kind and the number of calls that began before this one. If it throws, the call throws.
+    ///   - after: runs after a call that succeeded, and gets the number of calls that succeeded before.
     func watch(
         before: (@Sendable (Kind, Int) throws -> Void)? = nil, after: (@Sendable (Kind, Int) -> Void)? = nil
     ) {
