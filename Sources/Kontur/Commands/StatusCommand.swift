@@ -58,7 +58,7 @@ struct StatusReport: Report {
         if count(status.jobs, "dead") + count(status.deliveries, "dead") > 0 {
             parts.append(.line(""))
             parts.append(
-                .line("Dead jobs or deliveries: 'kontur jobs list --dead' shows why, 'kontur jobs retry' revives them."))
+                .line("Dead jobs or deliveries: 'kontur jobs list --dead' shows why, and 'jobs retry' revives them."))
         }
         return parts
     }
