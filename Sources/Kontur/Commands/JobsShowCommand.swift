@@ -40,10 +40,10 @@ struct JobsShowCommand: ParsableCommand {
             series: try found.series.compactMap { series in
                 let shown = series.stacks.filter { wanted == nil || stacks.contains($0.id) }
                 if wanted != nil, shown.isEmpty { return nil }
-                return StudyReport.Series(
+                return StudyReport.SeriesEntry(
                     series: series,
                     stacks: try shown.map { stack in
-                        StudyReport.Stack(
+                        StudyReport.StackEntry(
                             stack: stack, decision: try decision(of: stack.id, view),
                             jobs: jobs.filter { $0.stack == stack.id })
                     })
@@ -57,9 +57,10 @@ struct JobsShowCommand: ParsableCommand {
 
 /// A study with its series, stacks, jobs and deliveries.
 struct StudyReport: Report {
-    struct Series: Encodable {
+    /// A series with its stacks.
+    struct SeriesEntry: Encodable {
         var series: StudySummary.Series
-        var stacks: [Stack]
+        var stacks: [StackEntry]
 
         enum CodingKeys: String, CodingKey { case seriesInstanceUID, modality, state, revision, instances, stacks }
 
@@ -74,20 +75,21 @@ struct StudyReport: Report {
         }
     }
 
-    struct Stack: Encodable {
+    /// A stack with its decision and its jobs.
+    struct StackEntry: Encodable {
         var stack: StackSummary
         var decision: RouteDecision?
         var jobs: [JobSummary]
     }
 
     var studyInstanceUID: String
-    var series: [Series]
+    var series: [SeriesEntry]
 
     var parts: [ReportPart] {
         [.line("study \(studyInstanceUID)")] + series.flatMap(parts(of:))
     }
 
-    private func parts(of series: Series) -> [ReportPart] {
+    private func parts(of series: SeriesEntry) -> [ReportPart] {
         let facts = series.series
         let line =
             "series \(facts.seriesInstanceUID): \(facts.modality ?? "modality missing"), \(facts.state.rawValue), "
@@ -95,7 +97,7 @@ struct StudyReport: Report {
         return [.line(""), .line(line)] + series.stacks.flatMap(parts(of:))
     }
 
-    private func parts(of stack: Stack) -> [ReportPart] {
+    private func parts(of stack: StackEntry) -> [ReportPart] {
         let facts = stack.stack
         var parts: [ReportPart] = [
             .line(

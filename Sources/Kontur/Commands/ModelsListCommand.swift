@@ -40,7 +40,7 @@ struct ModelsReport: Report {
         var canRun: Bool
     }
 
-    struct RouteLine: Encodable {
+    struct RouteNeed: Encodable {
         var route: String
         var segmenter: String
         var weights: String?
@@ -64,7 +64,7 @@ struct ModelsReport: Report {
     /// Families without installed weights, and their sources.
     var missing: [OfferLine]
     /// `nil` without a configuration.
-    var routes: [RouteLine]?
+    var routes: [RouteNeed]?
 
     /// Collects the lists.
     ///
@@ -83,7 +83,7 @@ struct ModelsReport: Report {
                 command: "kontur models add \(family.checkpoint)\(installed.options)")
         }
         routes = configuration?.routes.map { route in
-            var line = RouteLine(route: route.name, segmenter: route.segmenter, weights: route.weights)
+            var line = RouteNeed(route: route.name, segmenter: route.segmenter, weights: route.weights)
             do {
                 line.weights = try installed.segmenter(route.segmenter, weights: route.weights).weights?.name
             } catch {
@@ -160,7 +160,7 @@ struct ModelsReport: Report {
             })
     }
 
-    private static func table(_ routes: [RouteLine]) -> TextTable {
+    private static func table(_ routes: [RouteNeed]) -> TextTable {
         TextTable(
             ["route", "segmenter", "weights", "lacks"].map { .init($0) },
             rows: routes.map { line in

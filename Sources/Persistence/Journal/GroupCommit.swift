@@ -4,42 +4,42 @@ import Foundation
 
 /// Lets threads share commits: one thread leads, the others follow.
 ///
-/// The first thread that finds no leader takes every waiting entry and runs them as one batch. Entries that arrive
-/// meanwhile form the next batch. A thread never waits for others to arrive: alone, it leads at once.
-// `@unchecked`: `waiting`, `leading` and the results of the entries are used only under `turn`.
+/// The first thread that finds no leader takes every waiting submission and runs them as one batch. Submissions that
+/// arrive meanwhile form the next batch. A thread never waits for others to arrive: alone, it leads at once.
+// `@unchecked`: `waiting`, `leading` and the results of the submissions are used only under `turn`.
 final class GroupCommit<Work>: @unchecked Sendable {
     /// One thread's part of a batch.
-    final class Entry {
+    final class Submission {
         let work: Work
         fileprivate(set) var failure: (any Error)?
         fileprivate var isDone = false
 
         init(_ work: Work) { self.work = work }
 
-        /// Fails this entry alone; the rest of its batch is not affected.
+        /// Fails this submission alone; the rest of its batch is not affected.
         func fail(_ error: any Error) { failure = error }
     }
 
     private let turn = NSCondition()
-    private var waiting: [Entry] = []
+    private var waiting: [Submission] = []
     private var leading = false
     private let largestBatch: Int
-    private let run: ([Entry]) throws -> Void
+    private let run: ([Submission]) throws -> Void
 
     /// - Parameters:
-    ///   - largestBatch: largest number of entries in one batch.
-    ///   - run: makes a batch durable; every entry of the batch gets the error that it throws.
-    init(largestBatch: Int, run: @escaping ([Entry]) throws -> Void) {
+    ///   - largestBatch: largest number of submissions in one batch.
+    ///   - run: makes a batch durable; every submission of the batch gets the error that it throws.
+    init(largestBatch: Int, run: @escaping ([Submission]) throws -> Void) {
         self.largestBatch = largestBatch
         self.run = run
     }
 
-    /// Returns when the entry's batch was run; blocks the calling thread.
+    /// Runs `work` in a batch and returns when the batch was run; blocks the calling thread.
     func submit(_ work: Work) throws {
-        let entry = Entry(work)
+        let submission = Submission(work)
         turn.lock()
-        waiting.append(entry)
-        while !entry.isDone {
+        waiting.append(submission)
+        while !submission.isDone {
             if leading {
                 turn.wait()
                 continue
@@ -51,14 +51,14 @@ final class GroupCommit<Work>: @unchecked Sendable {
             let failure = Self.failure { try run(batch) }
             turn.lock()
             leading = false
-            for entry in batch {
-                entry.failure = failure ?? entry.failure
-                entry.isDone = true
+            for submission in batch {
+                submission.failure = failure ?? submission.failure
+                submission.isDone = true
             }
             turn.broadcast()
         }
         turn.unlock()
-        if let failure = entry.failure { throw failure }
+        if let failure = submission.failure { throw failure }
     }
 
     private static func failure(_ body: () throws -> Void) -> (any Error)? {

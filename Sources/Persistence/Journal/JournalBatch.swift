@@ -38,19 +38,19 @@ struct JournalBatch {
 
     private var db: Database { transaction.db }
 
-    func run(_ batch: [GroupCommit<Journal.Work>.Entry]) throws {
+    func run(_ batch: [GroupCommit<Journal.Work>.Submission]) throws {
         let confirmed = unsettled.takeConfirmed()
         var placed: [Int64] = []
         do {
             try db.beginTransaction(.immediate)
             for id in confirmed { try transaction.execute("UPDATE instance SET confirmed = 1 WHERE id = ?", [id]) }
             var receptions: [ReceptionWork] = []
-            for entry in batch {
-                switch entry.work {
+            for submission in batch {
+                switch submission.work {
                 case .reception(let work):
                     if let id = try place(work) { placed.append(id) }
                     receptions.append(work)
-                case .transaction(let body): try perform(body, entry, alone: batch.count == 1)
+                case .transaction(let body): try perform(body, submission, alone: batch.count == 1)
                 }
             }
             try record(receptions)
@@ -137,7 +137,7 @@ struct JournalBatch {
 
     /// Runs one thread's changes in a savepoint, so that they fail alone.
     private func perform(
-        _ body: (WriteTransaction) throws -> Void, _ entry: GroupCommit<Journal.Work>.Entry, alone: Bool
+        _ body: (WriteTransaction) throws -> Void, _ submission: GroupCommit<Journal.Work>.Submission, alone: Bool
     ) throws {
         if alone { return try body(transaction) }
         let discards = transaction.discardAfterCommit.count
@@ -150,7 +150,7 @@ struct JournalBatch {
             // A full or failing disk ends the whole transaction, so the error concerns every thread of the batch.
             guard db.isInsideTransaction else { throw error }
             transaction.discardAfterCommit.removeSubrange(discards...)
-            entry.fail(error)
+            submission.fail(error)
         }
     }
 }

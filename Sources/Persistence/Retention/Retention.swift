@@ -15,7 +15,7 @@ import Platform
 /// the wall clock then ends their age, so that they are not old at once.
 public struct Retention: Sendable {
     /// The numbers of things that a run deleted.
-    public struct Report: Sendable, Equatable {
+    public struct Deletions: Sendable, Equatable {
         /// Folders of received files.
         public var folders = 0
         /// Received instances.
@@ -25,7 +25,7 @@ public struct Retention: Sendable {
         /// Series with their stacks, jobs and deliveries.
         public var series = 0
 
-        /// Makes a report.
+        /// Makes counts.
         public init(folders: Int = 0, instances: Int = 0, derived: Int = 0, series: Int = 0) {
             self.folders = folders
             self.instances = instances
@@ -55,19 +55,19 @@ public struct Retention: Sendable {
     ///
     /// Each step is a short transaction with its audit record.
     @discardableResult
-    public func run() throws -> Report {
-        var report = Report()
+    public func run() throws -> Deletions {
+        var deletions = Deletions()
         let now = min(started.addingTimeInterval(elapsed() / .seconds(1)), journal.date)
         let limits = Limits(keep: journal.spool.configuration.keep, now: now.microseconds)
         for folder in try journal.spool.fileFolders() where !folder.hasPrefix(Spool.Folder.derived.rawValue + "/") {
-            try clear(folder, limits, &report)
+            try clear(folder, limits, &deletions)
         }
-        try deleteSeries(&report)
-        try deleteDerived(limits, &report)
+        try deleteSeries(&deletions)
+        try deleteDerived(limits, &deletions)
         try deleteAssociations(limits)
         try removeEmptyFolders(now)
         try journal.vacuum()
-        return report
+        return deletions
     }
 
     /// Times before which a row must have changed to be deleted, in microseconds since 1970.
@@ -109,7 +109,7 @@ public struct Retention: Sendable {
 
     // MARK: - Received files
 
-    private func clear(_ folder: String, _ limits: Limits, _ report: inout Report) throws {
+    private func clear(_ folder: String, _ limits: Limits, _ deletions: inout Deletions) throws {
         let arguments = limits.arguments + ["folder": folder]
         let isNeeded = try journal.read { view in
             try view.row("SELECT 1 FROM instance i WHERE i.folder = :folder AND \(Self.needed) LIMIT 1", arguments)
@@ -145,10 +145,10 @@ public struct Retention: Sendable {
             }
             if files.isEmpty { break }
             emptied = true
-            report.instances += files.count
+            deletions.instances += files.count
             for file in files { journal.spool.discard(file) }
         }
-        if emptied { report.folders += 1 }
+        if emptied { deletions.folders += 1 }
     }
 
     // MARK: - Rows and objects
@@ -156,7 +156,7 @@ public struct Retention: Sendable {
     /// Deletes series without instances, and their stacks, jobs and deliveries.
     ///
     /// A dead delivery keeps its series.
-    private func deleteSeries(_ report: inout Report) throws {
+    private func deleteSeries(_ deletions: inout Deletions) throws {
         while true {
             let count: Int = try journal.write { transaction in
                 let rows = try transaction.rows(
@@ -176,7 +176,7 @@ public struct Retention: Sendable {
                 }
                 return rows.count
             }
-            report.series += count
+            deletions.series += count
             if count < Self.page { return }
         }
     }
@@ -184,7 +184,7 @@ public struct Retention: Sendable {
     /// Deletes the files of derived objects that wait for nobody.
     ///
     /// Their rows stay, so that the node recognises its own objects when an archive sends them back.
-    private func deleteDerived(_ limits: Limits, _ report: inout Report) throws {
+    private func deleteDerived(_ limits: Limits, _ deletions: inout Deletions) throws {
         while true {
             let paths: [String] = try journal.write { transaction in
                 let rows = try transaction.rows(
@@ -205,7 +205,7 @@ public struct Retention: Sendable {
                 return rows.map { $0["path"] }
             }
             if paths.isEmpty { return }
-            report.derived += paths.count
+            deletions.derived += paths.count
             for path in paths { journal.spool.discard(path) }
         }
     }

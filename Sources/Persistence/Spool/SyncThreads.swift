@@ -94,7 +94,7 @@ final class SyncThreads: @unchecked Sendable {
 /// A sync covers every name that was made before the sync began. So at most one sync runs and at most one more waits.
 // `@unchecked`: everything mutable is used only under `turn`.
 final class FolderSync: @unchecked Sendable {
-    private struct Progress {
+    private struct Rounds {
         var begun = 0
         var ended = 0
         var running = false
@@ -102,7 +102,7 @@ final class FolderSync: @unchecked Sendable {
     }
 
     private let turn = NSCondition()
-    private var folders: [String: Progress] = [:]
+    private var folders: [String: Rounds] = [:]
     private let sync: @Sendable (String) throws(SystemCallError) -> Void
 
     /// - Parameter sync: waits until the names in a folder are on disk.
@@ -113,14 +113,14 @@ final class FolderSync: @unchecked Sendable {
         turn.lock()
         defer { turn.unlock() }
         // A sync that runs already may have begun before the caller's name was made.
-        let needed = folders[folder, default: Progress()].begun + 1
-        while folders[folder, default: Progress()].ended < needed {
-            if folders[folder, default: Progress()].running {
+        let needed = folders[folder, default: Rounds()].begun + 1
+        while folders[folder, default: Rounds()].ended < needed {
+            if folders[folder, default: Rounds()].running {
                 turn.wait()
                 continue
             }
-            folders[folder, default: Progress()].running = true
-            folders[folder, default: Progress()].begun += 1
+            folders[folder, default: Rounds()].running = true
+            folders[folder, default: Rounds()].begun += 1
             turn.unlock()
             var failure: SystemCallError?
             do throws(SystemCallError) { try sync(folder) } catch { failure = error }

@@ -79,55 +79,28 @@ public enum DeliveryState: String, Codable, CaseIterable, Sendable {
 
 // MARK: - Row numbers
 
+/// Number of a row; `State` tells the tables apart, so that a job's number cannot be taken for a delivery's.
+public struct RowID<State>: RawRepresentable, Hashable, Comparable, Codable, Sendable {
+    /// The primary key of the row; grows in the order of the rows.
+    public let rawValue: Int64
+
+    /// Takes the primary key of a row.
+    public init(rawValue: Int64) { self.rawValue = rawValue }
+
+    /// Whether `left` is the older row.
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
 /// Number of a received instance; grows in the order of receipt.
-public struct InstanceID: RawRepresentable, Hashable, Comparable, Codable, Sendable {
-    /// The primary key of the row.
-    public let rawValue: Int64
-    /// Takes the primary key of a row.
-    public init(rawValue: Int64) { self.rawValue = rawValue }
-    /// Whether `left` was received first.
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-}
-
+public typealias InstanceID = RowID<InstanceState>
 /// Number of a series, the same in all its revisions.
-public struct SeriesID: RawRepresentable, Hashable, Comparable, Codable, Sendable {
-    /// The primary key of the row.
-    public let rawValue: Int64
-    /// Takes the primary key of a row.
-    public init(rawValue: Int64) { self.rawValue = rawValue }
-    /// Whether `left` was known first.
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-}
-
+public typealias SeriesID = RowID<SeriesState>
 /// Number of a stack in one revision of a series.
-public struct StackID: RawRepresentable, Hashable, Comparable, Codable, Sendable {
-    /// The primary key of the row.
-    public let rawValue: Int64
-    /// Takes the primary key of a row.
-    public init(rawValue: Int64) { self.rawValue = rawValue }
-    /// Whether `left` was decided first.
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-}
-
+public typealias StackID = RowID<StackState>
 /// Number of a job.
-public struct JobID: RawRepresentable, Hashable, Comparable, Codable, Sendable {
-    /// The primary key of the row.
-    public let rawValue: Int64
-    /// Takes the primary key of a row.
-    public init(rawValue: Int64) { self.rawValue = rawValue }
-    /// Whether `left` was queued first.
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-}
-
+public typealias JobID = RowID<JobState>
 /// Number of a delivery: one derived object to one peer.
-public struct DeliveryID: RawRepresentable, Hashable, Comparable, Codable, Sendable {
-    /// The primary key of the row.
-    public let rawValue: Int64
-    /// Takes the primary key of a row.
-    public init(rawValue: Int64) { self.rawValue = rawValue }
-    /// Whether `left` was queued first.
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-}
+public typealias DeliveryID = RowID<DeliveryState>
 
 // MARK: - Errors
 

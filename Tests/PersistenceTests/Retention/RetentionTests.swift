@@ -37,7 +37,7 @@ import Testing
                     NewStack(series: series.id, revision: 1, key: "", instances: []), AuditEvent())
             }
             elapsed.pass(Self.hour * 0.9)
-            #expect(try retention.run() == Retention.Report())
+            #expect(try retention.run() == Retention.Deletions())
             elapsed.pass(Self.day * 2)
             let report = try retention.run()
             #expect(report.folders == 1 && report.instances == 2 && report.series == 1)
@@ -54,11 +54,11 @@ import Testing
             try node.receive("1.0")
             try node.fill(["1.1"], series: "1.2.1")
             elapsed.pass(Self.day * 365)
-            #expect(try retention.run() == Retention.Report())
+            #expect(try retention.run() == Retention.Deletions())
             let job = try node.close()
-            #expect(try retention.run() == Retention.Report())
+            #expect(try retention.run() == Retention.Deletions())
             let deliveries = try node.finish(job, [node.derived("2.25.1")])
-            #expect(try retention.run() == Retention.Report())
+            #expect(try retention.run() == Retention.Deletions())
             try node.journal.write { try $0.sent(deliveries[0], status: 0, AuditEvent()) }
             elapsed.pass(Self.day * 8)
             #expect(try retention.run().derived == 1)
@@ -75,10 +75,10 @@ import Testing
             let deliveries = try node.finish(node.close(), [node.derived("2.25.1")])
             try node.journal.write { try $0.sent(deliveries[0], status: 0, AuditEvent()) }
             elapsed.pass(Self.day * 6)
-            #expect(try retention.run() == Retention.Report())
+            #expect(try retention.run() == Retention.Deletions())
             elapsed.pass(Self.day * 2)
             let report = try retention.run()
-            #expect(report == Retention.Report(folders: 1, instances: 1, derived: 1, series: 1))
+            #expect(report == Retention.Deletions(folders: 1, instances: 1, derived: 1, series: 1))
             #expect(node.files("instances").isEmpty && node.files("derived").isEmpty)
             #expect(try node.journal.read { try $0.isOurs("2.25.1") })
             #expect(try node.index(node.receive("2.25.1").id) == .own)
@@ -108,7 +108,7 @@ import Testing
             try node.journal.write { try $0.dead(job, AuditEvent()) }
             try node.journal.quarantine(node.receive("1.7").id, AuditEvent(reason: "malformed"))
             elapsed.pass(Self.day * 29)
-            #expect(try retention.run() == Retention.Report())
+            #expect(try retention.run() == Retention.Deletions())
             elapsed.pass(Self.day * 2)
             #expect(try retention.run().instances == 2)
             #expect(node.files("quarantine").isEmpty)
@@ -135,7 +135,7 @@ import Testing
             let id = try node.receive("1.1").id
             try node.journal.write { try $0.notAnImage(id, AuditEvent()) }
             elapsed.pass(.seconds(60))
-            #expect(try retention.run() == Retention.Report())
+            #expect(try retention.run() == Retention.Deletions())
             if days < 0 {
                 elapsed.pass(Self.day)
                 #expect(try retention.run().instances == 1)
