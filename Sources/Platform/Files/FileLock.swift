@@ -22,6 +22,8 @@ public final class FileLock: Sendable {
     ///   - holder: one line of text that other processes are shown.
     /// - Throws: ``Failure``.
     public init(path: String, holder: String) throws(Failure) {
+        // Stored only with the lock: `deinit` would otherwise erase the text of the process that holds it.
+        let descriptor: FileDescriptor
         do throws(SystemCallError) {
             descriptor = try FileDescriptor(path: path, for: .updating)
         } catch {
@@ -36,6 +38,7 @@ public final class FileLock: Sendable {
             guard attempts < 10 else { throw .held(holder: Self.text(of: path)) }
             usleep(20_000)
         }
+        self.descriptor = descriptor
         ftruncate(descriptor.number, 0)
         let line = Array((holder + "\n").utf8)
         _ = line.withUnsafeBytes { pwrite(descriptor.number, $0.baseAddress, $0.count, 0) }

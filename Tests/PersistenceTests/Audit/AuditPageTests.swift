@@ -73,7 +73,7 @@ import Testing
     /// The cause of each event; a new event does not compile without one.
     private static func cause(of event: AuditEvent.Name) -> Cause {
         switch event {
-        case .nodeStarted, .configurationUsed: .service(call: ".nodeStarted(configuration:")
+        case .nodeStarted, .configurationUsed: .service(call: ".nodeStarted(")
         case .nodeStopped: .service(call: ".nodeStopped(")
         case .associationRejected: .service(call: ".associationRejected(")
         case .instancesReceived, .instancesNeverAcknowledged: .service(call: "journal.commit(")
@@ -150,7 +150,7 @@ import Testing
                 }
             }
 
-            try journal.write { try $0.nodeStarted(configuration: Data(), hash: "c0ffee", AuditEvent()) }
+            try journal.write { try $0.nodeStarted( Data(), hash: "c0ffee", AuditEvent()) }
             try journal.write { try $0.associationRejected(AuditEvent()) }
             try journal.write { try $0.nodeStopped(AuditEvent()) }
             try caused("nodeStarted", "configurationUsed", "associationRejected", "nodeStopped")

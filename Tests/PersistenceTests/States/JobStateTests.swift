@@ -98,7 +98,7 @@ import Testing
     @Test func `in whose stack nothing is found leaves a record that says so`() async throws {
         try await blocking {
             let (node, job) = try running()
-            try node.journal.write {
+            _ = try node.journal.write {
                 try $0.done(job, JobResult(outputs: [], outcome: "nothing found"), AuditEvent())
             }
             #expect(try AuditTrail(journal: node.journal).latest(1).first?.reason == "nothing found")
