@@ -150,7 +150,7 @@ import Testing
                 }
             }
 
-            try journal.write { try $0.nodeStarted( Data(), hash: "c0ffee", AuditEvent()) }
+            try journal.write { try $0.nodeStarted(configuration: Data(), hash: "c0ffee", AuditEvent()) }
             try journal.write { try $0.associationRejected(AuditEvent()) }
             try journal.write { try $0.nodeStopped(AuditEvent()) }
             try caused("nodeStarted", "configurationUsed", "associationRejected", "nodeStopped")
