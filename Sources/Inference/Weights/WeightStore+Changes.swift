@@ -15,6 +15,7 @@ extension WeightStore {
         /// Whether the weights may replace others of the same name.
         public var replaces: Bool
 
+        /// Creates options; by default, the checkpoint decides about the name and the family.
         public init(
             name: String? = nil, family: ModelFamily? = nil, terms: String? = nil, replaces: Bool = false
         ) {

@@ -8,6 +8,7 @@
 ///
 /// Logits and predicted IoU come from the caller.
 public struct CropMasks: Sendable {
+    /// The crop whose masks are collected.
     public let crop: MaskCrop
     private let parameters: AutomaticMaskParameters
     private let imageHeight: Int
@@ -139,6 +140,7 @@ public struct CropMasks: Sendable {
 ///
 /// It keeps the logits of masks that pass the filters. The logits of all masks would take 800 MB.
 public struct CropTrace: Sendable {
+    /// The crop that the record belongs to.
     public let crop: MaskCrop
     /// The predicted IoU of every mask, point by point: `[points, masks]`.
     public private(set) var predictedIoU = [Float]()
