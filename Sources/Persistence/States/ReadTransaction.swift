@@ -138,15 +138,6 @@ public class ReadTransaction {
         ).map(seriesInstance)
     }
 
-    /// The instances of a stack, in stack order.
-    public func instances(of stack: StackID) throws -> [SeriesInstance] {
-        try rows(
-            Self.seriesInstance
-                + " JOIN stackInstance s ON s.instanceId = i.id WHERE s.stackId = ? ORDER BY s.position",
-            [stack.rawValue]
-        ).map(seriesInstance)
-    }
-
     private func seriesInstance(_ row: Row) -> SeriesInstance {
         SeriesInstance(
             id: InstanceID(rawValue: row["id"]), path: path(row), sopClassUID: row["sopClassUID"],

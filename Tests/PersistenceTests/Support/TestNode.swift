@@ -169,6 +169,16 @@ final class TestNode: Sendable {
         }
     }
 
+    /// The instances of a stack, in stack order.
+    func instances(of stack: StackID) throws -> [InstanceID] {
+        try DatabaseQueue(path: spool.databasePath).read { db in
+            try Int64.fetchAll(
+                db, sql: "SELECT instanceId FROM stackInstance WHERE stackId = ? ORDER BY position",
+                arguments: [stack.rawValue]
+            ).map { InstanceID(rawValue: $0) }
+        }
+    }
+
     func count(_ state: InstanceState) throws -> Int {
         try journal.status().instances.first { $0.state == state.rawValue }?.count ?? 0
     }
