@@ -52,6 +52,26 @@ extension ReportPage {
         String(format: abs(value) >= 10 ? "%.0f" : abs(value) >= 1 ? "%.1f" : "%.3f", value)
     }
 
+    // MARK: worst cases
+
+    var worstCases: String {
+        names.indices.map { number -> String in
+            let own = pictures(of: number)
+            guard !own.isEmpty else { return "" }
+            let figures = own.map { id, png in
+                let result = results[number].first { $0.key.caseID == id }
+                let dice = Markup.number(result?.scores?.dice, digits: 2)
+                let sure = result?.confidence.map { ", confidence \(Markup.number($0.value, digits: 2))" } ?? ""
+                let image =
+                    "<img alt=\"\(Markup.escaped(id))\" src=\"data:image/png;base64,\(png.base64EncodedString())\">"
+                return Markup.figure(image, caption: "\(Markup.escaped(id)): Dice \(dice)\(sure)")
+            }
+            return "<h3>\(Markup.escaped(names[number]))</h3><div class=\"pictures\">\(figures.joined())</div>"
+        }.joined().withLegend(
+            "<p class=\"legend\"><span><i style=\"background:#00e5ff\"></i>truth</span><span><i style=\"background:#ff9600\"></i>result</span></p>"
+        )
+    }
+
     // MARK: confidence
 
     var confidence: String {
@@ -212,4 +232,9 @@ extension ReportPage {
         return Markup.table(
             ["segmenter", "median seconds", "mean seconds", "longest, seconds", "largest memory of a worker"], rows)
     }
+}
+
+extension String {
+    /// The text with a legend before it; empty if the text is.
+    fileprivate func withLegend(_ legend: String) -> String { isEmpty ? "" : legend + self }
 }

@@ -88,8 +88,8 @@ public struct ReportPage {
             .formatted(.iso8601.year().month().day())
         return Markup.escaped(
             "Kontur \(report.settings.softwareVersion) segmented \(counts.joined(separator: " and ")). Each result was compared "
-                + "with the reference segmentation (the truth). Report of \(date). Square brackets show 95% confidence "
-                + "intervals. A result needs correction if its Dice is below \(Plot.short(report.settings.acceptable))."
+                + "with the reference segmentation (the truth). Dice is their overlap, from 0 (none) to 1 (complete). "
+                + "Square brackets show 95% confidence intervals. Report of \(date). A result needs correction if its Dice is below \(Plot.short(report.settings.acceptable))."
         )
     }
 

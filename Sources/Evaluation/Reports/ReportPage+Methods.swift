@@ -4,23 +4,7 @@ internal import Foundation
 internal import Imaging
 
 extension ReportPage {
-    var worstCases: String {
-        names.indices.map { number -> String in
-            let own = pictures(of: number)
-            guard !own.isEmpty else { return "" }
-            let figures = own.map { id, png in
-                let result = results[number].first { $0.key.caseID == id }
-                let dice = Markup.number(result?.scores?.dice, digits: 2)
-                let sure = result?.confidence.map { ", confidence \(Markup.number($0.value, digits: 2))" } ?? ""
-                let image =
-                    "<img alt=\"\(Markup.escaped(id))\" src=\"data:image/png;base64,\(png.base64EncodedString())\">"
-                return Markup.figure(image, caption: "\(Markup.escaped(id)): Dice \(dice)\(sure)")
-            }
-            return "<h3>\(Markup.escaped(names[number]))</h3><div class=\"pictures\">\(figures.joined())</div>"
-        }.joined().withLegend(
-            "<p class=\"legend\"><span><i style=\"background:#00e5ff\"></i>truth</span><span><i style=\"background:#ff9600\"></i>result</span></p>"
-        )
-    }
+    // MARK: methods
 
     var methods: String {
         let settings = report.settings
@@ -64,6 +48,7 @@ extension ReportPage {
                 : "<h3>Failed cases</h3><ul>\(failed.map { "<li>\(Markup.escaped($0))</li>" }.joined())</ul>")
     }
 
+    /// The style sheet of the page.
     static let style = """
         :root{color-scheme:light;--ink:#1b2733;--soft:#5a6572;--line:#d8dde3;--paper:#fff}
         *{box-sizing:border-box}body{margin:0;background:#f4f6f8;color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
@@ -85,9 +70,4 @@ extension ReportPage {
         .grid.costs{grid-template-columns:repeat(auto-fill,minmax(400px,1fr))}.costs td,.costs th{vertical-align:middle}.words td:nth-child(n+4){white-space:normal;text-align:left;min-width:200px}output{font-weight:600}details{margin:.6em 0}summary{cursor:pointer}
         @media print{body{background:#fff}section{break-inside:avoid;border:0;padding:0}}
         """
-}
-
-extension String {
-    /// The text with a legend before it; empty if the text is.
-    fileprivate func withLegend(_ legend: String) -> String { isEmpty ? "" : legend + self }
 }
