@@ -11,7 +11,7 @@ import Platform
 /// fp32 in PyTorch's order: `embedding.f32`, and `<prompt>.logits.f32` and `<prompt>.iou.f32` for every prompt. Seconds
 /// and memory go to standard output.
 enum SegmentAnythingAnswers {
-    private struct Question: Decodable {
+    private struct ReferenceQuestion: Decodable {
         struct AskedPrompt: Decodable {
             let points: [[Float]]?
             let box: [Float]?
@@ -29,7 +29,8 @@ enum SegmentAnythingAnswers {
     static func answer(folder: String) throws {
         try Compute.startWithAnyThreads()
         let file = try SafeTensors(path: "\(folder)/question.safetensors")
-        let question = try JSONDecoder().decode(Question.self, from: Data((file.metadata["kontur"] ?? "").utf8))
+        let question = try JSONDecoder().decode(
+            ReferenceQuestion.self, from: Data((file.metadata["kontur"] ?? "").utf8))
         let input = try file.tensor("input").channelsLast()
         var network: SegmentAnything?
         let precision = Precision(rawValue: question.precision) ?? .fp32

@@ -47,7 +47,7 @@ enum DrawnModels {
         let file = try SafeTensors(path: path)
         return InstalledWeights(
             name: name, family: family, architecture: "drawn", sha256: file.sha256, bytes: 1, parameters: 1,
-            source: InstalledWeights.Source(file: "\(name).pth", sha256: file.sha256), licence: "drawn for tests",
+            source: InstalledWeights.OriginalFile(file: "\(name).pth", sha256: file.sha256), licence: "drawn for tests",
             path: path)
     }
 

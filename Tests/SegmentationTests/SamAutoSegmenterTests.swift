@@ -30,7 +30,7 @@ extension SegmentationSuites {
 
         private var installed: InstalledSegmenter {
             get throws {
-                let source = InstalledWeights.Source(file: "shapes.pth", sha256: weights.sha256)
+                let source = InstalledWeights.OriginalFile(file: "shapes.pth", sha256: weights.sha256)
                 return try Segmenters.choose(
                     "sam-auto",
                     among: [

@@ -3,7 +3,7 @@
 /// Installed weights in a ``WeightStore``: converted, checked and ready to be mapped.
 public struct InstalledWeights: Sendable, Hashable, Codable {
     /// The checkpoint that the weights were converted from.
-    public struct Source: Sendable, Hashable, Codable {
+    public struct OriginalFile: Sendable, Hashable, Codable {
         /// The name of the file, without folders.
         public var file: String
         /// SHA-256 of the file as it was added, 64 lower-case hexadecimal digits.
@@ -35,7 +35,7 @@ public struct InstalledWeights: Sendable, Hashable, Codable {
     /// The number of parameters of the network.
     public var parameters: Int
     /// The checkpoint that the weights were converted from.
-    public var source: Source
+    public var source: OriginalFile
     /// The terms of the weights, as far as they are known.
     public var licence: String
     /// The path of the stored file, a safetensors file with the tensor names of the publisher's
@@ -45,7 +45,7 @@ public struct InstalledWeights: Sendable, Hashable, Codable {
     /// Creates a record.
     public init(
         name: String, family: ModelFamily, architecture: String, sha256: String, bytes: Int, parameters: Int,
-        source: Source, licence: String, path: String
+        source: OriginalFile, licence: String, path: String
     ) {
         self.name = name
         self.family = family

@@ -60,14 +60,14 @@ public struct SafeTensors: Sendable {
         var width: Int { self == .f32 ? 4 : 2 }
     }
 
-    private struct Entry: Sendable {
+    private struct StoredTensor: Sendable {
         let type: DataType
         let shape: [Int]
         let range: Range<Int>
     }
 
     private let file: WeightBytes
-    private let entries: [String: Entry]
+    private let entries: [String: StoredTensor]
     /// The file's `__metadata__`.
     public let metadata: [String: String]
 
@@ -105,13 +105,13 @@ public struct SafeTensors: Sendable {
         let start = 8 + Int(length)
         let header = try SafeTensorsHeader(json: Data(bytes[8..<start]), bytes: bytes.count - start)
         metadata = header.metadata
-        var entries = [String: Entry]()
+        var entries = [String: StoredTensor]()
         for (name, tensor) in header.tensors {
             guard let type = DataType(rawValue: tensor.typeName) else {
                 throw .tensor(name, reason: "numbers of type \(tensor.typeName) are not supported")
             }
             let range = tensor.range.lowerBound + start..<tensor.range.upperBound + start
-            entries[name] = Entry(type: type, shape: tensor.shape, range: range)
+            entries[name] = StoredTensor(type: type, shape: tensor.shape, range: range)
         }
         self.entries = entries
         self.file = file
@@ -140,7 +140,7 @@ public struct SafeTensors: Sendable {
         return Tensor(shape: entry.shape.isEmpty ? [1] : entry.shape) { entry.type.convert(bytes, to: $0) }
     }
 
-    private func entry(_ name: String, shape: [Int]?) throws(WeightFileError) -> Entry {
+    private func entry(_ name: String, shape: [Int]?) throws(WeightFileError) -> StoredTensor {
         guard let entry = entries[name] else { throw .missing(name) }
         if let shape, shape != entry.shape { throw .shape(name, expected: shape, found: entry.shape) }
         return entry
@@ -190,9 +190,9 @@ private func float(half bits: UInt16) -> Float {
 // Sendable: the bytes do not change. A released page is read again when it is touched.
 private final class WeightBytes: @unchecked Sendable {
     let bytes: UnsafeRawBufferPointer
-    private let origin: Origin
+    private let origin: Backing
 
-    private enum Origin {
+    private enum Backing {
         case mapped(MappedFile), embedded, copied
     }
 

@@ -8,7 +8,7 @@ import Foundation
 /// file.
 struct SafeTensorsHeader {
     /// The description of one tensor.
-    struct Entry {
+    struct DescribedTensor {
         let type: NumberType
         /// The name of the type in the file, such as `F32`.
         let typeName: String
@@ -20,7 +20,7 @@ struct SafeTensorsHeader {
     /// The file's `__metadata__`.
     let metadata: [String: String]
     /// The tensors by name.
-    let tensors: [String: Entry]
+    let tensors: [String: DescribedTensor]
 
     /// Reads and checks a header.
     ///
@@ -35,7 +35,7 @@ struct SafeTensorsHeader {
         } catch {
             throw .header(reason: "its JSON does not describe tensors")
         }
-        var tensors: [String: Entry] = [:]
+        var tensors: [String: DescribedTensor] = [:]
         for (name, raw) in header.entries { tensors[name] = try Self.check(raw, name, bytes: bytes) }
         try Self.checkTiling(tensors, bytes: bytes)
         metadata = header.metadata
@@ -75,7 +75,9 @@ struct SafeTensorsHeader {
         return strides
     }
 
-    private static func check(_ raw: HeaderJSON.Raw, _ name: String, bytes: Int) throws(WeightFileError) -> Entry {
+    private static func check(_ raw: HeaderJSON.RawTensor, _ name: String, bytes: Int) throws(WeightFileError)
+        -> DescribedTensor
+    {
         guard let type = NumberType(safetensors: raw.dtype) else {
             throw .tensor(name, reason: "numbers of type \(raw.dtype.quoted) are not supported")
         }
@@ -93,10 +95,11 @@ struct SafeTensorsHeader {
         guard raw.offsets[1] - raw.offsets[0] == size else {
             throw .tensor(name, reason: "its shape needs \(size) bytes, but it has \(raw.offsets[1] - raw.offsets[0])")
         }
-        return Entry(type: type, typeName: raw.dtype, shape: raw.shape, range: raw.offsets[0]..<raw.offsets[1])
+        return DescribedTensor(
+            type: type, typeName: raw.dtype, shape: raw.shape, range: raw.offsets[0]..<raw.offsets[1])
     }
 
-    private static func checkTiling(_ tensors: [String: Entry], bytes: Int) throws(WeightFileError) {
+    private static func checkTiling(_ tensors: [String: DescribedTensor], bytes: Int) throws(WeightFileError) {
         var end = 0
         for (name, tensor) in tensors.sorted(by: { $0.value.range.lowerBound < $1.value.range.lowerBound }) {
             guard tensor.range.lowerBound == end else {
@@ -112,7 +115,7 @@ struct SafeTensorsHeader {
 }
 
 private struct HeaderJSON: Decodable {
-    struct Raw: Decodable {
+    struct RawTensor: Decodable {
         let dtype: String
         let shape: [Int]
         let offsets: [Int]
@@ -123,7 +126,7 @@ private struct HeaderJSON: Decodable {
         }
     }
 
-    struct Name: CodingKey {
+    struct TensorName: CodingKey {
         let stringValue: String
         var intValue: Int? { nil }
 
@@ -132,15 +135,15 @@ private struct HeaderJSON: Decodable {
     }
 
     var metadata: [String: String] = [:]
-    var entries: [String: Raw] = [:]
+    var entries: [String: RawTensor] = [:]
 
     init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: Name.self)
+        let container = try decoder.container(keyedBy: TensorName.self)
         for key in container.allKeys {
             if key.stringValue == "__metadata__" {
                 metadata = try container.decode([String: String].self, forKey: key)
             } else {
-                entries[key.stringValue] = try container.decode(Raw.self, forKey: key)
+                entries[key.stringValue] = try container.decode(RawTensor.self, forKey: key)
             }
         }
     }

@@ -6,7 +6,7 @@ import Platform
 /// Writes a safetensors file from beginning to end and hashes it at the same time.
 struct SafeTensorsWriter {
     /// The name, type and shape of one tensor.
-    struct Entry {
+    struct WrittenTensor {
         var name: String
         var type: SafeTensors.DataType
         var shape: [Int]
@@ -26,7 +26,7 @@ struct SafeTensorsWriter {
     /// Writes the header.
     ///
     /// The bytes of the tensors follow through ``append(_:)``, in the order of `tensors`.
-    init(_ output: NewWeightFile, _ tensors: [Entry], metadata: [String: String]) throws(WeightStoreError) {
+    init(_ output: NewWeightFile, _ tensors: [WrittenTensor], metadata: [String: String]) throws(WeightStoreError) {
         let header = Self.header(tensors, metadata)
         self.output = output
         expected = tensors.reduce(0) { $0 + $1.bytes }
@@ -49,7 +49,7 @@ struct SafeTensorsWriter {
     }
 
     /// The header, padded with spaces so that the numbers begin at a multiple of 64 bytes.
-    private static func header(_ tensors: [Entry], _ metadata: [String: String]) -> Data {
+    private static func header(_ tensors: [WrittenTensor], _ metadata: [String: String]) -> Data {
         var parts = [
             "\"__metadata__\":{"
                 + metadata.sorted { $0.key < $1.key }.map { "\(json($0.key)):\(json($0.value))" }

@@ -134,7 +134,7 @@ extension WeightStore {
         // Tensors with wider numbers come first, so that every tensor is aligned.
         let tensors = model.tensors.sorted { ($1.type.storedWidth, $0.name) < ($0.type.storedWidth, $1.name) }
         let columns = tensors.map { tensor in
-            SafeTensorsWriter.Entry(name: tensor.name, type: tensor.type.stored ?? .f32, shape: tensor.shape)
+            SafeTensorsWriter.WrittenTensor(name: tensor.name, type: tensor.type.stored ?? .f32, shape: tensor.shape)
         }
         let total = columns.reduce(0) { $0 + $1.bytes }
         try checkRoom(total)

@@ -11,7 +11,7 @@ import Platform
 /// The entries of a zip archive and the places of their bytes in the file.
 struct ZipArchive {
     /// The place and the checksum of one entry.
-    struct Entry: Equatable {
+    struct ArchiveEntry: Equatable {
         /// The offset of the first byte in the file.
         var offset: Int
         var size: Int
@@ -31,7 +31,7 @@ struct ZipArchive {
     static let mostEntries = 1 << 16
 
     /// The entries by their names.
-    private(set) var entries: [String: Entry] = [:]
+    private(set) var entries: [String: ArchiveEntry] = [:]
 
     /// Reads the central directory of a file.
     ///
@@ -61,7 +61,7 @@ struct ZipArchive {
     /// Finds the bytes of an entry behind its local header.
     private static func locate(
         _ header: CentralHeader, in file: CheckpointFile, before end: Int
-    ) throws(CheckpointError) -> Entry {
+    ) throws(CheckpointError) -> ArchiveEntry {
         let name = header.name.quoted
         guard header.localOffset <= end - 30 else { throw .archive(reason: "entry \(name) lies outside the file") }
         let count = min(30 + header.nameBytes.count, end - header.localOffset)
@@ -75,7 +75,7 @@ struct ZipArchive {
             throw .archive(
                 reason: "the file ends inside the \(header.size) bytes of entry \(name); it may be truncated")
         }
-        return Entry(offset: offset, size: header.size, checksum: header.checksum)
+        return ArchiveEntry(offset: offset, size: header.size, checksum: header.checksum)
     }
 }
 
@@ -198,7 +198,7 @@ private struct Zip64Extra {
 /// Compares the entries of an archive with the stored checksums while the file is read from its
 /// beginning.
 package struct EntryChecksums: Sendable {
-    private let entries: [(name: String, entry: ZipArchive.Entry)]
+    private let entries: [(name: String, entry: ZipArchive.ArchiveEntry)]
     private var next = 0
     private var checksum = CRC32()
     /// The number of bytes of the file that were read so far.
