@@ -53,13 +53,13 @@ enum Golden {
         }
     }
 
-    /// Two hexadecimal digits a byte.
+    /// The bytes of a text with two hexadecimal digits per byte.
     static func bytes(_ hex: String) -> [UInt8] {
         let digits = hex.utf8.map { $0 < 58 ? $0 - 48 : $0 - 87 }
         return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
     }
 
-    /// Bits as numpy packs them, the highest first.
+    /// Bits that numpy packed, the highest first.
     static func bits(_ hex: String, count: Int) -> [UInt8] {
         Array(bytes(hex).flatMap { byte in (0..<8).map { byte >> (7 - $0) & 1 } }.prefix(count))
     }

@@ -99,7 +99,7 @@ import Testing
         let truth = Mask(rows: 3, columns: 4, pixels: [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0])
         let scores = FrameScores(answer: answer, truth: truth)
         #expect(scores == FrameScores(map: answer.pixels.map(Double.init), truth: truth))
-        // Of the 256 thresholds only 0 gives another answer than the mask.
+        // Only the threshold 0 of the 256 gives another answer than the mask.
         let full = FrameScores(map: [Double](repeating: 1, count: 12), truth: truth)
         let mean = (255 * scores.enhancedAlignment + full.enhancedAlignment) / 256
         #expect(abs(scores.meanEnhancedAlignment - mean) < 1e-12)

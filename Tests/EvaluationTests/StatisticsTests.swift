@@ -35,7 +35,7 @@ import Testing
     }
 
     @Test func `few pairs are compared by trying all signs`() throws {
-        // All five differences point one way: 2 of 32 sign patterns are as extreme.
+        // All five differences have the same sign, so 2 of 32 sign patterns are as extreme.
         let pair = try #require(
             PairedComparison("x", [0.9, 0.8, 0.7, 0.9, 0.6], "y", [0.8, 0.6, 0.4, 0.5, 0.1], resampling: Bootstrap()))
         #expect(pair.signFlipP == 2.0 / 32)

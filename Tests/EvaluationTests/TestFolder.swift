@@ -3,7 +3,7 @@
 import Foundation
 import Imaging
 
-/// A folder of a test, removed with it.
+/// A temporary folder that is removed after its test.
 final class TestFolder {
     let path: String
 

@@ -5,7 +5,8 @@ import Imaging
 import Testing
 
 @Suite struct TraitTests {
-    /// A bright square on a dark ground, its edge spread over `blur` pixels; RGB.
+    /// An RGB frame with a bright square on dark ground, whose edge is spread over `blur` pixels,
+    /// and its mask.
     static func square(inside: Float, outside: Float, blur: Int = 0) -> (Frame, Mask) {
         let (rows, columns) = (40, 40)
         var samples: [Float] = []

@@ -6,8 +6,9 @@ import Inference
 import Segmentation
 import Testing
 
-/// Measures and confidence of answers, against `training/recipes/confidence.py`
-/// (`training/references/golden_confidence.py`).
+/// Compares measures and confidence of answers with `training/recipes/confidence.py`.
+///
+/// `training/references/golden_confidence.py` writes the expected numbers.
 @Suite struct ConfidenceTests {
     struct Facts: Decodable {
         struct Answer: Decodable {

@@ -5,9 +5,9 @@ import Imaging
 import Inference
 import Segmentation
 
-/// Scaled-down networks of every family with drawn weights, installed in a folder of their own.
+/// Scaled-down networks of every family with random weights, installed in a temporary folder.
 ///
-/// Their shapes are those of the golden files of `training/references/golden_sam.py`.
+/// Their shapes come from the golden files of `training/references/golden_sam.py`.
 enum DrawnModels {
     private struct Facts: Decodable {
         let size: Int
@@ -51,7 +51,8 @@ enum DrawnModels {
             path: path)
     }
 
-    /// Norm weights around 1, variances positive, matrices with outputs of about their inputs' size.
+    /// Random weights: norm weights around 1, positive variances, and matrices that keep the scale
+    /// of their inputs.
     private static func checkpoint(_ facts: Facts) -> Data {
         var random = Random(state: 1)
         var (header, bytes) = (["\"__metadata__\":{\"inputSize\":\"\(facts.size)\"}"], Data())
@@ -78,7 +79,7 @@ enum DrawnModels {
     }
 }
 
-/// splitmix64 (Steele 2014), as numbers of -1...1.
+/// Random numbers of -1...1 by splitmix64 (Steele 2014).
 struct Random {
     var state: UInt64
 

@@ -16,7 +16,7 @@ extension SegmentationSuites {
             return try Segmenters.make("left-atrium-compact").segment(.volume(volume)) { _, _ in }
         }
 
-        /// Noise, 24 slices of 40 x 40 pixels of the size given, mm.
+        /// Segments noise in 24 slices of 40 x 40 pixels, whose size is given in mm.
         private func noise(pixel: Double) throws -> SegmenterResult {
             try segment(
                 (0..<24 * 1600).map { Float($0 * 7919 % 1009) }, [24, 40, 40], spacing: [2.5, pixel, pixel])

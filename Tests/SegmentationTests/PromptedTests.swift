@@ -7,7 +7,8 @@ import Segmentation
 import Testing
 
 extension SegmentationSuites {
-    /// Segmenters of the SAM family with a person's prompts, on scaled-down networks with drawn weights.
+    /// Segmenters of the SAM family with a person's prompts, on scaled-down networks with random
+    /// weights.
     @Suite struct PromptedTests {
         private final class Trace: SegmentationTrace {
             var frames = [TracedFrame]()
@@ -165,7 +166,7 @@ extension SegmentationSuites {
             let firm = try segment("medsam-slices", .volume(volume), SegmenterOptions(box: box, shift: 0))
             #expect(firm.confidence.measures["jitterAgreement"] == nil)
             let wide = try logits(SegmenterOptions(box: box, margin: 40))
-            // A person's box is taken as it is; only what is made from masks is widened.
+            // The margin widens boxes made from masks, and does not change a person's box.
             #expect(wide[2] == plain[2])
         }
 
@@ -188,7 +189,8 @@ extension SegmentationSuites {
 
     /// The catalogue, and the weights that a segmenter runs on.
     @Suite struct CatalogueTests {
-        /// Names and versions are parts of derived UIDs: a change here is a change of every UID made by that segmenter.
+        /// Names and versions are parts of derived UIDs, so a change here changes every UID of that
+        /// segmenter.
         @Test func `the catalogue has these segmenters in this order, with these versions`() throws {
             func hash(_ name: String) throws -> Substring {
                 try Segmenters.entry(name).template.weightsHash.prefix(8)

@@ -5,7 +5,7 @@ import Inference
 import Segmentation
 import Testing
 
-/// Where prompts come from, without a network.
+/// The sources of prompts, without a network.
 @Suite struct PrompterTests {
     private func pixels(_ picture: [String]) -> [UInt8] { picture.flatMap { $0.map { $0 == "#" ? 1 : 0 } } }
 
@@ -41,7 +41,9 @@ import Testing
         #expect(BoxWalk.filled([nil, nil]) == [nil, nil])
     }
 
-    /// The boxes that a walk asks each slice with; masks are empty in `empty`, else a box named after its slice.
+    /// Walks with boxes that carry the number of their slice.
+    ///
+    /// Masks are empty in the slices `empty`.
     private func walk(_ slices: Int, from key: Int, empty: Set<Int>) -> [(slice: Int, asked: Int)] {
         func box(_ slice: Int) -> PromptBox { PromptBox(x0: Float(slice), y0: 0, x1: 1, y1: 1) }
         var asked = [(Int, Int)]()
@@ -95,7 +97,7 @@ import Testing
         let moved = answer([2, 2, -0.5, -3, 2, -0.5, -3, -3])
         let measures = PromptConfidence.measures([first, moved, first], mask: 0, on: grid, predictedIoU: true)
         #expect(measures["stabilityScore"] == 3.0 / 5)
-        // Four pixels in the first, three in the moved one.
+        // The first mask has four pixels, and the moved one three.
         let agreement: Double = (6.0 / 7 + 1) / 2
         let found = try #require(measures["jitterAgreement"])
         #expect(abs(found - agreement) < 1e-12)

@@ -6,8 +6,9 @@ import Inference
 import Segmentation
 import Testing
 
-/// What the recipes of the SAM family do before and after the network, against the references
-/// (`training/references/golden_recipes.py`, networks' input scaled down to 64 x 64).
+/// Compares the pre- and post-processing of the SAM family with the reference implementations.
+///
+/// `training/references/golden_recipes.py` writes the expected values, for an input of 64 x 64.
 @Suite struct RecipeGoldenTests {
     let file: SafeTensors
     static let images = Array(0..<11)
@@ -25,7 +26,9 @@ import Testing
             values: tensor.values.map { UInt8($0) })
     }
 
-    /// How many bytes differ, of how many; none may by more than one.
+    /// The fraction of bytes that differ.
+    ///
+    /// A difference of more than one fails the test.
     private func compare(_ found: [UInt8], _ expected: ByteImage) throws -> Double {
         try #require(found.count == expected.values.count)
         let differences = zip(found, expected.values).map { abs(Int($0) - Int($1)) }
@@ -46,14 +49,14 @@ import Testing
         guard file.shape(of: "\(index).lite") != nil else { return }
         let expected = try image("\(index).lite")
         let found = try AreaResize.resize(image("\(index).image"), rows: expected.rows, columns: expected.columns)
-        // Where sums lie on a half, the order of additions decides.
+        // A sum that lies on a half is rounded by the order of additions.
         #expect(try compare(found.colour.values, expected) <= 0.01)
     }
 
     @Test(arguments: images) func `scikit-image's cubic spline is matched within a grey level`(index: Int) throws {
         let expected = try image("\(index).medsam")
         let found = try SplineResize.resize(image("\(index).image").colour, rows: 64, columns: 64).map { UInt8($0) }
-        // Flat ground comes out a rounding below or above a whole number.
+        // On a constant area the spline is a rounding error below or above a whole number.
         #expect(try compare(found, expected) <= 0.05)
     }
 
@@ -62,7 +65,8 @@ import Testing
         let prepared = try PreparedImage(image("0.image"), family: family, size: 64)
         let expected = try file.tensor("input.\(Self.name(family))")
         #expect(prepared.input.shape == [1] + expected.shape)
-        // A grey level: of 0...1 for the MedSAMs, over the deviation for the others.
+        // One grey level: 1/248 of the range 0...1 for MedSAM and LiteMedSAM, and 1/57.12 after
+        // normalisation for the others.
         let level: Float = family == .sam || family == .medsamCompact ? 1 / 57.12 : 1 / 248
         let largest = zip(prepared.input.values, expected.values).map { abs($0 - $1) }.max() ?? 1
         #expect(largest <= level)

@@ -8,7 +8,9 @@ import Segmentation
 import TestSupport
 import Testing
 
-/// What the recipes in training/ answer, written by `training/references/reference_answers.py` for one set of weights.
+/// The answers of the recipes in training/ for one set of weights.
+///
+/// `training/references/reference_answers.py` writes them.
 struct Reference: Decodable {
     struct Input: Decodable {
         let measures: [String: Double]
@@ -16,7 +18,7 @@ struct Reference: Decodable {
         var spacing: [Double]?
     }
 
-    /// SHA-256 of the weights that made these numbers.
+    /// SHA-256 of the weights behind these numbers.
     let weights: String
     let inputs: [Input]
     /// Dice of held-out frames.
@@ -33,10 +35,10 @@ struct Reference: Decodable {
 }
 
 extension SegmentationSuites {
-    /// The whole recipe against Python's.
+    /// Compares whole recipes with those in Python.
     ///
-    /// Both compute in fp32 with sums in another order: probabilities differ by less than 1e-3 (bf16: 0.05), masks
-    /// only where a probability is that close to the threshold.
+    /// Both compute in fp32, with sums in another order. Probabilities differ by less than 1e-3
+    /// (0.05 in bf16). Masks differ only if a probability is that close to the threshold.
     @Suite struct ReferenceTests {
         let tolerance: Float = (try? Compute.precision()) == .bf16 ? 0.05 : 1e-3
 
@@ -71,7 +73,8 @@ extension SegmentationSuites {
                 let shape = input.shape
                 let segmenter = try Segmenters.make("left-atrium-compact")
                 if turned {
-                    // Sagittal slices from right to left, rows running to the feet, columns to posterior.
+                    // Sagittal slices from right to left, rows running to the feet, columns to
+                    // posterior.
                     let plane = PlaneGeometry(
                         position: Vector3(0, 0, 0), rowDirection: Vector3(0, 1, 0), columnDirection: Vector3(0, 0, -1),
                         rowSpacing: spacing[0], columnSpacing: spacing[1])
@@ -97,11 +100,12 @@ extension SegmentationSuites {
             }
         }
 
-        /// [inferior to superior, to posterior, to left] as slices to the right, rows to the feet, columns to
-        /// posterior.
+        /// [inferior to superior, to posterior, to left] as slices to the right, rows to the feet,
+        /// columns to posterior.
         private func sagittal(_ values: [Float], _ shape: [Int]) -> [Float] {
             var turned = [Float]()
-            // The normal of these planes is row direction x column direction: (0, 1, 0) x (0, 0, -1) = (-1, 0, 0).
+            // The normal of these planes is row direction x column direction: (0, 1, 0) x (0, 0,
+            // -1) = (-1, 0, 0).
             for left in (0..<shape[2]).reversed() {
                 for up in (0..<shape[0]).reversed() {
                     for back in 0..<shape[1] { turned.append(values[(up * shape[1] + back) * shape[2] + left]) }
@@ -179,7 +183,8 @@ extension SegmentationSuites {
             let found = result.masks.map(\.area)
             try #require(found.count == expected.count)
             let difference = zip(found, expected).reduce(0) { $0 + abs($1.0 - $1.1) }
-            // A few voxels whose probability is the threshold to rounding; bf16 moves an outline by parts of a voxel.
+            // Rounding decides the voxels whose probability is about the threshold. bf16 moves an
+            // outline by parts of a voxel.
             #expect(Double(difference) <= Double(expected.reduce(0, +)) * (tolerance > 0.01 ? 0.02 : 0.0005))
         }
     }

@@ -7,8 +7,10 @@ import Segmentation
 import Testing
 
 extension SegmentationSuites {
-    /// sam-auto from frame to mask, on the scaled-down network of training/references/shapes_sam.py and a picture
-    /// that it knows.
+    /// Tests sam-auto from frame to mask.
+    ///
+    /// The network is the scaled-down one of training/references/shapes_sam.py, which was trained
+    /// on this kind of picture.
     @Suite struct SamAutoSegmenterTests {
         let folder: URL
         let weights: WeightFile
@@ -125,13 +127,14 @@ extension SegmentationSuites {
             let logits = try file.tensor("low_res_logits")
             let size = network.lowResolutionSize
             #expect(logits.shape == [passed.count, size, size])
-            // Exactly those whose scores are good enough.
+            // The masks with good scores, and no others.
             let good = scores.values.indices.filter { scores.values[$0] > 0.88 && stability.values[$0] >= 0.95 }
             #expect(good == passed)
             for (place, value) in scores.values.enumerated() where !(value > 0.88) {
                 #expect(stability.values[place].isNaN)
             }
-            // The first of them, asked for again: within what bf16 loses, should the segmenter have computed in it.
+            // The first of them is computed again. The limit allows for bf16, in which the
+            // segmenter may have computed.
             let embedding = try ImageEmbedding(values: file.tensor("image_embedding").channelsLast())
             let point = passed[0] / 3
             let (x, y) = SamTransform(height: 128, width: 128, inputSize: network.inputSize)

@@ -6,11 +6,11 @@ import Inference
 import Segmentation
 import Testing
 
-/// The rule of sam-auto.
+/// Tests the rule of sam-auto.
 ///
-/// The network and its masks are tested in InferenceTests.
+/// InferenceTests cover the network and its masks.
 @Suite struct SamAutoTests {
-    /// `training/references/golden_auto_features.py` writes it.
+    /// The file that `training/references/golden_auto_features.py` writes.
     struct Golden: Decodable {
         struct Case: Decodable {
             let counts: [Int]
@@ -30,7 +30,7 @@ import Testing
             self = try JSONDecoder().decode(Golden.self, from: data)
         }
 
-        /// As the script draws it.
+        /// The picture that the script draws too.
         var image: ByteImage {
             let values = (0..<rows * columns * 3).map { place -> UInt8 in
                 let (y, x, channel) = (place / 3 / columns, place / 3 % columns, place % 3)
@@ -64,7 +64,7 @@ import Testing
         return mask(RunLengths(height: 60, width: 80, pixels: pixels))
     }
 
-    /// A rule that likes large masks.
+    /// A rule that prefers large masks.
     static func rule(threshold: Double = 0.5, weights: String = "") throws -> SamAutoRule {
         let zeros = Array(repeating: "0", count: SamAutoFeatures.names.count - 1).joined(separator: ",")
         let ones = Array(repeating: "1", count: SamAutoFeatures.names.count).joined(separator: ",")
@@ -84,7 +84,7 @@ import Testing
         for example in golden.masks {
             let found = SamAutoFeatures(golden.mask(example), in: golden.image).values
             for (index, expected) in example.features.enumerated() {
-                // Stability and predicted IoU are fp32 numbers here.
+                // Stability and predicted IoU have fp32 precision here.
                 #expect(abs(found[index] - expected) < 1e-6, "\(golden.names[index])")
             }
         }
@@ -175,7 +175,7 @@ import Testing
         #expect(candidates.best(with: nothing).isEmpty)
         #expect(
             CandidateMasks([]).best(with: truth).isEmpty && CandidateMasks([]).largest(rows: 60, columns: 80).isEmpty)
-        // Of equals the first.
+        // The first of equal masks is chosen.
         let left = RunLengths(height: 1, width: 4, pixels: [1, 0, 0, 0])
         let right = RunLengths(height: 1, width: 4, pixels: [0, 0, 0, 1])
         #expect(CandidateMasks([left, right]).largest(rows: 1, columns: 4).pixels == left.pixels)

@@ -5,7 +5,8 @@ import Imaging
 import Segmentation
 import Testing
 
-/// Inference runs one test after the other: OpenMP keeps a team of threads for each calling thread.
+/// Runs tests with inference one after the other, because OpenMP keeps a team of threads for each
+/// calling thread.
 @Suite(.serialized) struct SegmentationSuites {}
 
 /// Small inputs of the kind a segmenter accepts.
@@ -54,7 +55,7 @@ enum Inputs {
 }
 
 extension SegmentationSuites {
-    /// Every segmenter passes the same exercise.
+    /// The tests that every segmenter passes.
     @Suite struct SharedSuite {
         static let names = Segmenters.catalogue.map(\.name)
         /// Segmenters with weights inside the executable.
@@ -66,7 +67,7 @@ extension SegmentationSuites {
 
         @Test func `every descriptor can be encoded, has a hash, and has a unique name`() throws {
             let descriptors = try Segmenters.installed(DrawnModels.installed()).map(\.descriptor)
-            // One that is inside the executable comes once more on a file that was installed.
+            // An embedded segmenter is listed again for each installed file of its family.
             let once = descriptors.reduce(into: [String]()) { if !$0.contains($1.name) { $0.append($1.name) } }
             #expect(Set(Self.names).count == Segmenters.catalogue.count && once == Self.names)
             #expect(Set(descriptors.map { $0.name + $0.weightsHash }).count == descriptors.count)
@@ -76,7 +77,7 @@ extension SegmentationSuites {
                 #expect(descriptor.weightsHash.count == 64 && descriptor.weightsHash.allSatisfy { $0.isHexDigit })
                 let texts = [descriptor.segmentLabel, descriptor.title, descriptor.type.meaning, descriptor.licence]
                 #expect(texts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { $0 < 128 } })
-                // SH, LO and CS of the attributes they are written to.
+                // Limits of the value representations SH, LO and CS of their attributes.
                 #expect(descriptor.version.count <= 64)
                 #expect(descriptor.type.value.count <= 16 && descriptor.type.meaning.count <= 64)
                 #expect(descriptor.segmentLabel.count <= 64)
@@ -162,7 +163,7 @@ extension SegmentationSuites {
                         })
                 case .volume: .volume(Inputs.volume(1 + size[0] % 3, size[0], size[1], Inputs.pattern))
                 }
-            // 4000 voxels of 2 mm are 8 m: the atrium's segmenter refuses those.
+            // The atrium's segmenter refuses 4000 voxels of 2 mm, which are 8 m.
             do {
                 let result = try segmenter.segment(input) { _, _ in }
                 #expect(result.masks.map { [$0.rows, $0.columns] } == Inputs.sizes(input))
