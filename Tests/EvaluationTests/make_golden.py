@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden numbers for ScoreTests and StatisticsTests: published scores written down here from their definitions with numpy
-and SciPy, held against pysodmetrics and medpy while they are made.
+"""Golden numbers for ScoreTests and StatisticsTests.
+
+This script computes published scores from their definitions with numpy and SciPy. It compares them with pysodmetrics and
+medpy before it writes them.
 
     pip install numpy scipy scikit-learn pysodmetrics medpy
     python make_golden.py          writes Golden/scores.json and Golden/statistics.json
 
-pysodmetrics rounds a centroid that lies exactly between two pixels to the even one, the authors' MATLAB code away from
-zero; the cases below have no such centroid.
+If a centroid lies exactly between two pixels, pysodmetrics rounds it to the even one, and the authors' MATLAB code
+rounds it away from zero. The cases below do not have such a centroid.
 """
 import json
 import pathlib
