@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Platform
 import DICOM
-import Foundation
 import Imaging
+import Platform
 import Segmentation
 import Supervision
 
-/// Decodes a stack, runs its segmenter, writes the objects asked for and reads them back.
+/// Decodes a stack, runs its segmenter, writes the requested SEGs and reads them back.
 struct SegmentHandler: RequestHandler {
     private let threads: Int
-    /// The segmenter of the last request, its weights packed: jobs of one kind tend to follow each other. One alone is
-    /// kept, since weights may take gigabytes.
+    /// The segmenter of the last request with its packed weights, because jobs of one kind often follow each other.
+    ///
+    /// Only one segmenter is kept: weights may take gigabytes.
     private var loaded: (any Segmenter)?
 
+    /// Makes a handler whose segmenters compute on a number of threads.
     init(threads: Int) { self.threads = threads }
 
     mutating func answer(_ request: WorkRequest, progress: (WorkProgress) -> Void) -> WorkResponse {
@@ -22,17 +23,18 @@ struct SegmentHandler: RequestHandler {
             let segmenter = try segmenter(for: request, progress: progress)
             let asked = request.dumpFolder ?? request.candidateFolder
             let trace = asked.map { _ in TraceFolder(folder: request.dumpFolder, candidates: request.candidateFolder) }
+            let sources = try StackSources(request)
             var stack =
                 request.segmenter.accepts == .volume
-                ? try VolumeStack.segment(request, with: segmenter, trace: trace, progress: progress)
-                : try FrameStack.segment(request, with: segmenter, trace: trace, progress: progress)
+                ? try VolumeStack.segment(sources, of: request, with: segmenter, trace: trace, progress: progress)
+                : try FrameStack.segment(sources, of: request, with: segmenter, trace: trace, progress: progress)
             if let trace, trace.wantsTensors, trace.count == 0 {
                 stack.notes.append("nothing was dumped: it has no promptable network")
             }
-            return .segmented(outcome: try write(stack, for: request, progress: progress))
+            return .segmented(outcome: try write(stack, of: sources, for: request, progress: progress))
         } catch let refusal as Refusal {
             return refusal.response
-        } catch let error as Segmentation.SegmentationError {
+        } catch let error as SegmentationError {
             switch error {
             case .unsuitable(_, let reason): return .unfit(reason: reason)
             case .option: return .unfit(reason: "\(error)")
@@ -43,8 +45,10 @@ struct SegmentHandler: RequestHandler {
         }
     }
 
-    /// The segmenter that the request names, provided that this executable holds the same recipe and that the weights
-    /// are those asked for.
+    /// Loads the segmenter of a request, or takes the loaded one.
+    ///
+    /// - Throws: `Refusal.failed` if the weights are not installed any more, `SegmentationError` if this executable has
+    ///   another recipe or the file holds other weights.
     private mutating func segmenter(
         for request: SegmentRequest, progress: (WorkProgress) -> Void
     ) throws -> any Segmenter {
@@ -55,12 +59,12 @@ struct SegmentHandler: RequestHandler {
         {
             return loaded
         }
-        if let weights = request.weights, access(weights.path, R_OK) != 0 {
+        if let weights = request.weights, (try? FileDescriptor(path: weights.path, for: .reading)) == nil {
             throw Refusal.failed(
                 "the weights \(weights.name) are not installed any more: add them again with 'kontur models add', "
                     + "then take the job up with 'kontur jobs retry'")
         }
-        // Before the next weights are loaded, so that two sets never lie in memory together.
+        // The old weights go before the next are loaded, so that memory never holds two sets.
         loaded = nil
         progress(WorkProgress(phase: .loading, done: 0, total: 1))
         let segmenter = try Segmenters.make(
@@ -70,18 +74,18 @@ struct SegmentHandler: RequestHandler {
         return segmenter
     }
 
+    /// Writes the outputs of a request, unless nothing was found.
     private func write(
-        _ stack: SegmentedStack, for request: SegmentRequest, progress: (WorkProgress) -> Void
+        _ stack: SegmentedStack, of sources: StackSources, for request: SegmentRequest,
+        progress: (WorkProgress) -> Void
     ) throws -> SegmentOutcome {
         let found = stack.masks.indices.filter { !stack.masks[$0].isEmpty }
         var outputs: [SegmentOutcome.Output] = []
         if !found.isEmpty {
-            let sources = request.sources.map {
-                SegmentationSource(path: "\(request.folder)/\($0.path)", frameNumbers: $0.frameNumbers)
-            }
+            let instances = sources.instances
             for (index, output) in request.outputs.enumerated() {
                 progress(WorkProgress(phase: .writing, done: index, total: request.outputs.count))
-                outputs.append(try write(output, stack: stack, sources: sources))
+                outputs.append(try write(output, stack: stack, sources: instances))
             }
         }
         return SegmentOutcome(
@@ -91,7 +95,7 @@ struct SegmentHandler: RequestHandler {
             masks: stack.maskPictures, notes: stack.notes)
     }
 
-    /// Four digits: an outcome is one line of limited length.
+    /// Rounds to four digits, because an outcome is one line of limited length.
     private static func rounded(_ value: Double) -> Double { (value * 10_000).rounded() / 10_000 }
 
     private static func measures(_ frames: [Confidence]) -> [String: [Double]] {
@@ -101,7 +105,7 @@ struct SegmentHandler: RequestHandler {
             uniqueKeysWithValues: names.map { name in (name, frames.map { rounded($0.measures[name] ?? .nan) }) })
     }
 
-    /// Writes one SEG, reads it back with the other reader, and hashes the file that was compared.
+    /// Writes one SEG, reads it back with the independent reader, and hashes the file.
     private func write(
         _ output: SegmentRequest.Output, stack: SegmentedStack, sources: [SegmentationSource]
     ) throws -> SegmentOutcome.Output {
@@ -118,8 +122,8 @@ struct SegmentHandler: RequestHandler {
             return SegmentOutcome.Output(
                 path: output.path, sha256: sha256, bytes: bytes, sopInstanceUID: description.sopInstanceUID,
                 seriesInstanceUID: description.seriesInstanceUID, frames: frames)
-        } catch let error as DICOM.SegmentationError {
-            unlink(output.path)
+        } catch let error as SegmentationObjectError {
+            try? FileSystem.remove(output.path)
             switch error {
             case .cannotWrite, .cannotRead, .source(_, .cannotOpen): throw Refusal.hindered("\(error)")
             default: throw error
@@ -127,20 +131,26 @@ struct SegmentHandler: RequestHandler {
         }
     }
 
-    private func hash(_ path: String) throws -> (String, Int) {
-        guard let data = try? Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe) else {
-            throw Refusal.hindered("could not read the segmentation back")
-        }
-        return (SHA256.hash(data: data).hexadecimal, data.count)
+    private func hash(_ path: String) throws(Refusal) -> (String, Int) {
+        do {
+            let file = try MappedFile(path: path)
+            var hash = SHA256()
+            hash.update(bufferPointer: file.bytes)
+            return (hash.finalize().hexadecimal, file.bytes.count)
+        } catch { throw .hindered("could not read the segmentation back: \(error)") }
     }
 }
 
-/// An answer that is not an outcome, on its way up.
+/// The reason why a request does not have an outcome, thrown up to the handler.
 enum Refusal: Error {
+    /// The segmenter does not accept the stack; trying again gives the same.
     case unfit(String)
+    /// The work failed for a reason in the files or the request; trying again gives the same.
     case failed(String)
+    /// A file could not be read or written; trying again may help.
     case hindered(String)
 
+    /// The refusal as the worker answers it.
     var response: WorkResponse {
         switch self {
         case .unfit(let reason): .unfit(reason: reason)

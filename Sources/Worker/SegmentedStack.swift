@@ -1,134 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DICOM
-import Foundation
 import Imaging
 import Segmentation
 import Supervision
 
 /// The answer of a segmenter for a whole stack, in the order of the request's sources and their frames.
 struct SegmentedStack {
+    /// One mask per frame, on the grid of its source.
     var masks: [Mask] = []
-    /// Kept only when an output is fractional.
+    /// One plane of probabilities per frame; empty unless an output is fractional.
     var probabilities: [[Float]] = []
+    /// One confidence per frame.
     var frameConfidence: [Confidence] = []
+    /// The confidence of the whole stack.
     var confidence = Confidence(value: 0, measures: [:])
+    /// Absolute paths of the overlays.
     var overlays: [String] = []
+    /// Absolute paths of the masks written as pictures.
     var maskPictures: [String] = []
+    /// Remarks for the report, in words.
     var notes: [String] = []
 }
 
 extension SegmentRequest {
+    /// Whether an output is fractional.
     var needsProbabilities: Bool { outputs.contains { $0.description.type == .fractional } }
-
-    /// Frames of one instance: hours of video.
-    private static let frameLimit = 100_000
-
-    /// Splits a source into parts of at most `samples` samples, every frame number named; a picture is one part.
-    func parts(of source: Source, samples: Int) throws -> [Source] {
-        if form == .pictures { return [source] }
-        let header: InstanceHeader
-        do {
-            header = try InstanceHeader.read(path: "\(folder)/\(source.path)")
-        } catch .cannotOpen(let reason) {
-            throw Refusal.hindered("\(DataSetError.cannotOpen(reason: reason))")
-        } catch {
-            throw Refusal.failed("could not read instance \(source.sopInstanceUID): \(error)")
-        }
-        guard header.numberOfFrames <= Self.frameLimit else {
-            throw Refusal.unfit("an instance of \(header.numberOfFrames) frames, at most \(Self.frameLimit) are taken")
-        }
-        let numbers = source.frameNumbers ?? Array(1...max(1, header.numberOfFrames))
-        let count = max(1, samples / max(1, header.rows * header.columns * header.samplesPerPixel))
-        return stride(from: 0, to: numbers.count, by: count).map { start in
-            var part = source
-            part.frameNumbers = Array(numbers[start..<min(start + count, numbers.count)])
-            return part
-        }
-    }
-
-    /// Decodes the frames of one source.
-    func frames(of source: Source) throws -> [Frame] {
-        if form == .instances { return try decode(source).frames }
-        do {
-            return [try Frame(picture: "\(folder)/\(source.path)")]
-        } catch {
-            switch error {
-            case .unreadableFile: throw Refusal.hindered("\(error)")
-            case .damaged, .unknownFormat, .unwritable: throw Refusal.failed("\(error)")
-            }
-        }
-    }
-
-    /// Decodes one source that is an instance.
-    func decode(_ source: Source) throws -> DecodedInstance {
-        do {
-            return try DecodedInstance.read(path: "\(folder)/\(source.path)", frameNumbers: source.frameNumbers)
-        } catch {
-            switch error {
-            case .dataSet(.cannotOpen): throw Refusal.hindered("\(error)")
-            case .unsupportedTransferSyntax, .unsupportedClass, .unsupportedEncoding, .notAnImage:
-                throw Refusal.unfit("\(error)")
-            default: throw Refusal.failed("could not decode instance \(source.sopInstanceUID): \(error)")
-            }
-        }
-    }
-
-    /// Writes the overlay of one frame, if overlays are asked for and something was found.
-    ///
-    /// - Returns: its path, or nothing.
-    func overlay(_ frame: Frame, mask: Mask, index: Int) throws -> [String] {
-        guard overlayFolder != nil, !mask.isEmpty else { return [] }
-        let picture = Overlay.picture(of: frame, mask: mask, color: segmenter.recommendedDisplayColor)
-        return try overlayFolder.map { [try write(picture, to: $0, named: String(format: "%04d", index + 1))] } ?? []
-    }
-
-    /// Writes the mask of one frame, if masks are asked for: black, and white where something was found.
-    ///
-    /// - Returns: its path, or nothing.
-    func maskPicture(_ mask: Mask, index: Int) throws -> [String] {
-        guard let maskFolder else { return [] }
-        let picture = Picture(
-            rows: mask.rows, columns: mask.columns, channels: 1, samples: mask.pixels.map { $0 == 0 ? 0 : 255 })
-        return [try write(picture, to: maskFolder, named: String(format: "%04d", index + 1))]
-    }
-
-    /// Writes a sheet of slices of a volume, if overlays are asked for and something was found.
-    ///
-    /// - Parameter masks: in the order of the volume.
-    /// - Returns: its path, or nothing.
-    func contactSheet(_ volume: Volume, masks: [Mask]) throws -> [String] {
-        guard overlayFolder != nil, masks.contains(where: { !$0.isEmpty }) else { return [] }
-        let picture = Overlay.contactSheet(of: volume, masks: masks, color: segmenter.recommendedDisplayColor)
-        return try overlayFolder.map { [try write(picture, to: $0, named: "sheet")] } ?? []
-    }
-
-    private func write(_ picture: Picture, to folder: String, named name: String) throws -> String {
-        let path = "\(folder)/\(name).png"
-        do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-            try picture.writePNG(to: path)
-        } catch {
-            throw Refusal.hindered("could not write a picture: \(error)")
-        }
-        return path
-    }
 }
 
-/// Stacks of frames that are answered one by one: any number of them passes through a bounded amount of memory.
+/// Stacks of frames that are segmented one by one, in batches, so that memory stays bounded for any number of frames.
 enum FrameStack {
-    /// Samples decoded at once, 4 bytes each.
+    /// The number of samples that are decoded at once, 4 bytes each.
     private static let batchSamples = 48 << 20
 
+    /// Decodes and segments all frames.
+    ///
+    /// - Parameters:
+    ///   - sources: the open sources of `request`.
+    ///   - request: the options, and the pictures to write.
+    ///   - segmenter: a segmenter of frames.
+    ///   - trace: takes the tensors of the networks, if the request asks for them.
+    ///   - progress: called after every part and every frame.
+    /// - Returns: the answer in the order of the sources and their frames.
+    /// - Throws: `Refusal`, or the segmenter's error.
     static func segment(
-        _ request: SegmentRequest, with segmenter: any Segmenter, trace: TraceFolder?,
+        _ sources: StackSources, of request: SegmentRequest, with segmenter: any Segmenter, trace: TraceFolder?,
         progress: (WorkProgress) -> Void
     ) throws -> SegmentedStack {
         var stack = SegmentedStack()
         var batches: [(Confidence, weight: Double)] = []
         var batch: [Frame] = []
-        // Multi-frame instances may not fit into memory as a whole: they are read part by part.
-        let parts = try request.sources.flatMap { try request.parts(of: $0, samples: batchSamples) }
+        let parts = try sources.parts(samples: batchSamples)
         let total = parts.reduce(0) { $0 + ($1.frameNumbers?.count ?? 1) }
 
         func flush() throws {
@@ -152,7 +74,7 @@ enum FrameStack {
         }
 
         for part in parts {
-            for frame in try request.frames(of: part) {
+            for frame in try sources.frames(of: part) {
                 let samples = batch.reduce(frame.samples.count) { $0 + $1.samples.count }
                 if samples > batchSamples { try flush() }
                 batch.append(frame)
@@ -164,7 +86,7 @@ enum FrameStack {
         return stack
     }
 
-    /// The mean over batches, each counting by the frames in which something was found.
+    /// The mean over batches. A batch has the weight of its frames in which something was found.
     private static func merged(_ batches: [(Confidence, weight: Double)]) -> Confidence {
         guard batches.count != 1 else { return batches[0].0 }
         let whole = batches.reduce(0) { $0 + $1.weight }
@@ -179,30 +101,24 @@ enum FrameStack {
 
 /// Stacks that make one volume.
 enum VolumeStack {
+    /// Decodes all slices, orders them by position and segments the volume.
+    ///
+    /// - Parameters:
+    ///   - sources: the open sources of `request`.
+    ///   - request: the options, the treatment of gaps, and the pictures to write.
+    ///   - segmenter: a segmenter of volumes.
+    ///   - trace: takes the tensors of the networks, if the request asks for them.
+    ///   - progress: called after every slice.
+    /// - Returns: the answer in the order of the sources.
+    /// - Throws: `Refusal`, or the segmenter's error.
     static func segment(
-        _ request: SegmentRequest, with segmenter: any Segmenter, trace: TraceFolder?,
+        _ sources: StackSources, of request: SegmentRequest, with segmenter: any Segmenter, trace: TraceFolder?,
         progress: (WorkProgress) -> Void
     ) throws -> SegmentedStack {
         guard request.form == .instances else {
             throw Refusal.unfit("a volume is needed, and pictures have no place in one")
         }
-        var frames: [Frame] = []
-        var planes: [PlaneGeometry] = []
-        for (index, source) in request.sources.enumerated() {
-            let instance = try request.decode(source)
-            guard instance.frames.count == 1, let frame = instance.frames.first else {
-                throw Refusal.unfit(
-                    "a volume is made of single-frame instances, one has \(instance.frames.count) frames")
-            }
-            guard frame.channels == 1 else { throw Refusal.unfit("a volume is made of grey images, one has colour") }
-            guard let plane = instance.header.plane else {
-                let problem = instance.header.planeProblem ?? "it has none"
-                throw Refusal.unfit("\(GeometryError.noPlane(index: index, reason: problem))")
-            }
-            frames.append(frame)
-            planes.append(plane)
-            progress(WorkProgress(phase: .reading, done: index + 1, total: request.sources.count))
-        }
+        let (frames, planes) = try slices(of: sources, progress: progress)
         let assembly: VolumeAssembly
         do {
             assembly = try VolumeAssembly(frames: frames, planes: planes, gaps: request.gaps)
@@ -214,7 +130,7 @@ enum VolumeStack {
         ) { done, total in
             progress(WorkProgress(phase: .segmenting, done: done, total: total))
         }
-        // Back from the order of the volume to that of the sources.
+        // The answer goes back from the order of the volume to that of the sources.
         var slice = [Int](repeating: 0, count: frames.count)
         for (k, source) in assembly.order.indices.enumerated() { slice[source] = k }
         var stack = SegmentedStack()
@@ -230,5 +146,29 @@ enum VolumeStack {
         }
         stack.overlays += try request.contactSheet(assembly.volume, masks: result.masks)
         return stack
+    }
+
+    /// One frame and one plane for each source.
+    private static func slices(
+        of sources: StackSources, progress: (WorkProgress) -> Void
+    ) throws(Refusal) -> ([Frame], [PlaneGeometry]) {
+        var frames: [Frame] = []
+        var planes: [PlaneGeometry] = []
+        for index in 0..<sources.count {
+            let decoded = try sources.frames(of: index)
+            guard decoded.count == 1, let frame = decoded.first else {
+                throw .unfit("a volume is made of single-frame instances, one has \(decoded.count) frames")
+            }
+            guard frame.channels == 1 else { throw .unfit("a volume is made of grey images, one has colour") }
+            let header = sources.header(of: index)
+            guard let plane = header?.plane else {
+                let problem = header?.planeProblem ?? "it has none"
+                throw .unfit("\(GeometryError.noPlane(index: index, reason: problem))")
+            }
+            frames.append(frame)
+            planes.append(plane)
+            progress(WorkProgress(phase: .reading, done: index + 1, total: sources.count))
+        }
+        return (frames, planes)
     }
 }

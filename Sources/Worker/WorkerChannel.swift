@@ -1,60 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DICOM
 import Foundation
+import Platform
 import Supervision
 
-/// The two ends of the protocol inside the worker, with standard output moved away: a library that prints would
-/// otherwise print into an answer.
-// `@unchecked`: `lines` and `isClosed` are touched only under `condition`; the descriptors never change.
+/// The worker's ends of the two pipes to its supervisor.
+///
+/// Standard output is moved away when the channel is made: a library that prints would otherwise print into an answer.
+// `@unchecked`: `lines` is touched only under `condition`; the descriptor never changes.
 final class WorkerChannel: @unchecked Sendable {
-    private let output: Int32
-    private let condition = NSCondition()
+    /// The exit code after a line that is not a valid request, `EX_DATAERR` of sysexits.h.
+    private static let dataError: Int32 = 65
+
+    private let output: FileDescriptor
+    private let condition = MonotonicCondition()
     private var lines: [[UInt8]] = []
 
+    /// Prepares this process for its life as a worker: signals, permissions and standard output.
     init() {
-        signal(SIGINT, SIG_IGN)
-        signal(SIGPIPE, SIG_IGN)
-        umask(0o077)
-        // No core file: it would hold the images of a patient.
-        var none = rlimit(rlim_cur: 0, rlim_max: 0)
-        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
-        output = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-        // What libraries print goes where errors go: to the supervisor's size-capped file.
-        dup2(STDERR_FILENO, STDOUT_FILENO)
+        // An interrupt from the terminal reaches the whole process group; only the supervisor reacts to it.
+        CurrentProcess.ignoreInterrupts()
+        CurrentProcess.ignoreBrokenPipes()
+        CurrentProcess.keepFilesPrivate()
+        // Prints of libraries go to standard error, which the supervisor keeps in a file of limited size.
+        output = CurrentProcess.takeStandardOutput()
     }
 
     /// Reads requests until the input closes, then ends the process at once.
     func readUntilClosed() -> Never {
+        let input = FileDescriptor(owning: 0)
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         var received: [UInt8] = []
-        while true {
-            let count = read(STDIN_FILENO, &buffer, buffer.count)
-            if count < 0 && errno == EINTR { continue }
-            // Without exit handlers: the other thread may be anywhere in a computation that they would pull down.
-            if count <= 0 { _exit(0) }
+        while case .bytes(let count)? = try? buffer.withUnsafeMutableBytes({ try input.read(into: $0) }) {
             received.append(contentsOf: buffer[..<count])
             while let end = received.firstIndex(of: UInt8(ascii: "\n")) {
                 let line = Array(received[..<end])
                 received.removeFirst(end + 1)
                 condition.withLock {
                     lines.append(line)
-                    condition.signal()
+                    condition.wakeAll()
                 }
             }
-            if received.count > WorkMessage.limit { _exit(65) }
+            if received.count > WorkMessage.limit { CurrentProcess.exitAtOnce(Self.dataError) }
         }
+        CurrentProcess.exitAtOnce(0)
     }
 
     /// Waits for the next request.
+    ///
+    /// - Returns: one line, without its end.
     func nextLine() -> [UInt8] {
         condition.withLock {
-            while lines.isEmpty { condition.wait() }
+            while lines.isEmpty { _ = condition.wait(timeout: nil) }
             return lines.removeFirst()
         }
     }
 
-    /// Answers one line. What is no valid request ends the process: the two sides are not of one version.
+    /// Answers one line.
+    ///
+    /// A line that is not a valid request ends the process: the two sides are not of one version.
     func answer(_ line: [UInt8], with handler: inout any RequestHandler) {
         do {
             let request = try WorkRequest(line: line)
@@ -62,10 +66,11 @@ final class WorkerChannel: @unchecked Sendable {
             send(.response(response))
         } catch {
             FileHandle.standardError.write(Data("kontur worker: \(error)\n".utf8))
-            _exit(65)
+            CurrentProcess.exitAtOnce(Self.dataError)
         }
     }
 
+    /// Writes one message; ends the process if the supervisor is gone.
     private func send(_ message: WorkMessage) {
         let bytes: [UInt8]
         do {
@@ -76,11 +81,6 @@ final class WorkerChannel: @unchecked Sendable {
             else { return }
             bytes = refusal
         }
-        var unsent = bytes[...]
-        while !unsent.isEmpty {
-            let count = unsent.withUnsafeBytes { write(output, $0.baseAddress, $0.count) }
-            if count < 0 && errno != EINTR { _exit(0) }
-            unsent = unsent.dropFirst(max(0, count))
-        }
+        do { try bytes.withUnsafeBytes { try output.write($0) } } catch { CurrentProcess.exitAtOnce(0) }
     }
 }

@@ -1,32 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import DICOM
+import Platform
 public import Supervision
 
-/// The life of a worker process: what `kontur worker --role index|segment --threads N` does.
+/// The life of a worker process: the command `kontur worker --role index|segment --threads N`.
 ///
-/// Requests come in on standard input, one JSON line each; progress and answers leave on what was standard output when
-/// the process started. The process ends when its input closes, also in the middle of a request: then nobody waits for
-/// the answer any more.
+/// Requests come in on standard input, one JSON line each. Progress and answers leave on the descriptor that was standard
+/// output when the process started. The process ends when its input closes, also in the middle of a request: then the
+/// supervisor does not wait for the answer any more.
 public enum WorkerLoop {
-    /// Serves until the input closes; never returns.
+    /// Answers requests until the input closes; never returns.
     ///
-    /// - Parameter threads: computing threads, fixed for the life of the process.
+    /// - Parameters:
+    ///   - role: the kind of requests that are answered.
+    ///   - threads: computing threads, fixed for the life of the process.
     public static func run(role: WorkerRole, threads: Int) -> Never {
         let channel = WorkerChannel()
-        // The loop owns a thread with a stack of a known size: pixel decoders are not frugal.
-        let thread = Thread {
+        // Decoders need a large stack, and only a thread of one's own has a stack of a known size.
+        DedicatedThread.start(name: "kontur-worker", stackSize: 8 << 20) {
             var handler: any RequestHandler = role == .index ? IndexHandler() : SegmentHandler(threads: threads)
             while true { channel.answer(channel.nextLine(), with: &handler) }
         }
-        thread.name = "kontur-worker"
-        thread.stackSize = 8 << 20
-        thread.start()
         channel.readUntilClosed()
     }
 }
 
 /// Answers the requests of one role, on one thread.
 protocol RequestHandler {
+    /// Answers one request.
+    ///
+    /// - Parameters:
+    ///   - request: a request of any role: a handler refuses those of the other one.
+    ///   - progress: reports each step, which restarts the supervisor's watch.
     mutating func answer(_ request: WorkRequest, progress: (WorkProgress) -> Void) -> WorkResponse
+}
+
+/// Reads the header of one received file and hashes its image.
+struct IndexHandler: RequestHandler {
+    mutating func answer(_ request: WorkRequest, progress: (WorkProgress) -> Void) -> WorkResponse {
+        guard case .index(let request) = request else { return .failed(reason: "this worker only indexes") }
+        let header: InstanceHeader
+        let imageDigest: String
+        do {
+            let file = try InstanceFile(path: request.path)
+            (header, imageDigest) = (file.header, try file.imageDigest())
+        } catch {
+            return .quarantine(reason: "\(error)")
+        }
+        // The Affected SOP Class and Instance UID of the command must be those of the data set: PS3.7 9.1.1.1.
+        if let expected = request.sopInstanceUID, expected != header.sopInstanceUID {
+            return .quarantine(reason: "SOP Instance UID differs from that of the C-STORE command")
+        }
+        if let expected = request.sopClassUID, expected != header.sopClassUID {
+            return .quarantine(reason: "SOP Class UID differs from that of the C-STORE command")
+        }
+        return .indexed(header: header, imageDigest: imageDigest)
+    }
 }

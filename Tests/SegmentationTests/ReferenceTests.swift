@@ -173,9 +173,9 @@ extension SegmentationSuites {
         private func compareAreas(_ name: String, in root: URL) throws {
             let folder = root.appending(path: name)
             let paths = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".dcm") }
-            let instances = try paths.map { try DecodedInstance.read(path: folder.appending(path: $0).path) }
+            let files = try paths.map { try InstanceFile(path: folder.appending(path: $0).path) }
             let assembly = try VolumeAssembly(
-                frames: instances.map { $0.frames[0] }, planes: instances.map { try #require($0.header.plane) },
+                frames: files.map { try $0.frames()[0] }, planes: files.map { try #require($0.header.plane) },
                 gaps: .refuse)
             let (_, reference) = try Reference.open("left-atrium-compact")
             let expected = try #require(reference.series[name])

@@ -26,7 +26,8 @@ import Testing
             frames: 2, foundFrames: [1], confidence: Confidence(value: 0.5, measures: ["a": 1]),
             frameConfidence: [0, 0.5], outputs: [], overlays: [], notes: ["x"])
         let messages: [WorkMessage] = [
-            .progress(WorkProgress(phase: .reading, done: 0, total: 4)), .response(.indexed(header: header)),
+            .progress(WorkProgress(phase: .reading, done: 0, total: 4)),
+            .response(.indexed(header: header, imageDigest: String(repeating: "ab", count: 32))),
             .response(.quarantine(reason: "r")), .response(.segmented(outcome: outcome)),
             .response(.unfit(reason: "r")), .response(.failed(reason: "r")), .response(.hindered(reason: "r")),
         ]

@@ -69,3 +69,20 @@ public func withTemporaryFolder<Result>(_ body: (URL) throws -> Result) throws -
     defer { try? FileManager.default.removeItem(at: folder) }
     return try body(folder)
 }
+
+/// The generator SplitMix64 (Steele, Lea and Flood 2014): a seed gives the same numbers on every machine.
+public struct SplitMix64: RandomNumberGenerator {
+    private var state: UInt64
+
+    /// Starts the sequence of a seed.
+    public init(seed: UInt64) { state = seed }
+
+    /// The next number of the sequence.
+    public mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}

@@ -32,13 +32,15 @@ struct WorkerProcessTests {
 
     @Test func `reads the header of an instance whose UIDs are those of the command`() async throws {
         let path = try #require(colonoscopy.first)
-        guard case .indexed(let header) = try await ask("index", .index(request: IndexRequest(path: path))) else {
+        guard case .indexed(let header, let imageDigest) = try await ask("index", .index(request: IndexRequest(path: path)))
+        else {
             Issue.record("not indexed")
             return
         }
         #expect(header.modality == "ES")
+        #expect(imageDigest.count == 64)
         let same = IndexRequest(path: path, sopClassUID: header.sopClassUID, sopInstanceUID: header.sopInstanceUID)
-        #expect(try await ask("index", .index(request: same)) == .indexed(header: header))
+        #expect(try await ask("index", .index(request: same)) == .indexed(header: header, imageDigest: imageDigest))
         for wrong in [
             IndexRequest(path: path, sopClassUID: header.sopClassUID, sopInstanceUID: "1.2.3"),
             IndexRequest(path: path, sopClassUID: "1.2.3", sopInstanceUID: header.sopInstanceUID),
@@ -111,10 +113,10 @@ struct WorkerProcessTests {
     func `segments a sample study, and twice the same`(name: String) async throws {
         let isVolume = name == "left-atrium-compact"
         let all = Self.samples(isVolume ? "lge" : "colonoscopy")
-        let first = try InstanceHeader.read(path: try #require(all.first))
+        let first = try InstanceFile(path: try #require(all.first)).header
         // Frames of one size, as in a stack.
         let files = try all.filter {
-            let header = try InstanceHeader.read(path: $0)
+            let header = try InstanceFile(path: $0).header
             return header.rows == first.rows && header.columns == first.columns
         }
         try await withTemporaryFolder { folder in
@@ -134,7 +136,7 @@ struct WorkerProcessTests {
                 #expect(outcome.overlays.allSatisfy { FileManager.default.fileExists(atPath: $0) })
                 let output = try #require(outcome.outputs.first)
                 #expect(output.frames == outcome.foundFrames.count)
-                let header = try InstanceHeader.read(path: path)
+                let header = try InstanceFile(path: path).header
                 #expect(header.sopInstanceUID == output.sopInstanceUID)
                 #expect(header.namesKontur)
                 hashes.append(output.sha256)

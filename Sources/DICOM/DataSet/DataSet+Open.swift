@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opening a file: PS3.10 section 7 (File Meta Information), and with patience what others leave out of it. Files without
-// preamble, without File Meta Information or with the wrong VR encoding are read where only one reading is possible.
+// Opening a file: PS3.10 section 7. Files without preamble, without File Meta Information or in another encoding than
+// they declare are read where only one reading is possible.
 
 import CDCMTK
 
 extension DataSet {
-    /// Inflated data sets larger than this are refused.
+    /// The size in bytes above which an inflated data set is refused.
     static let inflatedLimit = 512 << 20
 
-    /// Opens a file and checks the whole of its data set: nesting, lengths, encoding.
+    /// Opens a file and checks nesting, lengths and encoding of its whole data set.
+    ///
+    /// - Throws: `DataSetError`.
     package static func open(path: String) throws(DataSetError) -> DataSet {
         try read(FileBytes(path: path))
     }
 
     static func read(_ file: FileBytes) throws(DataSetError) -> DataSet {
-        let meta = try FoundFileMeta.read(file.base)
+        let meta = try FoundFileMeta(file.base)
         let declared = meta.transferSyntaxUID
         var bytes = file
         var start = meta.end
-        if let declared, isDeflated(declared) {
+        if let declared, TransferSyntax.isDeflated(declared) {
             bytes = try inflate(file, from: meta.end)
             start = 0
         }
@@ -30,13 +32,7 @@ extension DataSet {
         return DataSet(
             bytes: bytes,
             elements: try DataSetScanner.scan(bytes.base, from: start, encoding: encoding),
-            transferSyntaxUID: declared ?? transferSyntax(of: encoding).rawValue,
-            mediaStorageSOPClassUID: meta.sopClassUID, mediaStorageSOPInstanceUID: meta.sopInstanceUID)
-    }
-
-    private static func isDeflated(_ uid: String) -> Bool {
-        // Deflated Explicit VR Little Endian and JPIP Referenced Deflate.
-        uid == TransferSyntax.deflatedExplicitVRLittleEndian.rawValue || uid == "1.2.840.10008.1.2.4.95"
+            transferSyntaxUID: declared ?? transferSyntax(of: encoding).rawValue)
     }
 
     private static func inflate(_ file: FileBytes, from start: Int) throws(DataSetError) -> FileBytes {
@@ -59,7 +55,7 @@ extension DataSet {
         return encoding.isBigEndian ? .explicitVRBigEndian : .explicitVRLittleEndian
     }
 
-    /// What the first element looks like, which wins over what the file says: some writers name the wrong one.
+    /// The encoding that the first element has, which counts more than the declared one: some writers declare a wrong one.
     private static func encoding(
         of bytes: UnsafeRawBufferPointer, at start: Int, declared: String?, hasMeta: Bool
     ) throws(DataSetError) -> ElementEncoding {
@@ -86,66 +82,5 @@ extension DataSet {
         case TransferSyntax.explicitVRBigEndian.rawValue: return .explicitBigEndian
         default: return .explicitLittleEndian
         }
-    }
-}
-
-/// What is needed of File Meta Information: PS3.10 7.1.
-struct FoundFileMeta {
-    var transferSyntaxUID: String?
-    var sopClassUID: String?
-    var sopInstanceUID: String?
-    /// There is a DICM prefix, or group 0002.
-    var isPresent = false
-    /// Where the data set begins.
-    var end = 0
-
-    /// Reads group 0002, always Explicit VR Little Endian. Its group length is often wrong and not needed.
-    static func read(_ bytes: UnsafeRawBufferPointer) throws(DataSetError) -> FoundFileMeta {
-        var meta = FoundFileMeta()
-        if bytes.count >= 132, bytes[128..<132].elementsEqual("DICM".utf8) {
-            meta.isPresent = true
-            meta.end = 132
-        } else if bytes.count < 8 {
-            throw .notDICOM(found: "only \(bytes.count) bytes")
-        } else {
-            meta.isPresent = bytes[0] == 2 && bytes[1] == 0
-        }
-        while meta.isPresent, bytes.count - meta.end >= 8, bytes[meta.end] == 2, bytes[meta.end + 1] == 0 {
-            try meta.readElement(bytes)
-        }
-        return meta
-    }
-
-    private mutating func readElement(_ bytes: UnsafeRawBufferPointer) throws(DataSetError) {
-        let tag = 0x0002_0000 | UInt32(bytes[end + 2]) | UInt32(bytes[end + 3]) << 8
-        let vr = ValueRepresentation(code: UInt16(bytes[end + 4]) | UInt16(bytes[end + 5]) << 8)
-        var value = end + 8
-        var length = UInt32(bytes[end + 6]) | UInt32(bytes[end + 7]) << 8
-        if ValueRepresentation.withLongLength.contains(vr) {
-            guard bytes.count - end >= 12 else {
-                throw .truncated(attribute: Attribute.name(of: tag), offset: end, missing: 12 - (bytes.count - end))
-            }
-            length = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: end + 8, as: UInt32.self))
-            value = end + 12
-        } else if !ValueRepresentation.withShortLength.contains(vr) {
-            throw .invalidEncoding(reason: "File Meta Information is not in Explicit VR Little Endian", offset: end)
-        }
-        guard length != 0xFFFF_FFFF else {
-            throw .invalidLength(attribute: Attribute.name(of: tag), offset: end, length: length)
-        }
-        guard Int(length) <= bytes.count - value else {
-            throw .truncated(
-                attribute: Attribute.name(of: tag), offset: end, missing: Int(length) - (bytes.count - value))
-        }
-        if length > 0, length <= 66 {
-            let text = DataSet.trimmed(bytes[value..<value + Int(length)])
-            switch tag {
-            case Attribute.transferSyntaxUID.tag: transferSyntaxUID = text
-            case Attribute.mediaStorageSOPClassUID.tag: sopClassUID = text
-            case Attribute.mediaStorageSOPInstanceUID.tag: sopInstanceUID = text
-            default: break
-            }
-        }
-        end = value + Int(length)
     }
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One data set of a file, checked as a whole, with its values where they lie.
+import CDCMTK
+
+/// One data set of a file, checked as a whole.
+///
+/// Values stay in the mapped file and are decoded each time they are asked for.
 package struct DataSet {
     /// The elements of the data set or of one item of a sequence: a range of `elements`.
     package struct Item: Hashable, Sendable {
@@ -9,15 +13,12 @@ package struct DataSet {
 
     let bytes: FileBytes
     let elements: [ScannedElement]
-    /// As the file says; of a file without File Meta Information, the one that was found.
+    /// The syntax that the file declares; without File Meta Information, the one that the encoding has.
     package let transferSyntaxUID: String
-    /// From File Meta Information, where there is any.
-    package let mediaStorageSOPClassUID: String?
-    package let mediaStorageSOPInstanceUID: String?
 
-    package var root: Item { Item(range: 0..<elements.count) }
+    private var root: Item { Item(range: 0..<elements.count) }
 
-    /// The first element with this tag that is not inside another one.
+    /// The first element with this tag that is not inside another element.
     func element(_ attribute: Attribute, in item: Item? = nil) -> ScannedElement? {
         index(of: attribute, in: item).map { elements[$0] }
     }
@@ -32,11 +33,12 @@ package struct DataSet {
         return nil
     }
 
+    /// Whether an element is present, also without a value.
     package func contains(_ attribute: Attribute, in item: Item? = nil) -> Bool {
         element(attribute, in: item) != nil
     }
 
-    /// The items of a sequence; none when it is absent.
+    /// The items of a sequence, in their order; an empty list if it is absent.
     package func items(_ attribute: Attribute, in item: Item? = nil) -> [Item] {
         guard let sequence = index(of: attribute, in: item), elements[sequence].isSequence else { return [] }
         var found: [Item] = []
@@ -48,20 +50,22 @@ package struct DataSet {
         return found
     }
 
-    /// Where the fragments of encapsulated Pixel Data lie, the basic offset table first; `nil` when it is not encapsulated.
+    /// The byte ranges of the fragments of Pixel Data, the basic offset table first; `nil` if it is not encapsulated.
     func fragments() -> [Range<Int>]? {
         guard let pixels = index(of: .pixelData, in: nil), elements[pixels].next > pixels + 1 else { return nil }
         return (pixels + 1..<elements[pixels].next).map { elements[$0].range }
     }
 
-    /// The value as it lies in the file.
+    /// The bytes of a value, with padding, in the byte order of the file; `nil` if the element is absent.
     package func raw(_ attribute: Attribute, in item: Item? = nil) -> [UInt8]? {
         element(attribute, in: item).map { Array(bytes[$0.range]) }
     }
 
     // MARK: Values
 
-    /// The values of a text attribute, in ASCII with other bytes replaced, without padding; empty ones are kept.
+    /// The values of a text attribute, without padding.
+    ///
+    /// Bytes outside ASCII become question marks. Empty values are kept, so that the others keep their places.
     package func strings(_ attribute: Attribute, in item: Item? = nil) -> [String] {
         guard let element = element(attribute, in: item), element.length > 0 else { return [] }
         return bytes[element.range.clamped(to: element.offset..<element.offset + Self.textLimit)]
@@ -69,12 +73,12 @@ package struct DataSet {
             .map { Self.trimmed($0.map { $0 < 0x80 ? $0 : UInt8(ascii: "?") }) }
     }
 
-    /// The first value of a text attribute; `nil` when it is absent or empty.
+    /// The first value of a text attribute, in ASCII; `nil` if it is absent or empty.
     package func string(_ attribute: Attribute, in item: Item? = nil) -> String? {
         strings(attribute, in: item).first.flatMap { $0.isEmpty ? nil : $0 }
     }
 
-    /// Whole numbers from IS, or from US, SS, UL or SL; values that are none are left out.
+    /// The whole numbers of an attribute of VR IS, US, SS, UL or SL; values that are not numbers are left out.
     package func integers(_ attribute: Attribute, in item: Item? = nil) -> [Int] {
         guard let element = element(attribute, in: item) else { return [] }
         switch representation(element, attribute).letters {
@@ -86,12 +90,14 @@ package struct DataSet {
         }
     }
 
+    /// The first whole number of an attribute; `nil` if there is none.
     package func integer(_ attribute: Attribute, in item: Item? = nil) -> Int? {
         integers(attribute, in: item).first
     }
 
-    /// Numbers from DS, FD or FL, as they are: they may be infinite or no number. One that is no number at all makes the
-    /// whole list empty, since the others would change their places.
+    /// The numbers of an attribute of VR DS, FD or FL, which may be infinite or NaN.
+    ///
+    /// A text that is not a number makes the whole list empty, since the other numbers would change their places.
     package func doubles(_ attribute: Attribute, in item: Item? = nil) -> [Double] {
         guard let element = element(attribute, in: item) else { return [] }
         switch representation(element, attribute).letters {
@@ -104,11 +110,12 @@ package struct DataSet {
         }
     }
 
+    /// The first number of an attribute; `nil` if there is none.
     package func double(_ attribute: Attribute, in item: Item? = nil) -> Double? {
         doubles(attribute, in: item).first
     }
 
-    /// Numbers of one width, in the byte order of this element.
+    /// The numbers of an element, of one width, in the byte order of the element.
     func numbers<Number: FixedWidthInteger>(_ element: ScannedElement, _ type: Number.Type) -> [Number] {
         let value = bytes[element.range.clamped(to: element.offset..<element.offset + Self.numberLimit)]
         return stride(
@@ -121,21 +128,97 @@ package struct DataSet {
         }
     }
 
-    /// The VR in the file, or the attribute's own where the file does not say.
+    /// The VR that the file names, or the attribute's own if the file names none.
     private func representation(_ element: ScannedElement, _ attribute: Attribute) -> ValueRepresentation {
         element.encoding.isExplicit && element.vr != .unknown ? element.vr : attribute.vr
     }
 
-    /// Text beyond this is cut: no attribute that is used is longer.
+    /// The number of bytes after which text is cut: no attribute that Kontur reads is longer.
     private static let textLimit = 64 << 10
-    /// Numbers beyond this many bytes are cut: the longest that are used are lookup tables of 65,536 words.
+    /// The number of bytes after which numbers are cut: the longest that Kontur reads are lookup tables of 65,536 words.
     private static let numberLimit = 256 << 10
 
-    /// Without padding: spaces on both sides, zeros at the end.
+    /// A text without the spaces and NULs on both sides.
     static func trimmed(_ bytes: some Collection<UInt8>) -> String {
         let isPadding = { (byte: UInt8) in byte == 0x20 || byte == 0 }
         let front = bytes.drop(while: isPadding)
         let text = front.reversed().drop(while: isPadding).reversed()
         return String(decoding: text, as: UTF8.self)
+    }
+}
+
+// MARK: Text in other character sets
+
+extension DataSet {
+    /// The first value of a text attribute, decoded to UTF-8; `nil` if it is absent or empty.
+    ///
+    /// Specific Character Set names the encoding (PS3.3 C.12.1.1.2, PS3.5 6.1). Bytes outside it are replaced, because the
+    /// text is shown and matched but never written back.
+    package func text(_ attribute: Attribute) -> String? {
+        guard let value = raw(attribute), !value.isEmpty else { return nil }
+        let cut = value.prefix(Self.decodedTextLimit)
+        let text = cut.allSatisfy({ $0 < 0x80 && $0 != 0x1B }) ? Self.trimmed(cut) : decoded(Array(cut))
+        return text.isEmpty ? nil : text
+    }
+
+    private static let decodedTextLimit = 4096
+
+    private func decoded(_ value: [UInt8]) -> String {
+        let sets = strings(.specificCharacterSet)
+        if sets == ["ISO_IR 192"] { return Self.trimmed(value) }
+        // Text without a character set should be ASCII; other bytes are most often Latin-1.
+        let name = sets.isEmpty || sets == [""] ? "ISO_IR 100" : sets.joined(separator: "\\")
+        var utf8 = cdcmtk_bytes()
+        defer { cdcmtk_bytes_free(&utf8) }
+        guard cdcmtk_utf8(name, value, value.count, "\\", &utf8) == CDCMTK_OK, let bytes = utf8.data else {
+            return Self.trimmed(value.map { $0 < 0x80 ? $0 : UInt8(ascii: "?") })
+        }
+        return Self.trimmed(UnsafeBufferPointer(start: bytes, count: utf8.length))
+    }
+}
+
+/// The reason why a file is not a usable instance.
+///
+/// No case holds a value from the data set, except UIDs.
+public enum DataSetError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The system could not open the file, or it is not a regular file.
+    case cannotOpen(reason: String)
+    /// Neither a Part 10 file nor a bare data set.
+    case notDICOM(found: String)
+    /// The bytes end inside an element.
+    case truncated(attribute: String, offset: Int, missing: Int)
+    /// Sequences inside sequences, more than `limit` levels.
+    case nestedTooDeep(limit: Int)
+    /// An impossible length: undefined where PS3.5 forbids it, or longer than the item around the element.
+    case invalidLength(attribute: String, offset: Int, length: UInt32)
+    /// Bytes that PS3.5 section 7 does not allow at this place.
+    case invalidEncoding(reason: String, offset: Int)
+    /// More elements, or more inflated bytes, than Kontur takes.
+    case tooLarge(what: String, limit: Int)
+    /// A required attribute is absent or empty.
+    case missing(attribute: String)
+    /// A required attribute has a value that its definition does not allow.
+    case invalidValue(attribute: String, reason: String)
+
+    /// An attribute whose value is not a UID; the value is not repeated, because it may be any text.
+    static func notUID(_ attribute: Attribute) -> DataSetError {
+        .invalidValue(attribute: attribute.keyword, reason: "it is not a UID")
+    }
+
+    /// What is wrong, where, and in case of a truncation what to do.
+    public var description: String {
+        switch self {
+        case .cannotOpen(let reason): "could not open the file: \(reason)"
+        case .notDICOM(let found): "not a DICOM file: \(found)"
+        case .truncated(let attribute, let offset, let missing):
+            "the data set is truncated: \(attribute) at byte \(offset) lacks \(missing) bytes; send the instance again"
+        case .nestedTooDeep(let limit): "sequences are nested deeper than \(limit) levels"
+        case .invalidLength(let attribute, let offset, let length):
+            "\(attribute) at byte \(offset) has the impossible length 0x\(String(length, radix: 16, uppercase: true))"
+        case .invalidEncoding(let reason, let offset): "the data set is not well formed at byte \(offset): \(reason)"
+        case .tooLarge(let what, let limit): "\(what) exceeds the limit of \(limit)"
+        case .missing(let attribute): "\(attribute) is missing or empty"
+        case .invalidValue(let attribute, let reason): "\(attribute) is not usable: \(reason)"
+        }
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A flat reader of encoded data sets: PS3.5 section 7 (data elements, nested sequences) and A.4 (fragments). It keeps its
-// own stack, so that no input can make it recurse, and checks every length against what holds it. Values stay where
-// they are. Not here: the meaning of any attribute.
+// A flat reader of encoded data sets: PS3.5 section 7 (data elements, nested sequences) and A.4 (fragments). It keeps a
+// stack of its own and does not recurse, so that a hostile file cannot overflow the thread's stack. It checks every length
+// against the item around it, and does not copy values. Left out: the meaning of attributes.
 
 import CDCMTK
 
-/// How elements are encoded: PS3.5 7.1.
+/// The encoding of elements (PS3.5 7.1).
 struct ElementEncoding: Hashable, Sendable {
     var isExplicit: Bool
     var isBigEndian: Bool
@@ -16,25 +16,30 @@ struct ElementEncoding: Hashable, Sendable {
     static let explicitBigEndian = ElementEncoding(isExplicit: true, isBigEndian: true)
 }
 
-/// Where one element, item or fragment lies. Elements are kept in the order of the file, each before its content.
+/// The place of one element, item or fragment in a file.
+///
+/// A scan lists elements in the order of the file: a sequence comes before its items, an item before its elements.
 struct ScannedElement {
     var tag: UInt32
     var vr: ValueRepresentation
     var encoding: ElementEncoding
     /// Offset of the value.
     var offset: Int
-    /// Bytes of the value; of a sequence or item of undefined length, up to its delimiter.
+    /// Bytes of the value. A sequence or item of undefined length counts up to its delimiter.
     var length: Int
     /// Index of the first element that is not part of this one.
     var next: Int
 
+    /// The byte range of the value.
     var range: Range<Int> { offset..<offset + length }
     var isSequence: Bool { vr == .sequence }
 }
 
+/// The scanner of one data set.
 struct DataSetScanner {
-    /// Sequences within sequences: real ones stay under ten.
+    /// The deepest nesting of sequences that is read; real files stay under ten.
     static let depthLimit = 32
+    /// The largest number of elements, items and fragments that is read.
     static let elementLimit = 1_000_000
 
     private static let item: UInt32 = 0xFFFE_E000
@@ -45,19 +50,19 @@ struct DataSetScanner {
 
     private enum Kind { case root, sequence, item, fragments }
 
-    /// What is open at the moment.
+    /// A sequence, item or run of fragments whose content is being scanned.
     private struct Container {
         var kind: Kind
-        /// Where it ends; `nil` until its delimiter is found.
+        /// The offset of its end; `nil` until its delimiter is found.
         var end: Int?
-        /// No element inside may pass this.
+        /// The offset that elements inside may not pass.
         var limit: Int
-        /// Its element; -1 for the root.
+        /// The index of its element; -1 for the root.
         var element: Int
         var encoding: ElementEncoding
-        /// Sequences around and including this one.
+        /// The number of sequences around and including this one.
         var depth: Int
-        /// The tag before, to find out doubled ones.
+        /// The tag of the previous element, to find doubled elements.
         var lastTag: UInt32?
     }
 
@@ -67,9 +72,14 @@ struct DataSetScanner {
     private var elements: [ScannedElement] = []
     private var vrCache: [UInt32: ValueRepresentation] = [:]
 
+    /// Scans a data set and checks its nesting, lengths and encoding.
+    ///
     /// - Parameters:
     ///   - bytes: the whole file; offsets count from its start.
-    ///   - start: where the data set begins. It goes to the end of the bytes.
+    ///   - start: the offset of the data set, which goes to the end of the bytes.
+    ///   - encoding: the encoding of the data set.
+    /// - Returns: all elements, items and fragments in the order of the file.
+    /// - Throws: `DataSetError`.
     static func scan(
         _ bytes: UnsafeRawBufferPointer, from start: Int, encoding: ElementEncoding
     ) throws(DataSetError) -> [ScannedElement] {
@@ -167,7 +177,8 @@ struct DataSetScanner {
             try append(element)
             try open(.fragments, end: nil, encoding: container.encoding, in: container)
         } else if element.vr == .sequence || element.vr == .unknown && element.tag != Self.pixelData {
-            // A sequence of VR UN is in Implicit VR Little Endian, whatever is around it: PS3.5 6.2.2, note 4.
+            // A sequence of VR UN is in Implicit VR Little Endian, also in a data set of another encoding: PS3.5 6.2.2,
+            // note 4.
             let inside = element.vr == .unknown ? .implicitLittleEndian : container.encoding
             element.vr = .sequence
             try append(element)
@@ -275,7 +286,9 @@ struct DataSetScanner {
         return (readTag(at: start, container.encoding), read32(at: start + 4, container.encoding))
     }
 
-    /// The VR that implicit encoding leaves out. A defined length of an unknown attribute is left alone, never entered.
+    /// The VR that implicit encoding leaves out, from the dictionary.
+    ///
+    /// An unknown attribute of defined length is not scanned as a sequence.
     private mutating func dictionaryVR(_ tag: UInt32, length: UInt32) -> ValueRepresentation {
         if length == 0 { return .unknown }
         if let known = vrCache[tag] { return known }
@@ -308,7 +321,7 @@ struct DataSetScanner {
         throw .truncated(attribute: Attribute.name(of: tag), offset: start, missing: length - (limit - value))
     }
 
-    /// Zeros after the last element: some writers fill up their last block.
+    /// Whether only zeros follow: some writers fill up their last block.
     private func isPadding(from start: Int) -> Bool {
         guard bytes[start] == 0, start + 4 > bytes.count || readTag(at: start, .explicitLittleEndian) == 0 else {
             return false

@@ -1,32 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The attributes of a data set to a header, and the Image Plane Module to geometry (PS3.3 C.7.6.2).
 
 import Foundation
 import Imaging
 
 extension InstanceHeader {
-    /// Reads the header of a file without decoding its pixels.
+    /// Reads the header of a data set; pixel data is not touched.
     ///
-    /// The whole data set is checked (nesting, lengths, encoding) by an iterative reader, and its pixel data hashed in
-    /// pieces.
-    ///
-    /// - Throws: `DataSetError` for anything that is not one well-formed instance with its UIDs.
-    public static func read(path: String) throws(DataSetError) -> InstanceHeader {
-        try InstanceHeader(DataSet.open(path: path))
-    }
-
-    package init(_ data: DataSet) throws(DataSetError) {
+    /// - Throws: `DataSetError.missing` or `.invalidValue` if one of the UIDs or Number of Frames is not usable.
+    init(_ data: DataSet) throws(DataSetError) {
         self.init(
             sopClassUID: try Self.uid(.sopClassUID, of: data), sopInstanceUID: try Self.uid(.sopInstanceUID, of: data),
             transferSyntaxUID: data.transferSyntaxUID, studyInstanceUID: try Self.uid(.studyInstanceUID, of: data),
             seriesInstanceUID: try Self.uid(.seriesInstanceUID, of: data))
-        guard Self.isUID(data.transferSyntaxUID) else {
-            throw .invalidValue(attribute: Attribute.transferSyntaxUID.keyword, reason: "it is not a UID")
-        }
+        guard UID(data.transferSyntaxUID) != nil else { throw .notUID(.transferSyntaxUID) }
         readDescription(of: data)
         try readPixelModule(of: data)
         readPlane(of: data)
-        kind = NotAnImage.reason(sopClassUID: sopClassUID, in: data).map { .notAnImage(reason: $0) } ?? .image
-        imageDigest = ImageDigest.make(self, of: data)
+        kind = Self.reasonNotAnImage(sopClassUID, in: data).map { .notAnImage(reason: $0) } ?? .image
+    }
+
+    private static func reasonNotAnImage(_ sopClassUID: String, in data: DataSet) -> String? {
+        if let reason = SOPClass.reasonNotAnImage(sopClassUID) { return reason }
+        if data.contains(.pixelData) { return nil }
+        return data.contains(.floatPixelData) || data.contains(.doubleFloatPixelData)
+            ? "its pixels are floating-point numbers" : "it has no Pixel Data"
     }
 
     private mutating func readDescription(of data: DataSet) {
@@ -67,7 +66,7 @@ extension InstanceHeader {
     private mutating func readPlane(of data: DataSet) {
         sliceThickness = data.double(.sliceThickness).flatMap { $0.isFinite && $0 > 0 ? $0 : nil }
         spacingBetweenSlices = data.double(.spacingBetweenSlices).flatMap { $0.isFinite && $0 != 0 ? abs($0) : nil }
-        frameOfReferenceUID = data.string(.frameOfReferenceUID).flatMap { Self.isUID($0) ? $0 : nil }
+        frameOfReferenceUID = data.string(.frameOfReferenceUID).flatMap { UID($0)?.text }
         guard data.contains(.imagePositionPatient) || data.contains(.imageOrientationPatient) else { return }
         switch ImagePlane.read(
             position: data.doubles(.imagePositionPatient), orientation: data.doubles(.imageOrientationPatient),
@@ -80,18 +79,8 @@ extension InstanceHeader {
 
     private static func uid(_ attribute: Attribute, of data: DataSet) throws(DataSetError) -> String {
         guard let value = data.string(attribute) else { throw .missing(attribute: attribute.keyword) }
-        guard isUID(value) else {
-            throw .invalidValue(attribute: attribute.keyword, reason: "it is not a UID")
-        }
-        return value
-    }
-
-    /// PS3.5 9.1, without its ban on leading zeros, which some devices do not keep.
-    static func isUID(_ text: String) -> Bool {
-        let digits = text.utf8
-        return (1...64).contains(digits.count)
-            && digits.allSatisfy { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
-            && digits.first != UInt8(ascii: ".") && digits.last != UInt8(ascii: ".")
+        guard let uid = UID(value) else { throw .notUID(attribute) }
+        return uid.text
     }
 
     private static func namesKontur(_ data: DataSet) -> Bool {
@@ -105,6 +94,51 @@ extension InstanceHeader {
 }
 
 extension String {
-    /// What is kept of a value that should be short and need not be.
+    /// The first 1,024 characters: values should be short, but a sender may write any text.
     fileprivate var limited: String { String(prefix(1024)) }
+}
+
+/// The Image Plane Module and the plane macros of functional groups (PS3.3 C.7.6.2, C.7.6.16.2).
+enum ImagePlane {
+    /// The reason why attributes do not make a plane.
+    struct Problem: Error, Hashable {
+        var reason: String
+    }
+
+    /// The deviation from unit length, or from perpendicularity, that rounding can explain.
+    private static let directionTolerance = 0.01
+    /// Largest coordinate, mm.
+    private static let positionLimit = 1e6
+    /// Largest pixel spacing, mm.
+    private static let spacingLimit = 1e3
+
+    /// Checks the numbers of a plane and makes its directions unit vectors.
+    ///
+    /// - Parameters:
+    ///   - position: Image Position (Patient), mm.
+    ///   - orientation: Image Orientation (Patient): the direction of a row, then that of a column.
+    ///   - pixelSpacing: the distance between rows, then that between columns, mm.
+    /// - Returns: the plane, or the first problem.
+    static func read(
+        position: [Double], orientation: [Double], pixelSpacing: [Double]
+    ) -> Result<PlaneGeometry, Problem> {
+        guard let origin = Vector3(position), origin.components.allSatisfy({ abs($0) <= positionLimit }) else {
+            return .failure(Problem(reason: "Image Position (Patient) is not three usable numbers"))
+        }
+        guard orientation.count == 6, let row = Vector3(orientation[..<3]), let column = Vector3(orientation[3...])
+        else { return .failure(Problem(reason: "Image Orientation (Patient) is not six usable numbers")) }
+        guard abs(row.length - 1) <= directionTolerance, abs(column.length - 1) <= directionTolerance else {
+            return .failure(Problem(reason: "Image Orientation (Patient) is not made of unit vectors"))
+        }
+        guard abs(row.dot(column)) <= directionTolerance else {
+            return .failure(Problem(reason: "the directions of Image Orientation (Patient) are not perpendicular"))
+        }
+        guard pixelSpacing.count == 2, pixelSpacing.allSatisfy({ $0.isFinite && $0 > 0 && $0 <= spacingLimit }) else {
+            return .failure(Problem(reason: "Pixel Spacing is not two usable numbers"))
+        }
+        return .success(
+            PlaneGeometry(
+                position: origin, rowDirection: row * (1 / row.length), columnDirection: column * (1 / column.length),
+                rowSpacing: pixelSpacing[0], columnSpacing: pixelSpacing[1]))
+    }
 }

@@ -4,74 +4,96 @@ public import Imaging
 
 /// The attributes of one SOP instance that conditions, stacks and tables use.
 ///
-/// Text is decoded to UTF-8; an attribute that is absent or empty is `nil` (or an empty list). Values are as the sender
-/// wrote them: nothing here is checked against the standard's value sets.
+/// Text is decoded to UTF-8. An attribute that is absent or empty is `nil`, or an empty list. Values are as the sender
+/// wrote them: they are not checked against the standard's value sets.
 public struct InstanceHeader: Sendable, Hashable, Codable {
-    /// Whether there is anything to segment.
+    /// Whether the instance has an image to segment.
     public enum Kind: Sendable, Hashable, Codable {
+        /// It has Pixel Data, and its class is not known to be anything but an image.
         case image
-        /// SEG, SR, presentation states, key objects, RT, documents, or no Pixel Data; `reason` says which.
+        /// It is a SEG, an SR, a presentation state, a document or the like, or it has no Pixel Data.
         case notAnImage(reason: String)
     }
 
     // SOP Common (PS3.3 C.12.1), General Study (C.7.2.1), General Series (C.7.3.1)
+    /// SOP Class UID.
     public var sopClassUID: String
+    /// SOP Instance UID.
     public var sopInstanceUID: String
-    /// Transfer Syntax UID of the file; of a file without one, the syntax that was found in it.
+    /// Transfer Syntax UID of the file; without File Meta Information, the syntax that the encoding has.
     public var transferSyntaxUID: String
+    /// Study Instance UID.
     public var studyInstanceUID: String
+    /// Series Instance UID.
     public var seriesInstanceUID: String
+    /// Whether there is an image to segment.
     public var kind: Kind = .image
-    /// Contributing Equipment Sequence, or Manufacturer, names Kontur: we made this ourselves.
+    /// Whether Contributing Equipment Sequence or Manufacturer names Kontur, which then made this object.
     public var namesKontur = false
+    /// Modality, such as `MR`.
     public var modality: String?
+    /// Body Part Examined.
     public var bodyPartExamined: String?
-    /// Free text: never logged.
+    /// Study Description, free text: never logged.
     public var studyDescription: String?
-    /// Free text: never logged.
+    /// Series Description, free text: never logged.
     public var seriesDescription: String?
+    /// Manufacturer of the equipment.
     public var manufacturer: String?
-    /// Only for the keyed hash of the audit trail: never logged, never stored.
+    /// Patient ID, only for the keyed hash of the audit trail: never logged, never stored.
     public var patientID: String?
+    /// Instance Number.
     public var instanceNumber: Int?
+    /// The values of Image Type.
     public var imageType: [String] = []
 
     // MR Image (PS3.3 C.8.3.1)
+    /// MR Acquisition Type: `2D` or `3D`.
     public var mrAcquisitionType: String?
-    /// ms.
+    /// Echo Time, ms.
     public var echoTime: Double?
+    /// The values of Echo Numbers.
     public var echoNumbers: [Int] = []
+    /// Temporal Position Identifier.
     public var temporalPositionIdentifier: Int?
-    /// As written: HHMMSS.FFFFFF.
+    /// Acquisition Time as the sender wrote it: HHMMSS.FFFFFF.
     public var acquisitionTime: String?
 
     // Image Pixel (PS3.3 C.7.6.3), Multi-frame (C.7.6.6)
+    /// Rows of a frame; 0 if absent.
     public var rows = 0
+    /// Columns of a frame; 0 if absent.
     public var columns = 0
+    /// Number of Frames, at least 1.
     public var numberOfFrames = 1
+    /// Samples per Pixel.
     public var samplesPerPixel = 1
+    /// Photometric Interpretation; empty if absent.
     public var photometricInterpretation = ""
+    /// Bits Allocated; 0 if absent.
     public var bitsAllocated = 0
+    /// Bits Stored; if absent, Bits Allocated.
     public var bitsStored = 0
+    /// High Bit; if absent, the highest stored bit.
     public var highBit = 0
-    /// Pixel Representation 1: two's complement.
+    /// Whether Pixel Representation is 1: two's complement.
     public var isSigned = false
+    /// Planar Configuration: 0 for colour by pixel, 1 for colour by plane.
     public var planarConfiguration = 0
 
     // Image Plane (PS3.3 C.7.6.2), Frame of Reference (C.7.4.1)
-    /// Where a single-frame image lies; `nil` when the attributes are absent, or not usable (see `planeProblem`).
+    /// The plane of a single-frame image in the patient; `nil` if the attributes are absent or unusable.
     public var plane: PlaneGeometry?
-    /// Why `plane` is `nil` although there is an Image Position or Image Orientation.
+    /// The reason why `plane` is `nil` although Image Position or Image Orientation is present.
     public var planeProblem: String?
-    /// mm.
+    /// Slice Thickness, mm, positive.
     public var sliceThickness: Double?
-    /// mm.
+    /// Spacing Between Slices, mm, positive.
     public var spacingBetweenSlices: Double?
+    /// Frame of Reference UID.
     public var frameOfReferenceUID: String?
 
-    /// SHA-256 of the pixel data as stored, and of the Image Pixel and Image Plane attributes; hexadecimal, lower case.
-    /// Two variants of an instance with the same digest show the same image.
-    public var imageDigest = ""
+    /// Makes a header of the required UIDs; every other attribute is absent.
 
     public init(
         sopClassUID: String, sopInstanceUID: String, transferSyntaxUID: String, studyInstanceUID: String,

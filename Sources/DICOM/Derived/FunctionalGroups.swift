@@ -4,14 +4,15 @@
 
 import Imaging
 
+/// Shared and per-frame functional groups.
 enum FunctionalGroups {
-    /// What all frames have in common.
-    static func shared(_ context: SegmentationContext) -> EncodedItem {
-        var item = EncodedItem()
+    /// The item of Shared Functional Groups Sequence.
+    static func shared(_ context: SegmentationContext) -> ItemElements {
+        var item = ItemElements()
         if let geometry = context.geometry {
             // C.7.6.16.2.1.
             item[.pixelMeasuresSequence] = .items([
-                EncodedItem([
+                ItemElements([
                     (.sliceThickness, .text(WrittenText.decimal(geometry.sliceThickness))),
                     (.spacingBetweenSlices, .text(WrittenText.decimal(geometry.spacingBetweenSlices))),
                     (.pixelSpacing, WrittenText.decimals(geometry.pixelSpacing)),
@@ -21,47 +22,48 @@ enum FunctionalGroups {
         // C.7.6.16.2.4.
         if let orientation = context.geometry?.orientation ?? context.orientationWithoutGeometry {
             item[.planeOrientationSequence] = .items([
-                EncodedItem([(.imageOrientationPatient, WrittenText.decimals(orientation))])
+                ItemElements([(.imageOrientationPatient, WrittenText.decimals(orientation))])
             ])
         }
         return item
     }
 
-    static func perFrame(_ frame: SegmentationFrame, of context: SegmentationContext) -> EncodedItem {
-        var item = EncodedItem([
+    /// One item of Per-Frame Functional Groups Sequence.
+    static func perFrame(_ frame: SegmentationFrame, of context: SegmentationContext) -> ItemElements {
+        var item = ItemElements([
             (.derivationImageSequence, .items([derivation(frame, of: context)])),
             (.frameContentSequence, .items([content(frame, of: context)])),
             // C.8.20.3.1. Never shared: Weasis looks for it in each frame.
-            (.segmentIdentificationSequence, .items([EncodedItem([(.referencedSegmentNumber, .short(1))])])),
+            (.segmentIdentificationSequence, .items([ItemElements([(.referencedSegmentNumber, .short(1))])])),
         ])
         if let geometry = context.geometry {
             // C.7.6.16.2.3.
             item[.planePositionSequence] = .items([
-                EncodedItem([(.imagePositionPatient, WrittenText.decimals(geometry.positions[frame.placeInStack - 1]))])
+                ItemElements([(.imagePositionPatient, WrittenText.decimals(geometry.positions[frame.placeInStack - 1]))])
             ])
         }
         return item
     }
 
-    /// C.7.6.16.2.6: the one source frame.
-    private static func derivation(_ frame: SegmentationFrame, of context: SegmentationContext) -> EncodedItem {
+    /// The item of Derivation Image, which names the one source frame (C.7.6.16.2.6).
+    private static func derivation(_ frame: SegmentationFrame, of context: SegmentationContext) -> ItemElements {
         let header = context.sources[frame.source].header
-        let source = EncodedItem([
+        let source = ItemElements([
             (.referencedSOPClassUID, .text(header.sopClassUID)),
             (.referencedSOPInstanceUID, .text(header.sopInstanceUID)),
             (.referencedFrameNumber, header.numberOfFrames > 1 ? .text("\(frame.frameNumber)") : nil),
             (.spatialLocationsPreserved, .text("YES")),
             (.purposeOfReferenceCodeSequence, Code.item(Code.sourceImage)),
         ])
-        return EncodedItem([
+        return ItemElements([
             (.sourceImageSequence, .items([source])),
             (.derivationCodeSequence, Code.item(Code.segmentation)),
         ])
     }
 
-    /// C.7.6.16.2.2.
-    private static func content(_ frame: SegmentationFrame, of context: SegmentationContext) -> EncodedItem {
-        var item = EncodedItem([(.dimensionIndexValues, .long(1, frame.rank))])
+    /// The item of Frame Content (C.7.6.16.2.2).
+    private static func content(_ frame: SegmentationFrame, of context: SegmentationContext) -> ItemElements {
+        var item = ItemElements([(.dimensionIndexValues, .long(1, frame.rank))])
         let confidences = context.description.frameConfidences
         if frame.mask < confidences.count {
             item[.frameComments] = WrittenText.ascii(SegmentItem.words(confidences[frame.mask]), limit: 1024)
@@ -73,8 +75,8 @@ enum FunctionalGroups {
         return item
     }
 
-    /// Segment, then position; where there is no position, the place among the frames written.
-    static func dimensions(_ context: SegmentationContext) -> [EncodedItem] {
+    /// The dimensions: segment, then position, or without geometry the number among the written frames.
+    static func dimensions(_ context: SegmentationContext) -> [ItemElements] {
         let place: (Attribute, Attribute, String) =
             context.geometry == nil
             ? (.inStackPositionNumber, .frameContentSequence, "Frame")
@@ -83,7 +85,7 @@ enum FunctionalGroups {
             (.referencedSegmentNumber, .segmentIdentificationSequence, "Segment"), place,
         ]
         return indices.map { pointer, group, label in
-            EncodedItem([
+            ItemElements([
                 (.dimensionOrganizationUID, .text(context.partUID("dimension organization"))),
                 (.dimensionIndexPointer, .tag(of: pointer)),
                 (.functionalGroupPointer, .tag(of: group)),
@@ -93,11 +95,11 @@ enum FunctionalGroups {
     }
 }
 
-/// Who is referred to, by study and series: PS3.3 C.12.2 (Common Instance Reference), C.17.2.1.
+/// References to sources and predecessors: PS3.3 C.12.2 (Common Instance Reference), C.17.2.1.
 enum InstanceReferences {
-    /// All source instances first, as OHIF reads the first item only, then predecessors of the same study.
-    static func ofStudy(_ context: SegmentationContext) -> [EncodedItem] {
-        let sources = EncodedItem([
+    /// The series of this study: the sources first, because OHIF reads only the first item, then predecessors.
+    static func ofStudy(_ context: SegmentationContext) -> [ItemElements] {
+        let sources = ItemElements([
             (
                 .referencedInstanceSequence,
                 .items(context.sources.map { instance($0.header.sopClassUID, $0.header.sopInstanceUID) })
@@ -109,35 +111,37 @@ enum InstanceReferences {
         return [sources] + bySeries(predecessors, instances: .referencedInstanceSequence)
     }
 
-    static func ofOtherStudies(_ context: SegmentationContext) -> [EncodedItem] {
+    /// The predecessors in other studies.
+    static func ofOtherStudies(_ context: SegmentationContext) -> [ItemElements] {
         let others = context.description.predecessors
             .filter { $0.studyInstanceUID != context.first.studyInstanceUID }
         return byStudy(others, instances: .referencedInstanceSequence)
     }
 
-    static func predecessors(_ context: SegmentationContext) -> [EncodedItem] {
+    /// All predecessors, for Predecessor Documents Sequence.
+    static func predecessors(_ context: SegmentationContext) -> [ItemElements] {
         byStudy(context.description.predecessors, instances: .referencedSOPSequence)
     }
 
-    private static func byStudy(_ references: [InstanceReference], instances: Attribute) -> [EncodedItem] {
+    private static func byStudy(_ references: [InstanceReference], instances: Attribute) -> [ItemElements] {
         grouped(references, by: \.studyInstanceUID).map { study, members in
-            EncodedItem([
+            ItemElements([
                 (.referencedSeriesSequence, .items(bySeries(members, instances: instances))),
                 (.studyInstanceUID, .text(study)),
             ])
         }
     }
 
-    private static func bySeries(_ references: [InstanceReference], instances: Attribute) -> [EncodedItem] {
+    private static func bySeries(_ references: [InstanceReference], instances: Attribute) -> [ItemElements] {
         grouped(references, by: \.seriesInstanceUID).map { series, members in
-            EncodedItem([
+            ItemElements([
                 (instances, .items(members.map { instance($0.sopClassUID, $0.sopInstanceUID) })),
                 (.seriesInstanceUID, .text(series)),
             ])
         }
     }
 
-    /// In the order of their first members, so that the same references give the same bytes.
+    /// Groups in the order of their first members, so that the same references give the same bytes.
     private static func grouped(
         _ references: [InstanceReference], by key: (InstanceReference) -> String
     ) -> [(String, [InstanceReference])] {
@@ -152,7 +156,7 @@ enum InstanceReferences {
         return groups
     }
 
-    private static func instance(_ sopClass: String, _ sopInstance: String) -> EncodedItem {
-        EncodedItem([(.referencedSOPClassUID, .text(sopClass)), (.referencedSOPInstanceUID, .text(sopInstance))])
+    private static func instance(_ sopClass: String, _ sopInstance: String) -> ItemElements {
+        ItemElements([(.referencedSOPClassUID, .text(sopClass)), (.referencedSOPInstanceUID, .text(sopInstance))])
     }
 }

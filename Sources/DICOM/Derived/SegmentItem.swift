@@ -5,11 +5,13 @@
 import Foundation
 import Imaging
 
+/// The one item of Segment Sequence.
 enum SegmentItem {
-    static func make(_ context: SegmentationContext) -> EncodedItem {
+    /// Describes the segment: label, algorithm, codes and colour.
+    static func make(_ context: SegmentationContext) -> ItemElements {
         let segmenter = context.description.segmenter
         let color = segmenter.recommendedDisplayColor
-        return EncodedItem([
+        return ItemElements([
             (.segmentNumber, .short(1)),
             (.segmentLabel, WrittenText.ascii(segmenter.segmentLabel, limit: 64)),
             (.segmentDescription, WrittenText.ascii(text(context.description), limit: 1024)),
@@ -26,8 +28,8 @@ enum SegmentItem {
         ])
     }
 
-    private static func algorithm(_ segmenter: SegmenterDescriptor) -> EncodedItem {
-        EncodedItem([
+    private static func algorithm(_ segmenter: SegmenterDescriptor) -> ItemElements {
+        ItemElements([
             (.algorithmFamilyCodeSequence, Code.item(Code.artificialIntelligence)),
             (.algorithmName, WrittenText.ascii(segmenter.name, limit: 64)),
             (.algorithmVersion, WrittenText.ascii(segmenter.version, limit: 64)),
@@ -36,7 +38,7 @@ enum SegmentItem {
         ])
     }
 
-    /// What people read beside the segment: who made it, and how far it trusts itself.
+    /// Segment Description, which viewers show beside the segment: its maker and its confidence.
     private static func text(_ description: SegmentationDescription) -> String {
         let segmenter = description.segmenter
         var text = "\(segmenter.segmentLabel) by \(segmenter.name) \(segmenter.version) (\(description.standing))"
@@ -44,20 +46,20 @@ enum SegmentItem {
         return text
     }
 
-    /// `confidence 0.912 (viewAgreement 0.950)`: of a stack, or of a frame.
+    /// The confidence of a stack or frame in words, such as `confidence 0.912 (viewAgreement 0.950)`.
     static func words(_ confidence: Confidence) -> String {
         let measures = confidence.measures.sorted { $0.key < $1.key }.map { "\($0.key) \(rounded($0.value))" }
         let value = "confidence \(rounded(confidence.value))"
         return measures.isEmpty ? value : "\(value) (\(measures.joined(separator: ", ")))"
     }
 
-    /// Three digits after the point.
-    static func rounded(_ value: Double) -> String { String(format: "%.3f", value) }
+    /// A number with three digits after the point.
+    private static func rounded(_ value: Double) -> String { String(format: "%.3f", value) }
 }
 
-/// Colours as PS3.3 C.10.7.1.1 stores them.
+/// Colours in the encoding of PS3.3 C.10.7.1.1.
 enum CIELab {
-    /// L*, a* and b* of an sRGB colour under D50: 0...65535 for 0...100 and for -128...127.
+    /// L*, a* and b* of an sRGB colour under D50: 0...65535 stands for 0...100, and for -128...127.
     static func encoded(_ color: DisplayColor) -> [UInt16] {
         let linear = [color.red, color.green, color.blue].map { channel in
             let value = Double(channel) / 255

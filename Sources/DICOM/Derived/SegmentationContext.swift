@@ -3,88 +3,58 @@
 import Foundation
 import Imaging
 
-/// One source instance, as far as a SEG needs it.
-struct SourceInstance {
-    let header: InstanceHeader
-    /// The frames that were segmented, counted from 1.
-    let frameNumbers: [Int]
-    /// Decimal strings of the plane, as the source wrote them.
-    let position: [String]
-    let orientation: [String]
-    let pixelSpacing: [String]
-    let compression: LossyCompression?
-}
-
-/// Lossy Image Compression, Ratio and Method of a source whose pixels went through it: PS3.3 C.7.6.1.1.5.
-struct LossyCompression: Hashable {
-    /// Values as written; empty when nothing is known.
-    var ratios: [String]
-    var methods: [String]
-}
-
-/// One frame of the SEG, and where it comes from.
+/// One frame of the SEG and its source frame.
 struct SegmentationFrame {
     /// Index into the masks.
     let mask: Int
     /// Index into the sources.
     let source: Int
-    /// In its source, counted from 1.
+    /// The number of the source frame in its instance, counted from 1.
     let frameNumber: Int
-    /// Among all frames of the stack, counted from 1.
+    /// The number of the source frame in the stack, counted from 1.
     let placeInStack: Int
-    /// Among the frames written, counted from 1: second Dimension Index Value.
+    /// The number among the written frames, counted from 1: the second Dimension Index Value.
     let rank: Int
 }
 
-/// Where the frames of a SEG lie, and what is written about it.
-struct SegmentationGeometry {
-    var frameOfReferenceUID: String
-    var pixelSpacing: [String]
-    /// mm.
-    var sliceThickness: Double
-    /// mm.
-    var spacingBetweenSlices: Double
-    var orientation: [String]
-    /// Image Position (Patient) of every frame of the stack.
-    var positions: [[String]]
-}
-
-/// Everything the tables of the modules draw from.
+/// Everything that the sources of the module tables need.
 struct SegmentationContext {
     let description: SegmentationDescription
     let sources: [SourceInstance]
-    /// Data set of the source received last.
+    /// The data set of the source received last: patient and study attributes are copied from it.
     let newest: DataSet
     let frames: [SegmentationFrame]
     let rows: Int
     let columns: Int
-    /// `nil`: no frame of reference.
+    /// `nil` if the SEG does not have a frame of reference.
     let geometry: SegmentationGeometry?
-    /// Orientation to share where there is no geometry.
+    /// Image Orientation (Patient) for all frames of a SEG without geometry; `nil` for none.
     let orientationWithoutGeometry: [String]?
+    /// The value of Pixel Data.
     let pixelData: [UInt8]
 
-    /// First source: the series is the same in all of them.
+    /// The header of the first source: study and series are the same in all of them.
     var first: InstanceHeader { sources[0].header }
 
+    /// The compression of the first source that was compressed lossily.
     var compression: LossyCompression? { sources.lazy.compactMap(\.compression).first }
 
     var isBinary: Bool { description.type == .binary }
 
-    /// A value of the newest source, as it lies there.
-    func copied(_ attribute: Attribute) -> EncodedValue? { newest.raw(attribute).map(EncodedValue.bytes) }
+    /// The bytes of an attribute of the newest source; `nil` if it is absent.
+    func copied(_ attribute: Attribute) -> ElementValue? { newest.raw(attribute).map(ElementValue.bytes) }
 
-    /// UIDs of parts of this object, which follow from its own.
+    /// The UID of a part of this object, derived from the object's UID.
     func partUID(_ purpose: String) -> String { DerivedUID.make([description.sopInstanceUID, purpose]) }
 
     // MARK: Dates
 
-    /// Seconds east of UTC in which dates and times are written.
+    /// The offset from UTC, in seconds, that dates and times are written in.
     private var offset: Int {
         newest.string(.timezoneOffsetFromUTC).flatMap(Self.seconds(ofTimezone:)) ?? description.localOffsetFromUTC
     }
 
-    /// YYYYMMDD and HHMMSS.
+    /// Date and time of creation: YYYYMMDD and HHMMSS.
     var created: (date: String, time: String) {
         let (days, seconds) = Self.split(Int(description.created) + offset, by: 86_400)
         let (year, month, day) = Self.civil(daysSince1970: days)
@@ -98,7 +68,7 @@ struct SegmentationContext {
         )
     }
 
-    /// `&ZZXX` of PS3.3 C.12.1: a sign, hours and minutes.
+    /// Parses a Timezone Offset From UTC (`&ZZXX` of PS3.3 C.12.1: a sign, hours and minutes).
     private static func seconds(ofTimezone text: String) -> Int? {
         guard text.utf8.count == 5, text.hasPrefix("+") || text.hasPrefix("-"),
             let digits = Int(text.dropFirst()), digits >= 0, digits / 100 <= 14, digits % 100 < 60
@@ -107,12 +77,13 @@ struct SegmentationContext {
         return text.hasPrefix("-") ? -seconds : seconds
     }
 
+    /// Quotient and remainder, the remainder never negative.
     private static func split(_ value: Int, by unit: Int) -> (Int, Int) {
         let rest = ((value % unit) + unit) % unit
         return ((value - rest) / unit, rest)
     }
 
-    /// Howard Hinnant's `civil_from_days`: the calendar without a time zone database.
+    /// Year, month and day: Howard Hinnant's `civil_from_days`, which does not need a time zone database.
     private static func civil(daysSince1970 days: Int) -> (Int, Int, Int) {
         let (era, dayOfEra) = split(days + 719_468, by: 146_097)
         let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
@@ -123,10 +94,10 @@ struct SegmentationContext {
     }
 }
 
-/// Text that we write ourselves.
+/// Values that Kontur writes as text.
 enum WrittenText {
-    /// ASCII, of one value and at most `limit` characters.
-    static func ascii(_ text: String, limit: Int) -> EncodedValue {
+    /// One value in ASCII, cut to `limit` characters; other characters and backslashes become question marks.
+    static func ascii(_ text: String, limit: Int) -> ElementValue {
         .text(
             String(
                 decoding: text.utf8.prefix(limit).map {
@@ -134,15 +105,15 @@ enum WrittenText {
                 }, as: UTF8.self))
     }
 
-    /// A value that others wrote, where it is a Code String: PS3.5 6.2.
-    static func codeString(_ text: String) -> EncodedValue? {
+    /// A text of the source as a Code String (PS3.5 6.2); `nil` if it is not a valid one.
+    static func codeString(_ text: String) -> ElementValue? {
         let isValid = text.utf8.allSatisfy {
             (0x41...0x5A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x20 || $0 == UInt8(ascii: "_")
         }
         return isValid && text.utf8.count <= 16 ? .text(text) : nil
     }
 
-    /// A number as a Decimal String: at most 16 characters.
+    /// A number as a Decimal String of at most 16 characters (PS3.5 6.2).
     static func decimal(_ value: Double) -> String {
         let shortest = "\(value)"
         if shortest.utf8.count <= 16 { return shortest.hasSuffix(".0") ? String(shortest.dropLast(2)) : shortest }
@@ -153,8 +124,8 @@ enum WrittenText {
         return "0"
     }
 
-    /// Values as the source wrote them where they are Decimal Strings, else written anew.
-    static func decimals(_ strings: [String]) -> EncodedValue {
+    /// Numbers as the source wrote them; those of more than 16 characters are written anew.
+    static func decimals(_ strings: [String]) -> ElementValue {
         .text(
             strings.map { text in
                 text.utf8.count <= 16 ? text : Double(text).map(decimal) ?? text

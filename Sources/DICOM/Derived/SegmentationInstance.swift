@@ -1,38 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Writes a DICOM Segmentation object: PS3.3 A.51. dcmseg 3.6.7 packs the bits of a frame wrongly if its size is not a
+// multiple of 8, so pixels are packed here.
 
 public import Imaging
 
-/// A DICOM Segmentation object: PS3.3 A.51.
+/// The writer of DICOM Segmentation objects.
 public enum SegmentationInstance {
-    /// Segmentation Storage.
-    public static let sopClassUID = "1.2.840.10008.5.1.4.1.1.66.4"
-
-    /// The length of a value is 32 bits, of which the last number means something else: PS3.5 7.1.1.
+    /// Largest length of a value: the one 32-bit number above it means "undefined" (PS3.5 7.1.1).
     private static let pixelDataLimit = 0xFFFF_FFFE
 
-    /// Writes one segment of one stack as a Part 10 file, Explicit VR Little Endian. The same description, sources and
-    /// masks give the same bytes.
+    /// Writes one segment of one stack as a Part 10 file, Explicit VR Little Endian.
+    ///
+    /// The same description, sources and masks give the same bytes.
     ///
     /// - Parameters:
-    ///   - sources: the source instances, in stack order.
+    ///   - description: everything that does not come from sources or masks.
+    ///   - sources: the open source instances, in stack order.
     ///   - masks: one for each frame of the sources, in their order, on the source grid. Frames whose mask is empty are
     ///     left out.
-    ///   - probabilities: of the same shape, 0...1; needed for `.fractional` only.
-    ///   - path: replaced if it is there. Nothing is synced.
+    ///   - probabilities: of the same shape, 0...1; needed only for `.fractional`.
+    ///   - path: a file of this name is replaced. The file is not synced.
     /// - Returns: the number of frames written.
-    /// - Throws: `SegmentationError`; `nothingFound` when every mask is empty.
+    /// - Throws: `SegmentationObjectError`; `nothingFound` if every mask is empty.
     @discardableResult
     public static func write(
         _ description: SegmentationDescription, sources: [SegmentationSource], masks: [Mask],
         probabilities: [[Float]] = [], to path: String
-    ) throws(SegmentationError) -> Int {
-        let read = try SegmentationSources(sources, newest: description.newestSource)
+    ) throws(SegmentationObjectError) -> Int {
+        let newest = description.newestSource
+        guard sources.indices.contains(newest) else {
+            throw .inconsistent(reason: "there is no source instance \(newest + 1) of \(sources.count)")
+        }
+        let read = try SegmentationSources(sources)
         try check(description, read, masks, probabilities)
-        let context = context(description, read, masks, probabilities)
-        var item = EncodedItem()
+        let context = context(
+            description, read, newest: try sources[newest].dataSet(at: newest), masks, probabilities)
+        var item = ItemElements()
         for module in SegmentationModules.all { for row in module { row.put(context, into: &item) } }
         let meta = FileMeta(
-            sopClassUID: sopClassUID, sopInstanceUID: description.sopInstanceUID,
+            sopClassUID: SOPClass.segmentation, sopInstanceUID: description.sopInstanceUID,
             transferSyntaxUID: TransferSyntax.explicitVRLittleEndian.rawValue)
         do { try DataSetEncoder(item).write(meta, to: path) } catch { throw .cannotWrite(reason: error.reason) }
         return context.frames.count
@@ -41,7 +48,7 @@ public enum SegmentationInstance {
     private static func check(
         _ description: SegmentationDescription, _ sources: SegmentationSources, _ masks: [Mask],
         _ probabilities: [[Float]]
-    ) throws(SegmentationError) {
+    ) throws(SegmentationObjectError) {
         let header = sources.instances[0].header
         guard masks.count == sources.frames.count else {
             throw .inconsistent(reason: "there are \(masks.count) masks for \(sources.frames.count) frames")
@@ -61,7 +68,7 @@ public enum SegmentationInstance {
     }
 
     private static func context(
-        _ description: SegmentationDescription, _ sources: SegmentationSources, _ masks: [Mask],
+        _ description: SegmentationDescription, _ sources: SegmentationSources, newest: DataSet, _ masks: [Mask],
         _ probabilities: [[Float]]
     ) -> SegmentationContext {
         let ranks = sources.ranks()
@@ -75,7 +82,7 @@ public enum SegmentationInstance {
         let profile = ViewerProfile.named(description.viewerProfile)
         let header = sources.instances[0].header
         return SegmentationContext(
-            description: description, sources: sources.instances, newest: sources.newest, frames: frames,
+            description: description, sources: sources.instances, newest: newest, frames: frames,
             rows: header.rows, columns: header.columns,
             geometry: sources.geometry()
                 ?? profile.madeUpGeometry(
@@ -85,5 +92,77 @@ public enum SegmentationInstance {
             pixelData: description.type == .binary
                 ? SegmentationPixels.packed(written.map { masks[$0] })
                 : SegmentationPixels.scaled(written.map { probabilities[$0] }))
+    }
+}
+
+/// Pixel Data of a SEG.
+enum SegmentationPixels {
+    /// Packs masks: one bit per pixel, the first pixel in the lowest bit, without padding between frames.
+    ///
+    /// - SeeAlso: PS3.5 8.1.1, PS3.3 C.8.20.2.
+    static func packed(_ masks: [Mask]) -> [UInt8] {
+        let bits = masks.reduce(0) { $0 + $1.pixels.count }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(bits / 8 + 2)
+        var byte: UInt8 = 0
+        var next: UInt8 = 1
+        for mask in masks {
+            for pixel in mask.pixels {
+                if pixel != 0 { byte |= next }
+                next <<= 1
+                if next == 0 {
+                    bytes.append(byte)
+                    (byte, next) = (0, 1)
+                }
+            }
+        }
+        if next != 1 { bytes.append(byte) }
+        return even(bytes)
+    }
+
+    /// Scales probabilities of 0...1 to one byte per pixel, 0...255 (PS3.3 C.8.20.2.3.2).
+    static func scaled(_ probabilities: [[Float]]) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(probabilities.reduce(1) { $0 + $1.count })
+        for frame in probabilities {
+            for probability in frame {
+                bytes.append(probability > 0 ? UInt8((min(probability, 1) * 255).rounded()) : 0)
+            }
+        }
+        return even(bytes)
+    }
+
+    private static func even(_ bytes: [UInt8]) -> [UInt8] { bytes.count % 2 == 0 ? bytes : bytes + [0] }
+}
+
+/// The reason why a SEG was not written, or does not hold what was meant.
+public enum SegmentationObjectError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The source instance at `index` of the stack cannot be read.
+    case source(index: Int, DataSetError)
+    /// Every mask is empty, and a SEG has at least one frame.
+    case nothingFound
+    /// Description, sources and masks do not fit each other.
+    case inconsistent(reason: String)
+    /// Pixel Data would not fit into one element.
+    case tooLarge(bytes: Int)
+    /// The file could not be encoded or written.
+    case cannotWrite(reason: String)
+    /// The written file could not be read back.
+    case cannotRead(DataSetError)
+    /// The file that was read back differs from what was meant.
+    case mismatch(reason: String)
+
+    /// What is wrong, and where.
+    public var description: String {
+        switch self {
+        case .source(let index, let error): "could not read source instance \(index + 1): \(error)"
+        case .nothingFound: "nothing was found: every mask is empty"
+        case .inconsistent(let reason): "the segmentation does not fit its sources: \(reason)"
+        case .tooLarge(let bytes):
+            "the segmentation would need \(bytes) bytes of pixel data, more than one object holds"
+        case .cannotWrite(let reason): "could not write the segmentation: \(reason)"
+        case .cannotRead(let error): "could not read the segmentation back: \(error)"
+        case .mismatch(let reason): "the segmentation read back is not the one that was meant: \(reason)"
+        }
     }
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The modules of the Segmentation IOD in the order of PS3.3 table A.51-1, each a table of attribute, type and source.
-// Clinical Trial, Specimen and acquisition modules are left out: they are optional and nothing of ours.
+// Left out: the optional Clinical Trial, Specimen and acquisition modules.
 
 import Imaging
 
 typealias SegmentationRow = ModuleRow<SegmentationContext>
 
+/// The tables of all modules that Kontur writes.
 enum SegmentationModules {
     static let all: [[SegmentationRow]] = [
         patient, generalStudy, patientStudy, generalSeries, frameOfReference, generalEquipment, generalImage,
@@ -77,7 +78,7 @@ enum SegmentationModules {
     private static let generalEquipment: [SegmentationRow] = [
         .init(.manufacturer, .type1) { _ in .text(Maker.manufacturer) },
         .init(.manufacturerModelName, .type1) { _ in .text(Maker.model) },
-        // A program has no serial number, and the attribute must have a value.
+        // The attribute must have a value, and a program does not have a serial number.
         .init(.deviceSerialNumber, .type1) { _ in .text("0") },
         .init(.softwareVersions, .type1) { WrittenText.ascii($0.description.softwareVersion, limit: 64) },
     ]
@@ -150,7 +151,7 @@ enum SegmentationModules {
             let others = InstanceReferences.ofOtherStudies($0)
             return others.isEmpty ? nil : .items(others)
         },
-        // Not of this IOD, where it is a private hint that does no harm: the SEG that this one replaces (C.17.2.1).
+        // The SEGs that this one replaces (C.17.2.1). The IOD does not have this attribute, and readers pass over it.
         .init(.predecessorDocumentsSequence, .type3) {
             let predecessors = InstanceReferences.predecessors($0)
             return predecessors.isEmpty ? nil : .items(predecessors)
@@ -162,21 +163,21 @@ enum SegmentationModules {
         .init(.specificCharacterSet, .type1C) { $0.copied(.specificCharacterSet) },
         .init(.instanceCreationDate, .type3) { .text($0.created.date) },
         .init(.instanceCreationTime, .type3) { .text($0.created.time) },
-        .init(.sopClassUID, .type1) { _ in .text(SegmentationInstance.sopClassUID) },
+        .init(.sopClassUID, .type1) { _ in .text(SOPClass.segmentation) },
         .init(.sopInstanceUID, .type1) { .text($0.description.sopInstanceUID) },
         .init(.timezoneOffsetFromUTC, .type3) { $0.copied(.timezoneOffsetFromUTC) },
         .init(.contributingEquipmentSequence, .type3) { .items([Maker.contribution($0)]) },
     ]
 }
 
-/// Who made the object.
+/// The maker that the objects of Kontur name.
 enum Maker {
     static let manufacturer = "KONTUR"
     static let model = "Kontur"
 
-    /// Contributing Equipment, by which we know our own objects when an archive sends them back.
-    static func contribution(_ context: SegmentationContext) -> EncodedItem {
-        EncodedItem([
+    /// The item of Contributing Equipment Sequence by which Kontur recognises an object that an archive sends back.
+    static func contribution(_ context: SegmentationContext) -> ItemElements {
+        ItemElements([
             (.purposeOfReferenceCodeSequence, Code.item(Code.processingEquipment)),
             (.manufacturer, .text(manufacturer)),
             (.manufacturerModelName, .text(model)),
@@ -186,7 +187,7 @@ enum Maker {
     }
 }
 
-/// Code Sequence Macro, PS3.3 8.8.
+/// Codes that every SEG of Kontur has, and the Code Sequence Macro (PS3.3 8.8).
 enum Code {
     /// PS3.16 CID 7005.
     static let processingEquipment = CodedConcept("109102", "DCM", "Processing Equipment")
@@ -198,9 +199,9 @@ enum Code {
     static let artificialIntelligence = CodedConcept("123110", "DCM", "Artificial Intelligence")
 
     /// A sequence with one code.
-    static func item(_ concept: CodedConcept) -> EncodedValue {
+    static func item(_ concept: CodedConcept) -> ElementValue {
         .items([
-            EncodedItem([
+            ItemElements([
                 (.codeValue, WrittenText.ascii(concept.value, limit: 16)),
                 (.codingSchemeDesignator, WrittenText.ascii(concept.scheme, limit: 16)),
                 (.codeMeaning, WrittenText.ascii(concept.meaning, limit: 64)),

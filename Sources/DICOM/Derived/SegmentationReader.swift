@@ -2,38 +2,50 @@
 
 public import Imaging
 
-/// Reads a SEG back, by code that shares nothing with the packer: pixels come from where the flat reader found them, by
-/// bit addresses.
+/// A SEG read from its file, by code that shares nothing with the packer.
+///
+/// The reader computes the bit address of each pixel in the bytes that the flat scanner found.
 public struct SegmentationReader: Sendable {
     /// One frame of a SEG.
     public struct Frame: Sendable {
+        /// Referenced Segment Number.
         public let segmentNumber: Int
-        /// Instance and frame (from 1) that Derivation Image names; the frame is `nil` where none is named.
+        /// The instance that Derivation Image names.
         public let sourceInstanceUID: String
+        /// The frame of that instance, counted from 1; `nil` if Derivation Image does not name one.
         public let sourceFrameNumber: Int?
-        /// Image Position (Patient), mm.
+        /// Image Position (Patient), mm; `nil` if absent.
         public let position: Vector3?
         /// `[rows, columns]`: 0 and 1, or 0...Maximum Fractional Value.
         public let values: [UInt8]
     }
 
+    /// SOP Instance UID.
     public let sopInstanceUID: String
+    /// Series Instance UID.
     public let seriesInstanceUID: String
+    /// Frame of Reference UID; `nil` if absent.
     public let frameOfReferenceUID: String?
+    /// Segmentation Type.
     public let type: SegmentationType
+    /// Rows of each frame.
     public let rows: Int
+    /// Columns of each frame.
     public let columns: Int
+    /// The frames in the order of the file.
     public let frames: [Frame]
 
-    /// - Throws: `SegmentationError.cannotRead`, or `.mismatch` for a file that is no SEG of a form that is known.
-    public init(path: String) throws(SegmentationError) {
+    /// Reads a SEG.
+    ///
+    /// - Throws: `SegmentationObjectError.cannotRead`, or `.mismatch` if the file is not a SEG of a known form.
+    public init(path: String) throws(SegmentationObjectError) {
         let data: DataSet
         let header: InstanceHeader
         do {
-            data = try DataSet.open(path: path)
-            header = try InstanceHeader(data)
+            let file = try InstanceFile(path: path)
+            (data, header) = (try file.dataSet(), file.header)
         } catch { throw .cannotRead(error) }
-        guard header.sopClassUID == "1.2.840.10008.5.1.4.1.1.66.4" else { throw .mismatch(reason: "it is not a SEG") }
+        guard header.sopClassUID == SOPClass.segmentation else { throw .mismatch(reason: "it is not a SEG") }
         switch data.string(.segmentationType) {
         case "BINARY": type = .binary
         case "FRACTIONAL": type = .fractional
@@ -49,7 +61,7 @@ public struct SegmentationReader: Sendable {
 
     private static func frames(
         of data: DataSet, _ header: InstanceHeader, _ type: SegmentationType
-    ) throws(SegmentationError) -> [Frame] {
+    ) throws(SegmentationObjectError) -> [Frame] {
         let groups = data.items(.perFrameFunctionalGroupsSequence)
         guard groups.count == header.numberOfFrames else {
             throw .mismatch(reason: "it has \(header.numberOfFrames) frames and \(groups.count) functional groups")
@@ -72,20 +84,20 @@ public struct SegmentationReader: Sendable {
         return frames
     }
 
-    /// The bit of a pixel with address `n`, counted through all frames, is bit `n mod 8` of byte `n / 8`: PS3.5 8.1.1.
+    /// The pixels from address `n`, counted through all frames: each is bit `n mod 8` of byte `n / 8` (PS3.5 8.1.1).
     private static func bits(_ bytes: UnsafeRawBufferPointer, from address: Int, count: Int) -> [UInt8] {
         (address..<address + count).map { bytes[$0 / 8] >> UInt8($0 % 8) & 1 }
     }
 
     private static func frame(
         _ group: DataSet.Item, of data: DataSet, values: [UInt8]
-    ) throws(SegmentationError) -> Frame {
+    ) throws(SegmentationObjectError) -> Frame {
         func first(_ path: Attribute..., from start: DataSet.Item) -> DataSet.Item? {
             path.reduce(Optional(start)) { item, attribute in
                 item.flatMap { data.items(attribute, in: $0).first }
             }
         }
-        // What all frames have in common may stand in the shared groups: PS3.3 C.7.6.16.
+        // A macro that is the same for all frames may be in the shared groups: PS3.3 C.7.6.16.
         let shared = data.items(.sharedFunctionalGroupsSequence).first
         guard
             let segment = first(.segmentIdentificationSequence, from: group)
@@ -99,5 +111,87 @@ public struct SegmentationReader: Sendable {
         return Frame(
             segmentNumber: number, sourceInstanceUID: uid,
             sourceFrameNumber: data.integer(.referencedFrameNumber, in: source), position: position, values: values)
+    }
+}
+
+extension SegmentationReader {
+    /// The change of a position, in mm, that writing it as a Decimal String may cause.
+    private static let positionTolerance = 1e-4
+
+    /// Reads a written SEG back and compares it with what was meant: pixels, sources, frame numbers and positions.
+    ///
+    /// - Parameters:
+    ///   - path: the written file, which is read anew.
+    ///   - type: the type that was meant.
+    ///   - sources: as they were given to `SegmentationInstance.write`, as are the parameters that follow.
+    ///   - masks: one for each frame of the sources.
+    ///   - probabilities: of the same shape; needed only for `.fractional`.
+    /// - Throws: `SegmentationObjectError.mismatch` with the first difference.
+    public static func verify(
+        path: String, type: SegmentationType, sources: [SegmentationSource], masks: [Mask],
+        probabilities: [[Float]] = []
+    ) throws(SegmentationObjectError) {
+        let read = try SegmentationReader(path: path)
+        guard read.type == type else { throw .mismatch(reason: "it is of another Segmentation Type") }
+        var meant = try meantFrames(sources, masks, probabilities, type, placedIn: read.frameOfReferenceUID)
+        guard read.frames.count == meant.count else {
+            throw .mismatch(reason: "it has \(read.frames.count) frames and should have \(meant.count)")
+        }
+        for (index, frame) in read.frames.enumerated() {
+            let key = Key(uid: frame.sourceInstanceUID, frameNumber: frame.sourceFrameNumber ?? 1)
+            guard let expected = meant.removeValue(forKey: key), frame.segmentNumber == 1 else {
+                throw .mismatch(reason: "frame \(index + 1) refers to another source or segment")
+            }
+            guard read.rows * read.columns == expected.values.count, read.rows == expected.rows,
+                frame.values == expected.values
+            else { throw .mismatch(reason: "the pixels of frame \(index + 1) differ") }
+            if let wanted = expected.position {
+                guard let position = frame.position, (position - wanted).length <= positionTolerance else {
+                    throw .mismatch(reason: "frame \(index + 1) lies elsewhere")
+                }
+            }
+        }
+    }
+
+    /// A frame of a source.
+    private struct Key: Hashable {
+        let uid: String
+        let frameNumber: Int
+    }
+
+    /// The frame of the SEG that a frame of a source should give.
+    private struct Meant {
+        let rows: Int
+        let values: [UInt8]
+        /// `nil` if the SEG is not in the frame of reference of its source.
+        let position: Vector3?
+    }
+
+    private static func meantFrames(
+        _ sources: [SegmentationSource], _ masks: [Mask], _ probabilities: [[Float]], _ type: SegmentationType,
+        placedIn frameOfReferenceUID: String?
+    ) throws(SegmentationObjectError) -> [Key: Meant] {
+        var meant: [Key: Meant] = [:]
+        var place = 0
+        for source in sources {
+            let header = source.file.header
+            for number in source.frameNumbers ?? Array(1...header.numberOfFrames) {
+                defer { place += 1 }
+                guard place < masks.count, type == .binary || place < probabilities.count else {
+                    throw .inconsistent(reason: "there are more frames than masks")
+                }
+                guard masks[place].pixels.contains(where: { $0 > 0 }) else { continue }
+                let values: [UInt8] =
+                    switch type {
+                    case .binary: masks[place].pixels.map { $0 > 0 ? 1 : 0 }
+                    case .fractional:
+                        probabilities[place].map { $0 > 0 ? UInt8(min(max(($0 * 255).rounded(), 0), 255)) : 0 }
+                    }
+                let isPlaced = frameOfReferenceUID != nil && header.frameOfReferenceUID == frameOfReferenceUID
+                meant[Key(uid: header.sopInstanceUID, frameNumber: number)] = Meant(
+                    rows: masks[place].rows, values: values, position: isPlaced ? header.plane?.position : nil)
+            }
+        }
+        return meant
     }
 }

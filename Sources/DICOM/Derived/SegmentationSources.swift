@@ -2,42 +2,91 @@
 
 import Imaging
 
-/// The source instances of a stack, read once, and what follows from all of them together.
+/// One source instance of a stack and the frames of it that were segmented.
+public struct SegmentationSource {
+    /// The open file: writing and verifying a SEG do not open it again.
+    public let file: InstanceFile
+    /// The frames, counted from 1; `nil` for all of them.
+    public let frameNumbers: [Int]?
+
+    /// Takes an open file and some of its frames, counted from 1; `nil` for all of them.
+    public init(_ file: InstanceFile, frameNumbers: [Int]? = nil) {
+        self.file = file
+        self.frameNumbers = frameNumbers
+    }
+
+    /// The data set of the source at `index` of its stack.
+    func dataSet(at index: Int) throws(SegmentationObjectError) -> DataSet {
+        do { return try file.dataSet() } catch { throw .source(index: index, error) }
+    }
+}
+
+/// The attributes of one source instance that a SEG needs.
+struct SourceInstance {
+    let header: InstanceHeader
+    /// The frames that were segmented, counted from 1.
+    let frameNumbers: [Int]
+    /// Image Position (Patient) as the source wrote it; empty if absent.
+    let position: [String]
+    /// Image Orientation (Patient) as the source wrote it; empty if absent.
+    let orientation: [String]
+    /// Pixel Spacing as the source wrote it; empty if absent.
+    let pixelSpacing: [String]
+    /// `nil` if the pixels were never compressed lossily.
+    let compression: LossyCompression?
+}
+
+/// The lossy compression that the pixels of a source went through (PS3.3 C.7.6.1.1.5).
+struct LossyCompression: Hashable {
+    /// Lossy Image Compression Ratio; empty if unknown.
+    var ratios: [String]
+    /// Lossy Image Compression Method; empty if unknown.
+    var methods: [String]
+}
+
+/// The places of a SEG's frames in a frame of reference, as they are written.
+struct SegmentationGeometry {
+    var frameOfReferenceUID: String
+    /// Decimal strings: the distance between rows, then that between columns, mm.
+    var pixelSpacing: [String]
+    /// Slice Thickness, mm.
+    var sliceThickness: Double
+    /// Spacing Between Slices, mm.
+    var spacingBetweenSlices: Double
+    /// Decimal strings: the direction of a row, then that of a column.
+    var orientation: [String]
+    /// Image Position (Patient) of every frame of the stack, in stack order.
+    var positions: [[String]]
+}
+
+/// The source instances of a stack, and what follows from all of them together.
 struct SegmentationSources {
     let instances: [SourceInstance]
-    let newest: DataSet
-    /// For every frame of the stack: index of its source, and its number there from 1.
+    /// For every frame of the stack: the index of its source, and its number there from 1.
     let frames: [(source: Int, frameNumber: Int)]
 
-    init(_ sources: [SegmentationSource], newest newestIndex: Int) throws(SegmentationError) {
-        guard !sources.isEmpty, sources.indices.contains(newestIndex) else {
-            throw .inconsistent(reason: "there is no source instance \(newestIndex + 1) of \(sources.count)")
-        }
+    /// Reads the attributes of open files.
+    ///
+    /// - Throws: `SegmentationObjectError.inconsistent` if there are no sources, if a frame number is too large, or if the
+    ///   sources are not of one series and size; `.source` if a deflated source cannot be inflated again.
+    init(_ sources: [SegmentationSource]) throws(SegmentationObjectError) {
         var instances: [SourceInstance] = []
-        var newest: DataSet?
         var frames: [(source: Int, frameNumber: Int)] = []
         for (index, source) in sources.enumerated() {
-            let data: DataSet
-            let header: InstanceHeader
-            do {
-                data = try DataSet.open(path: source.path)
-                header = try InstanceHeader(data)
-            } catch { throw .source(index: index, error) }
+            let header = source.file.header
             let numbers = source.frameNumbers ?? Array(1...header.numberOfFrames)
             guard numbers.allSatisfy({ (1...header.numberOfFrames).contains($0) }) else {
                 throw .inconsistent(reason: "source instance \(index + 1) has \(header.numberOfFrames) frames only")
             }
+            let data = try source.dataSet(at: index)
             instances.append(
                 SourceInstance(
                     header: header, frameNumbers: numbers, position: data.strings(.imagePositionPatient),
                     orientation: data.strings(.imageOrientationPatient), pixelSpacing: data.strings(.pixelSpacing),
                     compression: Self.compression(of: data, header)))
             frames += numbers.map { (index, $0) }
-            if index == newestIndex { newest = data }
         }
-        guard let newest, let first = instances.first?.header else {
-            throw .inconsistent(reason: "there are no source instances")
-        }
+        guard let first = instances.first?.header else { throw .inconsistent(reason: "there are no source instances") }
         guard
             instances.allSatisfy({
                 $0.header.rows == first.rows && $0.header.columns == first.columns
@@ -46,11 +95,11 @@ struct SegmentationSources {
             })
         else { throw .inconsistent(reason: "the source instances are not of one series and size") }
         self.instances = instances
-        self.newest = newest
         self.frames = frames
     }
 
-    /// Where the frames lie, if all sources are single frames with planes of one orientation and frame of reference.
+    /// The places of the frames; `nil` unless all sources are single frames with planes of one orientation and frame of
+    /// reference.
     func geometry() -> SegmentationGeometry? {
         let first = instances[0]
         guard let uid = first.header.frameOfReferenceUID, let plane = first.header.plane,
@@ -77,7 +126,7 @@ struct SegmentationSources {
             positions: instances.flatMap { instance in instance.frameNumbers.map { _ in instance.position } })
     }
 
-    /// For each frame of the stack, its place in the order of positions; `nil` without geometry.
+    /// For each frame of the stack, its rank from 0 in the order of positions; `nil` without geometry.
     func ranks() -> [Int]? {
         guard geometry() != nil else { return nil }
         let planes = frames.compactMap { instances[$0.source].header.plane }

@@ -113,7 +113,7 @@ public final class AcceptedAssociation {
         let isEcho = command.field == CommandField.echoRequest
         let status: DIMSEStatus =
             isEcho
-            ? (context?.abstractSyntax == ServiceClass.verification ? .success : .sopClassNotSupported)
+            ? (context?.abstractSyntax == SOPClass.verification ? .success : .sopClassNotSupported)
             : .unrecognizedOperation
         return .other(
             OtherRequest(hasDataSet: command.hasDataSet, status: status, command: command, contextID: contextID))

@@ -91,10 +91,10 @@ package struct UserInformation: Equatable, Sendable {
             case 0x51:
                 self.maximumLength = try field.uint32("maximum length")
             case 0x52:
-                implementationClassUID = uid(fromPDU: body) ?? ""
+                implementationClassUID = UID(padded: body)?.text ?? ""
             case 0x54:
                 let length = try field.uint16("role UID length")
-                let sopClass = uid(fromPDU: try field.bytes(length, "role UID"))
+                let sopClass = UID(padded: try field.bytes(length, "role UID"))?.text
                 let scu = try field.uint8("SCU role") != 0
                 let scp = try field.uint8("SCP role") != 0
                 if let sopClass { roles.append(RoleSelection(sopClass: sopClass, scu: scu, scp: scp)) }
@@ -149,7 +149,7 @@ package struct AssociateRequest: Equatable, Sendable {
             let (type, body) = try cursor.item()
             switch type {
             case 0x10:
-                applicationContext = uid(fromPDU: body) ?? ""
+                applicationContext = UID(padded: body)?.text ?? ""
             case 0x20:
                 let context = try Self.context(body)
                 guard context.id % 2 == 1, !contexts.contains(where: { $0.id == context.id }) else {
@@ -173,8 +173,8 @@ package struct AssociateRequest: Equatable, Sendable {
         while !cursor.isAtEnd {
             let (type, body) = try cursor.item()
             switch type {
-            case 0x30: context.abstractSyntax = uid(fromPDU: body)
-            case 0x40: if let syntax = uid(fromPDU: body) { context.transferSyntaxes.append(syntax) }
+            case 0x30: context.abstractSyntax = UID(padded: body)?.text
+            case 0x40: if let syntax = UID(padded: body)?.text { context.transferSyntaxes.append(syntax) }
             default: break
             }
         }
@@ -238,7 +238,7 @@ package struct AssociateAccept: Equatable, Sendable {
         var syntax = ""
         while !cursor.isAtEnd {
             let (type, body) = try cursor.item()
-            if type == 0x40 { syntax = uid(fromPDU: body) ?? "" }
+            if type == 0x40 { syntax = UID(padded: body)?.text ?? "" }
         }
         return ContextAnswer(id: id, result: result, transferSyntax: syntax)
     }

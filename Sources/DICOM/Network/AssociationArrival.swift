@@ -56,7 +56,7 @@ public struct PendingAssociation: Sendable {
 
     /// Whether nothing but Verification is proposed.
     public var isVerificationOnly: Bool {
-        request.contexts.allSatisfy { $0.abstractSyntax == ServiceClass.verification }
+        request.contexts.allSatisfy { $0.abstractSyntax == SOPClass.verification }
     }
 
     /// Negotiates, and tells the peer what came of it.

@@ -5,11 +5,6 @@
 /// Everything a peer that may store proposes is accepted, standard, private or unknown, because one refused class fails
 /// a whole study at many senders. A pure function of the request.
 package enum Negotiation {
-    /// JPIP: the pixels are not in the data set but behind a URL that we will not follow.
-    private static let withoutPixels: Set<String> = [
-        "1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205",
-    ]
-
     /// - Parameters:
     ///   - aeTitle: ours.
     ///   - peer: who calls, as far as we know.
@@ -41,9 +36,9 @@ package enum Negotiation {
         let result: ContextAnswer.Result
         if let abstractSyntax = context.abstractSyntax {
             let role = roles[abstractSyntax]
-            if abstractSyntax == ServiceClass.verification {
+            if abstractSyntax == SOPClass.verification {
                 result = may.contains(.echo) ? .acceptance : .userRejection
-            } else if ServiceClass.isNotStorage(abstractSyntax) {
+            } else if SOPClass.isService(abstractSyntax) {
                 result = .abstractSyntaxNotSupported
             } else if !may.contains(.store) {
                 result = .userRejection
@@ -60,7 +55,7 @@ package enum Negotiation {
             context.transferSyntaxes.first {
                 TransferSyntax(rawValue: $0).map(TransferSyntax.decodable.contains) == true
             }
-            ?? context.transferSyntaxes.first { !withoutPixels.contains($0) }
+            ?? context.transferSyntaxes.first { !TransferSyntax.pixelsElsewhere.contains($0) }
         guard result == .acceptance, let syntax else {
             return ContextAnswer(
                 id: context.id, result: result == .acceptance ? .transferSyntaxesNotSupported : result,

@@ -99,14 +99,3 @@ enum PDUType: UInt8, Sendable {
     case releaseResponse = 0x06
     case abort = 0x07
 }
-
-/// A UID as it stands in a PDU: trailing NULs and spaces, which some peers pad with, do not count. Nil for what is no
-/// UID (PS3.5 9.1: digits and dots, at most 64).
-func uid(fromPDU bytes: ArraySlice<UInt8>) -> String? {
-    var value = bytes
-    while let last = value.last, last == 0 || last == 0x20 { value.removeLast() }
-    guard (1...64).contains(value.count), value.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2E }) else {
-        return nil
-    }
-    return String(decoding: value, as: UTF8.self)
-}

@@ -39,13 +39,13 @@ public struct StorageSender: Sendable {
         _ peer: Peer, interruption: Interruption = Interruption()
     ) throws(AssociationError) -> DIMSEStatus {
         let verification = SOPClassAndSyntax(
-            sopClassUID: ServiceClass.verification, transferSyntaxUID: TransferSyntax.implicitVRLittleEndian.rawValue)
+            sopClassUID: SOPClass.verification, transferSyntaxUID: TransferSyntax.implicitVRLittleEndian.rawValue)
         let association = try RequestedAssociation(
             to: peer, calling: aeTitle, proposals: [verification], limits: limits, interruption: interruption)
         defer { association.release() }
         let contextID = try association.contextID(for: verification)
         var command = CommandSet()
-        command.set(.affectedSOPClassUID, uid: ServiceClass.verification)
+        command.set(.affectedSOPClassUID, uid: SOPClass.verification)
         command.set(.commandField, CommandField.echoRequest)
         command.set(.messageID, association.nextMessageID())
         command.set(.commandDataSetType, CommandSet.noDataSet)
@@ -70,7 +70,7 @@ public final class StorageAssociation {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .unreadableFile(reason: errorText(errno)) }
         defer { close(descriptor) }
-        let (meta, offset) = try FileMeta.read(descriptor: descriptor)
+        let (meta, offset) = try Self.meta(of: descriptor)
         let contextID = try association.contextID(
             for: SOPClassAndSyntax(sopClassUID: meta.sopClassUID, transferSyntaxUID: meta.transferSyntaxUID))
         var command = CommandSet()
@@ -82,6 +82,18 @@ public final class StorageAssociation {
         command.set(.commandDataSetType, 0x0000)
         command.set(.affectedSOPInstanceUID, uid: meta.sopInstanceUID)
         return try association.perform(command, contextID: contextID, dataSet: (descriptor, offset))
+    }
+
+    /// Reads the File Meta Information, which the first 16 KiB of a file hold.
+    private static func meta(of descriptor: Int32) throws(AssociationError) -> (meta: FileMeta, dataSetOffset: Int) {
+        var head = [UInt8](repeating: 0, count: 16 << 10)
+        let count = pread(descriptor, &head, head.count, 0)
+        guard count >= 0 else { throw .unreadableFile(reason: errorText(errno)) }
+        head.removeLast(head.count - count)
+        let read = head.withUnsafeBytes { bytes in
+            Result { () throws(DataSetError) in try FileMeta.read(bytes) }
+        }
+        do { return try read.get() } catch { throw .unreadableFile(reason: "\(error)") }
     }
 
     /// Ends the association in good order.

@@ -4,13 +4,17 @@
 
 import CDCMTK
 
+/// Compressed Pixel Data of one instance.
 struct EncapsulatedPixels {
     let layout: PixelLayout
     let syntax: TransferSyntax
     let data: DataSet
-    /// For each frame, where its fragments lie.
+    /// For each frame, the byte ranges of its fragments.
     let frames: [[Range<Int>]]
 
+    /// Finds the fragments of each frame.
+    ///
+    /// - Throws: `PixelDataError.inconsistent` if Pixel Data is not in fragments, or if they cannot be assigned to frames.
     init(_ layout: PixelLayout, syntax: TransferSyntax, in data: DataSet) throws(PixelDataError) {
         self.layout = layout
         self.syntax = syntax
@@ -22,7 +26,7 @@ struct EncapsulatedPixels {
             of: Array(all.dropFirst()), offsetTable: data.bytes[all[0]], count: layout.frames, bytes: data.bytes)
     }
 
-    /// One fragment a frame, or by the basic offset table, or by where a JPEG stream begins.
+    /// Assigns fragments to frames: one each, or by the basic offset table, or by the starts of JPEG streams.
     private static func frames(
         of fragments: [Range<Int>], offsetTable: UnsafeRawBufferPointer, count: Int, bytes: FileBytes
     ) throws(PixelDataError) -> [[Range<Int>]] {
@@ -49,7 +53,10 @@ struct EncapsulatedPixels {
         return zip(starts, starts.dropFirst() + [fragments.count]).map { Array(fragments[$0..<$1]) }
     }
 
+    /// Decompresses one frame.
+    ///
     /// - Parameter index: counted from 0.
+    /// - Throws: `PixelDataError.frame` with the number of the frame.
     func frame(_ index: Int) throws(PixelDataError) -> StoredFrame {
         var compressed: [UInt8] = []
         compressed.reserveCapacity(frames[index].reduce(0) { $0 + $1.count })
@@ -115,7 +122,9 @@ struct EncapsulatedPixels {
         }
     }
 
-    /// The codec turns YBR into RGB where the process is DCT-based; lossless samples are turned here, later.
+    /// The interpretation to tell the codec.
+    ///
+    /// The codec turns YBR into RGB if the process is DCT-based. `SampleInterpretation` converts lossless samples later.
     private func photometricForCodec(_ stream: JPEGStream) -> String {
         guard layout.samples == 3 else { return PixelLayout.Photometric.monochrome2.rawValue }
         let isDCT = stream.process != .lossless && stream.process != .jpegLS
@@ -124,7 +133,7 @@ struct EncapsulatedPixels {
         return photometric.rawValue
     }
 
-    /// The syntax that fits what the stream is: files name the wrong JPEG process.
+    /// The transfer syntax of the stream's own process: some files name another JPEG process.
     private func syntaxForCodec(_ stream: JPEGStream) -> TransferSyntax {
         switch stream.process {
         case .baseline: stream.precision == 8 ? .jpegBaseline : .jpegExtended

@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The markers of a JPEG or JPEG-LS frame, walked before a library sees it: ISO/IEC 10918-1 Annex B, ISO/IEC 14495-1
-// Annex C. DCMTK 3.6.7 can loop for ever on markers that make no sense, and believes the size that a frame promises.
+// The markers of a JPEG or JPEG-LS frame: ISO/IEC 10918-1 Annex B, ISO/IEC 14495-1 Annex C. They are checked before DCMTK
+// decodes the frame: DCMTK 3.6.7 can loop for ever on invalid markers, and trusts the size in the frame header.
 
+/// The properties of a JPEG or JPEG-LS stream, from its markers.
 package struct JPEGStream: Hashable {
+    /// The reason why bytes are not a stream that can be decoded.
     package struct Failure: Error, Hashable {
         var reason: String
     }
 
-    /// Start of frame: how the frame is coded.
+    /// The coding process that the start-of-frame marker names.
     package enum Process: Hashable {
         case baseline, extended, progressive, lossless, jpegLS
     }
 
+    /// How the frame is coded.
     package var process: Process
-    /// Bits a sample.
+    /// Bits per sample.
     package var precision: Int
+    /// Rows that the frame header tells.
     package var rows: Int
+    /// Columns that the frame header tells.
     package var columns: Int
+    /// The identifiers of the components, in their order.
     var componentIdentifiers: [UInt8]
+    /// Whether the stream has a JFIF marker, whose colours are YCbCr.
     var hasJFIF: Bool
-    /// Colour transform of Adobe's APP14: 0 none, 1 YCbCr.
+    /// Colour transform of Adobe's APP14: 0 for none, 1 for YCbCr; `nil` without that marker.
     var adobeTransform: Int?
 
-    /// Whether three components are YCbCr, by what the stream says of itself, then by Photometric Interpretation.
+    /// Whether three components are YCbCr: the stream's own markers decide, then Photometric Interpretation.
     func isYBR(declared: PixelLayout.Photometric) -> Bool {
         guard componentIdentifiers.count == 3 else { return false }
         guard process != .lossless, process != .jpegLS else { return declared != .rgb }
@@ -32,7 +39,9 @@ package struct JPEGStream: Hashable {
         return hasJFIF || declared != .rgb
     }
 
-    /// Walks all markers up to the end of image.
+    /// Reads all markers up to the end of image.
+    ///
+    /// - Throws: `Failure` if a marker is invalid, missing or of a process that is not supported.
     package static func read(_ bytes: [UInt8]) throws(Failure) -> JPEGStream {
         var walker = Walker(bytes: bytes)
         return try walker.run()
@@ -126,8 +135,9 @@ package struct JPEGStream: Hashable {
             }
         }
 
-        /// To the next marker that ends entropy-coded data: in JPEG, FF 00 and restarts are data; in JPEG-LS, FF and a
-        /// byte below 80.
+        /// Goes to the marker that ends the entropy-coded data.
+        ///
+        /// In JPEG, FF 00 and restart markers are data. In JPEG-LS, FF and a byte below 80 are data.
         private mutating func skipScan() {
             let isLS = stream?.process == .jpegLS
             while next + 1 < bytes.count {

@@ -2,16 +2,20 @@
 //
 // Uncompressed pixel data: PS3.5 section 8.1 and 8.2, PS3.3 C.7.6.3.1.
 
+/// Uncompressed Pixel Data of one instance. It borrows the data set's bytes.
 struct NativePixels {
     let layout: PixelLayout
     /// The value of Pixel Data.
     let bytes: UnsafeRawBufferPointer
     let isBigEndian: Bool
-    /// OW in big endian: bytes of 8-bit samples are swapped in pairs.
+    /// Whether bytes of 8-bit samples are swapped in pairs: OW in big endian.
     let swapsBytePairs: Bool
-    /// Two pixels share their chrominance: Y Y Cb Cr.
+    /// Whether two pixels share their chrominance: Y Y Cb Cr.
     let isSubsampled: Bool
 
+    /// Checks the length of Pixel Data.
+    ///
+    /// - Throws: `PixelDataError.inconsistent` if it is too short for its frames, or longer by a frame or more.
     init(_ layout: PixelLayout, element: ScannedElement, in data: DataSet) throws(PixelDataError) {
         self.layout = layout
         bytes = data.bytes[element.range]
@@ -34,6 +38,8 @@ struct NativePixels {
         }
     }
 
+    /// The stored values of one frame.
+    ///
     /// - Parameter index: counted from 0.
     func frame(_ index: Int) -> StoredFrame {
         if isSubsampled { return subsampledFrame(index) }
@@ -73,12 +79,12 @@ struct NativePixels {
 
     private func byte(at offset: Int) -> UInt8 {
         guard swapsBytePairs else { return bytes[offset] }
-        // The last byte of an odd number has no partner.
+        // The last byte of an odd number does not have a partner.
         return bytes[min(offset ^ 1, bytes.count - 1)]
     }
 
-    /// `[planes, pixels]` to `[pixels, planes]`.
-    static func interleaved(_ planar: [UInt16], planes: Int) -> [UInt16] {
+    /// Turns `[planes, pixels]` into `[pixels, planes]`.
+    private static func interleaved(_ planar: [UInt16], planes: Int) -> [UInt16] {
         let pixels = planar.count / planes
         var out = [UInt16](repeating: 0, count: planar.count)
         for plane in 0..<planes {

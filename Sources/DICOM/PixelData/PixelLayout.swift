@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The Image Pixel Module, PS3.3 C.7.6.3, checked: numbers that fit each other and what the decoders take.
+/// The Image Pixel Module (PS3.3 C.7.6.3), checked: its numbers fit each other, and the decoders take them.
 struct PixelLayout {
+    /// The values of Photometric Interpretation that are decoded.
     enum Photometric: String {
         case monochrome1 = "MONOCHROME1"
         case monochrome2 = "MONOCHROME2"
@@ -10,6 +11,7 @@ struct PixelLayout {
         case ybrFull422 = "YBR_FULL_422"
         case paletteColor = "PALETTE COLOR"
 
+        /// Samples per pixel as stored.
         var samples: Int {
             switch self {
             case .monochrome1, .monochrome2, .paletteColor: 1
@@ -18,7 +20,7 @@ struct PixelLayout {
         }
     }
 
-    /// Decoded frames of one request may take this many bytes, at four a sample.
+    /// The limit in bytes of the decoded frames of one request, at four bytes per sample.
     static let decodedLimit = 1 << 30
 
     let rows: Int
@@ -29,7 +31,7 @@ struct PixelLayout {
     let bitsStored: Int
     let highBit: Int
     let isSigned: Bool
-    /// Planar Configuration 1: all samples of one colour, then those of the next.
+    /// Whether all samples of one colour come before those of the next (Planar Configuration 1).
     let isPlanar: Bool
 
     var samples: Int { photometric.samples }
@@ -38,6 +40,9 @@ struct PixelLayout {
     /// Channels of the decoded frame: 1 or 3.
     var channels: Int { photometric == .monochrome1 || photometric == .monochrome2 ? 1 : 3 }
 
+    /// Checks the Image Pixel attributes of a header.
+    ///
+    /// - Throws: `PixelDataError.inconsistent` or `.unsupportedEncoding`.
     init(_ header: InstanceHeader) throws(PixelDataError) {
         guard (1...65_535).contains(header.rows), (1...65_535).contains(header.columns) else {
             throw .inconsistent(reason: "it has \(header.rows) rows and \(header.columns) columns")
@@ -72,7 +77,9 @@ struct PixelLayout {
         isPlanar = header.planarConfiguration == 1 && photometric.samples > 1
     }
 
-    /// - Throws: `tooLarge` when so many frames would not fit.
+    /// Checks that a number of decoded frames stays within the limit.
+    ///
+    /// - Throws: `PixelDataError.tooLarge`.
     func checkSize(frames count: Int) throws(PixelDataError) {
         let (bytes, overflow) = (pixels * channels * 4).multipliedReportingOverflow(by: count)
         guard !overflow, bytes <= Self.decodedLimit else {
@@ -81,7 +88,7 @@ struct PixelLayout {
     }
 
     private static func unknownPhotometric(_ value: String) -> String {
-        // Only words of the standard are repeated: anything else may be anybody's text.
+        // Only words of the standard are repeated: another value may be any text, also a patient's name.
         let known = ["YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB", "HSV", "ARGB", "CMYK"]
         if known.contains(value) { return "Photometric Interpretation is \(value)" }
         return value.isEmpty ? "Photometric Interpretation is missing" : "Photometric Interpretation is not known"
@@ -90,11 +97,12 @@ struct PixelLayout {
 
 /// One frame of stored values before their bits are interpreted: colour by pixel.
 struct StoredFrame {
-    /// `[rows, columns, samples]`, as allocated: unused bits may be anything.
+    /// `[rows, columns, samples]`, as allocated: unused bits may have any value.
     var samples: [UInt16]
-    /// What the samples mean now: a codec may have turned YBR into RGB.
+    /// The interpretation of the samples, which differs from the header's if a codec turned YBR into RGB.
     var photometric: PixelLayout.Photometric
-    /// Bits that carry the value, and the highest of them.
+    /// The number of bits that carry the value.
     var bitsStored: Int
+    /// The highest of these bits.
     var highBit: Int
 }

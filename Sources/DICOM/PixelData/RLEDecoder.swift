@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// RLE Lossless: PS3.5 Annex G. Written here because DCMTK 3.6.7 reads past its input.
+// RLE Lossless: PS3.5 Annex G. Kontur does not use DCMTK's decoder, because version 3.6.7 reads past its input.
 
+/// The decoder of RLE Lossless.
 package enum RLEDecoder {
+    /// The reason why bytes are not a frame in RLE.
     package struct Failure: Error, Hashable {
         var reason: String
     }
@@ -14,10 +16,11 @@ package enum RLEDecoder {
     ///
     /// - Parameters:
     ///   - bytes: header and segments (G.5).
-    ///   - segmentLength: bytes that each segment must give: pixels of the frame.
+    ///   - segmentLength: the number of bytes that each segment decodes to: the pixels of the frame.
     ///   - samples: samples per pixel.
     ///   - bytesPerSample: 1 or 2; the segment of the more significant byte comes first (G.2).
     /// - Returns: `[pixels, samples]`.
+    /// - Throws: `Failure` if the header is invalid or a segment ends early.
     package static func decode(
         _ bytes: [UInt8], segmentLength: Int, samples: Int, bytesPerSample: Int
     ) throws(Failure) -> [UInt16] {
@@ -57,7 +60,7 @@ package enum RLEDecoder {
         return ranges
     }
 
-    /// PackBits as G.3.2 has it, with every count checked against what is left on both sides.
+    /// Decodes PackBits (G.3.2). Every count is checked against the rest of the input and of the output.
     private static func decodeSegment(_ segment: ArraySlice<UInt8>, length: Int) throws(Failure) -> [UInt8] {
         var out = [UInt8](repeating: 0, count: length)
         var filled = 0
@@ -69,7 +72,7 @@ package enum RLEDecoder {
             if control >= 0 {
                 let count = control + 1
                 guard count <= segment.endIndex - next else { throw Failure(reason: "an RLE segment ends early") }
-                // A last run may pass the end by the padding of an encoder; what is past it is dropped.
+                // An encoder's padding may make the last run longer than the segment; the rest of it is dropped.
                 let used = min(count, length - filled)
                 for i in 0..<used { out[filled + i] = segment[next + i] }
                 filled += used

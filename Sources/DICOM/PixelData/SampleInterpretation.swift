@@ -1,29 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stored values to what a segmenter takes: PS3.3 C.7.6.3.1.2 (Photometric Interpretation), C.7.6.3.1.5 and .6 (palettes),
+// Stored values to the samples of frames: PS3.3 C.7.6.3.1.2 (Photometric Interpretation), C.7.6.3.1.5 and .6 (palettes),
 // C.11.1 (Modality LUT).
 
 import Imaging
 
-/// Turns stored frames of one instance into `Frame`s.
+/// The conversion of the stored frames of one instance into `Frame`s.
 struct SampleInterpretation {
     private let layout: PixelLayout
     private let modality: ModalityTransform
     private let palette: ColorPalette?
 
+    /// Reads the tables and the line that the conversion needs.
+    ///
+    /// - Throws: `PixelDataError.inconsistent` or `.unsupportedEncoding`.
     init(_ layout: PixelLayout, in data: DataSet) throws(PixelDataError) {
         self.layout = layout
         modality = try ModalityTransform(data, isSigned: layout.isSigned)
         palette = layout.photometric == .paletteColor ? try ColorPalette(data, isSigned: layout.isSigned) : nil
     }
 
+    /// Converts one frame to modality units, or to RGB of 0...255.
     func frame(_ stored: StoredFrame) -> Frame {
         let values = integers(stored)
         let samples: [Float]
         switch stored.photometric {
         case .monochrome2: samples = values.map(modality.apply)
         case .monochrome1:
-            // Inverted within the range of stored values, so that more is brighter.
+            // Inverted within the range of stored values, so that a larger value is brighter.
             let sum = layout.isSigned ? -1 : Int32(1) << Int32(stored.bitsStored) - 1
             samples = values.map { modality.apply(sum - $0) }
         case .paletteColor: samples = palette?.apply(values) ?? []
@@ -33,7 +37,7 @@ struct SampleInterpretation {
         return Frame(rows: layout.rows, columns: layout.columns, channels: layout.channels, samples: samples)
     }
 
-    /// Masks and sign-extends the bits that count.
+    /// The stored bits of each sample, sign-extended.
     private func integers(_ stored: StoredFrame) -> [Int32] {
         let shift = stored.highBit - stored.bitsStored + 1
         let mask = Int32(1) << Int32(stored.bitsStored) - 1
@@ -44,14 +48,14 @@ struct SampleInterpretation {
         }
     }
 
-    /// Colours to 0...255.
+    /// Scales colours to 0...255.
     private func scaled(_ values: [Int32], bits: Int) -> [Float] {
         guard bits != 8 else { return values.map(Float.init) }
         let factor = 255 / Float(Int32(1) << Int32(bits) - 1)
         return values.map { Float($0) * factor }
     }
 
-    /// PS3.3 C.7.6.3.1.2, YBR_FULL, rounded to whole numbers as decoders do.
+    /// Converts YBR_FULL to RGB (PS3.3 C.7.6.3.1.2), rounded to whole numbers as JPEG decoders do.
     private static func rgb(fromYBR ybr: [Float]) -> [Float] {
         var out = ybr
         for i in stride(from: 0, to: ybr.count, by: 3) {
@@ -66,12 +70,13 @@ struct SampleInterpretation {
     private static func limited(_ value: Float) -> Float { min(max(value.rounded(), 0), 255) }
 }
 
-/// Stored values to modality units: a line, or a table.
+/// The conversion of stored values to modality units: a line, or a table.
 struct ModalityTransform {
     private let slope: Float
     private let intercept: Float
     private let table: LookupTable?
 
+    /// Reads the Modality LUT, or Rescale Slope and Rescale Intercept.
     init(_ data: DataSet, isSigned: Bool) throws(PixelDataError) {
         if let item = data.items(.modalityLUTSequence).first {
             table = try LookupTable(
@@ -89,31 +94,41 @@ struct ModalityTransform {
         (self.slope, self.intercept) = (Float(slope), Float(intercept))
     }
 
+    /// The modality units of a stored value.
     func apply(_ value: Int32) -> Float {
         if let table { return Float(table[value]) }
         return Float(value) * slope + intercept
     }
 }
 
-/// A lookup table with its descriptor: number of entries, first value mapped, bits.
+/// A lookup table with its descriptor: number of entries, first mapped value, bits.
 struct LookupTable {
     private let entries: [UInt16]
     private let first: Int32
+    /// Bits of an entry.
     let bits: Int
 
+    /// Reads a table.
+    ///
+    /// - Parameters:
+    ///   - descriptor: the three numbers of the descriptor.
+    ///   - element: the entries.
+    ///   - data: the data set that holds them.
+    ///   - isSigned: whether stored values are signed.
+    ///   - name: the table's name for messages.
     init(
         descriptor: [Int], data element: ScannedElement?, of data: DataSet, isSigned: Bool, name: String
     ) throws(PixelDataError) {
         guard descriptor.count == 3, descriptor[2] == 8 || (10...16).contains(descriptor[2]) else {
             throw .inconsistent(reason: "the descriptor of \(name) is not usable")
         }
-        // US values above 32767 of a signed image are negative ones, and a count of 0 means 65,536.
+        // In a signed image a US value above 32767 is a negative number. A count of 0 means 65,536.
         let count = descriptor[0] & 0xFFFF == 0 ? 65_536 : descriptor[0] & 0xFFFF
         let unsigned = descriptor[1] & 0xFFFF
         first = isSigned ? Int32(Int16(truncatingIfNeeded: unsigned)) : Int32(unsigned)
         bits = descriptor[2]
         guard let element else { throw .inconsistent(reason: "\(name) has no data") }
-        // Entries of 8 bits may lie in bytes or, of some writers, in words.
+        // Entries of 8 bits are in bytes, or in words if some writers made them.
         let isBytes = bits == 8 && element.length < 2 * count
         entries =
             isBytes
@@ -124,22 +139,25 @@ struct LookupTable {
         }
     }
 
-    /// Bytes that lie in words: low byte first whatever the byte order.
+    /// Entries of one byte. Those of an OW element are in words, the low byte first.
     private static func bytes(_ element: ScannedElement, of data: DataSet) -> [UInt8] {
         guard element.encoding.isBigEndian, element.vr != .otherByte else { return Array(data.bytes[element.range]) }
         return data.numbers(element, UInt16.self).flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }
     }
 
-    /// Values below the first get the first entry, those above the last the last one.
+    /// The entry of a value. Values outside the table get its first or last entry.
     subscript(value: Int32) -> UInt16 {
         entries[Int(min(max(value - first, 0), Int32(entries.count - 1)))]
     }
 }
 
-/// Red, green and blue Palette Color Lookup Tables.
+/// The red, green and blue Palette Color Lookup Tables.
 struct ColorPalette {
     private let tables: [LookupTable]
 
+    /// Reads the three tables.
+    ///
+    /// - Throws: `PixelDataError.unsupportedEncoding` if they are segmented, `.inconsistent` if they are not usable.
     init(_ data: DataSet, isSigned: Bool) throws(PixelDataError) {
         guard !data.contains(.segmentedRedPaletteColorLookupTableData) else {
             throw .unsupportedEncoding(reason: "its palette is segmented")
@@ -159,7 +177,7 @@ struct ColorPalette {
         self.tables = tables
     }
 
-    /// `[pixels]` to `[pixels, 3]`, 0...255.
+    /// Turns `[pixels]` into `[pixels, 3]`, 0...255.
     func apply(_ values: [Int32]) -> [Float] {
         var out = [Float](repeating: 0, count: values.count * 3)
         for (channel, table) in tables.enumerated() {

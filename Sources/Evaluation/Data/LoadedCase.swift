@@ -57,9 +57,8 @@ public struct LoadedCase: Sendable {
     private static func frame(_ image: EvaluationCase.Image, isPicture: Bool) throws(EvaluationError) -> Frame {
         do {
             if isPicture { return try Frame(picture: image.path) }
-            let decoded = try DecodedInstance.read(
-                path: image.path, frameNumbers: image.frameNumber.map { [$0] })
-            guard let frame = decoded.frames.first else {
+            let frames = try InstanceFile(path: image.path).frames(image.frameNumber.map { [$0] })
+            guard let frame = frames.first else {
                 throw EvaluationError.unreadable(path: image.path, reason: "it does not have frames")
             }
             return frame

@@ -144,7 +144,7 @@ struct OfflineSegmentation {
                 "kontur segment", segmenter.name, segmenter.version, segmenter.weightsHash, route.type.rawValue,
                 route.gaps.rawValue, viewerProfile.rawValue, String(created),
             ] + route.options.words + (route.review?.markedBelow.map { ["review below \($0)"] } ?? [])
-            + sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()
+            + sources.map { "\($0.sopInstanceUID) \(study.imageDigests[$0.sopInstanceUID] ?? "")" }.sorted()
         let description = SegmentationDescription(
             sopInstanceUID: DerivedUID.make(["instance"] + identity),
             seriesInstanceUID: DerivedUID.make(["series"] + identity), created: created,

@@ -57,7 +57,8 @@ struct OfflineStudy {
                 continue
             }
             switch await Self.index(absolute, with: pool) {
-            case .success(let header): take(header, file: file.path, absolute: absolute, into: &headers)
+            case .success((let header, let imageDigest)):
+                take(header, imageDigest: imageDigest, file: file.path, absolute: absolute, into: &headers)
             case .failure(let refusal):
                 let outcome: FileOutcome.Kind =
                     file.isNamed || Self.claimsToBeDICOM(absolute) ? .quarantined : .passedOver
@@ -69,14 +70,15 @@ struct OfflineStudy {
     }
 
     private mutating func take(
-        _ header: InstanceHeader, file: String, absolute: String, into headers: inout [InstanceHeader]
+        _ header: InstanceHeader, imageDigest: String, file: String, absolute: String,
+        into headers: inout [InstanceHeader]
     ) {
         if header.namesKontur {
             files.append(FileOutcome(path: file, outcome: .own, reason: "made by Kontur: never segmented"))
         } else if case .notAnImage(let reason) = header.kind {
             files.append(FileOutcome(path: file, outcome: .notAnImage, reason: reason))
         } else if let first = paths[header.sopInstanceUID] {
-            let same = imageDigests[header.sopInstanceUID] == header.imageDigest ? "the same" : "another"
+            let same = imageDigests[header.sopInstanceUID] == imageDigest ? "the same" : "another"
             files.append(
                 FileOutcome(
                     path: file, outcome: .duplicate,
@@ -84,7 +86,7 @@ struct OfflineStudy {
                         "\(same) image with the SOP Instance UID of \(URL(fileURLWithPath: first).lastPathComponent)"))
         } else {
             paths[header.sopInstanceUID] = absolute
-            imageDigests[header.sopInstanceUID] = header.imageDigest
+            imageDigests[header.sopInstanceUID] = imageDigest
             headers.append(header)
         }
     }
@@ -98,10 +100,12 @@ struct OfflineStudy {
         return start.count == 132 && start.suffix(4) == Data("DICM".utf8)
     }
 
-    private static func index(_ path: String, with pool: WorkerPool) async -> Result<InstanceHeader, WorkFailure> {
+    private static func index(
+        _ path: String, with pool: WorkerPool
+    ) async -> Result<(InstanceHeader, imageDigest: String), WorkFailure> {
         do {
             switch try await pool.perform(.index(request: IndexRequest(path: path))) {
-            case .response(.indexed(let header)): return .success(header)
+            case .response(.indexed(let header, let imageDigest)): return .success((header, imageDigest))
             case let other: return .failure(WorkFailure(other))
             }
         } catch {

@@ -136,7 +136,8 @@ final class Indexer: Sendable {
         while true {
             let reason: String
             switch try await pool.perform(request) {
-            case .response(.indexed(let header)): return try finding(header, instance)
+            case .response(.indexed(let header, let imageDigest)):
+                return try finding(header, imageDigest: imageDigest, instance)
             case .response(.quarantine(let reason)): return .unreadable(instance.id, reason: reason)
             case .response: return .unreadable(instance.id, reason: "the index worker gave another answer")
             case .stopped: return nil
@@ -157,7 +158,9 @@ final class Indexer: Sendable {
         }
     }
 
-    private func finding(_ header: InstanceHeader, _ instance: ReceivedInstance) throws -> Finding {
+    private func finding(
+        _ header: InstanceHeader, imageDigest: String, _ instance: ReceivedInstance
+    ) throws -> Finding {
         if header.namesKontur { return .own(instance.id) }
         if case .notAnImage(let reason) = header.kind {
             return .notAnImage(instance.id, uid: instance.sopInstanceUID, reason: reason)
@@ -169,7 +172,7 @@ final class Indexer: Sendable {
             IndexedInstance(
                 id: instance.id, studyInstanceUID: header.studyInstanceUID,
                 seriesInstanceUID: header.seriesInstanceUID, modality: header.modality,
-                imageDigest: header.imageDigest, patientID: header.patientID, header: try stored.encoded()))
+                imageDigest: imageDigest, patientID: header.patientID, header: try stored.encoded()))
     }
 
     private func record(_ findings: [Finding]) async throws {

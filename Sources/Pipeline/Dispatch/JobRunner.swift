@@ -198,7 +198,7 @@ struct JobRunner: Sendable {
                 else { return .ended }
                 outputs.append(
                     NewDerivedInstance(
-                        sopClassUID: SegmentationJob.segmentationStorage, sopInstanceUID: written.sopInstanceUID,
+                        sopClassUID: SOPClass.segmentation, sopInstanceUID: written.sopInstanceUID,
                         transferSyntaxUID: TransferSyntax.explicitVRLittleEndian.rawValue,
                         studyInstanceUID: job.studyInstanceUID, seriesInstanceUID: written.seriesInstanceUID,
                         viewerProfile: output.viewerProfile.rawValue, path: path, sha256: written.sha256,

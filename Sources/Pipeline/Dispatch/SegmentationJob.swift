@@ -10,8 +10,6 @@ package import Routing
 package struct SegmentationJob: Sendable, Hashable, Codable {
     /// The stable name of this sort of work.
     package static let kind = "segment"
-    /// Segmentation Storage: PS3.4 table B.5-1.
-    package static let segmentationStorage = "1.2.840.10008.5.1.4.1.1.66.4"
 
     /// One source instance, in stack order.
     package struct Source: Sendable, Hashable, Codable {

@@ -27,6 +27,9 @@ public enum CurrentProcess {
     /// A write to a pipe or socket whose reader is gone fails, instead of ending the process.
     public static func ignoreBrokenPipes() { ignore(SIGPIPE) }
 
+    /// The process goes on when the user interrupts its process group from the terminal.
+    public static func ignoreInterrupts() { ignore(SIGINT) }
+
     /// The process goes on after its terminal is closed.
     public static func ignoreHangUps() { ignore(SIGHUP) }
 

@@ -26,7 +26,8 @@ public struct WorkProgress: Sendable, Hashable, Codable {
 
 /// A worker's answer. Reasons hold no patient data.
 public enum WorkResponse: Sendable, Hashable, Codable {
-    case indexed(header: InstanceHeader)
+    /// The header of an instance, and the digest of its image (`InstanceFile.imageDigest()`).
+    case indexed(header: InstanceHeader, imageDigest: String)
     /// The file cannot be read, or is not what its command said.
     case quarantine(reason: String)
     case segmented(outcome: SegmentOutcome)

@@ -80,7 +80,7 @@ import TestSupport
     @Test func `names Kontur, the segment and how far to trust it`() throws {
         try written(.endoscopy) { data, _, url in
             #expect(data.string(.seriesDescription) == "KONTUR left atrium (AI, not reviewed)")
-            let header = try InstanceHeader.read(path: url.path)
+            let header = try InstanceFile(path: url.path).header
             #expect(header.namesKontur)
             #expect(header.kind == .notAnImage(reason: "it is a Segmentation"))
             let segment = try #require(data.items(.segmentSequence).first)
@@ -139,7 +139,7 @@ import TestSupport
 
     @Test func `names its predecessors`() throws {
         let earlier = InstanceReference(
-            studyInstanceUID: "2.25.888", seriesInstanceUID: "2.25.11", sopClassUID: SegmentationInstance.sopClassUID,
+            studyInstanceUID: "2.25.888", seriesInstanceUID: "2.25.11", sopClassUID: SOPClass.segmentation,
             sopInstanceUID: "2.25.12")
         try written(.magneticResonance, changing: { $0.predecessors = [earlier] }) { data, _, _ in
             let study = try #require(data.items(.predecessorDocumentsSequence).first)
@@ -173,7 +173,7 @@ import TestSupport
             let sample = try SegmentationSample(.endoscopy, in: folder)
             let url = folder.appending(path: "seg.dcm")
             let empty = Mask(rows: SegmentationSample.rows, columns: SegmentationSample.columns)
-            #expect(throws: SegmentationError.nothingFound) {
+            #expect(throws: SegmentationObjectError.nothingFound) {
                 try SegmentationInstance.write(
                     sample.description(.binary, .strict), sources: sample.sources,
                     masks: [Mask](repeating: empty, count: 4), to: url.path)
@@ -189,11 +189,11 @@ import TestSupport
             let description = sample.description(.binary, .strict)
             let small = [Mask](repeating: Mask(rows: 2, columns: 2, pixels: [1, 1, 1, 1]), count: 4)
             for masks in [small, Array(sample.masks.dropLast())] {
-                #expect(throws: SegmentationError.self) {
+                #expect(throws: SegmentationObjectError.self) {
                     try SegmentationInstance.write(description, sources: sample.sources, masks: masks, to: path)
                 }
             }
-            #expect(throws: SegmentationError.self) {
+            #expect(throws: SegmentationObjectError.self) {
                 try SegmentationInstance.write(
                     sample.description(.fractional, .strict), sources: sample.sources, masks: sample.masks, to: path)
             }
@@ -208,14 +208,14 @@ import TestSupport
                 var changed = whole
                 changed[offset] ^= 1
                 try changed.write(to: url)
-                #expect(throws: SegmentationError.self) { try sample.verify(.binary, url) }
+                #expect(throws: SegmentationObjectError.self) { try sample.verify(.binary, url) }
             }
             for (old, new) in [("2.25.77703", "2.25.77709"), ("-106.5", "-106.6")] {
                 var changed = whole
                 let range = try #require(changed.range(of: Data(old.utf8), options: .backwards))
                 changed.replaceSubrange(range, with: Data(new.utf8))
                 try changed.write(to: url)
-                #expect(throws: SegmentationError.self) { try sample.verify(.binary, url) }
+                #expect(throws: SegmentationObjectError.self) { try sample.verify(.binary, url) }
             }
         }
     }

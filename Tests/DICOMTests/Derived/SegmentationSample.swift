@@ -3,6 +3,7 @@
 import DICOM
 import Foundation
 import Imaging
+import TestSupport
 
 /// Source instances of each kind, masks for them, and what is said about them: 101 x 99, no side a multiple of 8.
 struct SegmentationSample {
@@ -31,10 +32,10 @@ struct SegmentationSample {
         for place in places {
             let url = folder.appending(path: "\(kind.rawValue)-\(place).dcm")
             try Self.source(kind, place: place, patientID: patientID).write(to: url)
-            sources.append(SegmentationSource(path: url.path))
+            sources.append(SegmentationSource(try InstanceFile(path: url.path)))
         }
         self.sources = sources
-        var random = SeededGenerator(seed: 41)
+        var random = SplitMix64(seed: 41)
         let frames = kind == .multiFrame ? 5 : places.count
         // The second frame has nothing in it.
         probabilities = (0..<frames).map { frame in
@@ -147,7 +148,7 @@ struct SegmentationSample {
 
     /// What the frames of a SEG should hold, in their order: one byte a pixel.
     func meant(_ type: SegmentationType, in read: SegmentationReader) throws -> Data {
-        let uids = try sources.map { try InstanceHeader.read(path: $0.path).sopInstanceUID }
+        let uids = sources.map(\.file.header.sopInstanceUID)
         var bytes = Data()
         for frame in read.frames {
             let source = uids.firstIndex(of: frame.sourceInstanceUID) ?? 0

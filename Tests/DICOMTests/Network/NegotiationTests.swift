@@ -76,7 +76,7 @@ import Testing
     }
 
     @Test func `a peer gets what it may`() throws {
-        let both = [(Self.ctImageStorage, [Self.implicit]), (ServiceClass.verification, [Self.implicit])]
+        let both = [(Self.ctImageStorage, [Self.implicit]), (SOPClass.verification, [Self.implicit])]
         #expect(try Self.answers(both, may: [.store]).map(\.result) == [.acceptance, .userRejection])
         #expect(try Self.answers(both, may: [.echo]).map(\.result) == [.userRejection, .acceptance])
         #expect(try Self.answers(both).map(\.result) == [.acceptance, .acceptance])

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DICOM
+import TestSupport
 import Testing
 
 @Suite struct RLEDecoderTests {
@@ -62,7 +63,7 @@ import Testing
     }
 
     @Test func `survives any bytes`() {
-        var random = SeededGenerator(seed: 99)
+        var random = SplitMix64(seed: 99)
         for _ in 0..<2000 {
             var bytes = (0..<Int.random(in: 0...120, using: &random)).map { _ in
                 UInt8.random(in: 0...255, using: &random)

@@ -19,10 +19,10 @@ struct ThirdPartyFilesTests {
         var answers: [String: Int] = [:]
         for url in try files(folder) {
             do {
-                _ = try DecodedInstance.read(path: url.path)
+                _ = try InstanceFile(path: url.path).frames()
                 answers["decoded", default: 0] += 1
             } catch {
-                #expect(!error.description.isEmpty)
+                #expect(!"\(error)".isEmpty)
                 answers["refused", default: 0] += 1
             }
         }
@@ -32,15 +32,15 @@ struct ThirdPartyFilesTests {
     @Test func `decodes one CT alike from every lossless transfer syntax`() throws {
         let images = try files("cornerstone3D").filter { $0.lastPathComponent.hasPrefix("CTImage.dcm_") }
         let reference = try #require(images.first { $0.lastPathComponent.contains("LittleEndianExplicit") })
-        let expected = try DecodedInstance.read(path: reference.path).frames[0].samples
+        let expected = try InstanceFile(path: reference.path).frames()[0].samples
         var compared = 0
         for url in images {
             let name = url.lastPathComponent
             if name.contains("JPEG2000") {
-                #expect(throws: PixelDataError.self) { try DecodedInstance.read(path: url.path) }
+                #expect(throws: PixelDataError.self) { try InstanceFile(path: url.path).frames() }
                 continue
             }
-            let decoded = try DecodedInstance.read(path: url.path).frames[0].samples
+            let decoded = try InstanceFile(path: url.path).frames()[0].samples
             let worst = zip(decoded, expected).map { abs($0 - $1) }.max() ?? .infinity
             let isLossy = ["Process1T", "Process2_4", "Process6_8", "Process10_12", "Lossy"].contains(
                 where: name.contains)

@@ -78,7 +78,7 @@ struct AssemblerTests {
 
     /// Puts a Part 10 file into the journal as a listener would.
     private static func commit(_ path: String, to journal: Journal) throws {
-        let header = try InstanceHeader.read(path: path)
+        let header = try InstanceFile(path: path).header
         let file = try journal.spool.incomingFile(now: Date())
         try Data(contentsOf: URL(fileURLWithPath: path)).withUnsafeBytes { try file.writeHeader($0) }
         _ = try journal.commit(

@@ -65,10 +65,10 @@ import Testing
             let received = try await listener.received()
             #expect(received.count == paths.count)
             var sent: [String: Data] = [:]
-            for path in paths { sent[try InstanceHeader.read(path: path).sopInstanceUID] = try dataSet(path) }
+            for path in paths { sent[try InstanceFile(path: path).header.sopInstanceUID] = try dataSet(path) }
             for instance in received {
                 #expect(try dataSet(instance.path) == sent[instance.sopInstanceUID])
-                let header = try InstanceHeader.read(path: instance.path)
+                let header = try InstanceFile(path: instance.path).header
                 #expect(header.sopInstanceUID == instance.sopInstanceUID)
                 #expect(header.transferSyntaxUID == instance.transferSyntaxUID)
                 #expect(!listener.open.isOpen(instance.association))

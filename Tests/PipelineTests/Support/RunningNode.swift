@@ -149,7 +149,7 @@ struct NodeFolder: Sendable {
         let peer = Peer(name: "node", aeTitle: them, host: "127.0.0.1", port: port)
         try await DedicatedThread.run(name: "test-send") {
             let contexts = try (like ?? files).map { path in
-                let header = try InstanceHeader.read(path: path)
+                let header = try InstanceFile(path: path).header
                 return SOPClassAndSyntax(
                     sopClassUID: header.sopClassUID, transferSyntaxUID: header.transferSyntaxUID)
             }

@@ -8,6 +8,10 @@ import Testing
         sopClassUID: "1.2.840.10008.5.1.4.1.1.4", sopInstanceUID: "1.2.3", transferSyntaxUID: "1.2.840.10008.1.2",
         sourceAETitle: AETitle("ENDO1"))
 
+    private static func read(_ bytes: [UInt8]) throws -> (meta: FileMeta, dataSetOffset: Int) {
+        try bytes.withUnsafeBytes { try FileMeta.read($0) }
+    }
+
     @Test func `writes preamble, prefix and elements in order`() {
         let bytes = Self.meta.encoded
         #expect(bytes[..<128].allSatisfy { $0 == 0 })
@@ -29,22 +33,30 @@ import Testing
 
     @Test func `reads what it writes, and where the data set begins`() throws {
         let dataSet: [UInt8] = [0x08, 0x00, 0x05, 0x00, 0, 0, 0, 0]
-        let (meta, offset) = try FileMeta.parse((Self.meta.encoded + dataSet)[...])
+        let (meta, offset) = try Self.read(Self.meta.encoded + dataSet)
         #expect(meta == Self.meta)
         #expect(offset == Self.meta.encoded.count)
     }
 
     @Test func `text and cut off files are refused`() {
-        #expect(throws: AssociationError.self) { try FileMeta.parse(Array("This is not DICOM.".utf8)[...]) }
+        #expect(throws: DataSetError.self) { try Self.read(Array("This is not DICOM.".utf8)) }
         for count in 0..<200 {
-            #expect(throws: AssociationError.self) { try FileMeta.parse(Self.meta.encoded[..<count]) }
+            #expect(throws: DataSetError.self) { try Self.read(Array(Self.meta.encoded[..<count])) }
+        }
+    }
+
+    @Test func `a UID that is none is refused, and not repeated`() {
+        var meta = Self.meta
+        meta.sopInstanceUID = "DOE^JOHN"
+        #expect(throws: DataSetError.invalidValue(attribute: "MediaStorageSOPInstanceUID", reason: "it is not a UID")) {
+            try Self.read(meta.encoded)
         }
     }
 
     @Test func `random changes never trap`() {
         var fuzzer = ByteFuzzer(seed: 3)
         for _ in 0..<5_000 {
-            _ = try? FileMeta.parse(fuzzer.spoil(Self.meta.encoded, changes: 6)[...])
+            _ = try? Self.read(fuzzer.spoil(Self.meta.encoded, changes: 6))
         }
     }
 }

@@ -6,13 +6,13 @@ import Imaging
 import Testing
 import TestSupport
 
-@Suite struct DecodedInstanceTests {
+@Suite struct InstanceFileFramesTests {
     @Test(arguments: Fixture.decoded)
     func `decodes every fixture as pydicom and DCMTK do`(name: String) throws {
         let expected = try Fixture.expected(name)
-        let decoded = try DecodedInstance.read(path: Fixture.path(name))
-        #expect(decoded.frames.count == expected.frames.count)
-        for (frame, wanted) in zip(decoded.frames, expected.frames) {
+        let decoded = try InstanceFile(path: Fixture.path(name)).frames()
+        #expect(decoded.count == expected.frames.count)
+        for (frame, wanted) in zip(decoded, expected.frames) {
             #expect((frame.rows, frame.columns, frame.channels) == (expected.rows, expected.columns, expected.channels))
             let worst = zip(frame.samples, wanted).map { abs($0 - $1) }.max() ?? .infinity
             #expect(worst <= expected.tolerance + 1e-3, "off by \(worst)")
@@ -20,29 +20,29 @@ import TestSupport
     }
 
     @Test func `has fixtures for every transfer syntax that it claims to decode`() throws {
-        let found = Set(try Fixture.decoded.map { try InstanceHeader.read(path: Fixture.path($0)).transferSyntaxUID })
+        let found = Set(try Fixture.decoded.map { try InstanceFile(path: Fixture.path($0)).header.transferSyntaxUID })
         // Retired Process 6 & 8, which no encoder makes any more, is tried with the data of third parties.
         let claimed = Set(TransferSyntax.decodable.map(\.rawValue)).subtracting(["1.2.840.10008.1.2.4.53"])
         #expect(claimed.subtracting(found) == [])
     }
 
     @Test func `decodes only the frames asked for`() throws {
-        let all = try DecodedInstance.read(path: Fixture.path("movie_jpeg_baseline"))
-        let some = try DecodedInstance.read(path: Fixture.path("movie_jpeg_baseline"), frameNumbers: [3, 1])
-        #expect(some.frames.map(\.samples) == [all.frames[2].samples, all.frames[0].samples])
+        let all = try InstanceFile(path: Fixture.path("movie_jpeg_baseline")).frames()
+        let some = try InstanceFile(path: Fixture.path("movie_jpeg_baseline")).frames([3, 1])
+        #expect(some.map(\.samples) == [all[2].samples, all[0].samples])
         #expect(throws: PixelDataError.self) {
-            try DecodedInstance.read(path: Fixture.path("movie_jpeg_baseline"), frameNumbers: [4])
+            try InstanceFile(path: Fixture.path("movie_jpeg_baseline")).frames([4])
         }
     }
 
     @Test func `names the transfer syntax or class that it refuses`() throws {
         #expect(throws: PixelDataError.unsupportedTransferSyntax(uid: "1.2.840.10008.1.2.4.90")) {
-            try DecodedInstance.read(path: Fixture.path("refused_jpeg2000"))
+            try InstanceFile(path: Fixture.path("refused_jpeg2000")).frames()
         }
         #expect(
             throws: PixelDataError.unsupportedClass(
                 name: "Enhanced MR Image Storage", uid: "1.2.840.10008.5.1.4.1.1.4.1")
-        ) { try DecodedInstance.read(path: Fixture.path("refused_enhanced_mr")) }
+        ) { try InstanceFile(path: Fixture.path("refused_enhanced_mr")).frames() }
         #expect(
             PixelDataError.unsupportedTransferSyntax(uid: "1.2.840.10008.1.2.4.90").description
                 == "cannot decode transfer syntax JPEG 2000 Lossless (1.2.840.10008.1.2.4.90); "
@@ -69,7 +69,7 @@ import TestSupport
             let url = folder.appending(path: "instance")
             try data.write(to: url)
             do {
-                _ = try DecodedInstance.read(path: url.path)
+                _ = try InstanceFile(path: url.path).frames()
                 return nil
             } catch let error as PixelDataError { return error }
         }
@@ -104,7 +104,7 @@ import TestSupport
 
     @Test(arguments: Fixture.decoded)
     func `survives changed bytes`(name: String) throws {
-        var random = SeededGenerator(seed: 7)
+        var random = SplitMix64(seed: 7)
         let whole = [UInt8](try Data(contentsOf: Fixture.url(name)))
         try withTemporaryFolder { folder in
             let url = folder.appending(path: "instance")
@@ -117,7 +117,7 @@ import TestSupport
                         in: 0...255, using: &random)
                 }
                 try Data(bytes).write(to: url)
-                _ = try? DecodedInstance.read(path: url.path)
+                _ = try? InstanceFile(path: url.path).frames()
             }
         }
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A transfer syntax: how a data set and its pixels are encoded (PS3.5 section 10, PS3.6 table A-1).
+/// A transfer syntax that Kontur decodes: the encoding of a data set and of its pixels.
+///
+/// - SeeAlso: PS3.5 section 10, PS3.6 table A-1.
 public enum TransferSyntax: String, Sendable, Hashable, CaseIterable {
     case implicitVRLittleEndian = "1.2.840.10008.1.2"
     case explicitVRLittleEndian = "1.2.840.10008.1.2.1"
@@ -18,14 +20,14 @@ public enum TransferSyntax: String, Sendable, Hashable, CaseIterable {
     case jpegLSLossless = "1.2.840.10008.1.2.4.80"
     case jpegLSNearLossless = "1.2.840.10008.1.2.4.81"
 
-    /// The syntaxes whose pixels are decoded, most wanted first: what a listener may prefer when it negotiates.
+    /// Every syntax, in the order of preference for a negotiation.
     public static let decodable: [TransferSyntax] = [
         .explicitVRLittleEndian, .implicitVRLittleEndian, .deflatedExplicitVRLittleEndian, .explicitVRBigEndian,
         .jpegLosslessSV1, .jpegLossless, .jpegLSLossless, .rleLossless, .jpegBaseline, .jpegExtended,
         .jpegLSNearLossless, .jpegSpectralSelection, .jpegFullProgression,
     ]
 
-    /// Pixel Data is a sequence of fragments (PS3.5 A.4).
+    /// Whether Pixel Data is a sequence of fragments (PS3.5 A.4).
     public var isEncapsulated: Bool {
         switch self {
         case .implicitVRLittleEndian, .explicitVRLittleEndian, .deflatedExplicitVRLittleEndian, .explicitVRBigEndian:
@@ -34,7 +36,19 @@ public enum TransferSyntax: String, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// What people call a transfer syntax, decodable or not, with its UID.
+    /// Whether the data set behind File Meta Information is deflated (PS3.5 A.5), for any transfer syntax.
+    static func isDeflated(_ uid: String) -> Bool {
+        uid == deflatedExplicitVRLittleEndian.rawValue || uid == jpipReferencedDeflate
+    }
+
+    /// Syntaxes of JPIP: their pixels lie behind a URL that Kontur does not follow.
+    static let pixelsElsewhere: Set<String> = [
+        "1.2.840.10008.1.2.4.94", jpipReferencedDeflate, "1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205",
+    ]
+
+    private static let jpipReferencedDeflate = "1.2.840.10008.1.2.4.95"
+
+    /// The name and UID of any transfer syntax, for messages; the UID alone if the name is unknown.
     public static func name(of uid: String) -> String {
         guard let name = names[uid] else { return uid }
         return "\(name) (\(uid))"
@@ -59,7 +73,7 @@ public enum TransferSyntax: String, Sendable, Hashable, CaseIterable {
         "1.2.840.10008.1.2.4.92": "JPEG 2000 Multi-component Lossless",
         "1.2.840.10008.1.2.4.93": "JPEG 2000 Multi-component",
         "1.2.840.10008.1.2.4.94": "JPIP Referenced",
-        "1.2.840.10008.1.2.4.95": "JPIP Referenced Deflate",
+        jpipReferencedDeflate: "JPIP Referenced Deflate",
         "1.2.840.10008.1.2.4.100": "MPEG2 Main Level",
         "1.2.840.10008.1.2.4.101": "MPEG2 High Level",
         "1.2.840.10008.1.2.4.102": "MPEG-4 AVC/H.264 High Profile",

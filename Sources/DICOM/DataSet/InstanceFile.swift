@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Imaging
+import Platform
+
+/// One SOP instance in a file, opened once: its data set is mapped and checked, its header read.
+///
+/// Frames, digest and attributes are read from the open file. A deflated data set is the exception: it is inflated anew
+/// for each use, so that a stack of deflated instances does not fill the memory. Not `Sendable`: a file belongs to the
+/// thread that opened it.
+public final class InstanceFile {
+    /// The attributes that conditions, stacks and segmenters use.
+    public let header: InstanceHeader
+    private let path: String
+    /// `nil` if the data set is deflated in the file.
+    private let mapped: DataSet?
+
+    /// Opens a file, checks the whole data set (nesting, lengths, encoding) and reads the header.
+    ///
+    /// Pixel data is neither read nor decoded.
+    ///
+    /// - Parameter path: a Part 10 file, or a data set without File Meta Information.
+    /// - Throws: `DataSetError` if the file does not hold one well-formed instance with its UIDs.
+    public init(path: String) throws(DataSetError) {
+        let data = try DataSet.open(path: path)
+        header = try InstanceHeader(data)
+        self.path = path
+        mapped = data.bytes.isMapped ? data : nil
+    }
+
+    /// The data set.
+    ///
+    /// - Throws: `DataSetError` if a deflated data set cannot be inflated again.
+    func dataSet() throws(DataSetError) -> DataSet {
+        if let mapped { return mapped }
+        return try DataSet.open(path: path)
+    }
+
+    /// Hashes the image: two variants of an instance with one digest show the same image.
+    ///
+    /// The digest covers the Image Pixel and Image Plane attributes as numbers, the attributes that turn stored values into
+    /// modality units or colours, and the pixel data. Fragments count as one run of bytes and the basic offset table does
+    /// not count, because archives fragment anew.
+    ///
+    /// - Returns: a SHA-256 over length-prefixed fields: 64 lower-case hexadecimal digits.
+    /// - Throws: `DataSetError` if a deflated data set cannot be inflated again.
+    public func imageDigest() throws(DataSetError) -> String {
+        let data = try dataSet()
+        var hash = SHA256()
+        for field in digestedFields(of: data) { Self.add(Array(field.utf8), to: &hash) }
+        for table in [
+            Attribute.redPaletteColorLookupTableData, .greenPaletteColorLookupTableData,
+            .bluePaletteColorLookupTableData,
+        ] {
+            Self.add(data.raw(table) ?? [], to: &hash)
+        }
+        if let pixels = data.element(.pixelData) {
+            for part in data.fragments()?.dropFirst() ?? [pixels.range] {
+                data.bytes.forEachPiece(of: part) { hash.update(bufferPointer: $0) }
+            }
+        }
+        return hash.finalize().hexadecimal
+    }
+
+    private func digestedFields(of data: DataSet) -> [String] {
+        func numbers(_ attribute: Attribute) -> String {
+            data.doubles(attribute).map { "\($0)" }.joined(separator: "\\")
+        }
+        return [
+            "\(header.rows)", "\(header.columns)", "\(header.numberOfFrames)", "\(header.samplesPerPixel)",
+            header.photometricInterpretation, "\(header.bitsAllocated)", "\(header.bitsStored)", "\(header.highBit)",
+            "\(header.isSigned)", "\(header.planarConfiguration)", numbers(.imagePositionPatient),
+            numbers(.imageOrientationPatient), numbers(.pixelSpacing), "\(header.sliceThickness ?? 0)",
+            "\(header.spacingBetweenSlices ?? 0)", header.frameOfReferenceUID ?? "", numbers(.rescaleSlope),
+            numbers(.rescaleIntercept),
+        ]
+    }
+
+    private static func add(_ bytes: [UInt8], to hash: inout SHA256) {
+        withUnsafeBytes(of: UInt64(bytes.count).bigEndian) { hash.update(bufferPointer: $0) }
+        hash.update(data: bytes)
+    }
+}

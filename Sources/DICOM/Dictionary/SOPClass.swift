@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The SOP classes that Kontur tells apart: PS3.4 table B.5-1 (storage), PS3.6 table A-1 (all).
+
+/// A storage SOP class of images that Kontur knows by name, and tables of the other classes.
+public struct SOPClass: Sendable, Hashable {
+    /// The UID.
+    public let uid: String
+    /// The keyword of PS3.6, such as `MRImageStorage`: routes name classes by it.
+    public let keyword: String
+    /// The name of PS3.6, such as `MR Image Storage`.
+    public let name: String
+    /// Whether each frame has a geometry or meaning of its own, which only functional groups tell (PS3.3 C.7.6.16).
+    ///
+    /// Kontur does not decode instances of such a class.
+    public let needsFunctionalGroups: Bool
+
+    private init(_ branch: String, _ keyword: String, _ name: String, needsFunctionalGroups: Bool = false) {
+        uid = Self.storage + branch
+        self.keyword = keyword
+        self.name = name
+        self.needsFunctionalGroups = needsFunctionalGroups
+    }
+
+    /// Verification, which C-ECHO uses.
+    public static let verification = "1.2.840.10008.1.1"
+    /// Segmentation Storage: the class of the objects that Kontur writes.
+    public static let segmentation = storage + "66.4"
+
+    /// The branch of storage classes.
+    private static let storage = "1.2.840.10008.5.1.4.1.1."
+
+    // MARK: Images
+
+    /// The classes that routes name by keyword or that the decoder refuses by name, in the order of their UIDs.
+    public static let images: [SOPClass] = [
+        SOPClass("1", "ComputedRadiographyImageStorage", "Computed Radiography Image Storage"),
+        SOPClass("2", "CTImageStorage", "CT Image Storage"),
+        SOPClass("2.1", "EnhancedCTImageStorage", "Enhanced CT Image Storage", needsFunctionalGroups: true),
+        SOPClass(
+            "2.2", "LegacyConvertedEnhancedCTImageStorage", "Legacy Converted Enhanced CT Image Storage",
+            needsFunctionalGroups: true),
+        SOPClass("3.1", "UltrasoundMultiFrameImageStorage", "Ultrasound Multi-frame Image Storage"),
+        SOPClass("4", "MRImageStorage", "MR Image Storage"),
+        SOPClass("4.1", "EnhancedMRImageStorage", "Enhanced MR Image Storage", needsFunctionalGroups: true),
+        SOPClass("4.2", "MRSpectroscopyStorage", "MR Spectroscopy Storage", needsFunctionalGroups: true),
+        SOPClass(
+            "4.3", "EnhancedMRColorImageStorage", "Enhanced MR Color Image Storage", needsFunctionalGroups: true),
+        SOPClass(
+            "4.4", "LegacyConvertedEnhancedMRImageStorage", "Legacy Converted Enhanced MR Image Storage",
+            needsFunctionalGroups: true),
+        SOPClass("6.1", "UltrasoundImageStorage", "Ultrasound Image Storage"),
+        SOPClass("6.2", "EnhancedUSVolumeStorage", "Enhanced US Volume Storage", needsFunctionalGroups: true),
+        SOPClass("7", "SecondaryCaptureImageStorage", "Secondary Capture Image Storage"),
+        SOPClass(
+            "7.2", "MultiFrameGrayscaleByteSecondaryCaptureImageStorage",
+            "Multi-frame Grayscale Byte Secondary Capture Image Storage"),
+        SOPClass(
+            "7.4", "MultiFrameTrueColorSecondaryCaptureImageStorage",
+            "Multi-frame True Color Secondary Capture Image Storage"),
+        SOPClass("12.1.1", "EnhancedXAImageStorage", "Enhanced XA Image Storage", needsFunctionalGroups: true),
+        SOPClass("12.2.1", "EnhancedXRFImageStorage", "Enhanced XRF Image Storage", needsFunctionalGroups: true),
+        SOPClass(
+            "13.1.3", "BreastTomosynthesisImageStorage", "Breast Tomosynthesis Image Storage",
+            needsFunctionalGroups: true),
+        SOPClass("77.1.1", "VLEndoscopicImageStorage", "VL Endoscopic Image Storage"),
+        SOPClass("77.1.1.1", "VideoEndoscopicImageStorage", "Video Endoscopic Image Storage"),
+        SOPClass("77.1.4", "VLPhotographicImageStorage", "VL Photographic Image Storage"),
+        SOPClass(
+            "77.1.6", "VLWholeSlideMicroscopyImageStorage", "VL Whole Slide Microscopy Image Storage",
+            needsFunctionalGroups: true),
+        SOPClass(
+            "128.1", "LegacyConvertedEnhancedPETImageStorage", "Legacy Converted Enhanced PET Image Storage",
+            needsFunctionalGroups: true),
+        SOPClass("130", "EnhancedPETImageStorage", "Enhanced PET Image Storage", needsFunctionalGroups: true),
+    ]
+
+    /// The row of a UID in `images`; `nil` for every other class.
+    public static func image(_ uid: String) -> SOPClass? { images.first { $0.uid == uid } }
+
+    // MARK: What is not an image
+
+    /// The reason why instances of a class have nothing to segment; `nil` for a class of images or an unknown one.
+    static func reasonNotAnImage(_ uid: String) -> String? {
+        notImages.first { uid == $0.uid || uid.hasPrefix($0.uid + ".") }?.reason
+    }
+
+    /// Classes, or branches whose classes are all alike; of two that fit, the first counts.
+    private static let notImages: [(uid: String, reason: String)] =
+        [
+            ("66.4", "it is a Segmentation"),
+            ("66.7", "it is a Label Map Segmentation"),
+            ("66", "it is raw data, a registration or a surface"),
+            ("67", "it is a Real World Value Mapping"),
+            ("88.59", "it is a Key Object Selection Document"),
+            ("88", "it is a Structured Report"),
+            ("11", "it is a Presentation State"),
+            ("481", "it is a radiotherapy object"),
+            ("104", "it is an encapsulated document"),
+            ("9", "it is a waveform"),
+            ("30", "it is a Parametric Map"),
+            ("78", "it is an ophthalmic measurement"),
+            ("79", "it is an ophthalmic measurement"),
+        ].map { (storage + $0.0, $0.1) } + [("1.2.840.10008.1.3.10", "it is a Media Storage Directory")]
+
+    // MARK: Services
+
+    /// Whether objects of an abstract syntax are not stored.
+    ///
+    /// Such classes serve query, retrieve, print, worklists, procedure steps, commitment or notification. Every other
+    /// class is a storage class, private and unknown ones included.
+    package static func isService(_ uid: String) -> Bool {
+        guard uid.hasPrefix(standard) else { return false }
+        if stored.contains(uid) { return false }
+        if services.contains(uid) || serviceBranches.contains(where: { uid.hasPrefix($0) }) { return true }
+        // Hanging protocols, colour palettes and implant templates: .1 is stored, .2 to .4 query and retrieve.
+        if ["38", "39", "43", "44", "45"].contains(where: { uid.hasPrefix(standard + "5.1.4.\($0).") }) {
+            return !uid.hasSuffix(".1")
+        }
+        return false
+    }
+
+    private static let standard = "1.2.840.10008."
+
+    private static let serviceBranches = [
+        "1.2.840.10008.1.20.",  // storage commitment
+        "1.2.840.10008.3.1.2.",  // procedure steps, patient, visit, study and results management
+        "1.2.840.10008.5.1.1.",  // print
+        "1.2.840.10008.5.1.4.1.2.",  // query and retrieve
+        "1.2.840.10008.5.1.4.32.",  // general purpose worklist
+        // Unified procedure step.
+        "1.2.840.10008.5.1.4.34.4.", "1.2.840.10008.5.1.4.34.5.", "1.2.840.10008.5.1.4.34.6.",
+        "1.2.840.10008.5.1.4.37.",  // relevant patient information
+        "1.2.840.10008.10.",  // real-time video
+    ]
+
+    /// Stored print and hardcopy images, whose UIDs lie in the branch of print services.
+    private static let stored: Set<String> = [
+        "1.2.840.10008.5.1.1.27", "1.2.840.10008.5.1.1.29", "1.2.840.10008.5.1.1.30",
+    ]
+
+    private static let services: Set<String> = [
+        verification,
+        "1.2.840.10008.1.9",  // basic study content notification
+        "1.2.840.10008.1.40", "1.2.840.10008.1.42",  // event logging
+        "1.2.840.10008.5.1.4.31",  // modality worklist
+        "1.2.840.10008.5.1.4.33",  // instance availability notification
+        "1.2.840.10008.5.1.4.34.8", "1.2.840.10008.5.1.4.34.9",  // radiotherapy machine verification
+        "1.2.840.10008.5.1.4.41", "1.2.840.10008.5.1.4.42",  // product and substance queries
+        "1.2.840.10008.5.1.4.1.1.200.4", "1.2.840.10008.5.1.4.1.1.200.5", "1.2.840.10008.5.1.4.1.1.200.6",
+        "1.2.840.10008.5.1.4.1.1.201.2", "1.2.840.10008.5.1.4.1.1.201.3", "1.2.840.10008.5.1.4.1.1.201.4",
+        "1.2.840.10008.5.1.4.1.1.201.5", "1.2.840.10008.5.1.4.1.1.201.6",  // protocol and inventory services
+    ]
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What counts as a UID: PS3.5 9.1. Left out: the ban on leading zeros, which some devices do not keep.
+
+import Platform
+
+/// A unique identifier: components of digits, joined by dots.
+///
+/// A value has at least two components and at most 64 characters. Every reader in Kontur applies this one rule: of data
+/// sets, File Meta Information, PDUs and routes.
+public struct UID: Hashable, Sendable, CustomStringConvertible {
+    /// The characters, without padding.
+    public let text: String
+
+    /// Takes a text that is a UID.
+    ///
+    /// - Parameter text: without padding.
+    /// - Returns: `nil` if the text is not a UID.
+    public init?(_ text: String) {
+        guard Self.isValid(text.utf8) else { return nil }
+        self.text = text
+    }
+
+    /// Takes the value of an element or of a PDU's item.
+    ///
+    /// - Parameter bytes: may end with NULs or spaces, which some writers pad with.
+    /// - Returns: `nil` if the rest is not a UID.
+    package init?(padded bytes: some BidirectionalCollection<UInt8>) {
+        var value = bytes[...]
+        while let last = value.last, last == 0 || last == 0x20 { value.removeLast() }
+        guard Self.isValid(value) else { return nil }
+        text = String(decoding: value, as: UTF8.self)
+    }
+
+    /// The characters, without padding.
+    public var description: String { text }
+
+    private static func isValid(_ bytes: some Collection<UInt8>) -> Bool {
+        guard bytes.count <= 64 else { return false }
+        let components = bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        return components.count >= 2
+            && components.allSatisfy { !$0.isEmpty && $0.allSatisfy { (0x30...0x39).contains($0) } }
+    }
+}
+
+/// UIDs that are computed from what they name, so that a job that runs twice makes the same ones.
+///
+/// A derived UID is `2.25.` and a UUID as a decimal number (PS3.5 B.2). The UUID holds the first 16 bytes of a SHA-256,
+/// with the version and variant bits of a custom UUID (RFC 9562 5.8, version 8).
+public enum DerivedUID {
+    /// Makes the UID of an object.
+    ///
+    /// - Parameter fields: everything that decides the bytes of the object, in a fixed order; never a clock or a revision.
+    ///   Each field is hashed behind its length, so that fields do not run together.
+    /// - Returns: a UID of at most 44 characters.
+    public static func make(_ fields: [String]) -> String {
+        var hash = SHA256()
+        for field in fields {
+            let bytes = Array(field.utf8)
+            withUnsafeBytes(of: UInt64(bytes.count).bigEndian) { hash.update(bufferPointer: $0) }
+            hash.update(data: bytes)
+        }
+        var uuid = Array(hash.finalize().prefix(16))
+        uuid[6] = uuid[6] & 0x0F | 0x80
+        uuid[8] = uuid[8] & 0x3F | 0x80
+        let number = uuid.reduce(into: UInt128(0)) { $0 = $0 << 8 | UInt128($1) }
+        return "2.25.\(number)"
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Decoding: PS3.3 C.7.6.3 (Image Pixel), PS3.3 C.11.1 (Modality LUT), PS3.5 section 8. Left out: images whose frames
+// need their functional groups to be understood, and the codecs that `TransferSyntax` does not list.
+
+public import Imaging
+
+extension InstanceFile {
+    /// Decodes frames.
+    ///
+    /// The memory that the mapped pixel data took is given back afterwards.
+    ///
+    /// - Parameter numbers: the frames to decode, counted from 1; `nil` for all of them.
+    /// - Returns: the frames in the order of `numbers`. Grey frames hold modality units, with MONOCHROME1 inverted within
+    ///   the range of its stored values. Colour frames hold RGB, 0...255.
+    /// - Throws: `PixelDataError`; `tooLarge` if the frames would take more than 1 GiB.
+    public func frames(_ numbers: [Int]? = nil) throws(PixelDataError) -> [Frame] {
+        if case .notAnImage(let reason) = header.kind { throw .notAnImage(reason: reason) }
+        if let known = SOPClass.image(header.sopClassUID), known.needsFunctionalGroups {
+            throw .unsupportedClass(name: known.name, uid: known.uid)
+        }
+        guard let syntax = TransferSyntax(rawValue: header.transferSyntaxUID) else {
+            throw .unsupportedTransferSyntax(uid: header.transferSyntaxUID)
+        }
+        let layout = try PixelLayout(header)
+        try layout.checkSize(frames: numbers?.count ?? layout.frames)
+        let numbers = numbers ?? Array(1...layout.frames)
+        guard numbers.allSatisfy({ (1...layout.frames).contains($0) }) else {
+            throw .inconsistent(reason: "a frame is wanted that is not among its \(layout.frames)")
+        }
+        let data: DataSet
+        do { data = try dataSet() } catch { throw .dataSet(error) }
+        defer { if let pixels = data.element(.pixelData) { data.bytes.release(pixels.range) } }
+        return try Self.decode(numbers, layout, syntax, in: data)
+    }
+
+    private static func decode(
+        _ numbers: [Int], _ layout: PixelLayout, _ syntax: TransferSyntax, in data: DataSet
+    ) throws(PixelDataError) -> [Frame] {
+        let interpretation = try SampleInterpretation(layout, in: data)
+        var frames: [Frame] = []
+        if syntax.isEncapsulated {
+            let pixels = try EncapsulatedPixels(layout, syntax: syntax, in: data)
+            for number in numbers { frames.append(interpretation.frame(try pixels.frame(number - 1))) }
+        } else {
+            guard data.fragments() == nil, let element = data.element(.pixelData) else {
+                throw .inconsistent(reason: "Pixel Data is in fragments although its transfer syntax does not compress")
+            }
+            let pixels = try NativePixels(layout, element: element, in: data)
+            for number in numbers { frames.append(interpretation.frame(pixels.frame(number - 1))) }
+        }
+        return frames
+    }
+}
+
+/// The reason why the pixels of an instance could not be decoded. Frames are numbered from 1, as in PS3.3.
+public enum PixelDataError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// A deflated data set could not be inflated again.
+    case dataSet(DataSetError)
+    /// The instance holds nothing to segment.
+    case notAnImage(reason: String)
+    /// A syntax that Kontur does not decode, such as JPEG 2000, HTJ2K or MPEG.
+    case unsupportedTransferSyntax(uid: String)
+    /// A class whose frames need their functional groups to be understood, such as Enhanced MR.
+    case unsupportedClass(name: String, uid: String)
+    /// A combination of Image Pixel attributes that Kontur does not decode.
+    case unsupportedEncoding(reason: String)
+    /// Attributes that contradict each other or the bytes of Pixel Data.
+    case inconsistent(reason: String)
+    /// The decoded frames would take more than `limit` bytes.
+    case tooLarge(bytes: Int, limit: Int)
+    /// The bytes of one frame do not decode.
+    case frame(number: Int, reason: String)
+
+    /// What is wrong, where, and what the sender can do.
+    public var description: String {
+        switch self {
+        case .dataSet(let error): error.description
+        case .notAnImage(let reason): "there is no image to decode: \(reason)"
+        case .unsupportedTransferSyntax(let uid):
+            "cannot decode transfer syntax \(TransferSyntax.name(of: uid)); have the sender use another"
+        case .unsupportedClass(let name, let uid): "cannot decode images of SOP class \(name) (\(uid))"
+        case .unsupportedEncoding(let reason): "cannot decode these pixels: \(reason)"
+        case .inconsistent(let reason): "the image contradicts itself: \(reason)"
+        case .tooLarge(let bytes, let limit): "decoded it would take \(bytes) bytes, more than the limit of \(limit)"
+        case .frame(let number, let reason): "could not decode frame \(number): \(reason)"
+        }
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Imaging
+import Supervision
+
+// The pictures that a request asks for, beside its SEGs.
+extension SegmentRequest {
+    /// Writes the overlay of one frame, if the request asks for overlays and the mask is not empty.
+    ///
+    /// - Parameters:
+    ///   - frame: the source.
+    ///   - mask: of the frame's size.
+    ///   - index: the frame's number in the stack from 0, which names the file.
+    /// - Returns: the path of the file; an empty list if none was written.
+    /// - Throws: `Refusal.hindered` if the file cannot be written.
+    func overlay(_ frame: Frame, mask: Mask, index: Int) throws -> [String] {
+        guard let overlayFolder, !mask.isEmpty else { return [] }
+        let picture = Overlay.picture(of: frame, mask: mask, color: segmenter.recommendedDisplayColor)
+        return [try write(picture, to: overlayFolder, named: String(format: "%04d", index + 1))]
+    }
+
+    /// Writes the mask of one frame as a black and white picture, if the request asks for masks.
+    ///
+    /// - Parameters:
+    ///   - mask: white in the picture.
+    ///   - index: the frame's number in the stack from 0, which names the file.
+    /// - Returns: the path of the file; an empty list if none was written.
+    /// - Throws: `Refusal.hindered` if the file cannot be written.
+    func maskPicture(_ mask: Mask, index: Int) throws -> [String] {
+        guard let maskFolder else { return [] }
+        let picture = Picture(
+            rows: mask.rows, columns: mask.columns, channels: 1, samples: mask.pixels.map { $0 == 0 ? 0 : 255 })
+        return [try write(picture, to: maskFolder, named: String(format: "%04d", index + 1))]
+    }
+
+    /// Writes a sheet of slices of a volume, if the request asks for overlays and a mask is not empty.
+    ///
+    /// - Parameters:
+    ///   - volume: the source.
+    ///   - masks: one per slice, in the order of the volume.
+    /// - Returns: the path of the file; an empty list if none was written.
+    /// - Throws: `Refusal.hindered` if the file cannot be written.
+    func contactSheet(_ volume: Volume, masks: [Mask]) throws -> [String] {
+        guard let overlayFolder, masks.contains(where: { !$0.isEmpty }) else { return [] }
+        let picture = Overlay.contactSheet(of: volume, masks: masks, color: segmenter.recommendedDisplayColor)
+        return [try write(picture, to: overlayFolder, named: "sheet")]
+    }
+
+    private func write(_ picture: Picture, to folder: String, named name: String) throws -> String {
+        let path = "\(folder)/\(name).png"
+        do {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try picture.writePNG(to: path)
+        } catch {
+            throw Refusal.hindered("could not write a picture: \(error)")
+        }
+        return path
+    }
+}
