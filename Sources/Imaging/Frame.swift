@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A 2D plane of pixels, ready for a segmenter: nothing in it says whose it is.
+/// A plane of pixels for a segmenter. It does not tell whose image it is.
 ///
-/// Samples are interleaved, row-major: `[rows, columns, channels]`. One channel holds modality units (after rescale,
-/// with MONOCHROME1 inverted so that more is brighter); three hold RGB, 0...255.
+/// One channel holds modality units, after rescale, with MONOCHROME1 inverted so that a larger value is brighter. Three
+/// channels hold RGB, 0...255.
 public struct Frame: Sendable {
+    /// The number of rows.
     public let rows: Int
+    /// The number of columns.
     public let columns: Int
     /// 1 (grey) or 3 (RGB).
     public let channels: Int
+    /// `[rows, columns, channels]`, row-major.
     public let samples: [Float]
 
+    /// Makes a frame of `rows * columns * channels` samples.
     public init(rows: Int, columns: Int, channels: Int, samples: [Float]) {
         precondition(rows > 0 && columns > 0 && (channels == 1 || channels == 3), "a frame has pixels, grey or RGB")
         precondition(samples.count == rows * columns * channels, "samples are [rows, columns, channels]")
@@ -18,5 +22,82 @@ public struct Frame: Sendable {
         self.columns = columns
         self.channels = channels
         self.samples = samples
+    }
+}
+
+/// A binary plane.
+public struct Mask: Sendable, Hashable {
+    /// The number of rows.
+    public let rows: Int
+    /// The number of columns.
+    public let columns: Int
+    /// `[rows, columns]`, row-major, one byte per pixel: 0 or 1.
+    public let pixels: [UInt8]
+
+    /// Makes a mask of `rows * columns` pixels.
+    public init(rows: Int, columns: Int, pixels: [UInt8]) {
+        precondition(pixels.count == rows * columns, "pixels are [rows, columns]")
+        self.rows = rows
+        self.columns = columns
+        self.pixels = pixels
+    }
+
+    /// Makes an empty mask.
+    public init(rows: Int, columns: Int) {
+        self.init(rows: rows, columns: columns, pixels: [UInt8](repeating: 0, count: rows * columns))
+    }
+
+    /// The number of set pixels.
+    public var area: Int { pixels.reduce(0) { $0 + Int($1) } }
+    /// Whether no pixel is set.
+    public var isEmpty: Bool { !pixels.contains { $0 != 0 } }
+}
+
+extension Mask {
+    /// Sets the pixels whose probability is at least a threshold.
+    ///
+    /// - Parameters:
+    ///   - rows: the number of rows.
+    ///   - columns: the number of columns.
+    ///   - probabilities: `[rows, columns]`, 0...1; NaN counts as 0.
+    ///   - threshold: the smallest probability of a set pixel.
+    public init(rows: Int, columns: Int, probabilities: [Float], threshold: Float = 0.5) {
+        let pixels = [UInt8](unsafeUninitializedCapacity: probabilities.count) { pixels, filled in
+            for index in probabilities.indices {
+                pixels.initializeElement(at: index, to: probabilities[index] >= threshold ? 1 : 0)
+            }
+            filled = probabilities.count
+        }
+        self.init(rows: rows, columns: columns, pixels: pixels)
+    }
+}
+
+/// The Dice coefficient: the overlap of two binary answers, 0...1.
+public enum Dice {
+    /// Computes 2 |A and B| / (|A| + |B|); two empty masks score 1.
+    ///
+    /// - Parameters:
+    ///   - a: values of 0 or 1.
+    ///   - b: as many values of 0 or 1.
+    public static func score(_ a: [UInt8], _ b: [UInt8]) -> Double {
+        precondition(a.count == b.count, "both masks have the same size")
+        var (both, total) = (0, 0)
+        a.withUnsafeBufferPointer { a in
+            b.withUnsafeBufferPointer { b in
+                for index in a.indices {
+                    both += Int(a[index] & b[index])
+                    total += Int(a[index]) + Int(b[index])
+                }
+            }
+        }
+        return total == 0 ? 1 : 2 * Double(both) / Double(total)
+    }
+
+    /// The coefficient of two masks of one size.
+    public static func score(_ a: Mask, _ b: Mask) -> Double { score(a.pixels, b.pixels) }
+
+    /// The coefficient of two stacks of masks, each taken as one volume.
+    public static func score(_ a: [Mask], _ b: [Mask]) -> Double {
+        score(a.flatMap(\.pixels), b.flatMap(\.pixels))
     }
 }

@@ -39,7 +39,7 @@ indirect enum ElementValue {
 /// The elements of a data set or of one item of a sequence, not encoded yet.
 struct ItemElements {
     /// Each attribute once, in any order: DCMTK sorts them.
-    private(set) var elements: [(attribute: Attribute, value: ElementValue)] = []
+    var elements: [(attribute: Attribute, value: ElementValue)] = []
 
     init(_ elements: [(Attribute, ElementValue?)] = []) {
         for (attribute, value) in elements where value != nil { self[attribute] = value }

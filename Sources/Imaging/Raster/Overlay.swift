@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Pictures of what a segmenter found: the source with the mask's outline and a translucent fill over it.
+/// Pictures of an answer: the source, with the outline of the mask and a translucent fill over it.
 public enum Overlay {
-    /// Longest side of a frame's picture; larger frames are reduced by a whole factor.
-    static let longestSide = 800
-    /// Shortest acceptable side; smaller frames are enlarged by a whole factor, up to 8.
-    static let shortestSide = 240
-    /// Longest side of a tile of a contact sheet.
-    static let tileSide = 240
+    /// The longest side of a frame's picture; larger frames are reduced by a whole factor.
+    private static let longestSide = 800
+    /// The shortest side of a frame's picture; smaller frames are enlarged by a whole factor of at most 8.
+    private static let shortestSide = 240
+    /// The longest side of a tile of a contact sheet.
+    private static let tileSide = 240
 
-    /// One frame with its mask. Grey values between the 1st and 99th percentile fill the range; RGB is left as it is.
+    /// Draws one frame with its mask.
     ///
-    /// - Parameter mask: of the frame's size.
+    /// Grey values between the 1st and 99th percentile fill the range of the picture. RGB keeps its values.
+    ///
+    /// - Parameters:
+    ///   - frame: the source.
+    ///   - mask: of the frame's size.
+    ///   - color: the colour of outline and fill.
+    /// - Returns: an RGB picture.
     public static func picture(of frame: Frame, mask: Mask, color: DisplayColor) -> Picture {
         precondition(mask.rows == frame.rows && mask.columns == frame.columns, "the mask has the frame's size")
         let window = frame.channels == 1 ? Window(percentilesOf: frame.samples) : Window(low: 0, high: 255)
@@ -24,9 +30,16 @@ public enum Overlay {
             window: window, reduction: base, enlargement: enlargement, color: color)
     }
 
-    /// About twelve slices of a volume in reading order, spread over those with something in them, or over all.
+    /// Draws slices of a volume as tiles in reading order.
     ///
-    /// - Parameter masks: one for each slice, of its size.
+    /// The slices are spread from the first to the last that has a mask, or over the volume if all masks are empty.
+    ///
+    /// - Parameters:
+    ///   - volume: the source.
+    ///   - masks: one per slice, of its size.
+    ///   - color: the colour of outline and fill.
+    ///   - tiles: the largest number of slices.
+    /// - Returns: an RGB picture.
     public static func contactSheet(of volume: Volume, masks: [Mask], color: DisplayColor, tiles: Int = 12) -> Picture {
         precondition(masks.count == volume.slices, "there is one mask for each slice")
         let occupied = masks.indices.filter { !masks[$0].isEmpty }
@@ -47,8 +60,8 @@ public enum Overlay {
         return montage(pictures, across: Int(Double(count).squareRoot().rounded(.up)))
     }
 
-    /// Pictures of one size side by side, `across` in a row, 2 black pixels between them.
-    static func montage(_ pictures: [Picture], across: Int) -> Picture {
+    /// Joins pictures of one size, `across` in a row, with 2 black pixels between them.
+    private static func montage(_ pictures: [Picture], across: Int) -> Picture {
         let (height, width) = (pictures[0].rows + 2, pictures[0].columns + 2)
         let down = (pictures.count + across - 1) / across
         let (rows, columns) = (down * height - 2, across * width - 2)
@@ -100,7 +113,7 @@ public enum Overlay {
         return Picture(rows: height, columns: width, channels: 3, samples: pixels)
     }
 
-    /// Whether a pixel of the mask has a neighbour outside it; the picture's border counts as inside.
+    /// Whether a pixel of the mask has a neighbour outside the mask; the border of the picture counts as inside.
     private static func isEdge(_ inside: [Bool], _ row: Int, _ column: Int, _ height: Int, _ width: Int) -> Bool {
         for (y, x) in [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
         where y >= 0 && y < height && x >= 0 && x < width {
@@ -110,9 +123,11 @@ public enum Overlay {
     }
 }
 
-/// A linear map from values to 0...255.
+/// A linear map from values to grey levels.
 struct Window {
+    /// The value that becomes 0.
     let low: Float
+    /// The value that becomes 255.
     let high: Float
 
     init(low: Float, high: Float) {
@@ -120,7 +135,7 @@ struct Window {
         self.high = high
     }
 
-    /// Between the 1st and the 99th percentile of the finite values; of large arrays a regular sample is looked at.
+    /// Makes a window from the 1st to the 99th percentile of the finite values, or of a regular sample of a large array.
     init(percentilesOf values: [Float]) {
         let step = max(1, values.count / 200_000)
         let sorted = stride(from: 0, to: values.count, by: step).map { values[$0] }.filter(\.isFinite).sorted()
@@ -131,7 +146,7 @@ struct Window {
         self.init(low: sorted[(sorted.count - 1) / 100], high: sorted[(sorted.count - 1) * 99 / 100])
     }
 
-    /// 0...255; 127 everywhere when all values are one.
+    /// The grey level of a value, 0...255; 127 if the window has no width.
     func grey(_ value: Float) -> Float {
         guard value.isFinite else { return 0 }
         guard high > low else { return 127 }

@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Pictures in memory and in files. PNG is written by libpng's simplified interface, which does not jump out of its own
+// functions, and read by CPNG. JPEG is read by CJPEG.
 
-/// A picture for people or files: 8 bits a sample.
+internal import CJPEG
+internal import CPNG
+public import Foundation
+
+/// A picture of 8 bits per sample, for people or files.
 public struct Picture: Sendable, Hashable {
+    /// The number of rows.
     public let rows: Int
+    /// The number of columns.
     public let columns: Int
     /// 1 (grey) or 3 (RGB).
     public let channels: Int
     /// `[rows, columns, channels]`.
-    public internal(set) var samples: [UInt8]
+    public let samples: [UInt8]
 
+    /// Makes a picture of `rows * columns * channels` samples.
     public init(rows: Int, columns: Int, channels: Int, samples: [UInt8]) {
         precondition(rows > 0 && columns > 0 && (channels == 1 || channels == 3), "a picture has pixels, grey or RGB")
         precondition(samples.count == rows * columns * channels, "samples are [rows, columns, channels]")
@@ -23,7 +33,7 @@ public struct Picture: Sendable, Hashable {
         Frame(rows: rows, columns: columns, channels: channels, samples: samples.map(Float.init))
     }
 
-    /// Pixels brighter than `level` (of the mean of the channels) as a mask.
+    /// The mask of the pixels that are brighter than `level` in the mean of their channels.
     public func mask(above level: UInt8) -> Mask {
         let pixels = (0..<rows * columns).map { pixel -> UInt8 in
             let sum = (0..<channels).reduce(0) { $0 + Int(samples[pixel * channels + $1]) }
@@ -33,13 +43,112 @@ public struct Picture: Sendable, Hashable {
     }
 }
 
-/// Why a picture could not be read or written.
+extension Picture {
+    /// The largest number of samples of a picture that is read: 1 GiB.
+    private static let mostSamples = 1 << 30
+
+    /// Reads a PNG or JPEG file; its first bytes tell the format.
+    ///
+    /// - Throws: `PictureError`.
+    public init(path: String) throws(PictureError) {
+        let data = try PictureFormat.bytes(of: path)
+        switch PictureFormat(data) {
+        case .png: try self.init(png: data)
+        case .jpeg: try self.init(jpeg: data)
+        case nil: throw .unknownFormat
+        }
+    }
+
+    /// Reads a PNG. Palettes become RGB, 16 bits become 8, and transparency is dropped.
+    ///
+    /// - Throws: `PictureError.damaged`.
+    public init(png data: Data) throws(PictureError) {
+        let file = try PNGFile(data, mostBytes: Self.mostSamples)
+        let samples = file.bytes ?? file.words.map { UInt8(($0 + 128) / 257) }
+        self.init(rows: file.rows, columns: file.columns, channels: file.channels, samples: samples)
+    }
+
+    /// Reads a baseline or progressive JPEG.
+    ///
+    /// - Throws: `PictureError.damaged`, also for a truncated file.
+    public init(jpeg data: Data) throws(PictureError) {
+        try self.init(jpeg: data, mostBytes: Self.mostSamples)
+    }
+
+    /// Reads a JPEG of limited size.
+    ///
+    /// - Parameters:
+    ///   - data: the file.
+    ///   - mostBytes: a picture with more samples is refused before memory is allocated.
+    init(jpeg data: Data, mostBytes: Int) throws(PictureError) {
+        var picture = cjpeg_picture()
+        let read = data.withUnsafeBytes {
+            cjpeg_read($0.bindMemory(to: UInt8.self).baseAddress, $0.count, mostBytes, &picture)
+        }
+        guard read != 0, let samples = picture.samples else {
+            let reason = withUnsafeBytes(of: &picture.message) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            throw .damaged(format: "JPEG", reason: reason)
+        }
+        defer { free(samples) }
+        let (rows, columns, channels) = (Int(picture.rows), Int(picture.columns), Int(picture.channels))
+        self.init(
+            rows: rows, columns: columns, channels: channels,
+            samples: Array(UnsafeBufferPointer(start: samples, count: rows * columns * channels)))
+    }
+
+    /// The picture as the bytes of a PNG file.
+    public func png() -> Data {
+        var image = png_image()
+        image.version = png_uint_32(PNG_IMAGE_VERSION)
+        image.width = png_uint_32(columns)
+        image.height = png_uint_32(rows)
+        image.format = Self.format(channels: channels)
+        // Overlays are short-lived, and stronger compression would take a third of a segmentation's time.
+        image.flags = png_uint_32(PNG_IMAGE_FLAG_FAST)
+        defer { png_image_free(&image) }
+        // The buffer is larger than PNG_IMAGE_PNG_SIZE_MAX, so that incompressible samples fit. Asking libpng for the size
+        // would compress the picture twice.
+        let filtered = samples.count + rows
+        var count = png_alloc_size_t(filtered + filtered / 4 + 4096)
+        var data = Data(count: count)
+        let written = data.withUnsafeMutableBytes {
+            png_image_write_to_memory(&image, $0.baseAddress, &count, 0, samples, 0, nil)
+        }
+        precondition(written != 0, "libpng writes every picture of valid size into memory")
+        return data.prefix(count)
+    }
+
+    /// Writes a PNG file. A file of that name is replaced.
+    ///
+    /// - Throws: `PictureError.unwritable`.
+    public func writePNG(to path: String) throws(PictureError) {
+        do {
+            try png().write(to: URL(filePath: path))
+        } catch {
+            throw .unwritable(path: path, reason: error.localizedDescription)
+        }
+    }
+
+    /// PNG_FORMAT_RGB or PNG_FORMAT_GRAY, which Swift does not import.
+    private static func format(channels: Int) -> png_uint_32 {
+        channels == 3 ? png_uint_32(PNG_FORMAT_FLAG_COLOR) : 0
+    }
+}
+
+/// The reason why a picture could not be read or written.
 public enum PictureError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The system could not read the file.
     case unreadableFile(path: String, reason: String)
+    /// The file has the signature of a format, but does not decode.
     case damaged(format: String, reason: String)
+    /// The system could not write the file.
     case unwritable(path: String, reason: String)
+    /// The file has neither a PNG nor a JPEG signature.
     case unknownFormat
 
+    /// What is wrong, and where.
     public var description: String {
         switch self {
         case .unreadableFile(let path, let reason): "could not read \(path): \(reason)"

@@ -3,12 +3,16 @@
 internal import CPNG
 public import Foundation
 
-/// The formats of picture files that can be read, told apart by the first bytes.
+/// The formats of picture files that can be read.
 public enum PictureFormat: String, Sendable, CaseIterable {
+    /// Portable Network Graphics (ISO/IEC 15948).
     case png = "PNG"
+    /// Baseline or progressive JPEG (ISO/IEC 10918-1).
     case jpeg = "JPEG"
 
-    /// - Parameter data: a file, or its first bytes.
+    /// Recognises the format by the first bytes; `nil` for any other file.
+    ///
+    /// - Parameter data: a file, or its beginning.
     public init?(_ data: Data) {
         if data.starts(with: [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]) {
             self = .png
@@ -19,12 +23,13 @@ public enum PictureFormat: String, Sendable, CaseIterable {
         }
     }
 
-    /// The format of a file, of which no more than eight bytes are read.
+    /// Recognises the format of a file by its first eight bytes; `nil` for any other file, or one that cannot be read.
     public init?(ofFile path: String) {
         guard let start = try? FileHandle(forReadingAtPath: path)?.read(upToCount: 8) else { return nil }
         self.init(start)
     }
 
+    /// Reads a whole file.
     static func bytes(of path: String) throws(PictureError) -> Data {
         do {
             return try Data(contentsOf: URL(filePath: path))
@@ -35,11 +40,15 @@ public enum PictureFormat: String, Sendable, CaseIterable {
 }
 
 extension Frame {
-    /// Reads a PNG or JPEG file as a frame, with the values of the file: 0...255, or 0...65535 of a grey picture of 16
-    /// bits. Colours of 16 bits become 0...255, as frames have them; palettes become RGB, transparency is dropped. What
-    /// the file says about gamma, colour profile and orientation is passed over.
+    /// Reads a PNG or JPEG file as a frame.
     ///
-    /// - Parameter mostBytes: pictures whose samples take more are refused before their memory is taken.
+    /// A frame has the values of the file: 0...255, or 0...65535 for a grey picture of 16 bits. Colours of 16 bits are
+    /// scaled to 0...255, palettes become RGB, and transparency is dropped. Gamma, colour profile and orientation are
+    /// ignored.
+    ///
+    /// - Parameters:
+    ///   - path: the file.
+    ///   - mostBytes: a picture whose samples take more bytes is refused before memory is allocated.
     /// - Throws: `PictureError`.
     public init(picture path: String, mostBytes: Int = 1 << 27) throws(PictureError) {
         let data = try PictureFormat.bytes(of: path)
@@ -58,17 +67,22 @@ extension Frame {
     }
 }
 
-/// The samples of a PNG, `[rows, columns, channels]`: of 8 bits, or of 16.
+/// The samples of a PNG, `[rows, columns, channels]`, of 8 or 16 bits.
 struct PNGFile {
     let rows: Int
     let columns: Int
     /// 1 (grey) or 3 (RGB).
     let channels: Int
-    /// `nil` when they have 16 bits.
+    /// Samples of 8 bits; `nil` if the file has 16 bits.
     let bytes: [UInt8]?
-    /// Empty when they have 8 bits.
+    /// Samples of 16 bits; empty if the file has 8 bits.
     let words: [UInt32]
 
+    /// Decodes a file.
+    ///
+    /// - Parameters:
+    ///   - data: the file.
+    ///   - mostBytes: a picture whose samples take more bytes is refused before memory is allocated.
     /// - Throws: `PictureError.damaged`.
     init(_ data: Data, mostBytes: Int) throws(PictureError) {
         var picture = cpng_picture()

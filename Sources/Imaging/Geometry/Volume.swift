@@ -1,19 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How the axes of a volume are permuted and flipped, never interpolated, to the orientation that recipes for volumes
-/// work in: slices from inferior to superior, rows to posterior, columns to the patient's left.
+/// The voxels of one stack in patient space. Slices are ordered by their position along the slice normal.
+public struct Volume: Sendable {
+    /// The number of slices.
+    public let slices: Int
+    /// The number of rows of each slice.
+    public let rows: Int
+    /// The number of columns of each slice.
+    public let columns: Int
+    /// `[slices, rows, columns]`, row-major, modality units.
+    public let voxels: [Float]
+    /// The plane of slice 0; slice `k` lies `k * sliceSpacing` mm further along its normal.
+    public let plane: PlaneGeometry
+    /// The distance between the centres of neighbouring slices, mm, positive.
+    public let sliceSpacing: Double
+
+    /// Makes a volume of `slices * rows * columns` voxels.
+    public init(slices: Int, rows: Int, columns: Int, voxels: [Float], plane: PlaneGeometry, sliceSpacing: Double) {
+        precondition(slices > 0 && rows > 0 && columns > 0 && sliceSpacing > 0, "a volume has extent")
+        precondition(voxels.count == slices * rows * columns, "voxels are [slices, rows, columns]")
+        self.slices = slices
+        self.rows = rows
+        self.columns = columns
+        self.voxels = voxels
+        self.plane = plane
+        self.sliceSpacing = sliceSpacing
+    }
+}
+
+/// The permutation and flips that turn a volume to the orientation that recipes for volumes work in.
 ///
-/// Each axis of an oblique volume is taken for the patient axis it is nearest to, so that the three differ.
+/// In that orientation slices go from inferior to superior, rows to posterior, and columns to the patient's left. Voxels
+/// are moved but not interpolated. Each axis of an oblique volume counts as the nearest patient axis, so that the three
+/// differ.
 public struct CanonicalOrientation: Sendable, Hashable {
-    /// Extents of the source: slices, rows, columns.
+    /// The extents of the source: slices, rows, columns.
     public let sourceShape: [Int]
     /// The source axis that becomes canonical axis 0 (slices), 1 (rows) and 2 (columns).
     public let axes: [Int]
     /// Whether canonical axis `a` runs against its source axis.
     public let flipped: [Bool]
-    /// Distance of neighbouring samples along each canonical axis, mm.
+    /// The distance of neighbouring samples along each canonical axis, mm.
     public let spacing: [Double]
 
+    /// Finds the permutation and flips of a volume.
     public init(of volume: Volume) {
         let plane = volume.plane
         let directions = [plane.normal, plane.columnDirection, plane.rowDirection]
@@ -22,7 +52,7 @@ public struct CanonicalOrientation: Sendable, Hashable {
         func closeness(_ permutation: [Int]) -> Double {
             zip(permutation, targets).reduce(0) { $0 + abs(directions[$1.0].dot($1.1)) }
         }
-        // The first of equals wins, so that ties fall to the identity.
+        // Of equally close permutations the first is taken, so that a tie gives the identity.
         var best = permutations[0]
         for other in permutations.dropFirst() where closeness(other) > closeness(best) + 1e-9 { best = other }
         let spacings = [volume.sliceSpacing, plane.rowSpacing, plane.columnSpacing]
@@ -32,17 +62,18 @@ public struct CanonicalOrientation: Sendable, Hashable {
         spacing = best.map { spacings[$0] }
     }
 
-    /// Extents in canonical order.
+    /// The extents in canonical order: slices, rows, columns.
     public var shape: [Int] { axes.map { sourceShape[$0] } }
+    /// Whether the volume has the canonical orientation already.
     public var isIdentity: Bool { axes == [0, 1, 2] && !flipped.contains(true) }
 
-    /// `[slices, rows, columns]` of the source to canonical order.
+    /// Moves values from `[slices, rows, columns]` of the source to canonical order.
     public func canonical(_ values: [Float]) -> [Float] { gather(values) }
 
-    /// Canonical order to `[slices, rows, columns]` of the source.
+    /// Moves values from canonical order to `[slices, rows, columns]` of the source.
     public func source(_ values: [Float]) -> [Float] { scatter(values) }
 
-    /// Canonical order to `[slices, rows, columns]` of the source.
+    /// Moves values from canonical order to `[slices, rows, columns]` of the source.
     public func source(_ values: [UInt8]) -> [UInt8] { scatter(values) }
 
     private func gather<Value>(_ values: [Value]) -> [Value] {

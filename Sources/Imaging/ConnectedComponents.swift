@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Components by runs: runs of set pixels in each line are joined with those they touch in the lines before, in a forest
-// of run indices. No recursion; memory grows with the number of runs.
+// Components are found by runs: each run of set pixels is joined with the runs that it touches in earlier lines, in a
+// forest of run indices. The search does not recurse, and its memory grows with the number of runs.
 
-/// Connected components of binary volumes and planes; faces, edges and corners touch (26 or 8 neighbours).
+/// Connected components of binary volumes and planes. Faces, edges and corners touch: 26 or 8 neighbours.
 public enum ConnectedComponents {
+    /// A run of set pixels in one line.
     private struct Run {
         let first: Int
         /// One past the end.
         let last: Int
     }
 
-    /// Keeps the largest component, of equals the one that comes first in the array, and clears the rest.
+    /// Keeps the largest component and clears the others. Of equally large ones, the first in the array is kept.
     ///
-    /// - Parameter values: `[slices, rows, columns]`, 0 or 1; one slice for a plane.
-    /// - Returns: the number of components there were.
+    /// - Parameters:
+    ///   - values: `[slices, rows, columns]`, 0 or 1.
+    ///   - slices: the number of slices; 1 for a plane.
+    ///   - rows: the number of rows.
+    ///   - columns: the number of columns.
+    /// - Returns: the number of components before.
     @discardableResult
     public static func keepLargest(_ values: inout [UInt8], slices: Int, rows: Int, columns: Int) -> Int {
         var found = Labels(values, slices: slices, rows: rows, columns: columns)
@@ -27,8 +32,13 @@ public enum ConnectedComponents {
 
     /// Clears the components that have fewer elements than `least`.
     ///
-    /// - Parameter values: as for `keepLargest`.
-    /// - Returns: the number of components that were cleared.
+    /// - Parameters:
+    ///   - values: `[slices, rows, columns]`, 0 or 1.
+    ///   - slices: the number of slices; 1 for a plane.
+    ///   - rows: the number of rows.
+    ///   - columns: the number of columns.
+    ///   - least: the smallest number of elements of a component that is kept.
+    /// - Returns: the number of cleared components.
     @discardableResult
     public static func removeSmall(
         _ values: inout [UInt8], slices: Int, rows: Int, columns: Int, below least: Int
@@ -39,12 +49,14 @@ public enum ConnectedComponents {
         return sizes.count { $0 > 0 && $0 < least }
     }
 
-    /// Runs, and to which component each belongs.
+    /// The runs of a volume and their components.
     private struct Labels {
         let runs: [Run]
+        /// The index of the first run of each line, and the number of runs.
         let lineStarts: [Int]
+        /// For each run, the index of an earlier run of its component, or its own.
         var parents: [Int]
-        /// Of the component whose first run has this index; 0 for other runs.
+        /// For the first run of a component, the component's number of elements; 0 for the other runs.
         var sizes: [Int]
 
         init(_ values: [UInt8], slices: Int, rows: Int, columns: Int) {
@@ -67,7 +79,7 @@ public enum ConnectedComponents {
             }
         }
 
-        /// Clears the runs of those components, named by their first run, that `chosen` picks.
+        /// Clears the components for whose first run `chosen` returns true.
         mutating func clear(_ values: inout [UInt8], columns: Int, where chosen: (Int) -> Bool) {
             for line in 0..<lineStarts.count - 1 {
                 for index in lineStarts[line]..<lineStarts[line + 1] where chosen(root(index, &parents)) {
@@ -77,7 +89,7 @@ public enum ConnectedComponents {
         }
     }
 
-    /// The runs of all lines, and where each line's begin.
+    /// The runs of all lines, and the index of each line's first run.
     private static func findRuns(_ values: [UInt8], lines: Int, columns: Int) -> ([Run], [Int]) {
         var runs = [Run]()
         var starts = [Int]()
@@ -101,7 +113,7 @@ public enum ConnectedComponents {
         return (runs, starts)
     }
 
-    /// Joins the runs of two lines that touch, corners included.
+    /// Joins the runs of two lines that touch, also at a corner.
     private static func join(_ line: Int, _ other: Int, _ runs: [Run], _ starts: [Int], _ parents: inout [Int]) {
         var a = starts[line]
         var b = starts[other]
@@ -114,6 +126,7 @@ public enum ConnectedComponents {
         }
     }
 
+    /// The first run of a run's component. The path to it is halved on the way.
     private static func root(_ index: Int, _ parents: inout [Int]) -> Int {
         var index = index
         while parents[index] != index {
