@@ -3,7 +3,8 @@
 // The content of a derived object before DCMTK encodes it: items as values, and tables of the attributes of a module.
 
 /// The value of one element to write.
-indirect enum ElementValue {
+// `Sendable` is declared, because the compiler does not infer it for two types that contain each other.
+enum ElementValue: Sendable {
     /// The encoded value in little endian, without padding.
     case bytes([UInt8])
     /// The items of a sequence.
@@ -37,7 +38,7 @@ indirect enum ElementValue {
 }
 
 /// The elements of a data set or of one item of a sequence, not encoded yet.
-struct ItemElements {
+struct ItemElements: Sendable {
     /// Each attribute once, in any order: DCMTK sorts them.
     var elements: [(attribute: Attribute, value: ElementValue)] = []
 
