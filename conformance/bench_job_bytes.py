@@ -84,6 +84,7 @@ class Conversation:
         threading.Thread(target=self._feed, daemon=True).start()
 
     def answers(self):
+        """The answers so far, without progress."""
         with open(self.output) as file:
             return [line for line in file if line.startswith('{"response"') and line.endswith("\n")]
 
@@ -92,7 +93,9 @@ class Conversation:
             pipe.writelines(json.dumps(one) + "\n" for one in self.requests)
             pipe.flush()
             deadline = time.monotonic() + 1800
-            while len(self.answers()) < len(self.requests) and time.monotonic() < deadline:
+            while os.path.exists(self.output) and time.monotonic() < deadline:
+                if len(self.answers()) >= len(self.requests):
+                    break
                 time.sleep(0.02)
 
     def run(self, command):
@@ -128,9 +131,10 @@ def hashed(worker, requests, scratch):
     with open(script, "w") as file:
         # The third argument of the function, by the calling convention of x86-64.
         file.write(f"set pagination off\nset confirm off\nset $sum = 0\nbreak *{update}\ncommands\nsilent\n"
-                   f"set $sum = $sum + $rdx\ncontinue\nend\nrun < {talk.input} > {talk.output} 2> /dev/null\n"
+                   f"set $sum = $sum + $rdx\ncontinue\nend\n"
+                   f"run {' '.join(worker[1:])} < {talk.input} > {talk.output} 2> /dev/null\n"
                    'printf "hashed %lu\\n", $sum\n')
-    ran = subprocess.run(["gdb", "-nx", "-batch", "-x", script, "--args", *worker], capture_output=True, text=True)
+    ran = subprocess.run(["gdb", "-nx", "-batch", "-x", script, worker[0]], capture_output=True, text=True)
     found = re.search(r"hashed (\d+)", ran.stdout)
     if not found:
         raise SystemExit(f"gdb did not count: {ran.stdout[-500:]}{ran.stderr[-500:]}")

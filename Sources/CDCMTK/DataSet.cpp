@@ -31,7 +31,7 @@ bool isText(DcmEVR vr) {
     }
 }
 
-// The value bytes of a numeric element into an array of its own alignment: `value` may lie anywhere.
+// Copies the value of a numeric element to an aligned array: `value` may have any address.
 template <class Number> std::vector<Number> numbers(const uint8_t *value, size_t length) {
     std::vector<Number> all(length / sizeof(Number));
     if (!all.empty()) memcpy(all.data(), value, all.size() * sizeof(Number));
@@ -75,7 +75,7 @@ OFCondition putNumbers(DcmElement *element, const uint8_t *value, size_t length)
     }
 }
 
-// The value of a numeric element where it lies.
+// Borrows the value of a numeric element.
 OFCondition numericValue(DcmElement *element, const uint8_t **value) {
     const auto borrowed = [&](auto get, auto *typed) {
         const OFCondition got = (element->*get)(typed);

@@ -14,7 +14,7 @@ using cdcmtk::status;
 
 namespace {
 
-// DCMTK decodes frames of a data set: this makes the smallest one that holds the frame.
+// Describes the frame in a data set, because DCMTK decodes only frames of a data set.
 OFCondition describe(DcmDataset &data_set, const cdcmtk_frame_layout &layout) {
     OFCondition put = data_set.putAndInsertUint16(DCM_SamplesPerPixel, layout.samples_per_pixel);
     if (put.good())
@@ -30,7 +30,7 @@ OFCondition describe(DcmDataset &data_set, const cdcmtk_frame_layout &layout) {
     return put;
 }
 
-// A basic offset table without entries, and the frame in one fragment.
+// Makes an empty basic offset table, and one fragment with the frame.
 OFCondition encapsulate(DcmPixelSequence &sequence, const uint8_t *compressed, size_t length) {
     OFCondition put = sequence.insert(new DcmPixelItem(DCM_PixelItemTag));
     if (put.bad()) return put;

@@ -16,7 +16,7 @@ using cdcmtk::status;
 
 namespace {
 
-// Hands out a copy made with malloc, which cdcmtk_bytes_free gives back.
+// Copies bytes to memory from malloc, which cdcmtk_bytes_free frees.
 cdcmtk_status hand(const char *bytes, size_t length, cdcmtk_bytes *out) {
     out->data = static_cast<uint8_t *>(std::malloc(length > 0 ? length : 1));
     if (out->data == nullptr) return fail(CDCMTK_NO_MEMORY, "out of memory");
@@ -25,8 +25,8 @@ cdcmtk_status hand(const char *bytes, size_t length, cdcmtk_bytes *out) {
     return CDCMTK_OK;
 }
 
-// The GNU C library has no converter for the code elements of ISO 2022 alone, which DCMTK asks for, but it has ones for
-// text that switches between them. PS3.3 C.12.1.1.2.
+// The encoding that iconv knows for a character set with code extensions (PS3.3 C.12.1.1.2). The GNU C library does not
+// have the converters for single code elements of ISO 2022 that DCMTK asks for.
 const char *switchingEncoding(const std::string &character_set) {
     static const char *const encodings[][2] = {
         {"ISO 2022 IR 87", "ISO-2022-JP-2"},
@@ -39,7 +39,7 @@ const char *switchingEncoding(const std::string &character_set) {
     return nullptr;
 }
 
-// Korean and Chinese text announces its set with ESC $ ) and a letter, which their encodings imply.
+// Removes ESC $ ) and a letter, which announces the set of Korean and Chinese text: the encodings imply it.
 std::string withoutAnnouncements(const std::string &text) {
     std::string kept;
     for (size_t i = 0; i < text.size(); ++i) {
@@ -65,7 +65,7 @@ cdcmtk_status convertSwitching(const std::string &character_set, const std::stri
     return hand(converted.data(), converted.length(), utf8);
 }
 
-// A buffer that grows by doubling and never past its limit.
+// A buffer that is freed with its last use.
 struct Growing {
     uint8_t *data = nullptr;
     size_t capacity = 0;
@@ -116,7 +116,7 @@ extern "C" cdcmtk_status cdcmtk_inflate(const uint8_t *deflated, size_t length, 
         Growing out;
         size_t used = 0;
         for (;;) {
-            // One byte past the limit is asked for, to tell what just fits from what does not.
+            // One byte more than the limit tells a result that just fits from one that is too long.
             if (used == out.capacity && !out.reserve(std::min(std::max<size_t>(used * 2, 1 << 20), limit + 1)))
                 return fail(CDCMTK_NO_MEMORY, "out of memory");
             const auto got = stream.read(out.data + used, static_cast<offile_off_t>(out.capacity - used));

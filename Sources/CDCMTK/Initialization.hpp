@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What every function of the door does on its way in and out.
+// Helpers that every function of CDCMTK.h uses: statuses, reasons, and the wall against exceptions.
 #pragma once
 
 #include "dcmtk/config/osconfig.h"
@@ -12,13 +12,13 @@
 
 namespace cdcmtk {
 
-// Remembers the words for cdcmtk_last_error and returns the status.
+// Keeps the words for cdcmtk_last_error and returns the status.
 cdcmtk_status fail(cdcmtk_status status, const char *words);
 
-// The status for a condition of DCMTK; its text is constant and quotes no value.
+// The status for a condition of DCMTK, whose text is constant and does not quote values.
 cdcmtk_status status(const OFCondition &condition, cdcmtk_status otherwise);
 
-// Runs `body` behind the wall that no exception passes.
+// Runs `body`, and turns an exception into a status.
 template <class Body> cdcmtk_status guarded(Body body) noexcept {
     try {
         cdcmtk_initialize();

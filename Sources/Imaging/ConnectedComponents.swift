@@ -3,7 +3,9 @@
 // Components are found by runs: each run of set pixels is joined with the runs that it touches in earlier lines, in a
 // forest of run indices. The search does not recurse, and its memory grows with the number of runs.
 
-/// Connected components of binary volumes and planes. Faces, edges and corners touch: 26 or 8 neighbours.
+/// Connected components of binary volumes and planes.
+///
+/// Faces, edges and corners touch: 26 or 8 neighbours.
 public enum ConnectedComponents {
     /// A run of set pixels in one line.
     private struct Run {
@@ -12,7 +14,9 @@ public enum ConnectedComponents {
         let last: Int
     }
 
-    /// Keeps the largest component and clears the others. Of equally large ones, the first in the array is kept.
+    /// Keeps the largest component and clears the others.
+    ///
+    /// Of equally large ones, the first in the array is kept.
     ///
     /// - Parameters:
     ///   - values: `[slices, rows, columns]`, 0 or 1.
@@ -126,7 +130,9 @@ public enum ConnectedComponents {
         }
     }
 
-    /// The first run of a run's component. The path to it is halved on the way.
+    /// The first run of a run's component.
+    ///
+    /// The path to it is halved on the way.
     private static func root(_ index: Int, _ parents: inout [Int]) -> Int {
         var index = index
         while parents[index] != index {

@@ -14,7 +14,9 @@ public struct SegmenterDescriptor: Sendable, Hashable, Codable {
 
     /// The name used in configurations, such as `polyp-compact`.
     public var name: String
-    /// The version of the recipe (pre-processing, network, post-processing). It changes whenever an answer may change.
+    /// The version of the recipe (pre-processing, network, post-processing).
+    ///
+    /// It changes whenever an answer may change.
     public var version: String
     /// Frames or volumes.
     public var accepts: Accepts

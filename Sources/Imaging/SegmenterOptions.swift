@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A prompt given by a person, and parameters of a segmenter's recipe. The recipe chooses the values that are `nil`.
+/// A prompt given by a person, and parameters of a segmenter's recipe.
+///
+/// The recipe chooses the values that are `nil`.
 public struct SegmenterOptions: Sendable, Hashable, Codable {
     /// The box prompt, in pixels of the image, or of the key slice of a volume.
     public var box: Box?

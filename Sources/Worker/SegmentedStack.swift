@@ -86,7 +86,9 @@ enum FrameStack {
         return stack
     }
 
-    /// The mean over batches. A batch has the weight of its frames in which something was found.
+    /// The mean over batches.
+    ///
+    /// A batch has the weight of its frames in which something was found.
     private static func merged(_ batches: [(Confidence, weight: Double)]) -> Confidence {
         guard batches.count != 1 else { return batches[0].0 }
         let whole = batches.reduce(0) { $0 + $1.weight }

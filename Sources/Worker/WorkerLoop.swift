@@ -33,6 +33,7 @@ protocol RequestHandler {
     /// - Parameters:
     ///   - request: a request of any role: a handler refuses those of the other one.
     ///   - progress: reports each step, which restarts the supervisor's watch.
+    /// - Returns: the answer.
     mutating func answer(_ request: WorkRequest, progress: (WorkProgress) -> Void) -> WorkResponse
 }
 

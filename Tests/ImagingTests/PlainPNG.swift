@@ -19,7 +19,7 @@ struct PlainPNG {
     var kind: Kind
     /// Bits a sample.
     var depth: Int
-    /// `[rows, columns, channels]`
+    /// `[rows, columns, channels]`.
     var samples: [Int]
     /// Chunks between the header and the samples.
     var chunks: [(type: String, data: [UInt8])] = []

@@ -3,18 +3,19 @@
 import Foundation
 import Subprocess
 
-/// What an external process printed and how it ended.
+/// The output and the ending of an external process.
 public struct ExternalResult: Sendable {
-    /// The exit status; 128 plus the signal's number when a signal ended it, 124 when its deadline passed.
+    /// The exit status: 128 plus the signal's number after a signal, 124 after the deadline.
     public let status: Int
-    /// What it wrote to standard output, and to standard error.
+    /// The text on standard output.
     public let output: String
+    /// The text on standard error.
     public let errors: String
 
-    /// Whether its deadline passed.
+    /// Whether the deadline has passed.
     public var timedOut: Bool { status == 124 || status == 137 }
 
-    /// The end of both outputs, for a failing test's message.
+    /// The end of both outputs, for the message of a failing test.
     public var tail: String {
         let lines = (output + "\n" + errors).split(separator: "\n").suffix(40).joined(separator: "\n")
         return "status \(status)\n\(lines)"
@@ -25,9 +26,11 @@ public struct ExternalResult: Sendable {
 ///
 /// - Parameters:
 ///   - executable: a path, or a name that is looked up in `PATH`.
-///   - environment: variables added to those of the tests.
-///   - seconds: its deadline; it gets SIGTERM then, and SIGKILL twenty seconds later.
-/// - Throws: when the process cannot be started, or prints more than 16 MiB.
+///   - arguments: without the program's name.
+///   - environment: variables that are added to those of the tests.
+///   - seconds: the deadline; the process gets SIGTERM then, and SIGKILL twenty seconds later.
+/// - Returns: the exit status and both outputs.
+/// - Throws: the error of the start, or of an output of more than 16 MiB.
 public func runExternal(
     _ executable: String, _ arguments: [String], environment: [String: String] = [:], within seconds: Int = 60
 ) async throws -> ExternalResult {

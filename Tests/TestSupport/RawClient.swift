@@ -3,7 +3,9 @@
 import DICOM
 import Foundation
 
-/// A TCP client that sends whatever it is told. Its calls block; a read has ten seconds.
+/// A TCP client that sends whatever it is told.
+///
+/// Its calls block; a read has ten seconds.
 public final class RawClient {
     public enum Answer: Equatable, Sendable {
         case pdu(type: UInt8, body: [UInt8])

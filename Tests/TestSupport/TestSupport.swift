@@ -2,7 +2,7 @@
 
 public import Foundation
 
-/// Where things are in the checkout that the tests were built from.
+/// Folders of the checkout that the tests were built from.
 public enum Checkout {
     /// The root of the repository.
     public static let root: URL = {
@@ -19,14 +19,14 @@ public enum Checkout {
 
     /// The folder of real studies that some tests use: `KONTUR_DATA`, else `../shared/data` beside the checkout.
     ///
-    /// `nil` when it is not there; such tests are then skipped.
+    /// `nil` if the folder is missing; the tests that need it are then skipped.
     public static let data: URL? = {
         let named = ProcessInfo.processInfo.environment["KONTUR_DATA"]
         let url = named.map { URL(fileURLWithPath: $0) } ?? root.appending(path: "../shared/data").standardized
         return FileManager.default.fileExists(atPath: url.path) ? url : nil
     }()
 
-    /// What a test that needs ``data`` says when it is skipped.
+    /// The message of a test that is skipped because ``data`` is missing.
     public static let dataMissing = "needs real studies: set KONTUR_DATA to the folder that holds them"
 }
 
@@ -41,8 +41,9 @@ public enum Executables {
         return Checkout.root.appending(path: ".build/release/kontur").path
     }()
 
-    /// A Python with what `conformance/requirements.txt` lists: `KONTUR_PYTHON`, else the environment that
-    /// `make test` makes, else `python3`.
+    /// A Python with the packages of `conformance/requirements.txt`.
+    ///
+    /// It is `KONTUR_PYTHON`, else the environment that `make test` makes, else `python3`.
     public static let python: String = {
         if let named = ProcessInfo.processInfo.environment["KONTUR_PYTHON"] { return named }
         let made = Checkout.root.appending(path: ".build/venv/bin/python").path
@@ -61,7 +62,7 @@ public func withTemporaryFolder<Result>(
     return try await body(folder)
 }
 
-/// As the asynchronous one, for a body that does not wait.
+/// Runs a body that does not wait with a new empty folder (mode 0700) that is removed afterwards.
 public func withTemporaryFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {
     let folder = FileManager.default.temporaryDirectory.appending(path: "kontur-test-\(UUID().uuidString)")
     try FileManager.default.createDirectory(

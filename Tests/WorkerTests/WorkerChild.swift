@@ -6,7 +6,9 @@ import Platform
 import Supervision
 import TestSupport
 
-/// A `kontur worker` and its two pipes, used by one thread. Ends after two minutes whatever happens.
+/// A `kontur worker` and its two pipes, used by one thread.
+///
+/// Ends after two minutes whatever happens.
 final class WorkerChild {
     static let isThere = FileManager.default.isExecutableFile(atPath: Executables.kontur)
 

@@ -32,8 +32,8 @@ struct WorkerProcessTests {
 
     @Test func `reads the header of an instance whose UIDs are those of the command`() async throws {
         let path = try #require(colonoscopy.first)
-        guard case .indexed(let header, let imageDigest) = try await ask("index", .index(request: IndexRequest(path: path)))
-        else {
+        let response = try await ask("index", .index(request: IndexRequest(path: path)))
+        guard case .indexed(let header, let imageDigest) = response else {
             Issue.record("not indexed")
             return
         }

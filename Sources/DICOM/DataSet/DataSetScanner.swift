@@ -25,7 +25,9 @@ struct ScannedElement {
     var encoding: ElementEncoding
     /// Offset of the value.
     var offset: Int
-    /// Bytes of the value. A sequence or item of undefined length counts up to its delimiter.
+    /// Bytes of the value.
+    ///
+    /// A sequence or item of undefined length counts up to its delimiter.
     var length: Int
     /// Index of the first element that is not part of this one.
     var next: Int

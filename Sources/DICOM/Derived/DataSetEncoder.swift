@@ -48,7 +48,9 @@ final class DataSetEncoder {
         }
     }
 
-    /// Writes a Part 10 file in Explicit VR Little Endian. The file is not synced.
+    /// Writes a Part 10 file in Explicit VR Little Endian.
+    ///
+    /// The file is not synced.
     ///
     /// - Parameters:
     ///   - meta: the File Meta Information.

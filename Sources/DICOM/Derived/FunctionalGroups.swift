@@ -39,7 +39,9 @@ enum FunctionalGroups {
         if let geometry = context.geometry {
             // C.7.6.16.2.3.
             item[.planePositionSequence] = .items([
-                ItemElements([(.imagePositionPatient, WrittenText.decimals(geometry.positions[frame.placeInStack - 1]))])
+                ItemElements([
+                    (.imagePositionPatient, WrittenText.decimals(geometry.positions[frame.placeInStack - 1]))
+                ])
             ])
         }
         return item

@@ -46,7 +46,9 @@ struct ItemElements: Sendable {
         for (attribute, value) in elements where value != nil { self[attribute] = value }
     }
 
-    /// The value of an attribute. A new value replaces an old one, because modules share attributes.
+    /// The value of an attribute.
+    ///
+    /// A new value replaces an old one, because modules share attributes.
     subscript(attribute: Attribute) -> ElementValue? {
         get { elements.first { $0.attribute == attribute }?.value }
         set {

@@ -86,22 +86,22 @@ public struct SOPClass: Sendable, Hashable {
     }
 
     /// Classes, or branches whose classes are all alike; of two that fit, the first counts.
-    private static let notImages: [(uid: String, reason: String)] =
-        [
-            ("66.4", "it is a Segmentation"),
-            ("66.7", "it is a Label Map Segmentation"),
-            ("66", "it is raw data, a registration or a surface"),
-            ("67", "it is a Real World Value Mapping"),
-            ("88.59", "it is a Key Object Selection Document"),
-            ("88", "it is a Structured Report"),
-            ("11", "it is a Presentation State"),
-            ("481", "it is a radiotherapy object"),
-            ("104", "it is an encapsulated document"),
-            ("9", "it is a waveform"),
-            ("30", "it is a Parametric Map"),
-            ("78", "it is an ophthalmic measurement"),
-            ("79", "it is an ophthalmic measurement"),
-        ].map { (storage + $0.0, $0.1) } + [("1.2.840.10008.1.3.10", "it is a Media Storage Directory")]
+    private static let notImages: [(uid: String, reason: String)] = [
+        (segmentation, "it is a Segmentation"),
+        ("1.2.840.10008.5.1.4.1.1.66.7", "it is a Label Map Segmentation"),
+        ("1.2.840.10008.5.1.4.1.1.66", "it is raw data, a registration or a surface"),
+        ("1.2.840.10008.5.1.4.1.1.67", "it is a Real World Value Mapping"),
+        ("1.2.840.10008.5.1.4.1.1.88.59", "it is a Key Object Selection Document"),
+        ("1.2.840.10008.5.1.4.1.1.88", "it is a Structured Report"),
+        ("1.2.840.10008.5.1.4.1.1.11", "it is a Presentation State"),
+        ("1.2.840.10008.5.1.4.1.1.481", "it is a radiotherapy object"),
+        ("1.2.840.10008.5.1.4.1.1.104", "it is an encapsulated document"),
+        ("1.2.840.10008.5.1.4.1.1.9", "it is a waveform"),
+        ("1.2.840.10008.5.1.4.1.1.30", "it is a Parametric Map"),
+        ("1.2.840.10008.5.1.4.1.1.78", "it is an ophthalmic measurement"),
+        ("1.2.840.10008.5.1.4.1.1.79", "it is an ophthalmic measurement"),
+        ("1.2.840.10008.1.3.10", "it is a Media Storage Directory"),
+    ]
 
     // MARK: Services
 

@@ -12,19 +12,15 @@ public struct UID: Hashable, Sendable, CustomStringConvertible {
     /// The characters, without padding.
     public let text: String
 
-    /// Takes a text that is a UID.
-    ///
-    /// - Parameter text: without padding.
-    /// - Returns: `nil` if the text is not a UID.
+    /// Takes a text without padding; `nil` if it is not a UID.
     public init?(_ text: String) {
         guard Self.isValid(text.utf8) else { return nil }
         self.text = text
     }
 
-    /// Takes the value of an element or of a PDU's item.
+    /// Takes the value of an element or of a PDU's item; `nil` if it is not a UID.
     ///
     /// - Parameter bytes: may end with NULs or spaces, which some writers pad with.
-    /// - Returns: `nil` if the rest is not a UID.
     package init?(padded bytes: some BidirectionalCollection<UInt8>) {
         var value = bytes[...]
         while let last = value.last, last == 0 || last == 0x20 { value.removeLast() }

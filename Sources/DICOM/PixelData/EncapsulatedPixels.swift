@@ -56,6 +56,7 @@ struct EncapsulatedPixels {
     /// Decompresses one frame.
     ///
     /// - Parameter index: counted from 0.
+    /// - Returns: colour by pixel.
     /// - Throws: `PixelDataError.frame` with the number of the frame.
     func frame(_ index: Int) throws(PixelDataError) -> StoredFrame {
         var compressed: [UInt8] = []

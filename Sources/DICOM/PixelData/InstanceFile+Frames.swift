@@ -53,7 +53,9 @@ extension InstanceFile {
     }
 }
 
-/// The reason why the pixels of an instance could not be decoded. Frames are numbered from 1, as in PS3.3.
+/// The reason why the pixels of an instance could not be decoded.
+///
+/// Frames are numbered from 1, as in PS3.3.
 public enum PixelDataError: Error, Sendable, Hashable, CustomStringConvertible {
     /// A deflated data set could not be inflated again.
     case dataSet(DataSetError)

@@ -2,7 +2,9 @@
 //
 // Uncompressed pixel data: PS3.5 section 8.1 and 8.2, PS3.3 C.7.6.3.1.
 
-/// Uncompressed Pixel Data of one instance. It borrows the data set's bytes.
+/// Uncompressed Pixel Data of one instance.
+///
+/// It borrows the data set's bytes.
 struct NativePixels {
     let layout: PixelLayout
     /// The value of Pixel Data.
@@ -41,6 +43,7 @@ struct NativePixels {
     /// The stored values of one frame.
     ///
     /// - Parameter index: counted from 0.
+    /// - Returns: colour by pixel, also if the planes are stored apart.
     func frame(_ index: Int) -> StoredFrame {
         if isSubsampled { return subsampledFrame(index) }
         let count = layout.pixels * layout.samples

@@ -60,7 +60,9 @@ package enum RLEDecoder {
         return ranges
     }
 
-    /// Decodes PackBits (G.3.2). Every count is checked against the rest of the input and of the output.
+    /// Decodes PackBits (G.3.2).
+    ///
+    /// Every count is checked against the rest of the input and of the output.
     private static func decodeSegment(_ segment: ArraySlice<UInt8>, length: Int) throws(Failure) -> [UInt8] {
         var out = [UInt8](repeating: 0, count: length)
         var filled = 0

@@ -116,6 +116,7 @@ struct LookupTable {
     ///   - data: the data set that holds them.
     ///   - isSigned: whether stored values are signed.
     ///   - name: the table's name for messages.
+    /// - Throws: `PixelDataError.inconsistent` if the descriptor is not usable or entries are missing.
     init(
         descriptor: [Int], data element: ScannedElement?, of data: DataSet, isSigned: Bool, name: String
     ) throws(PixelDataError) {
@@ -139,13 +140,17 @@ struct LookupTable {
         }
     }
 
-    /// Entries of one byte. Those of an OW element are in words, the low byte first.
+    /// Entries of one byte.
+    ///
+    /// Those of an OW element are in words, the low byte first.
     private static func bytes(_ element: ScannedElement, of data: DataSet) -> [UInt8] {
         guard element.encoding.isBigEndian, element.vr != .otherByte else { return Array(data.bytes[element.range]) }
         return data.numbers(element, UInt16.self).flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }
     }
 
-    /// The entry of a value. Values outside the table get its first or last entry.
+    /// The entry of a value.
+    ///
+    /// Values outside the table get its first or last entry.
     subscript(value: Int32) -> UInt16 {
         entries[Int(min(max(value - first, 0), Int32(entries.count - 1)))]
     }

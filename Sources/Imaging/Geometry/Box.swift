@@ -41,4 +41,3 @@ public struct LabeledPoint: Sendable, Hashable, Codable {
         self.isForeground = isForeground
     }
 }
-

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The voxels of one stack in patient space. Slices are ordered by their position along the slice normal.
+/// The voxels of one stack in patient space.
+///
+/// Slices are ordered by their position along the slice normal.
 public struct Volume: Sendable {
     /// The number of slices.
     public let slices: Int

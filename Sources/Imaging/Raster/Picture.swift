@@ -59,7 +59,9 @@ extension Picture {
         }
     }
 
-    /// Reads a PNG. Palettes become RGB, 16 bits become 8, and transparency is dropped.
+    /// Reads a PNG.
+    ///
+    /// Palettes become RGB, 16 bits become 8, and transparency is dropped.
     ///
     /// - Throws: `PictureError.damaged`.
     public init(png data: Data) throws(PictureError) {
@@ -80,6 +82,7 @@ extension Picture {
     /// - Parameters:
     ///   - data: the file.
     ///   - mostBytes: a picture with more samples is refused before memory is allocated.
+    /// - Throws: `PictureError.damaged`.
     init(jpeg data: Data, mostBytes: Int) throws(PictureError) {
         var picture = cjpeg_picture()
         let read = data.withUnsafeBytes {
@@ -120,7 +123,9 @@ extension Picture {
         return data.prefix(count)
     }
 
-    /// Writes a PNG file. A file of that name is replaced.
+    /// Writes a PNG file.
+    ///
+    /// A file of that name is replaced.
     ///
     /// - Throws: `PictureError.unwritable`.
     public func writePNG(to path: String) throws(PictureError) {

@@ -38,6 +38,18 @@ import TestSupport
         }
     }
 
+    @Test func `writes and verifies with sources that were opened once`() throws {
+        try withTemporaryFolder { folder in
+            let sources = folder.appending(path: "sources")
+            try FileManager.default.createDirectory(at: sources, withIntermediateDirectories: true)
+            let sample = try SegmentationSample(.magneticResonance, in: sources)
+            try FileManager.default.removeItem(at: sources)
+            let url = folder.appending(path: "seg.dcm")
+            #expect(try sample.write(.binary, to: url) == 5)
+            #expect(throws: Never.self) { try sample.verify(.binary, url) }
+        }
+    }
+
     @Test func `orders frames by position and writes the planes of their sources`() throws {
         try written(.magneticResonance) { data, _, url in
             let positions = try SegmentationReader(path: url.path).frames.map(\.position)

@@ -24,7 +24,9 @@ struct SegmentationSample {
     let masks: [Mask]
     let probabilities: [[Float]]
 
-    /// Writes the source instances below a folder. They disagree about the patient's ID unless one is given.
+    /// Writes the source instances below a folder.
+    ///
+    /// They disagree about the patient's ID unless one is given.
     init(_ kind: Kind, in folder: URL, patientID: String? = nil) throws {
         self.kind = kind
         let places = kind == .magneticResonance ? [3, 0, 5, 1, 4, 2] : kind == .endoscopy ? [0, 1, 2, 3] : [0]

@@ -35,7 +35,9 @@ import Testing
 }
 
 @Suite struct DerivedUIDTests {
-    /// Made by: `python3 -c "import hashlib, struct; f = [b'1.2.3', b'', b'polyp'];
+    /// The number was made by this command.
+    ///
+    /// `python3 -c "import hashlib, struct; f = [b'1.2.3', b'', b'polyp'];
     /// h = bytearray(hashlib.sha256(b''.join(struct.pack('>Q', len(x)) + x for x in f)).digest()[:16]);
     /// h[6] = h[6] & 15 | 128; h[8] = h[8] & 63 | 128; print('2.25.%d' % int.from_bytes(h, 'big'))"`
     @Test func `makes the UID that the definition gives`() {

@@ -35,6 +35,20 @@ import TestSupport
         }
     }
 
+    @Test func `reads header, frames and digest of a file that was opened once`() throws {
+        try withTemporaryFolder { folder in
+            let url = folder.appending(path: "instance")
+            try FileManager.default.copyItem(at: Fixture.url("ct_explicit_little_endian"), to: url)
+            let file = try InstanceFile(path: url.path)
+            let digest = try file.imageDigest()
+            try FileManager.default.removeItem(at: url)
+            let again = try InstanceFile(path: Fixture.path("ct_explicit_little_endian"))
+            #expect(try file.frames().map(\.samples) == again.frames().map(\.samples))
+            #expect(try file.frames([1]).count == 1)
+            #expect(try file.imageDigest() == digest)
+        }
+    }
+
     @Test func `names the transfer syntax or class that it refuses`() throws {
         #expect(throws: PixelDataError.unsupportedTransferSyntax(uid: "1.2.840.10008.1.2.4.90")) {
             try InstanceFile(path: Fixture.path("refused_jpeg2000")).frames()

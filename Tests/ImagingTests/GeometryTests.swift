@@ -3,6 +3,12 @@
 import Imaging
 import Testing
 
+@Suite struct Vector3Tests {
+    @Test func `the cross product of x and y is z`() {
+        #expect(Vector3(1, 0, 0).cross(Vector3(0, 1, 0)) == Vector3(0, 0, 1))
+    }
+}
+
 @Suite struct CanonicalOrientationTests {
     /// A volume of 2 x 3 x 4 voxels numbered in order, spacings 5 (slices), 2 (rows), 3 (columns).
     static func volume(row: Vector3, column: Vector3) -> Volume {

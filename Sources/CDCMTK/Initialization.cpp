@@ -15,7 +15,7 @@ thread_local std::string lastError;
 
 void initializeOnce() {
     OFLog::configure(OFLogger::OFF_LOG_LEVEL);
-    // Fragments are handed over frame by frame, and colour by pixel is what the callers expect.
+    // Callers hand over one frame at a time, and expect colour by pixel.
     DJDecoderRegistration::registerCodecs(EDC_photometricInterpretation, EUC_never, EPC_colorByPixel);
     DJLSDecoderRegistration::registerCodecs(EJLSUC_never, EJLSPC_colorByPixel);
 }

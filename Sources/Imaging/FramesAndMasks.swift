@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A plane of pixels for a segmenter. It does not tell whose image it is.
+/// A plane of pixels for a segmenter.
+///
+/// It does not tell whose image it is.
 ///
 /// One channel holds modality units, after rescale, with MONOCHROME1 inverted so that a larger value is brighter. Three
 /// channels hold RGB, 0...255.
@@ -79,6 +81,7 @@ public enum Dice {
     /// - Parameters:
     ///   - a: values of 0 or 1.
     ///   - b: as many values of 0 or 1.
+    /// - Returns: 0...1.
     public static func score(_ a: [UInt8], _ b: [UInt8]) -> Double {
         precondition(a.count == b.count, "both masks have the same size")
         var (both, total) = (0, 0)
