@@ -29,7 +29,7 @@ struct SegmentHandler: RequestHandler {
                 ? try VolumeStack.segment(sources, of: request, with: segmenter, trace: trace, progress: progress)
                 : try FrameStack.segment(sources, of: request, with: segmenter, trace: trace, progress: progress)
             if let trace, trace.wantsTensors, trace.count == 0 {
-                stack.notes.append("nothing was dumped: it has no promptable network")
+                stack.notes.append("nothing was dumped: the segmenter does not have a promptable network")
             }
             return .segmented(outcome: try write(stack, of: sources, for: request, progress: progress))
         } catch let refusal as Refusal {
@@ -53,7 +53,7 @@ struct SegmentHandler: RequestHandler {
         for request: SegmentRequest, progress: (WorkProgress) -> Void
     ) throws -> any Segmenter {
         let wanted = request.segmenter
-        // The recipe's version goes with its name in one executable, so name and weights tell loaded segmenters apart.
+        // One executable has one version of a recipe. The loaded segmenter may still have a version of other weights.
         if let loaded, loaded.descriptor.name == wanted.name, loaded.descriptor.version == wanted.version,
             loaded.descriptor.weightsHash == wanted.weightsHash
         {
@@ -62,7 +62,7 @@ struct SegmentHandler: RequestHandler {
         if let weights = request.weights, (try? FileDescriptor(path: weights.path, for: .reading)) == nil {
             throw Refusal.failed(
                 "the weights \(weights.name) are not installed any more: add them again with 'kontur models add', "
-                    + "then take the job up with 'kontur jobs retry'")
+                    + "then repeat the job with 'kontur jobs retry'")
         }
         // The old weights go before the next are loaded, so that memory never holds two sets.
         loaded = nil

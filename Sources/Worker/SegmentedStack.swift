@@ -118,7 +118,7 @@ enum VolumeStack {
         progress: (WorkProgress) -> Void
     ) throws -> SegmentedStack {
         guard request.form == .instances else {
-            throw Refusal.unfit("a volume is needed, and pictures have no place in one")
+            throw Refusal.unfit("the segmenter needs a volume, and pictures do not have positions in one")
         }
         let (frames, planes) = try slices(of: sources, progress: progress)
         let assembly: VolumeAssembly
@@ -141,7 +141,7 @@ enum VolumeStack {
         stack.frameConfidence = slice.map { result.frameConfidence[$0] }
         stack.confidence = result.confidence
         stack.notes = result.notes
-        if let problem = assembly.order.problem { stack.notes.append("taken as evenly spaced although \(problem)") }
+        if let problem = assembly.order.problem { stack.notes.append("treated as evenly spaced although \(problem)") }
         for (index, frame) in frames.enumerated() {
             stack.overlays += try request.overlay(frame, mask: stack.masks[index], index: index)
             stack.maskPictures += try request.maskPicture(stack.masks[index], index: index)
@@ -159,12 +159,12 @@ enum VolumeStack {
         for index in 0..<sources.count {
             let decoded = try sources.frames(of: index)
             guard decoded.count == 1, let frame = decoded.first else {
-                throw .unfit("a volume is made of single-frame instances, one has \(decoded.count) frames")
+                throw .unfit("a volume consists of single-frame instances; one has \(decoded.count) frames")
             }
-            guard frame.channels == 1 else { throw .unfit("a volume is made of grey images, one has colour") }
+            guard frame.channels == 1 else { throw .unfit("a volume consists of grey images; one has colour") }
             let header = sources.header(of: index)
             guard let plane = header?.plane else {
-                let problem = header?.planeProblem ?? "it has none"
+                let problem = header?.planeProblem ?? "it has neither position nor orientation"
                 throw .unfit("\(GeometryError.noPlane(index: index, reason: problem))")
             }
             frames.append(frame)

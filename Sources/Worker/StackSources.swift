@@ -80,7 +80,7 @@ struct StackSources {
             }
             let header = file.header
             guard header.numberOfFrames <= Self.frameLimit else {
-                throw .unfit("an instance of \(header.numberOfFrames) frames, at most \(Self.frameLimit) are taken")
+                throw .unfit("an instance has \(header.numberOfFrames) frames; the limit is \(Self.frameLimit)")
             }
             let numbers = named.frameNumbers ?? Array(1...header.numberOfFrames)
             let size = max(1, samples / max(1, header.rows * header.columns * header.samplesPerPixel))

@@ -51,10 +51,10 @@ struct IndexHandler: RequestHandler {
         }
         // The Affected SOP Class and Instance UID of the command must be those of the data set: PS3.7 9.1.1.1.
         if let expected = request.sopInstanceUID, expected != header.sopInstanceUID {
-            return .quarantine(reason: "SOP Instance UID differs from that of the C-STORE command")
+            return .quarantine(reason: "SOP Instance UID differs from the one in the C-STORE command")
         }
         if let expected = request.sopClassUID, expected != header.sopClassUID {
-            return .quarantine(reason: "SOP Class UID differs from that of the C-STORE command")
+            return .quarantine(reason: "SOP Class UID differs from the one in the C-STORE command")
         }
         return .indexed(header: header, imageDigest: imageDigest)
     }

@@ -162,7 +162,7 @@ import Testing
             Issue.record("a doubled position was accepted")
             return
         }
-        #expect(reason == "no even volume: 1 slices lie where another one lies")
+        #expect(reason == "no even volume: 1 slices have the position of another slice")
         guard case .fit(let sources, let notes) = stack.fit(for: Self.segmenter(.volume), gaps: .mark) else {
             Issue.record("a doubled position was not marked")
             return
@@ -188,7 +188,7 @@ import Testing
         #expect(
             reason([Self.frame(1)])
                 == "a volume is needed, and its images have no usable geometry: no position and orientation")
-        #expect(reason(Self.volume(1)) == "no volume: a volume needs at least two slices, there are 1")
+        #expect(reason(Self.volume(1)) == "no volume: a volume needs at least two slices; the stack has 1")
         #expect(
             reason(changed { $0.plane?.position = Vector3(0, 0, 7) }) == "no volume: all slices lie at one position")
         #expect(

@@ -148,7 +148,7 @@ struct DataSetScanner {
             throw .invalidEncoding(reason: "\(Attribute.name(of: tag)) where an element should be", offset: start)
         }
         guard tag != container.lastTag else {
-            throw .invalidEncoding(reason: "\(Attribute.name(of: tag)) is there twice", offset: start)
+            throw .invalidEncoding(reason: "\(Attribute.name(of: tag)) occurs twice", offset: start)
         }
         containers[containers.count - 1].lastTag = tag
 
@@ -275,7 +275,7 @@ struct DataSetScanner {
         }
         guard ValueRepresentation.withLongLength.contains(vr) else {
             throw .invalidEncoding(
-                reason: "\(Attribute.name(of: tag)) has no known value representation", offset: start)
+                reason: "\(Attribute.name(of: tag)) does not have a known value representation", offset: start)
         }
         try need(12, from: start, limit: container.limit, what: Attribute.name(of: tag))
         return Header(tag: tag, vr: vr, length: read32(at: start + 8, encoding), value: start + 12)
@@ -307,7 +307,7 @@ struct DataSetScanner {
     private func need(_ count: Int, from start: Int, limit: Int, what: String) throws(DataSetError) {
         guard limit - start >= count else {
             guard limit == bytes.count else {
-                throw .invalidEncoding(reason: "\(what) passes the end of the item around it", offset: start)
+                throw .invalidEncoding(reason: "\(what) is longer than the item around it", offset: start)
             }
             throw .truncated(attribute: what, offset: start, missing: count - (limit - start))
         }

@@ -54,13 +54,13 @@ public enum SegmentationInstance {
             throw .inconsistent(reason: "there are \(masks.count) masks for \(sources.frames.count) frames")
         }
         guard masks.allSatisfy({ $0.rows == header.rows && $0.columns == header.columns }) else {
-            throw .inconsistent(reason: "a mask is not of the size of its source, \(header.rows) x \(header.columns)")
+            throw .inconsistent(reason: "a mask does not have the size of its source, \(header.rows) x \(header.columns)")
         }
         guard masks.contains(where: { !$0.isEmpty }) else { throw .nothingFound }
         let pixels = header.rows * header.columns
         if description.type == .fractional {
             guard probabilities.count == masks.count, probabilities.allSatisfy({ $0.count == pixels }) else {
-                throw .inconsistent(reason: "the probabilities are not of the shape of the masks")
+                throw .inconsistent(reason: "the probabilities do not have the shape of the masks")
             }
         }
         let bytes = masks.count * pixels / (description.type == .binary ? 8 : 1)
@@ -159,7 +159,7 @@ public enum SegmentationObjectError: Error, Sendable, Hashable, CustomStringConv
         case .nothingFound: "nothing was found: every mask is empty"
         case .inconsistent(let reason): "the segmentation does not fit its sources: \(reason)"
         case .tooLarge(let bytes):
-            "the segmentation would need \(bytes) bytes of pixel data, more than one object holds"
+            "the segmentation would need \(bytes) bytes of pixel data, more than one object can hold"
         case .cannotWrite(let reason): "could not write the segmentation: \(reason)"
         case .cannotRead(let error): "could not read the segmentation back: \(error)"
         case .mismatch(let reason): "the segmentation read back is not the one that was meant: \(reason)"

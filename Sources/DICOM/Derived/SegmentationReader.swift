@@ -68,7 +68,7 @@ public struct SegmentationReader: Sendable {
         }
         guard header.bitsAllocated == (type == .binary ? 1 : 8), let element = data.element(.pixelData),
             data.fragments() == nil
-        else { throw .mismatch(reason: "its pixels are not encoded as a SEG's") }
+        else { throw .mismatch(reason: "its pixels do not have the encoding of a SEG") }
         let count = header.rows * header.columns
         guard element.length >= (count * header.bitsAllocated * groups.count + 7) / 8 else {
             throw .mismatch(reason: "it has \(element.length) bytes of pixels for \(groups.count) frames")
@@ -105,7 +105,7 @@ public struct SegmentationReader: Sendable {
             let number = data.integer(.referencedSegmentNumber, in: segment),
             let source = first(.derivationImageSequence, .sourceImageSequence, from: group),
             let uid = data.string(.referencedSOPInstanceUID, in: source)
-        else { throw .mismatch(reason: "a frame names no segment or no source") }
+        else { throw .mismatch(reason: "a frame does not name its segment or its source") }
         let position = first(.planePositionSequence, from: group)
             .flatMap { Vector3(data.doubles(.imagePositionPatient, in: $0)) }
         return Frame(
@@ -147,7 +147,7 @@ extension SegmentationReader {
             else { throw .mismatch(reason: "the pixels of frame \(index + 1) differ") }
             if let wanted = expected.position {
                 guard let position = frame.position, (position - wanted).length <= positionTolerance else {
-                    throw .mismatch(reason: "frame \(index + 1) lies elsewhere")
+                    throw .mismatch(reason: "frame \(index + 1) has another position")
                 }
             }
         }

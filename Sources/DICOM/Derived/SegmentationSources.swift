@@ -76,7 +76,7 @@ struct SegmentationSources {
             let header = source.file.header
             let numbers = source.frameNumbers ?? Array(1...header.numberOfFrames)
             guard numbers.allSatisfy({ (1...header.numberOfFrames).contains($0) }) else {
-                throw .inconsistent(reason: "source instance \(index + 1) has \(header.numberOfFrames) frames only")
+                throw .inconsistent(reason: "source instance \(index + 1) has only \(header.numberOfFrames) frames")
             }
             let data = try source.dataSet(at: index)
             instances.append(

@@ -48,7 +48,7 @@ struct EncapsulatedPixels {
         }
         guard starts.count == count, starts[0] == 0, zip(starts, starts.dropFirst()).allSatisfy(<) else {
             throw .inconsistent(
-                reason: "the \(fragments.count) fragments cannot be told apart into \(count) frames")
+                reason: "the \(fragments.count) fragments cannot be assigned to \(count) frames")
         }
         return zip(starts, starts.dropFirst() + [fragments.count]).map { Array(fragments[$0..<$1]) }
     }

@@ -26,7 +26,7 @@ extension InstanceFile {
         try layout.checkSize(frames: numbers?.count ?? layout.frames)
         let numbers = numbers ?? Array(1...layout.frames)
         guard numbers.allSatisfy({ (1...layout.frames).contains($0) }) else {
-            throw .inconsistent(reason: "a frame is wanted that is not among its \(layout.frames)")
+            throw .inconsistent(reason: "frame numbers go from 1 to \(layout.frames)")
         }
         let data: DataSet
         do { data = try dataSet() } catch { throw .dataSet(error) }
@@ -84,7 +84,7 @@ public enum PixelDataError: Error, Sendable, Hashable, CustomStringConvertible {
         case .unsupportedClass(let name, let uid): "cannot decode images of SOP class \(name) (\(uid))"
         case .unsupportedEncoding(let reason): "cannot decode these pixels: \(reason)"
         case .inconsistent(let reason): "the image contradicts itself: \(reason)"
-        case .tooLarge(let bytes, let limit): "decoded it would take \(bytes) bytes, more than the limit of \(limit)"
+        case .tooLarge(let bytes, let limit): "the decoded frames would take \(bytes) bytes; the limit is \(limit)"
         case .frame(let number, let reason): "could not decode frame \(number): \(reason)"
         }
     }

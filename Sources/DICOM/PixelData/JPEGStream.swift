@@ -66,7 +66,7 @@ package struct JPEGStream: Hashable {
                 if marker == 0xD9 { break }
                 try readSegment(marker)
             }
-            guard var stream, scans > 0 else { throw Failure(reason: "the JPEG stream has no frame and scan") }
+            guard var stream, scans > 0 else { throw Failure(reason: "the JPEG stream does not have a frame and a scan") }
             stream.hasJFIF = hasJFIF
             stream.adobeTransform = adobeTransform
             return stream
@@ -93,7 +93,7 @@ package struct JPEGStream: Hashable {
             guard next + 2 <= bytes.count else { throw Failure(reason: "the JPEG stream is truncated") }
             let length = Int(bytes[next]) << 8 | Int(bytes[next + 1])
             guard length >= 2, length <= bytes.count - next else {
-                throw Failure(reason: "a JPEG segment passes the end of the stream")
+                throw Failure(reason: "a JPEG segment is longer than the rest of the stream")
             }
             let content = bytes[next + 2..<next + length]
             next += length

@@ -33,10 +33,10 @@ struct NativePixels {
         }
         let expected = isSubsampled ? whole / 3 * 2 : whole
         guard bytes.count >= expected else {
-            throw .inconsistent(reason: "Pixel Data has \(bytes.count) bytes and should have \(expected)")
+            throw .inconsistent(reason: "Pixel Data has \(bytes.count) bytes; its frames need \(expected)")
         }
         guard bytes.count < expected + expected / layout.frames + 2 else {
-            throw .inconsistent(reason: "Pixel Data has \(bytes.count) bytes, more than the \(expected) of its frames")
+            throw .inconsistent(reason: "Pixel Data has \(bytes.count) bytes; its frames need only \(expected)")
         }
     }
 

@@ -29,14 +29,14 @@ public enum GeometryError: Error, Sendable, Hashable, CustomStringConvertible {
     public var description: String {
         func mm(_ value: Double) -> String { "\((value * 1000).rounded() / 1000) mm" }
         return switch self {
-        case .tooFewSlices(let count): "a volume needs at least two slices, there are \(count)"
-        case .noPlane(let index, let reason): "slice \(index + 1) has no usable position: \(reason)"
+        case .tooFewSlices(let count): "a volume needs at least two slices; the stack has \(count)"
+        case .noPlane(let index, let reason): "slice \(index + 1) does not have a usable position: \(reason)"
         case .differentOrientation: "slices have different orientations"
         case .differentSize: "slices have different sizes"
         case .notGrey: "slices are in colour"
         case .differentSpacing: "slices have different pixel spacings"
         case .skewed(let offset): "slices are shifted sideways by up to \(mm(offset))"
-        case .duplicatedPosition(let count): "\(count) slices lie where another one lies"
+        case .duplicatedPosition(let count): "\(count) slices have the position of another slice"
         case .missingSlices(let count): "\(count) slices are missing"
         case .irregularSpacing(let smallest, let largest):
             "slices are unevenly spaced, from \(mm(smallest)) to \(mm(largest))"
