@@ -47,12 +47,12 @@ public final class InstanceFile {
     public func imageDigest() throws(DataSetError) -> String {
         let data = try dataSet()
         var hash = SHA256()
-        for field in digestedFields(of: data) { Self.add(Array(field.utf8), to: &hash) }
+        for field in digestedFields(of: data) { hash.update(field: Array(field.utf8)) }
         for table in [
             Attribute.redPaletteColorLookupTableData, .greenPaletteColorLookupTableData,
             .bluePaletteColorLookupTableData,
         ] {
-            Self.add(data.raw(table) ?? [], to: &hash)
+            hash.update(field: data.raw(table) ?? [])
         }
         if let pixels = data.element(.pixelData) {
             for part in data.fragments()?.dropFirst() ?? [pixels.range] {
@@ -74,10 +74,5 @@ public final class InstanceFile {
             "\(header.spacingBetweenSlices ?? 0)", header.frameOfReferenceUID ?? "", numbers(.rescaleSlope),
             numbers(.rescaleIntercept),
         ]
-    }
-
-    private static func add(_ bytes: [UInt8], to hash: inout SHA256) {
-        withUnsafeBytes(of: UInt64(bytes.count).bigEndian) { hash.update(bufferPointer: $0) }
-        hash.update(data: bytes)
     }
 }

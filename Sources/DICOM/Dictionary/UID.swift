@@ -51,15 +51,19 @@ public enum DerivedUID {
     /// - Returns: a UID of at most 44 characters.
     public static func make(_ fields: [String]) -> String {
         var hash = SHA256()
-        for field in fields {
-            let bytes = Array(field.utf8)
-            withUnsafeBytes(of: UInt64(bytes.count).bigEndian) { hash.update(bufferPointer: $0) }
-            hash.update(data: bytes)
-        }
+        for field in fields { hash.update(field: Array(field.utf8)) }
         var uuid = Array(hash.finalize().prefix(16))
         uuid[6] = uuid[6] & 0x0F | 0x80
         uuid[8] = uuid[8] & 0x3F | 0x80
         let number = uuid.reduce(into: UInt128(0)) { $0 = $0 << 8 | UInt128($1) }
         return "2.25.\(number)"
+    }
+}
+
+extension SHA256 {
+    /// Adds a field behind its length in 8 bytes, so that fields do not run together.
+    mutating func update(field: [UInt8]) {
+        withUnsafeBytes(of: UInt64(field.count).bigEndian) { update(bufferPointer: $0) }
+        update(data: field)
     }
 }
