@@ -94,7 +94,6 @@ public struct InstanceHeader: Sendable, Hashable, Codable {
     public var frameOfReferenceUID: String?
 
     /// Makes a header of the required UIDs; every other attribute is absent.
-
     public init(
         sopClassUID: String, sopInstanceUID: String, transferSyntaxUID: String, studyInstanceUID: String,
         seriesInstanceUID: String
