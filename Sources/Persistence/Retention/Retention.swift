@@ -119,7 +119,7 @@ public struct Retention: Sendable {
         var emptied = false
         while true {
             // Checked again in this transaction, because a late instance may have opened the series meanwhile. Other
-            // files of the series go first, wherever they lie, so that a study that is sent again is complete.
+            // files of the series go first, wherever they lie: a study that is sent again must not find a part here.
             let files: [String] = try journal.write { transaction in
                 let rows = try transaction.rows(
                     """
@@ -181,7 +181,7 @@ public struct Retention: Sendable {
         }
     }
 
-    /// Deletes the files of derived objects that wait for nobody.
+    /// Deletes the files of derived objects that every peer has, or that are not sent any more.
     ///
     /// Their rows stay, so that the node recognises its own objects when an archive sends them back.
     private func deleteDerived(_ limits: Limits, _ deletions: inout Deletions) throws {
