@@ -43,6 +43,7 @@ let package = Package(
             name: "CKernels",
             // OpenMP's runtime by its full name: Debian's oneDNN brings the library, not the development link.
             linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("openblas"), .linkedLibrary(":libgomp.so.1")]),
+        .target(name: "CRE2", linkerSettings: [.linkedLibrary("re2")]),
         .target(name: "CWeights", exclude: ["files"], cSettings: [.headerSearchPath("files")]),
         .target(name: "CPNG", path: "Sources/Imaging/Raster/CPNG", linkerSettings: [.linkedLibrary("png")]),
         .target(
@@ -57,7 +58,7 @@ let package = Package(
         .target(name: "Inference", dependencies: ["Platform", "CKernels"], swiftSettings: room),
         .target(
             name: "Segmentation", dependencies: ["Platform", "Imaging", "Inference", "CWeights"], swiftSettings: room),
-        .target(name: "Routing", dependencies: ["DICOM"], swiftSettings: room),
+        .target(name: "Routing", dependencies: ["Imaging", "DICOM", "CRE2"], swiftSettings: room),
         .target(name: "Persistence", dependencies: ["Platform", grdb], swiftSettings: room),
         .target(name: "Supervision", dependencies: ["Platform", "Imaging", "DICOM", logging], swiftSettings: room),
         .target(
@@ -98,7 +99,7 @@ let package = Package(
         .testTarget(
             name: "SegmentationTests", dependencies: ["Segmentation", "Inference", "DICOM", "Imaging", "TestSupport"],
             exclude: ["Golden"]),
-        .testTarget(name: "RoutingTests", dependencies: ["Routing", "DICOM", "TestSupport"]),
+        .testTarget(name: "RoutingTests", dependencies: ["Routing", "DICOM", "Imaging", "CRE2", "TestSupport"]),
         .testTarget(
             name: "PersistenceTests", dependencies: ["Persistence", "Platform", grdb],
             exclude: ["Audit/make_golden_records.py"]),

@@ -2,10 +2,11 @@
 
 import ArgumentParser
 import Foundation
+import Platform
 
 @main
 enum Main {
-    /// Exit codes: 0 done, 1 something failed, 64 wrong usage.
+    /// Runs the command that the arguments name; exit codes: 0 success, 1 failure, 64 wrong usage.
     @MainActor static func main() async {
         do {
             var command = try KonturCommand.parseAsRoot()
@@ -15,8 +16,8 @@ enum Main {
                 try command.run()
             }
         } catch let error as ConfigurationError {
-            // Its lines begin with file and line, so that editors and people find them.
-            Terminal.write("\(error)\n", to: STDERR_FILENO)
+            // Its lines begin with file and line, so the usual prefix "Error: " must not precede them.
+            StandardStream.error.write("\(error)\n")
             exit(1)
         } catch {
             KonturCommand.exit(withError: error)
@@ -24,7 +25,7 @@ enum Main {
     }
 }
 
-/// Something that a command could not do; the message says what to do about it.
+/// A failure of a command, with advice to the person who runs it.
 struct CommandError: Error, CustomStringConvertible {
     var description: String
 

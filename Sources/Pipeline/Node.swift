@@ -2,7 +2,6 @@
 
 import DICOM
 public import Foundation
-public import Imaging
 public import Logging
 public import Persistence
 import Platform
@@ -16,9 +15,8 @@ public struct NodeSettings: Sendable {
     public var listener: ListenerConfiguration
     public var spool: SpoolConfiguration
     public var series: SeriesConfiguration
-    public var routes: [Route]
-    /// All that routes name, with the weights they name.
-    public var segmenters: [InstalledSegmenter]
+    /// The routes, and the segmenters that they name.
+    public var planner: StackPlanner
     /// The text of the configuration, kept in the journal under its hash.
     public var configuration: Data
     /// Hex SHA-256 of `configuration`.
@@ -31,15 +29,14 @@ public struct NodeSettings: Sendable {
     public var executable: String
 
     public init(
-        listener: ListenerConfiguration, spool: SpoolConfiguration, series: SeriesConfiguration, routes: [Route],
-        segmenters: [InstalledSegmenter], configuration: Data, configurationHash: String, workers: Int = 1,
+        listener: ListenerConfiguration, spool: SpoolConfiguration, series: SeriesConfiguration,
+        planner: StackPlanner, configuration: Data, configurationHash: String, workers: Int = 1,
         softwareVersion: String, executable: String = WorkerPoolConfiguration.ownExecutable
     ) {
         self.listener = listener
         self.spool = spool
         self.series = series
-        self.routes = routes
-        self.segmenters = segmenters
+        self.planner = planner
         self.configuration = configuration
         self.configurationHash = configurationHash
         self.workers = workers
@@ -94,10 +91,8 @@ public final class Node: Service {
         let open = OpenAssociations()
         let assembler = Assembler(
             configuration: settings.series,
-            routing: NodeRouting(
-                routes: settings.routes, peers: settings.listener.peers, segmenters: settings.segmenters,
-                configurationHash: settings.configurationHash),
-            journal: journal, pool: pool, open: open, clock: clock, logger: logger, onQueued: dispatcher.queued,
+            planner: settings.planner, peers: settings.listener.peers,
+            configurationHash: settings.configurationHash, journal: journal, pool: pool, open: open, clock: clock, logger: logger, onQueued: dispatcher.queued,
             onSuperseded: dispatcher.superseded)
         listener = try Listener(
             settings.listener, spool: spool, journal: journal, open: open, clock: clock, logger: logger,

@@ -3,23 +3,27 @@
 public import DICOM
 public import Imaging
 
-/// Which stacks go to which segmenter, and where the answer goes.
+/// A rule of the configuration: the stacks it takes, the segmenter they go to, and the peers that get the result.
 public struct Route: Sendable {
+    /// The name in the configuration, which the audit trail records; empty if the command line made the route.
     public var name: String
     /// One of these sets must hold.
     public var when: [ConditionSet]
     /// The name of a `SegmenterDescriptor`.
     public var segmenter: String
-    /// The name of installed weights; `nil` for those of the executable, or the only ones installed that fit.
+    /// The name of installed weights.
+    ///
+    /// `nil` takes the only installed weights that fit, or the weights inside the executable.
     public var weights: String?
+    /// Parameters of the recipe that the route sets.
     public var options: SegmenterOptions
-    /// Names of peers.
+    /// Names of peers; empty if results stay in the spool.
     public var sendTo: [String]
     /// What to do with a volume that has missing, doubled or unevenly spaced slices.
     public var gaps: VolumeAssembly.Gaps
-    /// How the answer is stored.
+    /// How the SEG stores its pixels.
     public var type: SegmentationType
-    /// When a person has to look at an answer; `nil` for never.
+    /// Which results a person has to review; `nil` if none.
     public var review: ReviewRule?
 
     public init(
@@ -38,8 +42,34 @@ public struct Route: Sendable {
         self.review = review
     }
 
+    /// Evaluates every condition of the route, also after one that decides.
     public func explain(_ facts: StackFacts) -> RouteExplanation {
         let sets = when.map { $0.explain(facts) }
         return RouteExplanation(route: name, outcome: .any(sets.map(\.outcome)), sets: sets)
     }
+}
+
+/// What a route does with results whose confidence is low.
+public struct ReviewRule: Sendable, Hashable, Codable {
+    /// What happens to a result that needs review.
+    public enum Action: String, Sendable, Hashable, Codable, CaseIterable {
+        /// The node sends the result like any other. The audit trail and `kontur status` say that it needs review.
+        case send
+        /// The node sends the result, and the SEG itself says that it needs review.
+        case mark
+        /// The SEG says that it needs review, and the node keeps it until an operator releases or drops it.
+        case hold
+    }
+
+    /// Results with a confidence below this one need review, 0...1.
+    public var below: Double
+    public var action: Action
+
+    public init(below: Double, action: Action) {
+        self.below = below
+        self.action = action
+    }
+
+    /// The confidence below which the SEG says that it needs review; `nil` if it never does.
+    public var markedBelow: Double? { action == .send ? nil : below }
 }

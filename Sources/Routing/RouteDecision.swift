@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Which route a stack takes, and for every condition of every route why it held or not. Stored with the stack and not
-/// made again.
+/// The route that takes a stack, and for every condition of every route why it holds or not.
+///
+/// The node stores the decision with the stack and does not make it again.
 public struct RouteDecision: Sendable, Hashable, Codable {
+    /// Which route takes the stack, if any.
     public enum Outcome: Sendable, Hashable, Codable {
-        /// By the first route, in the order of the configuration, whose conditions all hold.
+        /// The name of the first route, in the order of the configuration, whose conditions all hold.
         case routed(String)
-        /// No route, and every one for certain.
+        /// The stack does not match any route. Missing attributes do not affect this result.
         case unmatched
-        /// No route, but one or more could not be told: an attribute is missing.
+        /// No route matched, and at least one could not be evaluated because an attribute is missing.
         case undetermined
     }
 
     public var outcome: Outcome
+    /// Every route in the order of the configuration, also those after the one that takes the stack.
     public var routes: [RouteExplanation]
 
     public init(outcome: Outcome, routes: [RouteExplanation]) {
@@ -32,13 +35,14 @@ public struct RouteDecision: Sendable, Hashable, Codable {
         self.init(outcome: outcome, routes: explanations)
     }
 
-    /// The route taken.
+    /// The name of the route that takes the stack; `nil` if no route does.
     public var route: String? {
         if case .routed(let name) = outcome { name } else { nil }
     }
 
-    /// One line without attribute values, fit for logs and the audit trail: `routed: colonoscopy`, `unmatched`,
-    /// `undetermined: left-atrium (mrAcquisitionType)`.
+    /// The decision in one line without attribute values, fit for logs and the audit trail.
+    ///
+    /// Examples: `routed: colonoscopy`, `unmatched`, `undetermined: left-atrium (mrAcquisitionType)`.
     public var summary: String {
         switch outcome {
         case .routed(let name): return "routed: \(name)"
@@ -54,10 +58,13 @@ public struct RouteDecision: Sendable, Hashable, Codable {
     }
 }
 
-/// One route, held against one stack.
+/// The evaluation of one route for one stack.
 public struct RouteExplanation: Sendable, Hashable, Codable {
+    /// The name of the route.
     public var route: String
+    /// Matched if one of the sets matches.
     public var outcome: RouteOutcome
+    /// The alternatives of the route, of which one must hold.
     public var sets: [SetExplanation]
 
     public init(route: String, outcome: RouteOutcome, sets: [SetExplanation]) {
@@ -67,8 +74,11 @@ public struct RouteExplanation: Sendable, Hashable, Codable {
     }
 }
 
+/// The evaluation of one set of conditions, which must all hold.
 public struct SetExplanation: Sendable, Hashable, Codable {
+    /// Matched if all conditions match.
     public var outcome: RouteOutcome
+    /// In the order of the configuration.
     public var conditions: [ConditionExplanation]
 
     public init(outcome: RouteOutcome, conditions: [ConditionExplanation]) {
@@ -77,9 +87,11 @@ public struct SetExplanation: Sendable, Hashable, Codable {
     }
 }
 
+/// The evaluation of one condition.
 public struct ConditionExplanation: Sendable, Hashable, Codable {
     /// The key of the condition.
     public var condition: String
+    /// Whether the condition holds, and why.
     public var result: ConditionResult
 
     public init(condition: String, result: ConditionResult) {

@@ -145,7 +145,7 @@ import Testing
                 "1:51: node.bind: expected an IP address such as 0.0.0.0, 127.0.0.1 or ::, found 'nowhere'",
                 "1:60: node.workrs: unknown key; did you mean 'workers'?",
                 "3:56: peers[0].prt: unknown key; did you mean 'port'?",
-                "4:12: peers[1].name: a peer of this name stands above",
+                "4:12: peers[1].name: an earlier peer has this name",
                 "4:30: peers[1].aeTitle: expected an AE title: 1 to 16 ASCII characters, no backslash, found "
                     + "'SEVENTEENLETTERSX'",
                 "4:55: peers[1].host: expected a host name or an IP address, found 'a b'",
@@ -161,7 +161,7 @@ import Testing
                 "14:16: routes[0].segmenter: expected a segmenter: polyp-compact or left-atrium-compact, found 'polyp-compct'",
                 "15:14: routes[0].sendTo[0]: unknown peer 'archiv'; did you mean 'archive'?",
                 "16:5: routes[1]: 'sendTo' is missing: a list of peers; [] keeps the result in the spool",
-                "16:11: routes[1].name: a route of this name stands above",
+                "16:11: routes[1].name: an earlier route has this name",
                 "17:37: routes[1].when.numberOfInstances.min: expected a number, 0 or more",
                 "18:16: routes[1].segmenter: expected a segmenter: polyp-compact or left-atrium-compact, found 'unet'",
                 "19:11: routes[1].type: expected binary or fractional, found 'bits'",
@@ -172,7 +172,7 @@ import Testing
     @Test(arguments: [
         (
             "peers:\n  - {name: a, aeTitle: A}",
-            "2:5: peers[0]: neither 'host' nor 'from': nobody could call as this peer, and it cannot be called"
+            "2:5: peers[0]: 'host' and 'from' are missing: the peer could neither call nor be called; add one of them"
         ),
         (
             "peers:\n  - {name: a b, aeTitle: A, host: h}",
@@ -180,7 +180,7 @@ import Testing
         ),
         (
             "peers:\n  - {name: a, aeTitle: A, from: [1.2.3.4], port: 1}",
-            "2:50: peers[0].port: a port without a host to call"
+            "2:50: peers[0].port: a port needs a 'host'; add one"
         ),
         (
             "peers: 3",
@@ -211,7 +211,7 @@ import Testing
         ),
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, sendTo: [x]}",
-            "2:72: routes[0].sendTo[0]: unknown peer 'x'; there are no peers: name it under 'peers'"
+            "2:72: routes[0].sendTo[0]: unknown peer 'x'; the configuration has no peers: add it under 'peers'"
         ),
         (
             "peers:\n  - {name: x, aeTitle: X, from: [1.2.3.4]}\nroutes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, sendTo: [x]}",

@@ -206,7 +206,7 @@ import Testing
         let example = Checkout.root.appending(path: "kontur.example.yaml").path
         let result = try await Self.kontur("route", "explain", study, "--config", example)
         #expect(result.status == 0)
-        #expect(result.output.contains("unmatched: no route takes it"))
+        #expect(result.output.contains("unmatched: no route matches"))
         #expect(result.output.contains("modality: not matched: Modality is "))
     }
 }

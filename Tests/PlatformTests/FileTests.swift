@@ -45,6 +45,20 @@ import Testing
         }
     }
 
+    @Test func `tells files, folders and links apart`() throws {
+        try withFolder { folder in
+            try Data().write(to: URL(fileURLWithPath: folder + "/file"))
+            try FileManager.default.createSymbolicLink(atPath: folder + "/link", withDestinationPath: folder)
+            #expect(try FileSystem.kind(of: folder) == .folder)
+            #expect(try FileSystem.kind(of: folder + "/file") == .file)
+            #expect(try FileSystem.kind(of: folder + "/link") == .folder)
+            #expect(try FileSystem.kind(of: folder + "/link", followingLinks: false) == .symbolicLink)
+            #expect(try FileSystem.kind(of: "/dev/null") == .other)
+            let error = #expect(throws: SystemCallError.self) { try FileSystem.kind(of: folder + "/nothing") }
+            #expect(error?.isMissing == true)
+        }
+    }
+
     @Test func `an atomic file does not follow a symbolic link`() throws {
         try withFolder { folder in
             let victim = folder + "/victim"

@@ -3,14 +3,15 @@
 import Routing
 import Testing
 
-/// One condition's exercise: a value, and facts for each outcome. A condition whose attribute is always there has no
-/// undetermined ones.
+/// A value of one condition, and facts for each outcome.
+///
+/// A condition whose attribute is never missing does not have undetermined facts.
 struct ConditionExercise: Sendable {
-    let value: ConditionValue
+    let value: ConfigurationValue
     let matched: StackFacts
     let notMatched: StackFacts
     let undetermined: StackFacts?
-    /// The reason given when it holds, and when not.
+    /// The reasons if the condition matches, and if it does not.
     let reasons: (matched: String, notMatched: String)
 }
 
@@ -22,8 +23,8 @@ struct ConditionExercise: Sendable {
         return facts
     }
 
-    static func texts(_ texts: String...) -> ConditionValue { .list(texts.map { .text($0) }) }
-    static func matches(_ pattern: String) -> ConditionValue { .map([.init("matches", .text(pattern))]) }
+    static func texts(_ texts: String...) -> ConfigurationValue { .list(texts.map { .text($0) }) }
+    static func matches(_ pattern: String) -> ConfigurationValue { .map([.init("matches", .text(pattern))]) }
     static let nothing = StackFacts(numberOfInstances: 1)
 
     static let exercises: [String: ConditionExercise] = [
@@ -100,7 +101,7 @@ struct ConditionExercise: Sendable {
     @Test(arguments: RouteConditions.all.map { $0.key })
     func `a condition matches, does not match, or cannot tell, and says why`(_ key: String) throws {
         let exercise = try #require(Self.exercises[key])
-        let condition = try #require(RouteConditions.named(key)).init(exercise.value)
+        let condition = try #require(RouteConditions.named(key)).condition(exercise.value)
         #expect(condition.evaluate(exercise.matched) == ConditionResult(.matched, exercise.reasons.matched))
         #expect(condition.evaluate(exercise.notMatched) == ConditionResult(.notMatched, exercise.reasons.notMatched))
         if let facts = exercise.undetermined {
@@ -113,65 +114,74 @@ struct ConditionExercise: Sendable {
     @Test(arguments: RouteConditions.all.map { $0.key })
     func `not turns every outcome round, and cannot tell what its condition cannot`(_ key: String) throws {
         let exercise = try #require(Self.exercises[key])
-        let not = try #require(RouteConditions.named("not")).init(.map([.init(key, exercise.value)]))
+        let not = try #require(RouteConditions.named("not"))
+            .condition(.map([.init(key, exercise.value)]))
         #expect(not.evaluate(exercise.matched).outcome == .notMatched)
         #expect(not.evaluate(exercise.notMatched).outcome == .matched)
         if let facts = exercise.undetermined { #expect(not.evaluate(facts).outcome == .undetermined) }
     }
 
     @Test(
-        arguments: RouteConditions.all.map { $0.key }, [ConditionValue.empty, .list([]), .map([]), .list([.list([])])])
-    func `a condition refuses a value that is none`(_ key: String, _ value: ConditionValue) throws {
-        let type = try #require(RouteConditions.named(key))
-        #expect(throws: ConditionProblems.self) { _ = try type.init(value) }
-        #expect(!type.form.isEmpty)
+        arguments: RouteConditions.all.map { $0.key },
+        [ConfigurationValue.empty, .list([]), .map([]), .list([.list([])])])
+    func `a condition refuses a value that is none`(_ key: String, _ value: ConfigurationValue) throws {
+        let kind = try #require(RouteConditions.named(key))
+        #expect(throws: ConditionProblems.self) { _ = try kind.condition(value) }
+        #expect(!kind.form.isEmpty)
     }
 
-    @Test func `several errors in one set are all reported, each with its path`() throws {
-        let value = ConditionValue.map([
+    @Test func `several errors in one set are all reported, each with its place`() throws {
+        let value = ConfigurationValue.map([
             .init("modalty", .text("ES")),
             .init("studyDescription", Self.matches("(colo")),
             .init("numberOfInstances", .map([.init("min", .text("many")), .init("mx", .text("3"))])),
             .init("modality", .list([.text("ES"), .text(" ")])),
             .init("sopClass", .list([.text("MRImageStorag")])),
             .init("not", .list([.map([.init("shoeSize", .text("43"))])])),
-        ])
+        ]).placed()
         let error = #expect(throws: ConditionProblems.self) { try ConditionSet(value) }
+        func problem(_ path: String, _ reason: String) -> ConditionProblem {
+            ConditionProblem(at: ConfigurationPlace(path: path), reason)
+        }
         #expect(
             error?.problems == [
-                ConditionProblem(
-                    path: [.key("modalty")], isAboutKey: true, "unknown condition 'modalty'; did you mean 'modality'?"),
-                ConditionProblem(
-                    path: [.key("studyDescription"), .key("matches")],
-                    "at character 1 of the pattern: this group is never closed"),
-                ConditionProblem(path: [.key("numberOfInstances"), .key("min")], "expected a number, 0 or more"),
-                ConditionProblem(
-                    path: [.key("numberOfInstances"), .key("mx")], isAboutKey: true,
-                    "unknown key 'mx'; did you mean 'max'?"),
-                ConditionProblem(
-                    path: [.key("modality"), .index(1)], "an empty text is never equal to an attribute"),
-                ConditionProblem(
-                    path: [.key("sopClass"), .index(0)],
-                    "unknown SOP class 'MRImageStorag'; did you mean 'MRImageStorage'?"),
-                ConditionProblem(
-                    path: [.key("not"), .index(0), .key("shoeSize")], isAboutKey: true,
-                    "unknown condition 'shoeSize'; known are modality, sopClass, bodyPart, studyDescription, "
-                        + "seriesDescription, imageType, manufacturer, callingAeTitle, mrAcquisitionType, sliceSpacing, "
-                        + "numberOfInstances, not"),
+                problem("modalty", "unknown condition 'modalty'; did you mean 'modality'?"),
+                problem("studyDescription.matches", "at character 1 of the pattern: this group is never closed"),
+                problem("numberOfInstances.min", "expected a number, 0 or more"),
+                problem("numberOfInstances.mx", "unknown key 'mx'; did you mean 'max'?"),
+                problem("modality[1]", "an empty text is never equal to an attribute"),
+                problem("sopClass[0]", "unknown SOP class 'MRImageStorag'; did you mean 'MRImageStorage'?"),
+                problem(
+                    "not[0].shoeSize",
+                    "unknown condition 'shoeSize'; known are modality, bodyPart, studyDescription, seriesDescription, "
+                        + "imageType, manufacturer, callingAeTitle, mrAcquisitionType, sliceSpacing, "
+                        + "numberOfInstances, sopClass, not"),
             ])
     }
 
-    @Test func `a set that says the same condition twice is refused`() {
-        let value = ConditionValue.map([.init("modality", .text("ES")), .init("modality", .text("XC"))])
-        let error = #expect(throws: ConditionProblems.self) { try ConditionSet(value) }
-        #expect(error?.description == "'modality' stands here twice")
-    }
-
     @Test func `a range with the larger number first is refused`() throws {
-        let value = ConditionValue.map([.init("min", .text("5")), .init("max", .text("2"))])
+        let value = ConfigurationValue.map([.init("min", .text("5")), .init("max", .text("2"))])
         let error = #expect(throws: ConditionProblems.self) {
-            _ = try #require(RouteConditions.named("sliceSpacing")).init(value)
+            _ = try #require(RouteConditions.named("sliceSpacing")).condition(value)
         }
         #expect(error?.description == "min is larger than max, so nothing can match")
+    }
+}
+
+extension ConfigurationValue {
+    /// The same value with the paths that a file would give it.
+    func placed(_ path: String = "") -> ConfigurationValue {
+        let place = ConfigurationPlace(path: path)
+        switch content {
+        case .text, .empty: return ConfigurationValue(content, at: place)
+        case .list(let values):
+            return ConfigurationValue(.list(values.enumerated().map { $1.placed("\(path)[\($0)]") }), at: place)
+        case .map(let entries):
+            let placed = entries.map { entry in
+                let child = path.isEmpty ? entry.key : "\(path).\(entry.key)"
+                return Entry(entry.key, at: ConfigurationPlace(path: child), entry.value.placed(child))
+            }
+            return ConfigurationValue(.map(placed), at: place)
+        }
     }
 }

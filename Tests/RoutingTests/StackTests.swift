@@ -149,11 +149,12 @@ import Testing
         var slices = Self.volume(9)
         slices.remove(at: 4)
         let stack = Stack.stacks(of: slices)[0]
-        #expect(stack.fit(for: Self.segmenter(.volume)) == .unfit(reason: "no even volume: 1 slices are missing"))
+        #expect(
+            stack.fit(for: Self.segmenter(.volume)) == .unfit(reason: "the volume is not even: 1 slices are missing"))
         #expect(
             stack.fit(for: Self.segmenter(.volume), gaps: .mark)
                 == .fit(
-                    sources: Array(0..<8), notes: ["no even volume, segmented all the same: 1 slices are missing"]))
+                    sources: Array(0..<8), notes: ["segmented although the volume is not even: 1 slices are missing"]))
     }
 
     @Test func `a doubled position makes a volume unfit, unless gaps are marked`() {
@@ -162,7 +163,7 @@ import Testing
             Issue.record("a doubled position was accepted")
             return
         }
-        #expect(reason == "no even volume: 1 slices have the position of another slice")
+        #expect(reason == "the volume is not even: 1 slices have the position of another slice")
         guard case .fit(let sources, let notes) = stack.fit(for: Self.segmenter(.volume), gaps: .mark) else {
             Issue.record("a doubled position was not marked")
             return
@@ -187,18 +188,22 @@ import Testing
         }
         #expect(
             reason([Self.frame(1)])
-                == "a volume is needed, and its images have no usable geometry: no position and orientation")
-        #expect(reason(Self.volume(1)) == "no volume: a volume needs at least two slices; the stack has 1")
+                == "the segmenter needs a volume, but the images have no usable geometry: no position and orientation")
         #expect(
-            reason(changed { $0.plane?.position = Vector3(0, 0, 7) }) == "no volume: all slices lie at one position")
+            reason(Self.volume(1)) == "the images do not make a volume: a volume needs at least two slices; the stack has 1"
+        )
         #expect(
-            reason(changed { $0.samplesPerPixel = 3 }) == "a grey volume is needed, its images have 3 samples a pixel")
+            reason(changed { $0.plane?.position = Vector3(0, 0, 7) })
+                == "the images do not make a volume: all slices lie at one position")
+        #expect(
+            reason(changed { $0.samplesPerPixel = 3 })
+                == "the segmenter needs a grey volume, but an image has 3 samples per pixel")
         #expect(
             reason(changed { $0.frameOfReferenceUID = nil })
-                == "a volume is needed, and its images name no frame of reference")
+                == "the segmenter needs a volume, but an image lacks a frame of reference")
         #expect(
             reason(changed { $0.numberOfFrames = 12 })
-                == "a volume is needed of single-frame images; multi-frame volumes are not supported yet")
+                == "the segmenter needs a volume of single-frame images; multi-frame volumes are not supported yet")
     }
 
     @Test func `a segmenter of frames takes every stack of images`() {

@@ -23,7 +23,7 @@ struct AuditShowCommand: ParsableCommand {
     var study: String?
 
     @Option(help: "Show only records of this event, such as jobDone.")
-    var event: Word<AuditEvent.Name>?
+    var event: ChoiceArgument<AuditEvent.Name>?
 
     @Option(help: "Show only records of this job.")
     var job: Int64?
@@ -90,8 +90,8 @@ struct AuditReport: Report {
         let who = [record.user, record.aeTitle, record.address].compactMap { $0 }
         return [
             String(record.number), record.date.formatted(.iso8601), record.event, who.joined(separator: " "),
-            Shown.uid(record.series ?? ""), record.job.map(String.init) ?? "", record.count.map(String.init) ?? "",
-            record.route ?? "", record.segmenter ?? "", Shown.fraction(record.confidence), record.outcome,
+            Formatted.uid(record.series ?? ""), record.job.map(String.init) ?? "", record.count.map(String.init) ?? "",
+            record.route ?? "", record.segmenter ?? "", Formatted.fraction(record.confidence), record.outcome,
             record.reason ?? "",
         ]
     }
@@ -154,7 +154,7 @@ struct VerifyReport: Report {
     }
 
     var parts: [ReportPart] {
-        let good = Shown.count(Int(records), "record")
+        let good = Formatted.count(Int(records), "record")
         if isWhole { return [.line("The audit trail is whole: \(good)."), .line("head \(head)")] }
         return [.line("\(good) fit; the last of them has the hash \(head).")]
     }

@@ -68,7 +68,7 @@ struct ExportReport: Report {
     var records: Int64
     var head: String
 
-    var parts: [ReportPart] { [.line("\(Shown.count(Int(records), "record")) written to \(file), head \(head)")] }
+    var parts: [ReportPart] { [.line("\(Formatted.count(Int(records), "record")) written to \(file), head \(head)")] }
 }
 
 extension CommandError {
@@ -113,7 +113,7 @@ struct DropReport: Report {
     var segment: String
     var records: Int64
 
-    var parts: [ReportPart] { [.line("Segment \(segment) dropped: \(Shown.count(Int(records), "record")).")] }
+    var parts: [ReportPart] { [.line("Segment \(segment) dropped: \(Formatted.count(Int(records), "record")).")] }
 }
 
 // MARK: - Erase

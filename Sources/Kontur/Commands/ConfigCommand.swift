@@ -15,11 +15,12 @@ struct ConfigCommand: ParsableCommand {
 
 struct ConfigCheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "check", abstract: "Reports every error in a configuration with its line, or what it means.",
+        commandName: "check",
+        abstract: "Reports every error in a configuration with its line, or summarizes the configuration.",
         discussion: """
-            The expected time is an estimate for a study of ordinary size on this machine while nothing else runs: \
-            networks inside the executable are tried out for a moment, of installed ones the operations are counted and \
-            divided by the speed of the kernels. Receiving, decoding and sending come on top.
+            The expected time is an estimate for a study of ordinary size on this machine, if nothing else runs. Networks \
+            inside the executable are run for a moment. For installed networks, the number of operations is divided by \
+            the measured speed of the kernels. Receiving, decoding and sending take additional time.
             """)
 
     @Argument(help: ArgumentHelp("The configuration file.", valueName: "file"))
@@ -40,13 +41,13 @@ struct ConfigCheckCommand: ParsableCommand {
     private func check() throws {
         let configuration = try NodeConfiguration.load(file, segmenters: Segmenters.catalogue.map(\.name))
         let installed = try InstalledModels(folder: models.models, configuration: configuration)
-        // Every route whose weights are missing is an error.
-        _ = try installed.segmenters(of: configuration)
-        try ReportPrinter.print(ConfigurationSummary(configuration, installed), as: output.format)
+        let planner = installed.planner(for: configuration)
+        try installed.check(planner, of: configuration)
+        try ReportPrinter.print(ConfigurationSummary(configuration, planner), as: output.format)
     }
 }
 
-/// What a configuration means, in short.
+/// A summary of a configuration.
 struct ConfigurationSummary: Report {
     struct PeerLine: Encodable {
         var name: String
@@ -61,18 +62,18 @@ struct ConfigurationSummary: Report {
         var name: String
         var conditions: [[String]]
         var segmenter: String
-        /// The name of installed weights; `nil` for those inside the executable.
+        /// The name of installed weights; `nil` for weights inside the executable.
         var weights: String?
-        /// Parameters of the recipe that the route sets.
+        /// The parameters of the recipe that the route sets, one word each.
         var options: [String]
-        /// An estimate for a study of ordinary size; `nil` when it cannot be told.
+        /// An estimate for a study of ordinary size; `nil` if it cannot be made.
         var expected: ExpectedTime?
-        /// The same in words.
+        /// The estimate in words.
         var time: String
         var sendTo: [String]
         var gaps: String
         var type: String
-        /// When a person has to look at an answer.
+        /// Which results a person has to review.
         var review: String
     }
 
@@ -84,8 +85,8 @@ struct ConfigurationSummary: Report {
     var peers: [PeerLine]
     var routes: [RouteLine]
 
-    init(_ configuration: NodeConfiguration, _ installed: InstalledModels) {
-        var estimator = Estimator()
+    init(_ configuration: NodeConfiguration, _ planner: StackPlanner) {
+        var estimator = TimeEstimator()
         file = configuration.file
         hash = configuration.hash
         aeTitle = configuration.listener.aeTitle.text
@@ -99,12 +100,13 @@ struct ConfigurationSummary: Report {
                 from: from.isEmpty ? peer.host ?? "" : from, may: peer.may.map(\.rawValue).sorted(),
                 viewerProfile: peer.viewerProfile.rawValue)
         }
-        routes = configuration.routes.map { route in
-            let segmenter = try? installed.segmenter(route.segmenter, weights: route.weights)
+        routes = planner.targets.map { target in
+            let route = target.route
+            let segmenter = try? target.segmenter.get()
             let expected = segmenter.flatMap { estimator.time(of: $0) }
             return RouteLine(
                 name: route.name,
-                conditions: route.when.map { set in set.conditions.map { type(of: $0).key } },
+                conditions: route.when.map(\.keys),
                 segmenter: route.segmenter, weights: segmenter?.weights?.name, options: route.options.words,
                 expected: expected,
                 time: ExpectedTime.inWords(expected, accepts: segmenter?.descriptor.accepts ?? .frames),
@@ -120,7 +122,7 @@ struct ConfigurationSummary: Report {
             .line(""),
         ]
         if peers.isEmpty {
-            parts.append(.line("No peers: nobody may call."))
+            parts.append(.line("No peers: the node refuses every caller."))
         } else {
             parts.append(
                 .table(
@@ -133,7 +135,7 @@ struct ConfigurationSummary: Report {
         }
         parts.append(.line(""))
         if routes.isEmpty {
-            parts.append(.line("No routes: every stack ends unmatched."))
+            parts.append(.line("No routes: stacks are received but not segmented."))
         } else {
             parts.append(
                 .table(

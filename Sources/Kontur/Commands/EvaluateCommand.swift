@@ -4,85 +4,93 @@ import ArgumentParser
 import Evaluation
 import Foundation
 import Imaging
+import Platform
+import Routing
 import Segmentation
 import Supervision
 
 struct EvaluateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evaluate",
-        abstract: "Measures segmenters on labelled cases: a pilot report, scores and tables.",
+        abstract: "Measures segmenters on labelled cases and writes a report, scores and tables.",
         discussion: """
-            The data is one of: a folder of PNG or JPEG files, with masks of the same names in images/ and masks/, or \
-            beside them as NAME_mask; a folder of DICOM series with SEGs that refer to them; or a CSV table with the \
-            columns image and mask (empty: nothing is there) and, if wanted, id and group. A mask is what is brighter \
-            than 127.
+            DATA is one of:
+            - a folder of PNG or JPEG files. Masks lie in masks/ under the names of the files in images/, or beside the \
+            images as NAME_mask.
+            - a folder of DICOM series with SEGs that refer to them.
+            - a CSV table with the columns image and mask, and optionally id and group. An empty mask means that the \
+            structure is absent.
+            Mask pixels brighter than 127 count as the structure.
 
-            Every installed segmenter that takes such data runs side by side, or those that --segmenter names. Results \
-            are written as they come, and a second run into the same folder does only what is missing or has changed. \
-            In the output folder: report.html, summary.json, cases.csv, results.jsonl and masks/.
+            All installed segmenters that accept the data are measured, unless --segmenter names some. Results are \
+            written as they come. A second run into the same folder repeats only missing and changed cases. The output \
+            folder holds report.html, summary.json, cases.csv, results.jsonl and masks/.
 
-            Exit code 1: a case could not be read or segmented, or there was none.
+            Exit code 1 means that a case could not be read or segmented, or that there are no cases.
             """)
 
-    @Argument(help: ArgumentHelp("A folder of labelled cases, or a CSV table of them.", valueName: "data"))
+    @Argument(help: ArgumentHelp("Folder or CSV table of labelled cases.", valueName: "data"))
     var data: String
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Where results go; made when missing.", valueName: "folder"))
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp("Write results to this folder; it is created if it is missing.", valueName: "folder"))
     var output: String
 
     @Option(
         name: .customLong("segmenter"),
         help: ArgumentHelp(
-            "A segmenter to measure, NAME or NAME@WEIGHTS; may be given more than once.", valueName: "name"))
+            "Measure this segmenter, given as NAME or NAME@WEIGHTS. May be repeated.", valueName: "name"))
     var segmenters: [String] = []
 
     @OptionGroup var models: ModelsOptions
     @OptionGroup var choice: EvaluationDataOptions
 
-    @Flag(help: "Prompt box-prompted segmenters from the truth, too: what a perfect box would give.")
+    @Flag(help: "Also prompt segmenters that take boxes with the box around the true structure.")
     var truthBoxes = false
 
-    @Flag(help: "Also enlarge (-20% to +50%) and shift (0 to 30%) the truth's boxes: 32 runs a case.")
+    @Flag(help: "Also enlarge (-20% to +50%) and shift (0 to 30%) the true boxes: 32 runs per case.")
     var promptStudy = false
 
-    @Option(help: "How many cases are segmented at once.")
+    @Option(help: "Segment this number of cases at once.")
     var workers: Int = 1
 
-    @Option(help: "Dice below which an answer needs correction.")
+    @Option(help: "Count results below this Dice as in need of correction.")
     var acceptable: Double = 0.7
 
-    @Option(help: "How many of the worst cases the report shows for each segmenter.")
+    @Option(help: "Show this number of the worst cases per segmenter in the report.")
     var worst: Int = 6
 
-    @Option(help: "Draws of the bootstrap.")
+    @Option(help: "Number of draws of the bootstrap.")
     var draws: Int = 2000
 
     @Option(help: "Seed of the bootstrap.")
     var seed: UInt64 = 1
 
-    @Option(help: ArgumentHelp("What the report calls the data; else its folder's name.", valueName: "text"))
+    @Option(help: ArgumentHelp("Title of the report; the name of the data by default.", valueName: "text"))
     var title: String?
 
     @OptionGroup var printing: OutputOptions
 
     func validate() throws {
-        if workers < 1 { throw ValidationError("--workers takes at least one") }
-        if let limit = choice.limit, limit < 1 { throw ValidationError("--limit takes at least one") }
-        if draws < 1 { throw ValidationError("--draws takes at least one") }
-        if worst < 0 { throw ValidationError("--worst takes no negative number") }
-        if !(0...1).contains(acceptable) { throw ValidationError("--acceptable is a Dice: 0 to 1") }
+        if workers < 1 { throw ValidationError("--workers must be at least 1") }
+        if let limit = choice.limit, limit < 1 { throw ValidationError("--limit must be at least 1") }
+        if draws < 1 { throw ValidationError("--draws must be at least 1") }
+        if worst < 0 { throw ValidationError("--worst must not be negative") }
+        if !(0...1).contains(acceptable) { throw ValidationError("--acceptable must be a Dice, 0 to 1") }
         for name in segmenters.map({ $0.prefix { $0 != "@" } }) {
-            guard Segmenters.catalogue.contains(where: { $0.name == name }) else {
-                let known = Segmenters.catalogue.map(\.name).joined(separator: ", ")
-                throw ValidationError("unknown segmenter '\(name)'; known are \(known)")
+            let known = Segmenters.catalogue.map(\.name)
+            guard known.contains(String(name)) else {
+                throw ValidationError(
+                    "unknown segmenter '\(name)'; \(Spelling.advice(for: String(name), among: known))")
             }
         }
     }
 
     func run() async throws {
         let installed = try InstalledModels(folder: models.models)
-        let folder = try outputFolder()
-        Signals.ignoreBrokenPipes()
+        let folder = try OutputFolder.create(output)
+        CurrentProcess.ignoreBrokenPipes()
         let pool = WorkerPool.forCommand(workers: workers)
         let progress = ProgressLine()
         do {
@@ -125,26 +133,23 @@ struct EvaluateCommand: AsyncParsableCommand {
                 "cases.csv": Data(CaseTable.csv(results).utf8),
             ], folder: folder)
     }
-
-    private func outputFolder() throws -> URL {
-        let folder = URL(fileURLWithPath: output, isDirectory: true).standardizedFileURL
-        do {
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        } catch {
-            throw CommandError("the folder '\(output)' cannot be made; choose another --output")
-        }
-        return folder
-    }
 }
 
-/// What `kontur evaluate` prints, and the files that it writes.
+/// The results that `kontur evaluate` prints, and the files that it writes.
 struct EvaluateReport: Report {
     var evaluation: EvaluationReport
     var notes: [String]
-    /// Absolute.
+    /// Absolute paths of the files that were written.
     var files: [String]
 
-    /// - Throws: `CommandError` when a file cannot be written.
+    /// Writes the files.
+    ///
+    /// - Parameters:
+    ///   - evaluation: the scores.
+    ///   - notes: cases that were left out, and why.
+    ///   - files: contents by file name.
+    ///   - folder: the folder of the files.
+    /// - Throws: `CommandError` if a file cannot be written.
     init(_ evaluation: EvaluationReport, notes: [String], files: [String: Data], folder: URL) throws {
         self.evaluation = evaluation
         self.notes = notes
@@ -153,7 +158,7 @@ struct EvaluateReport: Report {
             let file = folder.appendingPathComponent(name)
             do {
                 try data.write(to: file, options: .atomic)
-                // Pictures of patients are for those who measure.
+                // The report contains pictures of patients.
                 try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file.path)
             } catch {
                 throw CommandError("could not write \(file.path): \(error.localizedDescription)")
@@ -162,13 +167,13 @@ struct EvaluateReport: Report {
         }
     }
 
-    /// What went wrong, in one line; `nil` when nothing did.
+    /// The first failure in one line; `nil` if every case was segmented.
     var failure: String? {
         let failures = evaluation.segmenters.flatMap(\.failures)
         guard let first = failures.first else {
-            return evaluation.segmenters.contains { $0.cases > 0 } ? nil : "no case was segmented"
+            return evaluation.segmenters.contains { $0.cases > 0 } ? nil : "none of the cases was segmented"
         }
-        return "\(Shown.count(failures.count, "case")) failed; the first, \(first.caseID): \(first.reason)"
+        return "\(Formatted.count(failures.count, "case")) failed; the first is \(first.caseID): \(first.reason)"
     }
 
     var parts: [ReportPart] {
@@ -192,7 +197,7 @@ struct EvaluateReport: Report {
                 summary.emptyCases > 0 ? "\(summary.emptyMarked) of \(summary.emptyCases)" : "",
                 String(format: "%.0f%%", summary.needCorrection * 100), number(confidence?.predictors[0].spearman),
                 number(confidence?.predictors[0].auroc), number(summary.seconds?.median),
-                summary.peakMemory.map { Shown.bytes(Int64($0)) } ?? "",
+                summary.peakMemory.map { Formatted.bytes(Int64($0)) } ?? "",
                 summary.failures.isEmpty ? "" : String(summary.failures.count),
             ]
             return [own] + others
@@ -204,6 +209,6 @@ struct EvaluateReport: Report {
         ]
         return [.table(TextTable([.init("segmenter")] + columns.map { .init($0, isNumber: true) }, rows: rows))]
             + (notes + said.sorted()).map { .line($0) } + [.line("")] + files.map { .line($0) }
-            + [.line(""), .line(Shown.disclaimer)]
+            + [.line(""), .line(Formatted.disclaimer)]
     }
 }

@@ -18,7 +18,7 @@ struct JobsListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "Lists jobs, oldest first.")
 
     @Option(help: "List only jobs in this state: queued, running, done, dead or superseded. May be repeated.")
-    var state: [Word<JobState>] = []
+    var state: [ChoiceArgument<JobState>] = []
 
     @Flag(help: "List only dead jobs and jobs with dead deliveries.")
     var dead = false
@@ -88,10 +88,10 @@ struct JobsReport: Report {
                     ],
                     rows: jobs.map { job in
                         [
-                            String(job.id.rawValue), job.state.rawValue, Shown.uid(job.seriesInstanceUID),
+                            String(job.id.rawValue), job.state.rawValue, Formatted.uid(job.seriesInstanceUID),
                             String(job.revision), job.route ?? "", job.segmenter ?? "",
                             (job.outcome ?? "") + (job.lowConfidence ? ", low confidence" : ""),
-                            Shown.fraction(job.confidence), job.attempts > 0 ? String(job.attempts) : "",
+                            Formatted.fraction(job.confidence), job.attempts > 0 ? String(job.attempts) : "",
                             job.deliveries.map { "\($0.peer): \($0.state.rawValue)" }.joined(separator: ", "),
                             job.deliveries.lazy.compactMap(\.why).first ?? job.why ?? "",
                         ]
@@ -168,7 +168,7 @@ struct RetryReport: Report {
     var parts: [ReportPart] {
         [
             .line(
-                "revived: \(Shown.count(jobs, "job")), "
+                "revived: \(Formatted.count(jobs, "job")), "
                     + (deliveries == 1 ? "1 delivery" : "\(deliveries) deliveries"))
         ]
     }

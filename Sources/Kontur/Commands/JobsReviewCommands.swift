@@ -81,7 +81,7 @@ struct ReviewReport: Report {
         [
             .line(
                 "\(decision): \(deliveries == 1 ? "1 delivery" : "\(deliveries) deliveries") of "
-                    + "\(Shown.count(jobs, "job"))")
+                    + "\(Formatted.count(jobs, "job"))")
         ]
     }
 }

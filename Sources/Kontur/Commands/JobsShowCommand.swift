@@ -93,7 +93,7 @@ struct StudyReport: Report {
         let facts = series.series
         let line =
             "series \(facts.seriesInstanceUID): \(facts.modality ?? "modality missing"), \(facts.state.rawValue), "
-            + "revision \(facts.revision), \(Shown.count(facts.instances, "instance"))"
+            + "revision \(facts.revision), \(Formatted.count(facts.instances, "instance"))"
         return [.line(""), .line(line)] + series.stacks.flatMap(parts(of:))
     }
 
@@ -101,7 +101,7 @@ struct StudyReport: Report {
         let facts = stack.stack
         var parts: [ReportPart] = [
             .line(
-                "  stack \(facts.key), revision \(facts.revision): \(Shown.count(facts.instances, "instance")), "
+                "  stack \(facts.key), revision \(facts.revision): \(Formatted.count(facts.instances, "instance")), "
                     + (facts.why ?? stack.decision?.summary ?? facts.state.rawValue))
         ]
         if stack.jobs.isEmpty {

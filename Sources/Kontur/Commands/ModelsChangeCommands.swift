@@ -27,7 +27,7 @@ struct ModelsAddCommand: ParsableCommand {
     var name: String?
 
     @Option(help: "Take the weights for this family if the tensors do not show it: sam, medsam or lite-medsam.")
-    var family: Word<ModelFamily>?
+    var family: ChoiceArgument<ModelFamily>?
 
     @Option(help: ArgumentHelp("Record these terms instead of the publisher's.", valueName: "text"))
     var terms: String?
@@ -84,7 +84,7 @@ struct AdditionReport: Report {
     var segmenters: [String]
     /// The spool whose audit trail records the weights.
     var trail: String?
-    var disclaimer = Shown.disclaimer
+    var disclaimer = Formatted.disclaimer
 
     init(_ addition: WeightStore.Addition, trail: String?) {
         weights = addition.weights
@@ -104,7 +104,7 @@ struct AdditionReport: Report {
             ["network", "\(weights.family.title), \(weights.architecture), \(numbers) million parameters"],
             ["source", "\(source.file) (\(format))"],
             ["SHA-256", "\(source.sha256), \(origin)"],
-            ["stored", "\(weights.path), \(Shown.bytes(Int64(weights.bytes)))"],
+            ["stored", "\(weights.path), \(Formatted.bytes(Int64(weights.bytes)))"],
             ["SHA-256", weights.sha256],
             ["terms", weights.licence],
             ["for", segmenters.joined(separator: ", ")],

@@ -69,7 +69,7 @@ struct StoreProgress {
             case .verifying: "verifying"
             }
         let percent = total > 0 ? Int(Double(done) / Double(total) * 100) : 100
-        line.show("\(word): \(percent) % of \(Shown.bytes(Int64(total)))")
+        line.show("\(word): \(percent) % of \(Formatted.bytes(Int64(total)))")
     }
 
     func clear() { line.clear() }

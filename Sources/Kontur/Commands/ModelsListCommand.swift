@@ -129,7 +129,7 @@ struct ModelsReport: Report {
         }
         parts.append(.line(""))
         for line in segmenters { parts.append(.line("\(line.name): \(line.title). \(line.paper)")) }
-        return parts + [.line(""), .line(Shown.disclaimer)]
+        return parts + [.line(""), .line(Formatted.disclaimer)]
     }
 
     private var segmenterTable: TextTable {
@@ -152,7 +152,7 @@ struct ModelsReport: Report {
             ],
             rows: weights.map { weights in
                 [
-                    weights.name, weights.family.rawValue, weights.architecture, Shown.bytes(Int64(weights.bytes)),
+                    weights.name, weights.family.rawValue, weights.architecture, Formatted.bytes(Int64(weights.bytes)),
                     weights.sha256.prefix(16) + "…", weights.source.file,
                     weights.source.publication ?? "not known here",
                     weights.licence,

@@ -4,36 +4,37 @@ import ArgumentParser
 import Imaging
 import Segmentation
 
-/// What a person asks of a segmenter on the command line.
+/// Prompts and parameters for a segmenter, as given on the command line.
 struct PromptOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "A box around the structure, in pixels of every image (of the key slice in a volume).",
+            "Box around the structure, in pixels of every image; in a volume, of the key slice.",
             valueName: "x0,y0,x1,y1"))
     var box: BoxArgument?
 
     @Option(
         parsing: .unconditionalSingleValue,
         help: ArgumentHelp(
-            "A point on the structure (+) or beside it (-), in pixels of every image; may be repeated.",
+            "Point on the structure (+) or beside it (-), in pixels of every image. May be repeated.",
             valueName: "x,y,+|-"))
     var point: [PointArgument] = []
 
     @Option(
-        help: ArgumentHelp("Which slice of a volume the box belongs to, counted from 1.", valueName: "number"))
+        help: ArgumentHelp("Slice of a volume to which the box belongs, counted from 1.", valueName: "number"))
     var keySlice: Int?
 
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "By how much boxes made from masks are widened, pixels of the network's input.", valueName: "pixels"))
+            "Widen boxes that are made from masks by this number of pixels of the network's input.", valueName: "pixels"
+        ))
     var margin: Double?
 
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "By how much boxes are shifted to measure confidence, pixels of the network's input.", valueName: "pixels"))
+            "Shift boxes by this number of pixels of the network's input to measure confidence.", valueName: "pixels"))
     var shift: Double?
 
     var options: SegmenterOptions {
@@ -41,7 +42,7 @@ struct PromptOptions: ParsableArguments {
             box: box?.value, points: point.map(\.value), keySlice: keySlice, margin: margin, shift: shift)
     }
 
-    /// The options as they were typed, for error messages.
+    /// The names of the options that are set, for error messages.
     var names: [String] {
         [
             box.map { _ in "--box" }, point.isEmpty ? nil : "--point", keySlice.map { _ in "--key-slice" },
@@ -51,11 +52,13 @@ struct PromptOptions: ParsableArguments {
 
     func validate() throws {
         if keySlice != nil, box == nil {
-            throw ValidationError("--key-slice says which slice a box belongs to: give --box too")
+            throw ValidationError("--key-slice needs --box")
         }
     }
 
-    /// - Throws: `ValidationError` when the segmenter does not take what was asked.
+    /// Checks that a segmenter takes the options.
+    ///
+    /// - Throws: `ValidationError` if it does not.
     func check(_ options: SegmenterOptions, segmenter: String) throws {
         do {
             try Segmenters.entry(segmenter).check(options)
@@ -65,7 +68,7 @@ struct PromptOptions: ParsableArguments {
     }
 }
 
-/// `x0,y0,x1,y1`
+/// A box on the command line: `x0,y0,x1,y1`.
 struct BoxArgument: ExpressibleByArgument {
     var value: Box
 
@@ -77,7 +80,7 @@ struct BoxArgument: ExpressibleByArgument {
     }
 }
 
-/// `x,y,+` or `x,y,-`
+/// A point on the command line: `x,y,+` or `x,y,-`.
 struct PointArgument: ExpressibleByArgument {
     var value: LabeledPoint
 

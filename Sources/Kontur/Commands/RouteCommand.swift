@@ -3,6 +3,7 @@
 import ArgumentParser
 import DICOM
 import Imaging
+import Platform
 import Routing
 import Segmentation
 import Supervision
@@ -15,32 +16,32 @@ struct RouteCommand: ParsableCommand {
 struct RouteExplainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain",
-        abstract: "Shows which route each stack takes, and why every condition held or not; nothing is segmented.",
+        abstract: "Shows the route of each stack and the result of every condition; does not segment.",
         discussion: "The output quotes study and series descriptions, which may name a patient.")
 
-    @Argument(help: ArgumentHelp("DICOM files, or folders of them.", valueName: "path"))
+    @Argument(help: ArgumentHelp("DICOM files, or folders of DICOM files.", valueName: "path"))
     var paths: [String]
 
-    @Option(help: ArgumentHelp("The configuration; without it the built-in routes.", valueName: "file"))
+    @Option(help: ArgumentHelp("Use the routes of this configuration instead of the built-in ones.", valueName: "file"))
     var config: String?
 
-    @Option(help: ArgumentHelp("The AE title that is to have sent them.", valueName: "title"))
+    @Option(help: ArgumentHelp("Assume that this AE title sent the files.", valueName: "title"))
     var callingAeTitle: String?
 
+    @OptionGroup var models: ModelsOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
         let segmenters = Segmenters.catalogue.map(\.name)
-        let configuration =
-            try config.map { try NodeConfiguration.load($0, segmenters: segmenters) }
-            ?? BuiltInRoutes.configuration(segmenters: segmenters)
-        Signals.ignoreBrokenPipes()
+        let configuration = try NodeConfiguration.offline(config, segmenters: segmenters)
+        let planner = try InstalledModels(folder: models.models, configuration: configuration)
+            .planner(for: configuration)
+        CurrentProcess.ignoreBrokenPipes()
         let pool = WorkerPool.forCommand()
         let study = await OfflineStudy(reading: paths, with: pool, progress: ProgressLine())
         await pool.shutDown()
         let stacks = study.stacks.map { stack in
-            ExplainReport.StackLine(
-                stack, configuration.routes, callingAETitles: callingAeTitle.map { [$0] } ?? [])
+            ExplainReport.StackLine(stack, planner, callingAETitles: callingAeTitle.map { [$0] } ?? [])
         }
         let report = ExplainReport(
             configurationHash: configuration.hash, stacks: stacks, files: study.files,
@@ -56,24 +57,35 @@ struct ExplainReport: Report {
         var key: String
         var modality: String?
         var instances: Int
-        var decision: RouteDecision
-        /// Why the segmenter of the route cannot take it.
+        /// The name of the route that takes the stack.
+        var route: String?
+        /// The name of the route's segmenter.
+        var segmenter: String?
+        /// The number of instances that the segmenter would get.
+        var sources: Int?
+        /// Why the segmenter cannot run on this stack.
         var unfit: String?
-        /// What is put up with.
+        /// Why the segmenter cannot run on this machine.
+        var unavailable: String?
+        /// Facts that a result would carry, such as a gap that the route says to mark.
         var notes: [String] = []
+        /// Why the route was chosen.
+        var decision: RouteDecision?
 
-        init(_ stack: Stack, _ routes: [Route], callingAETitles: [String]) {
+        init(_ stack: Stack, _ planner: StackPlanner, callingAETitles: [String]) {
             seriesInstanceUID = stack.seriesInstanceUID
             key = stack.key
             modality = stack.instances[0].modality
             instances = stack.instances.count
-            decision = RouteDecision(StackFacts(stack, callingAETitles: callingAETitles), routes: routes)
-            guard let route = routes.first(where: { $0.name == decision.route }),
-                let segmenter = try? Segmenters.entry(route.segmenter)
-            else { return }
-            switch stack.fit(for: segmenter.template, gaps: route.gaps) {
+            let plan = planner.plan(stack, callingAETitles: callingAETitles)
+            decision = plan.decision
+            route = plan.route?.name
+            segmenter = plan.route?.segmenter
+            switch plan.outcome {
             case .unfit(let reason): unfit = reason
-            case .fit(_, let notes): self.notes = notes
+            case .unavailable(let reason): unavailable = reason
+            case .segment(let work): (sources, notes) = (work.sources.count, work.notes)
+            case .unmatched, .undetermined: break
             }
         }
     }
@@ -89,13 +101,13 @@ struct ExplainReport: Report {
             parts.append(
                 .line(
                     "stack \(number + 1) of \(stacks.count): \(stack.modality ?? "no modality"), "
-                        + "\(Shown.count(stack.instances, "instance")), series \(stack.seriesInstanceUID)"))
+                        + "\(Formatted.count(stack.instances, "instance")), series \(stack.seriesInstanceUID)"))
             parts.append(.line("  \(stack.outcome)"))
             parts += stack.notes.map { .line("  note: \($0)") }
-            for route in stack.decision.routes { parts += explanation(route) }
+            for route in stack.decision?.routes ?? [] { parts += explanation(route) }
             parts.append(.line(""))
         }
-        if stacks.isEmpty { parts.append(.line("No stack: none of the files holds an image to segment.")) }
+        if stacks.isEmpty { parts.append(.line("No stacks: the files do not contain images that can be segmented.")) }
         if let table = FileOutcome.table(files) { parts.append(.table(table)) }
         return parts
     }
@@ -119,11 +131,12 @@ struct ExplainReport: Report {
 
 extension ExplainReport.StackLine {
     fileprivate var outcome: String {
-        switch decision.outcome {
-        case .routed(let name): unfit.map { "routed to \(name), but unfit: \($0)" } ?? "routed to \(name)"
-        case .unmatched: "unmatched: no route takes it"
-        case .undetermined: "undetermined: a missing attribute keeps every route that could take it from being told"
-        }
+        if let route, let unfit { return "routed to \(route), but unfit: \(unfit)" }
+        if let route, let unavailable { return "routed to \(route), but unavailable: \(unavailable)" }
+        if let route { return "routed to \(route)" }
+        return decision?.outcome == .undetermined
+            ? "undetermined: no route matched; at least one could not be evaluated because an attribute is missing"
+            : "unmatched: no route matches"
     }
 }
 
@@ -133,37 +146,6 @@ extension RouteOutcome {
         case .matched: "matched"
         case .notMatched: "not matched"
         case .undetermined: "undetermined"
-        }
-    }
-}
-
-extension FileOutcome {
-    /// How many cannot be read, and why the first; `nil` when all can.
-    static func failure(_ files: [FileOutcome]) -> String? {
-        guard let first = files.first(where: { $0.outcome == .quarantined }) else { return nil }
-        let count = files.count { $0.outcome == .quarantined }
-        let which = count == 1 ? "" : " the first,"
-        return "\(Shown.count(count, "file")) cannot be read:\(which) \(first.path): \(first.reason)"
-    }
-
-    /// The files that are in no stack; `nil` when there are none.
-    static func table(_ files: [FileOutcome]) -> TextTable? {
-        if files.isEmpty { return nil }
-        return TextTable(
-            [.init("file"), .init("is"), .init("because")],
-            rows: files.map { [$0.path, $0.outcome.inWords, $0.reason] })
-    }
-}
-
-extension FileOutcome.Kind {
-    fileprivate var inWords: String {
-        switch self {
-        case .quarantined: "not readable"
-        case .notAnImage: "no image"
-        case .own: "our own"
-        case .duplicate: "a duplicate"
-        case .passedOver: "passed over"
-        case .picture: "a picture"
         }
     }
 }

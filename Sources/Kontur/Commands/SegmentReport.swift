@@ -2,7 +2,7 @@
 
 import Foundation
 
-/// What was segmented, and what was not and why.
+/// The results that `kontur segment` prints: one line per stack, picture and skipped file.
 struct SegmentReport: Report {
     enum Outcome: String, Encodable {
         case segmented
@@ -24,10 +24,11 @@ struct SegmentReport: Report {
         var frames: Int?
         var foundFrames: Int?
         var seconds: Double?
-        /// 0...1, of the whole stack.
+        /// The confidence of the whole stack, 0...1.
         var confidence: Double?
-        /// 0...1, one a frame, in the order of the stack's instances; and the measures they were made of.
+        /// One confidence per frame, 0...1, in the order of the stack's instances.
         var frameConfidence: [Double] = []
+        /// The measures that the confidences were made of, one value per frame.
         var frameMeasures: [String: [Double]] = [:]
         var segmentation: String?
         var sopInstanceUID: String?
@@ -41,10 +42,10 @@ struct SegmentReport: Report {
         var segmenter: String?
         var outcome: Outcome
         var seconds: Double?
-        /// 0...1
+        /// The confidence of the mask, 0...1.
         var confidence: Double?
         var measures: [String: Double] = [:]
-        /// Black, and white where something was found.
+        /// The path of a PNG file: white where the structure is, otherwise black.
         var mask: String?
         var overlay: String?
         var reason: String?
@@ -52,10 +53,10 @@ struct SegmentReport: Report {
     }
 
     var stacks: [StackLine]
-    /// PNG and JPEG files, which get masks and no SEG.
+    /// PNG and JPEG files, which get masks but not a SEG.
     var pictures: [PictureLine] = []
     var files: [FileOutcome]
-    var disclaimer = Shown.disclaimer
+    var disclaimer = Formatted.disclaimer
 
     init(stacks: [StackLine], pictures: [PictureLine] = [], files: [FileOutcome]) {
         self.stacks = stacks
@@ -63,32 +64,36 @@ struct SegmentReport: Report {
         self.files = files
     }
 
-    /// What went wrong, in one line; `nil` when nothing did.
+    /// The first failure in one line; `nil` if something was segmented and nothing failed.
     var failure: String? {
         if let failure = FileOutcome.failure(files) { return failure }
         let outcomes = stacks.map { ($0.outcome, $0.reason) } + pictures.map { ($0.outcome, $0.reason) }
         if let failed = outcomes.first(where: { $0.0 == .failed }) {
             let count = outcomes.count { $0.0 == .failed }
             let what = stacks.isEmpty ? "picture" : pictures.isEmpty ? "stack" : "input"
-            return "\(Shown.count(count, what)) failed; the first: \(failed.1 ?? "no reason given")"
+            return "\(Formatted.count(count, what)) failed; the first failure: \(failed.1 ?? "no reason given")"
         }
         if outcomes.contains(where: { $0.0 == .segmented || $0.0 == .nothingFound }) { return nil }
-        let reason = outcomes.first?.1 ?? files.first.map { "\($0.path): \($0.reason)" } ?? "there are no files"
+        let reason =
+            outcomes.first?.1 ?? files.first.map { "\($0.path): \($0.reason)" } ?? "the command line names no files"
         return "nothing was segmented: \(reason)"
     }
 
     var parts: [ReportPart] {
         var parts: [ReportPart] = []
         if stacks.isEmpty, pictures.isEmpty {
-            parts.append(.line("No stack: none of the files holds an image to segment."))
+            parts.append(.line("No stacks: the files do not contain images that can be segmented."))
         }
         if !stacks.isEmpty { parts.append(.table(table)) }
-        parts += stacks.flatMap { stack in stack.notes.map { .line("\(Shown.uid(stack.seriesInstanceUID)): \($0)") } }
+        parts += stacks.flatMap { stack in
+            stack.notes.map { .line("\(Formatted.uid(stack.seriesInstanceUID)): \($0)") }
+        }
         if !pictures.isEmpty {
             if !stacks.isEmpty { parts.append(.line("")) }
             parts.append(.table(pictureTable))
             parts += pictures.flatMap { picture in picture.notes.map { .line("\(picture.picture): \($0)") } }
-            parts.append(.line("Pictures get masks as PNG files and no SEG: nothing says whose they are."))
+            parts.append(
+                .line("Pictures get masks as PNG files, but not a SEG: they do not say which patient they belong to."))
         }
         if let table = FileOutcome.table(files) {
             parts.append(.line(""))
@@ -103,35 +108,33 @@ struct SegmentReport: Report {
         TextTable(
             [
                 .init("series"), .init("modality"), .init("instances", isNumber: true), .init("route"),
-                .init("segmenter"),
-                .init("outcome"), .init("found in", isNumber: true), .init("time", isNumber: true),
-                .init("confidence", isNumber: true), .init("SEG"), .init("overlays"), .init("because"),
+                .init("segmenter"), .init("outcome"), .init("found in", isNumber: true), .init("time", isNumber: true),
+                .init("confidence", isNumber: true), .init("SEG"), .init("overlays"), .init("reason"),
             ],
             rows: stacks.map { stack in
                 let found = stack.foundFrames.map { "\($0) of \(stack.frames ?? 0)" }
                 return [
-                    Shown.uid(stack.seriesInstanceUID), stack.modality ?? "", String(stack.instances),
-                    stack.route ?? "",
-                    stack.segmenter ?? "", stack.outcome.inWords,
-                    found ?? "", stack.seconds.map { Shown.seconds(.seconds($0)) } ?? "",
-                    Shown.fraction(stack.confidence),
-                    stack.segmentation ?? "",
+                    Formatted.uid(stack.seriesInstanceUID), stack.modality ?? "", String(stack.instances),
+                    stack.route ?? "", stack.segmenter ?? "", stack.outcome.inWords, found ?? "",
+                    stack.seconds.map { Formatted.seconds(.seconds($0)) } ?? "",
+                    Formatted.fraction(stack.confidence), stack.segmentation ?? "",
                     stack.overlays.first.map { URL(fileURLWithPath: $0).deletingLastPathComponent().path } ?? "",
                     stack.reason ?? "",
                 ]
             })
     }
+
     private var pictureTable: TextTable {
         TextTable(
             [
                 .init("picture"), .init("segmenter"), .init("outcome"), .init("time", isNumber: true),
-                .init("confidence", isNumber: true), .init("mask"), .init("overlay"), .init("because"),
+                .init("confidence", isNumber: true), .init("mask"), .init("overlay"), .init("reason"),
             ],
             rows: pictures.map { picture in
                 [
                     picture.picture, picture.segmenter ?? "", picture.outcome.inWords,
-                    picture.seconds.map { Shown.seconds(.seconds($0)) } ?? "", Shown.fraction(picture.confidence),
-                    picture.mask ?? "", picture.overlay ?? "", picture.reason ?? "",
+                    picture.seconds.map { Formatted.seconds(.seconds($0)) } ?? "",
+                    Formatted.fraction(picture.confidence), picture.mask ?? "", picture.overlay ?? "", picture.reason ?? "",
                 ]
             })
     }

@@ -7,6 +7,7 @@ import Imaging
 import Logging
 import Persistence
 import Pipeline
+import Platform
 import Routing
 import Segmentation
 import ServiceLifecycle
@@ -14,32 +15,37 @@ import UnixSignals
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "serve", abstract: "Runs the node: receives, segments, sends back.",
+        commandName: "serve", abstract: "Runs the node, which receives studies, segments them and sends the results.",
         discussion: """
-            Stops within 10 s on SIGTERM and SIGINT; what was running is taken up at the next start. Logs to standard \
-            error. \(Shown.disclaimer)
+            The node stops within 10 s on SIGTERM and SIGINT. The next start continues unfinished work. Log lines go to \
+            standard error. \(Formatted.disclaimer)
             """)
 
-    @Option(help: ArgumentHelp("The configuration; without it a node that nobody may call.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Use this configuration. Without one, the node refuses every caller.", valueName: "file"))
     var config: String?
 
-    @Option(help: "What is logged: trace, debug, info, notice, warning, error or critical.")
-    var logLevel = Word(Logger.Level.info)
+    @Option(help: "Lowest level that is logged: trace, debug, info, notice, warning, error or critical.")
+    var logLevel = ChoiceArgument(Logger.Level.info)
 
     func run() async throws {
-        Processors.startOnce()
+        // The libraries that compute start a thread per processor when they are loaded, needed or not. The node does not
+        // compute, so they get one thread.
+        CurrentProcess.restart(settingOnce: "OPENBLAS_NUM_THREADS", to: "1")
         let names = Segmenters.catalogue.map(\.name)
         let configuration =
             try config.map { try NodeConfiguration.load($0, segmenters: names) } ?? .defaults(segmenters: names)
-        let segmenters = try InstalledModels(configuration: configuration).segmenters(of: configuration)
+        let installed = try InstalledModels(configuration: configuration)
+        let planner = installed.planner(for: configuration)
+        try installed.check(planner, of: configuration)
         let level = logLevel.value
         let logger = Logger(label: "kontur") { LogfmtHandler(label: $0, level: level) }
-        Signals.ignoreBrokenPipes()
-        Signals.ignoreHangUps()
+        CurrentProcess.ignoreBrokenPipes()
+        CurrentProcess.ignoreHangUps()
         let node = try await Node.start(
             NodeSettings(
                 listener: configuration.listener, spool: configuration.spool, series: configuration.series,
-                routes: configuration.routes, segmenters: segmenters, configuration: Data(configuration.text.utf8),
+                planner: planner, configuration: Data(configuration.text.utf8),
                 configurationHash: configuration.hash, workers: configuration.workers,
                 softwareVersion: KonturCommand.version),
             logger: logger)
@@ -54,7 +60,7 @@ struct ServeCommand: AsyncParsableCommand {
 
     private func announce(_ configuration: NodeConfiguration, port: UInt16, to logger: Logger) {
         logger.notice(
-            "node started; \(Shown.disclaimer)",
+            "node started; \(Formatted.disclaimer)",
             metadata: [
                 "version": "\(KonturCommand.version)", "node.ae_title": "\(configuration.listener.aeTitle)",
                 "node.bind": "\(configuration.listener.bind)", "node.port": "\(port)",
@@ -64,9 +70,9 @@ struct ServeCommand: AsyncParsableCommand {
                 "routes": "\(configuration.routes.map(\.name).joined(separator: ","))",
             ])
         if configuration.file == nil {
-            logger.warning("no configuration: defaults without peers, so nobody may call; give --config FILE")
+            logger.warning("started without a configuration: every caller is refused; give --config FILE")
         } else if configuration.peers.isEmpty {
-            logger.warning("the configuration names no peers: nobody may call")
+            logger.warning("the configuration lacks peers: every caller is refused; add 'peers'")
         }
     }
 }

@@ -37,9 +37,9 @@ struct StatusReport: Report {
         var parts: [ReportPart] = [
             .line(status.node.map { "node: running (\($0))" } ?? "node: not running"),
             .line(
-                "spool: \(Shown.bytes(status.freeSpace)) free, of which \(Shown.bytes(status.minimumFree)) stay free; "
-                    + "database \(Shown.bytes(status.databaseSize))"),
-            .line("audit trail: \(Shown.count(Int(status.auditRecords), "record")), head \(status.auditHead)"),
+                "spool: \(Formatted.bytes(status.freeSpace)) free, of which \(Formatted.bytes(status.minimumFree)) stay free; "
+                    + "database \(Formatted.bytes(status.databaseSize))"),
+            .line("audit trail: \(Formatted.count(Int(status.auditRecords), "record")), head \(status.auditHead)"),
             .line(""),
             .table(
                 TextTable([.init(""), .init("state"), .init("count", isNumber: true), .init("oldest")], rows: rows)),
@@ -48,7 +48,7 @@ struct StatusReport: Report {
             parts.append(.line(""))
             parts.append(
                 .line(
-                    "To be reviewed: \(Shown.count(status.lowConfidence.count, "job")) of low confidence "
+                    "To be reviewed: \(Formatted.count(status.lowConfidence.count, "job")) of low confidence "
                         + "('kontur jobs list --low-confidence')."))
         }
         if count(status.deliveries, "held") > 0 {
@@ -67,5 +67,5 @@ struct StatusReport: Report {
         counts.first { $0.state == state }?.count ?? 0
     }
 
-    private func age(_ date: Date) -> String { Shown.age(.seconds(now.timeIntervalSince(date))) }
+    private func age(_ date: Date) -> String { Formatted.age(.seconds(now.timeIntervalSince(date))) }
 }

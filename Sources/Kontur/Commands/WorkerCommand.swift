@@ -4,20 +4,20 @@ import ArgumentParser
 import Supervision
 import Worker
 
-/// What the node and other commands start as a child; not for people.
+/// Runs as a child of the node and of other commands; people do not call it.
 struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "worker", abstract: "Answers work requests on standard input (started by other commands).",
         shouldDisplay: false)
 
-    @Option(help: "What it is for: index or segment.")
-    var role: Word<WorkerRole>
+    @Option(help: "The requests that it answers: index or segment.")
+    var role: ChoiceArgument<WorkerRole>
 
-    @Option(help: "Computing threads.")
+    @Option(help: "Number of threads that compute.")
     var threads: Int = 1
 
     func validate() throws {
-        if threads < 1 { throw ValidationError("a worker has at least one thread") }
+        if threads < 1 { throw ValidationError("--threads must be at least 1") }
     }
 
     func run() throws { WorkerLoop.run(role: role.value, threads: threads) }

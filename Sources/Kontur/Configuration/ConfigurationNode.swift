@@ -1,80 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Routing
-import Yams
 
-/// A value of the file with its place, which every complaint about it names.
+/// A value that is read from the file, and the list that gets complaints about it.
 struct ConfigurationNode {
-    let node: Node
-    /// Such as `peers[0].port`.
-    let path: String
+    let value: ConfigurationValue
     let problems: ProblemList
 
-    /// The file's only document; an empty file is an empty map.
-    ///
-    /// - Throws: `ConfigurationError` when it is no YAML.
-    static func root(_ text: String, problems: ProblemList) throws(ConfigurationError) -> ConfigurationNode {
-        do {
-            let node = try compose(yaml: text) ?? Node([(Node, Node)]())
-            return ConfigurationNode(node: node, path: "", problems: problems)
-        } catch let error as YamlError {
-            let (line, column, reason) = error.place
-            problems.add(line: line, column: column, path: "", reason)
-        } catch {
-            problems.add(line: 1, column: 1, path: "", "not readable as YAML: \(error)")
-        }
-        try problems.check()
-        preconditionFailure("a problem was added above")
-    }
+    var place: ConfigurationPlace { value.place }
 
-    func complain(_ reason: String) { problems.add(line: line, column: column, path: path, reason) }
+    func complain(_ reason: String) { problems.add(place, reason) }
 
-    var place: ConfigurationPlace { ConfigurationPlace(line: line, column: column, path: path) }
-    var line: Int { node.mark?.line ?? 1 }
-    var column: Int { node.mark?.column ?? 1 }
-
-    func child(_ node: Node, _ name: String) -> ConfigurationNode {
-        ConfigurationNode(node: node, path: path.isEmpty ? name : "\(path).\(name)", problems: problems)
-    }
-
-    private func element(_ node: Node, _ index: Int) -> ConfigurationNode {
-        ConfigurationNode(node: node, path: "\(path)[\(index)]", problems: problems)
-    }
-
-    /// `key:` with nothing behind it, `~` and `null`.
-    var isEmpty: Bool {
-        guard case .scalar(let scalar) = node, scalar.style == .plain else { return false }
-        return ["", "~", "null"].contains(scalar.string)
+    private func child(_ value: ConfigurationValue) -> ConfigurationNode {
+        ConfigurationNode(value: value, problems: problems)
     }
 
     // MARK: maps
 
-    /// The map's keys in the order of the file; complains when it is none.
-    func entries(expecting form: String) -> [(key: ConfigurationNode, name: String, value: ConfigurationNode)] {
-        if isEmpty { return [] }
-        guard case .mapping(let mapping) = node else {
+    /// The entries of the map in the order of the file; complains if the value is not a map.
+    func entries(expecting form: String) -> [(entry: ConfigurationValue.Entry, value: ConfigurationNode)] {
+        switch value.content {
+        case .empty: return []
+        case .map(let entries): return entries.map { ($0, child($0.value)) }
+        case .text, .list:
             complain("expected \(form)")
             return []
         }
-        return mapping.compactMap { key, value in
-            guard case .scalar(let scalar) = key else {
-                child(key, "?").complain("expected a key")
-                return nil
-            }
-            return (child(key, scalar.string), scalar.string, child(value, scalar.string))
-        }
     }
 
-    /// A map of these keys only; others are complained about, with the nearest known one.
+    /// Reads a map that may hold only the known keys; complains about every other key.
     func section(_ known: [String]) -> ConfigurationSection {
         var values: [String: ConfigurationNode] = [:]
-        for (key, name, value) in entries(expecting: "keys and values: \(known.joined(separator: ", "))") {
-            if known.contains(name) {
-                values[name] = value
-            } else if let nearest = Spelling.nearest(to: name, among: known) {
-                key.complain("unknown key; did you mean '\(nearest)'?")
+        for (entry, value) in entries(expecting: "keys and values: \(known.joined(separator: ", "))") {
+            if known.contains(entry.key) {
+                values[entry.key] = value
             } else {
-                key.complain("unknown key; known are \(known.joined(separator: ", "))")
+                problems.add(entry.keyPlace, "unknown key; \(Spelling.advice(for: entry.key, among: known))")
             }
         }
         return ConfigurationSection(place: self, values: values)
@@ -82,27 +43,26 @@ struct ConfigurationNode {
 
     // MARK: lists and scalars
 
-    /// The elements of a list; complains when it is none.
+    /// The elements of the list; complains if the value is not a list.
     func elements(expecting form: String) -> [ConfigurationNode] {
-        if isEmpty { return [] }
-        guard case .sequence(let sequence) = node else {
+        switch value.content {
+        case .empty: return []
+        case .list(let values): return values.map(child)
+        case .text, .map:
             complain("expected a list of \(form)")
             return []
         }
-        return sequence.enumerated().map { element($1, $0) }
     }
 
-    /// The text of a scalar as written; complains when it is none.
+    /// The text of the scalar as written; complains if the value is not a scalar.
     func text(expecting form: String) -> String? {
-        guard case .scalar(let scalar) = node, !isEmpty else {
-            complain("expected \(form)")
-            return nil
-        }
-        return scalar.string
+        if let text = value.text { return text }
+        complain("expected \(form)")
+        return nil
     }
 
-    /// A scalar read by `read`, which says no with `nil`.
-    func value<Value>(expecting form: String, _ read: (String) -> Value?) -> Value? {
+    /// The scalar as `read` understands it; complains if `read` returns `nil`.
+    func scalar<Value>(expecting form: String, _ read: (String) -> Value?) -> Value? {
         guard let text = text(expecting: form) else { return nil }
         if let value = read(text) { return value }
         complain("expected \(form), found '\(text)'")
@@ -111,15 +71,25 @@ struct ConfigurationNode {
 
     /// A whole number within bounds.
     func integer(_ range: ClosedRange<Int>, what: String) -> Int? {
-        value(expecting: "\(what), \(range.lowerBound) to \(range.upperBound)") { text in
+        scalar(expecting: "\(what), \(range.lowerBound) to \(range.upperBound)") { text in
             Int(text).flatMap { range.contains($0) ? $0 : nil }
         }
     }
 
-    /// One of the words of an enumeration.
-    func word<Word: RawRepresentable<String> & CaseIterable>(_ type: Word.Type) -> Word? {
-        let known = Word.allCases.map(\.rawValue)
-        return value(expecting: known.alternatives) { Word(rawValue: $0) }
+    /// A case of an enumeration, by its raw value.
+    func choice<Choice: RawRepresentable<String> & CaseIterable>(_ type: Choice.Type) -> Choice? {
+        let known = Choice.allCases.map(\.rawValue)
+        return scalar(expecting: known.alternatives) { Choice(rawValue: $0) }
+    }
+
+    /// The name of a peer or a route, which stands in tables, logs and file names.
+    var name: String? {
+        scalar(expecting: "a name: up to 64 letters, digits, '-', '_' and '.', beginning with a letter or digit") {
+            text in
+            let isWord: (Character) -> Bool = { $0.isASCII && ($0.isLetter || $0.isNumber) }
+            guard text.count <= 64, let first = text.first, isWord(first) else { return nil }
+            return text.allSatisfy { isWord($0) || "-_.".contains($0) } ? text : nil
+        }
     }
 }
 
@@ -135,7 +105,7 @@ struct ConfigurationSection {
 
     subscript(_ key: String) -> ConfigurationNode? { values[key] }
 
-    /// A value that must be there; complains at the map when it is not.
+    /// A value that must be there; complains at the map if it is not.
     func required(_ key: String, _ hint: String) -> ConfigurationNode? {
         if let value = values[key] { return value }
         place.complain("'\(key)' is missing: \(hint)")
@@ -144,32 +114,9 @@ struct ConfigurationSection {
 }
 
 extension [String] {
-    /// `a, b or c`
+    /// The words as `a, b or c`.
     var alternatives: String {
         guard count > 1, let last else { return first ?? "" }
         return "\(dropLast().joined(separator: ", ")) or \(last)"
-    }
-}
-
-extension YamlError {
-    /// Line and column from 1, and the reason in words.
-    fileprivate var place: (line: Int, column: Int, reason: String) {
-        switch self {
-        case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
-            .composer(let context, let problem, let mark, _):
-            let during = context.map { " (\($0.text) that begins in line \(max(1, $0.mark.line)))" } ?? ""
-            return (max(1, mark.line), max(1, mark.column), "not YAML: \(problem)\(during)")
-        case .reader(let problem, let offset, _, let yaml):
-            let before = yaml.utf8.prefix(offset ?? 0)
-            let line = before.count { $0 == 0x0A } + 1
-            return (line, 1, "not YAML: \(problem)")
-        case .duplicatedKeysInMapping(let duplicates, let context):
-            return (
-                max(1, context.mark.line), max(1, context.mark.column),
-                "the same key twice in one map: \(duplicates.joined(separator: ", "))"
-            )
-        default:
-            return (1, 1, "not YAML: \(self)")
-        }
     }
 }

@@ -6,29 +6,33 @@ package import Persistence
 package import Pipeline
 package import Routing
 
-/// The whole configuration, checked: one YAML file.
+/// The checked content of a configuration file.
 package struct NodeConfiguration: Sendable {
-    /// The peers among it: all that may call us, or that we may call.
+    /// How the node listens, with all peers that may call it or be called.
     package var listener: ListenerConfiguration
-    /// How many stacks are segmented at once.
+    /// The number of stacks that are segmented at once.
     package var workers: Int
+    /// The folder of the spool, its limits and its retention.
     package var spool: SpoolConfiguration
+    /// How long a series waits for more instances.
     package var series: SeriesConfiguration
+    /// In the order of the file: the first route that matches takes a stack.
     package var routes: [Route]
-    /// Folder of installed weights, absolute.
+    /// Absolute path of the folder of installed weights.
     package var models: String
-    /// Where each route stands in the file, by its name.
+    /// The place of each route in the file, by the name of the route.
     package var places: [String: RoutePlace]
-    /// SHA-256 of what the file means, hexadecimal; of an empty file when there is none.
+    /// SHA-256 of the meaning of the file, 64 hexadecimal digits; without a file, of an empty file.
     package var hash: String
     /// The file's text.
     package var text: String
-    /// The file it was read from.
+    /// The path of the file; `nil` without one.
     package var file: String?
 
+    /// All peers that may call the node or be called.
     package var peers: [Peer] { listener.peers }
 
-    /// What holds without a file: no peers, no routes, the port and title of the documentation.
+    /// The configuration without a file: no peers, no routes, and the default port and AE title.
     package static func defaults(segmenters: [String]) -> NodeConfiguration {
         do {
             return try NodeConfiguration(yaml: "", file: "", folder: ".", segmenters: segmenters).withoutFile
@@ -43,10 +47,25 @@ package struct NodeConfiguration: Sendable {
         return copy
     }
 
+    /// The configuration of a command without a node: that of a file, or the built-in routes without one.
+    ///
+    /// - Throws: `ConfigurationError` with every error in the file.
+    static func offline(_ file: String?, segmenters: [String]) throws(ConfigurationError) -> NodeConfiguration {
+        if let file { return try load(file, segmenters: segmenters) }
+        return try NodeConfiguration(
+            yaml: BuiltInRoutes.yaml, file: "built-in routes", folder: ".", segmenters: segmenters
+        ).withoutFile
+    }
+
     /// Reads and checks a file.
     ///
-    /// - Parameter segmenters: the names there are.
-    /// - Throws: `ConfigurationError` with everything that is wrong in it; relative paths in it start at its folder.
+    /// Relative paths in the file start at its folder.
+    ///
+    /// - Parameters:
+    ///   - file: the path of the file.
+    ///   - segmenters: the names of all segmenters.
+    /// - Returns: the configuration; weights that are not installed are not checked here.
+    /// - Throws: `ConfigurationError` with every error in the file.
     package static func load(_ file: String, segmenters: [String]) throws(ConfigurationError) -> NodeConfiguration {
         let problem: String
         if let data = FileManager.default.contents(atPath: file) {
@@ -63,15 +82,22 @@ package struct NodeConfiguration: Sendable {
         ])
     }
 
+    /// Checks a text.
+    ///
     /// - Parameters:
-    ///   - file: its name in error messages.
-    ///   - folder: where relative paths start.
+    ///   - yaml: the text of the file.
+    ///   - file: the name of the file in error messages.
+    ///   - folder: the folder where relative paths start.
+    ///   - segmenters: the names of all segmenters.
+    /// - Throws: `ConfigurationError` with every error in the text.
     package init(
         yaml: String, file: String, folder: String, segmenters: [String]
     ) throws(ConfigurationError) {
         let problems = ProblemList(file: file)
-        let root = try ConfigurationNode.root(yaml, problems: problems)
-        let sections = root.section(["node", "peers", "spool", "series", "models", "routes"])
+        let value = try ConfigurationFile.read(yaml, problems: problems)
+        let sections = ConfigurationNode(value: value, problems: problems).section([
+            "node", "peers", "spool", "series", "models", "routes",
+        ])
         let peers = PeerReader.peers(sections["peers"])
         let node = NodeReader(sections["node"], peers: peers.map(\.peer))
         listener = node.listener
@@ -82,9 +108,28 @@ package struct NodeConfiguration: Sendable {
         let found = RouteReader.routes(sections["routes"], peers: peers, segmenters: segmenters)
         routes = found.map(\.route)
         places = Dictionary(found.map { ($0.route.name, $0.place) }) { first, _ in first }
-        hash = ConfigurationHash.hash(root.node)
+        hash = value.meaningHash
         text = yaml
         self.file = file
         try problems.check()
     }
+}
+
+/// The routes of `kontur segment` and `kontur route explain` if the command line does not name a configuration.
+private enum BuiltInRoutes {
+    static let yaml = """
+        routes:
+          - name: colonoscopy
+            when: {modality: [ES]}
+            segmenter: polyp-compact
+            sendTo: []
+          - name: left-atrium
+            when:
+              - {modality: [MR], numberOfInstances: {min: 20}, seriesDescription: {matches: "\(words)"}}
+              - {modality: [MR], numberOfInstances: {min: 20}, studyDescription: {matches: "\(words)"}}
+            segmenter: left-atrium-compact
+            sendTo: []
+        """
+
+    private static let words = "(?i)LGE|PSIR|late.?gad|delayed.?enh"
 }

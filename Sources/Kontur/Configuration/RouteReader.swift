@@ -2,23 +2,23 @@
 
 import DICOM
 import Imaging
-import Routing
+package import Routing
 import Segmentation
-import Yams
 
-/// Where a route stands in the configuration, for complaints that come after reading it.
+/// The place of a route in the configuration, for errors that are found after reading it.
 package struct RoutePlace: Sendable, Hashable {
+    /// The value of `segmenter`.
     package var segmenter: ConfigurationPlace
-    /// The value of `weights`, if there is one.
+    /// The value of `weights`; `nil` if the route does not name any.
     package var weights: ConfigurationPlace?
 }
 
-/// Reads `routes:`.
+/// Reads the section `routes`.
 enum RouteReader {
     typealias Found = (route: Route, place: RoutePlace)
 
     static func routes(
-        _ node: ConfigurationNode?, peers: [PeerReader.Named], segmenters: [String]
+        _ node: ConfigurationNode?, peers: [PeerReader.Found], segmenters: [String]
     ) -> [Found] {
         var names: [String] = []
         var routes: [Found] = []
@@ -28,19 +28,19 @@ enum RouteReader {
                 "onLowConfidence",
             ])
             let name = section.required("name", "the audit trail names the route by it")?.name
-            if let name, names.contains(name) { section["name"]?.complain("a route of this name stands above") }
+            if let name, names.contains(name) { section["name"]?.complain("an earlier route has this name") }
             name.map { names.append($0) }
             let when = section.required("when", "conditions such as {modality: [MR]}").map(conditions) ?? []
             let segmenter = section.required("segmenter", "one of \(segmenters.joined(separator: ", "))")?
-                .value(expecting: "a segmenter: \(segmenters.alternatives)") { segmenters.contains($0) ? $0 : nil }
+                .scalar(expecting: "a segmenter: \(segmenters.alternatives)") { segmenters.contains($0) ? $0 : nil }
             let weights = section["weights"]?.name
             let options = options(section, segmenter: segmenter)
             let sendTo =
                 section.required("sendTo", "a list of peers; [] keeps the result in the spool")
                 .map { receivers($0, peers: peers) } ?? []
             let gaps =
-                section["gaps"]?.value(expecting: "refuse or mark") { VolumeAssembly.Gaps(rawValue: $0) } ?? .refuse
-            let type = section["type"]?.word(SegmentationType.self) ?? .binary
+                section["gaps"]?.scalar(expecting: "refuse or mark") { VolumeAssembly.Gaps(rawValue: $0) } ?? .refuse
+            let type = section["type"]?.choice(SegmentationType.self) ?? .binary
             let review = review(section)
             guard let name, let segmenter, let place = section["segmenter"]?.place else { continue }
             let route = Route(
@@ -51,13 +51,13 @@ enum RouteReader {
         return routes
     }
 
-    /// The parameters of the recipe that a route sets; each must be one that the segmenter takes.
+    /// The parameters of the recipe that a route sets; complains about each that the segmenter does not take.
     private static func options(_ section: ConfigurationSection, segmenter: String?) -> SegmenterOptions {
         var options = SegmenterOptions.none
         let entry = segmenter.flatMap { try? Segmenters.entry($0) }
         for (key, member) in [("margin", \SegmenterOptions.margin), ("shift", \SegmenterOptions.shift)] {
             guard let place = section[key],
-                let value = place.value(
+                let value = place.scalar(
                     expecting: "a number of pixels of the network's input",
                     { Double($0).flatMap { $0.isFinite ? $0 : nil } })
             else { continue }
@@ -73,21 +73,21 @@ enum RouteReader {
         return options
     }
 
-    /// `reviewBelow` with `onLowConfidence`, which is `mark` unless it says otherwise.
+    /// The review rule of `reviewBelow` and `onLowConfidence`; the action is `mark` unless the route names another.
     private static func review(_ section: ConfigurationSection) -> ReviewRule? {
-        let action = section["onLowConfidence"]?.word(ReviewRule.Action.self)
+        let action = section["onLowConfidence"]?.choice(ReviewRule.Action.self)
         guard let threshold = section["reviewBelow"] else {
             section["onLowConfidence"]?.complain(
                 "'reviewBelow' is missing: the confidence, 0 to 1, below which it applies")
             return nil
         }
-        let below = threshold.value(expecting: "a confidence, above 0 and at most 1") { text in
+        let below = threshold.scalar(expecting: "a confidence, above 0 and at most 1") { text in
             Double(text).flatMap { $0 > 0 && $0 <= 1 ? $0 : nil }
         }
         return below.map { ReviewRule(below: $0, action: action ?? .mark) }
     }
 
-    private static func receivers(_ node: ConfigurationNode, peers: [PeerReader.Named]) -> [String] {
+    private static func receivers(_ node: ConfigurationNode, peers: [PeerReader.Found]) -> [String] {
         var names: [String] = []
         for element in node.elements(expecting: "names of peers") {
             guard let name = element.text(expecting: "the name of a peer") else { continue }
@@ -95,7 +95,7 @@ enum RouteReader {
                 element.complain(unknownPeer(name, peers.map(\.peer.name)))
                 continue
             }
-            if names.contains(name) { element.complain("'\(name)' stands here twice") }
+            if names.contains(name) { element.complain("the list names '\(name)' twice") }
             if named.isComplete, !named.peer.isCallable {
                 element.complain("peer '\(name)' has no 'host' and 'port', so nothing can be sent to it")
             }
@@ -105,53 +105,17 @@ enum RouteReader {
     }
 
     private static func unknownPeer(_ name: String, _ known: [String]) -> String {
-        if known.isEmpty { return "unknown peer '\(name)'; there are no peers: name it under 'peers'" }
-        if let nearest = Spelling.nearest(to: name, among: known) {
-            return "unknown peer '\(name)'; did you mean '\(nearest)'?"
-        }
-        return "unknown peer '\(name)'; known are \(known.joined(separator: ", "))"
+        known.isEmpty
+            ? "unknown peer '\(name)'; the configuration has no peers: add it under 'peers'"
+            : "unknown peer '\(name)'; \(Spelling.advice(for: name, among: known))"
     }
-
-    // MARK: conditions
 
     private static func conditions(_ node: ConfigurationNode) -> [ConditionSet] {
         do {
-            return try ConditionSet.alternatives(node.node.conditionValue)
+            return try ConditionSet.alternatives(node.value)
         } catch {
-            for problem in error.problems { node.complain(about: problem) }
+            for problem in error.problems { node.problems.add(problem.place, problem.reason) }
             return []
         }
-    }
-}
-
-extension Node {
-    /// The same tree in Routing's words.
-    fileprivate var conditionValue: ConditionValue {
-        switch self {
-        case .scalar(let scalar):
-            scalar.style == .plain && ["", "~", "null"].contains(scalar.string) ? .empty : .text(scalar.string)
-        case .sequence(let sequence): .list(sequence.map(\.conditionValue))
-        case .mapping(let mapping): .map(mapping.map { .init($0.key.scalar?.string ?? "?", $0.value.conditionValue) })
-        case .alias: .empty
-        }
-    }
-}
-
-extension ConfigurationNode {
-    /// Finds the place that a condition's problem is about by its path.
-    fileprivate func complain(about problem: ConditionProblem) {
-        var place = self
-        for (depth, step) in problem.path.enumerated() {
-            switch (step, place.node) {
-            case (.key(let name), .mapping(let mapping)):
-                let isKey = problem.isAboutKey && depth == problem.path.count - 1
-                guard let entry = mapping.first(where: { $0.key.scalar?.string == name }) else { break }
-                place = place.child(isKey ? entry.key : entry.value, name)
-            case (.index(let index), .sequence(let sequence)) where sequence.indices.contains(index):
-                place = ConfigurationNode(node: sequence[index], path: "\(place.path)[\(index)]", problems: problems)
-            default: break
-            }
-        }
-        place.complain(problem.reason)
     }
 }

@@ -5,15 +5,19 @@ import Evaluation
 import Imaging
 import Segmentation
 
-/// Which segmenters are measured on which prompts.
+/// The segmenters to measure, each with the prompts to measure it on.
 struct EvaluationPlans {
     private(set) var plans: [SegmenterPlan] = []
 
+    /// Chooses the segmenters.
+    ///
     /// - Parameters:
-    ///   - named: `NAME` or `NAME@WEIGHTS`; empty: all that are installed and take such cases.
-    ///   - truthBoxes: also prompt those that take boxes from the truth.
-    ///   - promptStudy: and with every enlargement and shift of these boxes.
-    /// - Throws: `MissingModel`, or `CommandError` when nothing is left to measure.
+    ///   - named: `NAME` or `NAME@WEIGHTS`; empty for all installed segmenters that accept the cases.
+    ///   - installed: the installed weights.
+    ///   - cases: the labelled cases.
+    ///   - truthBoxes: whether segmenters that take boxes are also measured with the box around the true structure.
+    ///   - promptStudy: whether they are measured with every enlargement and shift of this box, too.
+    /// - Throws: `UnavailableSegmenter`, or `CommandError` if there is nothing to measure.
     init(
         named: [String], installed: InstalledModels, cases: [EvaluationCase], truthBoxes: Bool, promptStudy: Bool
     ) throws {
@@ -36,7 +40,8 @@ struct EvaluationPlans {
             (try? Segmenters.entry(plan.segmenter.descriptor.name))?.options.contains(.box) == true
         }
         guard !boxed.isEmpty else {
-            throw CommandError("no segmenter on trial takes a box: leave out --truth-boxes and --prompt-study")
+            throw CommandError(
+                "the segmenters to measure do not take boxes; leave out --truth-boxes and --prompt-study")
         }
         for plan in boxed {
             for prompt in promptStudy ? PromptPlan.study : [.truthBox] {

@@ -8,27 +8,34 @@ import Imaging
 import Routing
 import Supervision
 
-/// How labelled data is read.
+/// The options that say how labelled data is read.
 struct EvaluationDataOptions: ParsableArguments {
-    @Flag(help: "Take images without a mask, and series without a SEG, for images in which nothing is.")
+    @Flag(help: "Treat images without a mask and series without a SEG as images without the structure.")
     var unlabelledIsEmpty = false
 
     @Option(
-        help: ArgumentHelp("Take only this Segment Number of SEGs; else all segments together.", valueName: "number"))
+        help: ArgumentHelp(
+            "Use only the segment with this Segment Number; by default all segments together.", valueName: "number"))
     var truthSegment: Int?
 
-    @Option(help: ArgumentHelp("Take no more than the first cases.", valueName: "number"))
+    @Option(help: ArgumentHelp("Use only the first cases, up to this number.", valueName: "number"))
     var limit: Int?
 }
 
 /// The labelled cases that a command line names.
 struct LabelledData {
     private(set) var cases: [EvaluationCase] = []
-    /// What was left out, and why.
+    /// One line per kind of case that was left out, with the reason.
     private(set) var notes: [String] = []
     private let options: EvaluationDataOptions
 
-    /// - Parameter path: a folder, or a CSV table.
+    /// Reads the cases.
+    ///
+    /// - Parameters:
+    ///   - path: a folder or a CSV table.
+    ///   - options: the options of the command line.
+    ///   - pool: the workers that read DICOM files.
+    ///   - progress: shows the number of files read.
     /// - Throws: `EvaluationError`.
     init(at path: String, options: EvaluationDataOptions, pool: WorkerPool, progress: ProgressLine) async throws {
         self.options = options
@@ -76,11 +83,13 @@ struct LabelledData {
                     stack.instances, paths: study.paths, truth: truth ?? .nothing,
                     id: study.stacks.count == 1 ? row.id : "\(row.id)-\(number + 1)", group: row.group)
             }
-            if study.stacks.isEmpty { notes.append("line \(row.line) of the table names no image that can be read") }
+            if study.stacks.isEmpty {
+                notes.append("left out: line \(row.line) of the table does not name a readable image")
+            }
         }
     }
 
-    /// Series in a folder, with the SEGs in it that refer to them.
+    /// Reads the series in a folder, with the SEGs in the folder that refer to them.
     private mutating func readSeries(in folder: String, _ pool: WorkerPool, _ progress: ProgressLine) async throws {
         let study = await OfflineStudy(reading: [folder], with: pool, progress: progress)
         var truths: [(path: String, instances: Set<String>)] = []
@@ -90,7 +99,7 @@ struct LabelledData {
                 let truth = try SegmentationTruth(path: path, segment: options.truthSegment)
                 truths.append((path, truth.instances))
             } catch {
-                notes.append("no truth: \(error)")
+                notes.append("left out a SEG: \(error)")
             }
         }
         var unlabelled: [String] = []
@@ -100,7 +109,9 @@ struct LabelledData {
             let fitting = truths.filter { !$0.instances.isDisjoint(with: own) }
             guard fitting.count <= 1 else {
                 throw EvaluationError.mismatch(
-                    reason: "\(fitting.count) SEGs refer to series \(stack.seriesInstanceUID): leave one in the folder")
+                    reason:
+                        "\(fitting.count) SEGs refer to series \(stack.seriesInstanceUID); leave one of them in the folder"
+                )
             }
             guard let truth = fitting.first.map({ $0.path }) else {
                 if options.unlabelledIsEmpty {

@@ -2,33 +2,38 @@
 
 import Foundation
 import Imaging
+import Platform
 import Routing
-import Segmentation
 import Supervision
 
-/// PNG and JPEG files: a mask and an overlay each, beside each other in the output folder.
 extension OfflineSegmentation {
+    /// Segments a PNG or JPEG file, and writes a mask and an overlay to the output folder.
+    ///
+    /// Routes cannot match pictures, so the planner must have a forced target.
+    ///
     /// - Parameters:
-    ///   - path: as the command line names it.
-    ///   - number: after the stacks: it keeps files of one name apart.
-    func segment(picture path: String, number: Int, choice: Choice) async -> SegmentReport.PictureLine {
+    ///   - path: the path as the command line names it.
+    ///   - number: the number of the picture; it keeps results of files with the same name apart.
+    /// - Returns: the line of the report.
+    func segment(picture path: String, number: Int) async -> SegmentReport.PictureLine {
         var line = SegmentReport.PictureLine(picture: path, outcome: .failed)
-        guard case .forced(let route) = choice else {
+        guard let target = planner.forced else {
             line.outcome = .unmatched
-            line.reason = "routes go by what DICOM says of an image: give --segmenter NAME"
+            line.reason = "routes need DICOM attributes, which pictures do not have; give --segmenter NAME"
             return line
         }
+        let route = target.route
         line.segmenter = route.segmenter
         let segmenter: InstalledSegmenter
-        do {
-            segmenter = try installed.segmenter(route.segmenter, weights: route.weights)
-        } catch {
-            line.reason = "\(error)"
+        switch target.segmenter {
+        case .success(let installed): segmenter = installed
+        case .failure(let error):
+            line.reason = error.description
             return line
         }
         guard segmenter.descriptor.accepts == .frames else {
             line.outcome = .unfit
-            line.reason = "\(route.segmenter) takes volumes, which pictures do not make: give it DICOM files"
+            line.reason = "\(route.segmenter) needs volumes, which pictures cannot make; give it DICOM files"
             return line
         }
         let file = URL(fileURLWithPath: path).standardizedFileURL
@@ -41,8 +46,8 @@ extension OfflineSegmentation {
         _ line: inout SegmentReport.PictureLine
     ) async {
         let result = (mask: result(name, "mask"), overlay: result(name, "overlay"))
-        // What an earlier run left under these names would pass for results of this one.
-        for old in [result.mask, result.overlay] { unlink(old) }
+        // Results of an earlier run under these names must not pass for results of this one.
+        for old in [result.mask, result.overlay] { try? FileSystem.remove(old) }
         let run = UUID().uuidString.lowercased()
         let scratch = folder.appendingPathComponent(".kontur-\(run)")
         defer { try? FileManager.default.removeItem(at: scratch) }
@@ -72,9 +77,13 @@ extension OfflineSegmentation {
 
     private func put(_ made: String?, at path: String, _ line: inout SegmentReport.PictureLine) -> String? {
         guard let made else { return nil }
-        if rename(made, path) == 0 { return path }
-        line.outcome = .failed
-        line.reason = "the picture cannot be put at \(path): \(String(cString: strerror(errno)))"
-        return nil
+        do {
+            try FileSystem.rename(made, to: path)
+            return path
+        } catch {
+            line.outcome = .failed
+            line.reason = "could not move the picture to \(path): \(error.reason)"
+            return nil
+        }
     }
 }

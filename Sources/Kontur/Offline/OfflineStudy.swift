@@ -7,39 +7,24 @@ import Logging
 import Routing
 import Supervision
 
-/// What became of a file that is in no stack.
-struct FileOutcome: Encodable, Sendable {
-    enum Kind: String, Encodable {
-        /// It cannot be read; `reason` says why.
-        case quarantined
-        /// It holds no image to segment.
-        case notAnImage
-        /// Kontur made it.
-        case own
-        /// Another file holds the same instance.
-        case duplicate
-        /// A PNG or JPEG file in a folder, which is segmented only when it is named itself.
-        case picture
-        /// It lies in a folder of others and does not claim to be DICOM.
-        case passedOver
-    }
-
-    var path: String
-    var outcome: Kind
-    var reason: String
-}
-
-/// The stacks in files, read without a node: by a worker, because files may be hostile.
+/// The stacks in files, read without a node.
+///
+/// A worker reads the files, because they may be hostile.
 struct OfflineStudy {
     var stacks: [Stack] = []
     var files: [FileOutcome] = []
     /// PNG and JPEG files that the command line names.
     private(set) var pictures: [String] = []
-    /// Absolute, by SOP Instance UID.
+    /// Absolute paths, by SOP Instance UID.
     private(set) var paths: [String: String] = [:]
     private(set) var imageDigests: [String: String] = [:]
 
-    /// - Parameter paths: files and folders, as the command line names them.
+    /// Reads the files.
+    ///
+    /// - Parameters:
+    ///   - paths: files and folders, as the command line names them.
+    ///   - pool: the workers that read DICOM files.
+    ///   - progress: shows the number of files read.
     init(reading paths: [String], with pool: WorkerPool, progress: ProgressLine) async {
         let collection = FileCollection(paths: paths)
         files = collection.refused.map { FileOutcome(path: $0.path, outcome: .quarantined, reason: $0.reason) }
@@ -51,7 +36,7 @@ struct OfflineStudy {
                 if file.isNamed {
                     pictures.append(file.path)
                 } else {
-                    let reason = "a \(format.rawValue) picture: name the file itself to segment it"
+                    let reason = "a \(format.rawValue) picture; name the file itself to segment it"
                     files.append(FileOutcome(path: file.path, outcome: .picture, reason: reason))
                 }
                 continue
@@ -74,11 +59,11 @@ struct OfflineStudy {
         into headers: inout [InstanceHeader]
     ) {
         if header.namesKontur {
-            files.append(FileOutcome(path: file, outcome: .own, reason: "made by Kontur: never segmented"))
+            files.append(FileOutcome(path: file, outcome: .own, reason: "Kontur does not segment its own objects"))
         } else if case .notAnImage(let reason) = header.kind {
             files.append(FileOutcome(path: file, outcome: .notAnImage, reason: reason))
         } else if let first = paths[header.sopInstanceUID] {
-            let same = imageDigests[header.sopInstanceUID] == imageDigest ? "the same" : "another"
+            let same = imageDigests[header.sopInstanceUID] == imageDigest ? "the same" : "a different"
             files.append(
                 FileOutcome(
                     path: file, outcome: .duplicate,
@@ -91,7 +76,7 @@ struct OfflineStudy {
         }
     }
 
-    /// Whether the file has the prefix of PS3.10 7.1, or a name that DICOM files have.
+    /// Whether the file has the prefix of PS3.10 7.1 or the extension of a DICOM file.
     private static func claimsToBeDICOM(_ path: String) -> Bool {
         if ["dcm", "dicom", "ima"].contains(URL(fileURLWithPath: path).pathExtension.lowercased()) { return true }
         guard let file = FileHandle(forReadingAtPath: path) else { return true }
@@ -114,10 +99,10 @@ struct OfflineStudy {
     }
 }
 
-/// A result that is not the one hoped for, in words.
+/// A failure of a worker, in words.
 struct WorkFailure: Error {
     var reason: String
-    /// The segmenter does not take what it was given.
+    /// Whether the segmenter cannot run on the input.
     var isUnfit = false
 
     init(reason: String) { self.reason = reason }
@@ -129,10 +114,10 @@ struct WorkFailure: Error {
             isUnfit = true
         case .response(.quarantine(let reason)), .response(.failed(let reason)), .response(.hindered(let reason)):
             self.reason = reason
-        case .response(.indexed), .response(.segmented): reason = "the worker answered another question"
+        case .response(.indexed), .response(.segmented): reason = "the worker answered another request"
         case .workerDied(let death): reason = "\(death)"
-        case .overran(let overrun): reason = "the worker used too much \(overrun.inWords) and was stopped"
-        case .notStarted(let error): reason = "no worker could be started: \(error)"
+        case .overran(let overrun): reason = "the worker was stopped because it used too much \(overrun.inWords)"
+        case .notStarted(let error): reason = "could not start a worker: \(error)"
         case .stopped: reason = "stopped"
         }
     }
@@ -142,16 +127,14 @@ extension Overrun {
     var inWords: String {
         switch self {
         case .memory: "memory"
-        case .silence: "time without a sign of life"
+        case .silence: "time without progress"
         case .processorTime: "processor time"
         }
     }
 }
 
 extension WorkerPool {
-    /// The workers of one command, which ends with it.
-    ///
-    /// - Parameter workers: how many stacks are segmented at once.
+    /// A pool for one command, which shuts it down; `workers` stacks are segmented at once.
     static func forCommand(workers: Int = 1) -> WorkerPool {
         let logger = Logger(label: "kontur") { LogfmtHandler(label: $0, level: .error) }
         return WorkerPool(

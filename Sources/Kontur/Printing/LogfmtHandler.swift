@@ -2,10 +2,12 @@
 
 import Foundation
 import Logging
+import Platform
 
-/// Writes log lines such as `time=2026-01-31T09:30:00.123Z level=info logger=kontur message="job done" job.id=7` to standard error.
+/// Writes log lines in the logfmt form to standard error.
 ///
-/// A line is written by one call, so that those of several threads do not mix.
+/// Example: `time=2026-01-31T09:30:00.123Z level=info logger=kontur message="job done" job.id=7`. Each line is written by
+/// one call, so that the lines of several threads do not mix.
 struct LogfmtHandler: LogHandler {
     private let label: String
     var logLevel: Logger.Level
@@ -29,10 +31,12 @@ struct LogfmtHandler: LogHandler {
             "time=\(time)Z", "level=\(event.level)", "logger=\(label)", "message=\(Self.quoted("\(event.message)"))",
         ]
         fields += all.sorted { $0.key < $1.key }.map { "\($0.key)=\(Self.quoted("\($0.value)"))" }
-        Terminal.write(fields.joined(separator: " ") + "\n", to: STDERR_FILENO)
+        StandardStream.error.write(fields.joined(separator: " ") + "\n")
     }
 
-    /// In quotes where it holds spaces, quotes or `=`; control characters as escapes, so that a line stays one.
+    /// The text in quotes if it contains spaces, quotes or `=`.
+    ///
+    /// Control characters become escapes, so that a record stays on one line.
     static func quoted(_ text: String) -> String {
         let isPlain =
             !text.isEmpty

@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Platform
 
-/// What a command has found out: one value, which the printer shows as text or as JSON.
+/// The result of a command: one value that prints as text or as JSON.
 package protocol Report: Encodable {
+    /// The text form; the JSON form is the encoded value.
     var parts: [ReportPart] { get }
 }
 
+/// A piece of the text form of a report.
 package enum ReportPart: Sendable, Equatable {
     case line(String)
     case table(TextTable)
 }
 
+/// The form in which a report is printed.
 package enum ReportFormat: Sendable {
     case text
     case json
 }
 
-/// Prints every command's report.
+/// Prints the reports of all commands.
 package enum ReportPrinter {
-    /// The whole output, its last line end included.
+    /// The whole output, with the end of the last line.
     package static func render(_ report: some Report, as format: ReportFormat) throws -> String {
         switch format {
         case .json:
@@ -41,45 +45,6 @@ package enum ReportPrinter {
     }
 
     static func print(_ report: some Report, as format: ReportFormat) throws {
-        Terminal.write(try render(report, as: format), to: STDOUT_FILENO)
+        StandardStream.output.write(try render(report, as: format))
     }
-}
-
-/// Ready-made texts for tables.
-enum Shown {
-    static let disclaimer =
-        "Research software, not a medical device: results must not be used for diagnosis or treatment."
-
-    /// `0.87`, or nothing.
-    static func fraction(_ value: Double?) -> String { value.map { String(format: "%.2f", $0) } ?? "" }
-
-    /// `12.3 s`
-    static func seconds(_ duration: Duration) -> String { String(format: "%.1f s", duration / .seconds(1)) }
-
-    /// `3 d 4 h`, `2 h 5 min`, `3 min`, `12 s`: for ages, where the largest two units say enough.
-    static func age(_ duration: Duration) -> String {
-        let seconds = max(0, Int(duration.components.seconds))
-        switch seconds {
-        case ..<60: return "\(seconds) s"
-        case ..<3600: return "\(seconds / 60) min"
-        case ..<86_400: return "\(seconds / 3600) h \(seconds % 3600 / 60) min"
-        default: return "\(seconds / 86_400) d \(seconds % 86_400 / 3600) h"
-        }
-    }
-
-    /// `1.5 GiB`
-    static func bytes(_ count: Int64) -> String {
-        var value = Double(count)
-        for unit in ["B", "KiB", "MiB", "GiB"] {
-            if abs(value) < 1024 { return unit == "B" ? "\(count) B" : String(format: "%.1f \(unit)", value) }
-            value /= 1024
-        }
-        return String(format: "%.1f TiB", value)
-    }
-
-    /// The end of a UID, enough to tell series apart in a table; JSON has the whole.
-    static func uid(_ uid: String) -> String { uid.count <= 20 ? uid : "…" + uid.suffix(19) }
-
-    /// `1 instance`, `2 instances`
-    static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
 }

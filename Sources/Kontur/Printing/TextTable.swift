@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Columns of text for a terminal.
+/// A table of text for a terminal.
 package struct TextTable: Sendable, Equatable {
+    /// The head of a column.
     package struct Column: Sendable, Equatable {
+        /// Printed in capitals.
         package var title: String
-        /// Numbers stand to the right.
+        /// Whether the column is aligned to the right.
         package var isNumber: Bool
 
         package init(_ title: String, isNumber: Bool = false) {
@@ -13,8 +15,9 @@ package struct TextTable: Sendable, Equatable {
         }
     }
 
+    /// From left to right.
     package var columns: [Column]
-    /// Each as long as `columns`.
+    /// One row per line, each with a cell for every column.
     package var rows: [[String]]
 
     package init(_ columns: [Column], rows: [[String]]) {
@@ -23,7 +26,7 @@ package struct TextTable: Sendable, Equatable {
         self.rows = rows
     }
 
-    /// Lines without trailing spaces: the titles, then the rows; columns in which nothing stands are left out.
+    /// The titles and the rows as lines without trailing spaces; empty columns are left out.
     package var lines: [String] {
         let cells = rows.map { $0.map(Self.printable) }
         let shown = columns.indices.filter { column in cells.contains { !$0[column].isEmpty } }
@@ -40,7 +43,9 @@ package struct TextTable: Sendable, Equatable {
         return [line(columns.map { $0.title.uppercased() })] + cells.map(line)
     }
 
-    /// What a file says may hold escape sequences: a terminal gets printable characters only.
+    /// The text with `?` for every character that is not printable.
+    ///
+    /// Attributes of a file may contain escape sequences, which a terminal would obey.
     package static func printable(_ text: String) -> String {
         String(
             text.map { character in

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DICOM
+package import DICOM
 import Foundation
 package import Logging
 package import Persistence
 import Platform
-import Routing
+package import Routing
 import ServiceLifecycle
 package import Supervision
 import Synchronization
@@ -28,8 +28,8 @@ package final class Assembler: Service {
     ///   - onQueued: told when jobs have been queued.
     ///   - onSuperseded: told which running jobs a late instance has made pointless.
     package init(
-        configuration: SeriesConfiguration, routing: NodeRouting, journal: Journal, pool: WorkerPool,
-        open: OpenAssociations, clock: NodeClock, logger: Logger, onQueued: @escaping @Sendable () -> Void,
+        configuration: SeriesConfiguration, planner: StackPlanner, peers: [Peer], configurationHash: String,
+        journal: Journal, pool: WorkerPool, open: OpenAssociations, clock: NodeClock, logger: Logger, onQueued: @escaping @Sendable () -> Void,
         onSuperseded: @escaping @Sendable ([JobID]) -> Void
     ) {
         let stop = StopFlag()
@@ -46,7 +46,7 @@ package final class Assembler: Service {
             pool: pool, board: board, perseverance: perseverance, logger: logger, stop: stop,
             onSuperseded: onSuperseded)
         closer = SeriesCloser(
-            routing: routing, perseverance: perseverance, spool: journal.spool, clock: clock, logger: logger)
+            planner: planner, peers: peers, configurationHash: configurationHash, perseverance: perseverance, spool: journal.spool, clock: clock, logger: logger)
         open.whenOneEnds { _ in board.somethingChanged.raise() }
     }
 

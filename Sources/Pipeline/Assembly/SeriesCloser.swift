@@ -6,11 +6,14 @@ import Imaging
 import Logging
 import Persistence
 import Routing
-import Supervision
 
 /// Closes one series: sorts its instances into stacks, decides about each, and queues their jobs, all in one transaction.
 struct SeriesCloser: Sendable {
-    let routing: NodeRouting
+    let planner: StackPlanner
+    /// The configured peers: a route sends to some of them.
+    let peers: [Peer]
+    /// SHA-256 of the configuration, 64 hexadecimal digits: stored with each decision.
+    let configurationHash: String
     let perseverance: Perseverance
     let spool: Spool
     let clock: NodeClock
@@ -54,55 +57,45 @@ struct SeriesCloser: Sendable {
         }
     }
 
-    /// - Parameter members: the instances of the stack, in its order.
+    /// Plans one stack; `members` are its instances, in its order.
     private func decide(_ series: OpenSeries, _ stack: Stack, _ members: [SeriesInstance]) throws -> StackDecision {
-        let facts = StackFacts(stack, callingAETitles: members.map(\.callingAETitle))
-        let decision = RouteDecision(facts, routes: routing.routes)
+        let plan = planner.plan(stack, callingAETitles: members.map(\.callingAETitle))
+        guard let decision = plan.decision else { preconditionFailure("a plan by conditions holds its decision") }
         var made = StackDecision(
             stack: NewStack(
                 series: series.id, revision: series.revision, key: stack.key, instances: members.map(\.id),
-                route: decision.route, configurationHash: routing.configurationHash,
+                route: decision.route, configurationHash: configurationHash,
                 decision: try JSONEncoder().encode(decision)),
             summary: decision.summary)
-        switch routing.verdict(stack, decision) {
+        made.stack.segmenter = plan.route?.segmenter
+        switch plan.outcome {
         case .unmatched: made.verdict = .unmatched
         case .undetermined: made.verdict = .undetermined
-        case .unfit(let route, let reason):
-            made.stack.segmenter = route.segmenter
-            made.verdict = .unfit(reason: reason)
-        case .routed(let route, let segmenter, let sources, let notes):
-            made.stack.segmenter = segmenter.descriptor.name
-            if sources.count > WorkMessage.sourceLimit {
-                made.verdict = .unfit(
-                    reason: "a stack of \(sources.count) instances, at most \(WorkMessage.sourceLimit) are taken")
-            } else {
-                made.stack.instances = sources.map { members[$0].id }
-                let job = job(route, segmenter, sources.map { members[$0] }, notes: notes)
-                made.verdict = .routed(
-                    payload: try job.encoded(),
-                    how: AuditMethod(
-                        segmenterVersion: segmenter.descriptor.version, weightsHash: segmenter.descriptor.weightsHash))
-            }
+        case .unfit(let reason), .unavailable(let reason): made.verdict = .unfit(reason: reason)
+        case .segment(let work):
+            let sources = work.sources.map { members[$0] }
+            made.stack.instances = sources.map(\.id)
+            let segmenter = work.segmenter.descriptor
+            made.verdict = .routed(
+                payload: try job(work, sources).encoded(),
+                how: AuditMethod(segmenterVersion: segmenter.version, weightsHash: segmenter.weightsHash))
         }
         return made
     }
 
-    private func job(
-        _ route: Route, _ segmenter: InstalledSegmenter, _ members: [SeriesInstance], notes: [String]
-    ) -> SegmentationJob {
+    /// The job for planned work; `sources` are in the order in which the segmenter takes them.
+    private func job(_ work: StackPlan.Work, _ sources: [SeriesInstance]) -> SegmentationJob {
         let now = clock.wall()
-        let newest = members.indices.max { members[$0].id < members[$1].id } ?? 0
+        let newest = sources.indices.max { sources[$0].id < sources[$1].id } ?? 0
         return SegmentationJob(
-            segmenter: segmenter.descriptor, weights: segmenter.weights, options: route.options, type: route.type,
-            gaps: route.gaps,
-            sources: members.map {
+            work,
+            sources: sources.map {
                 SegmentationJob.Source(
                     path: spool.relative($0.path), sopInstanceUID: $0.sopInstanceUID, imageDigest: $0.imageDigest)
             },
             newestSource: newest,
-            outputs: SegmentationJob.outputs(for: routing.peers.filter { route.sendTo.contains($0.name) }),
-            created: Int64(now.timeIntervalSince1970.rounded(.down)), localOffsetFromUTC: clock.offsetFromUTC(now),
-            review: route.review, notes: notes)
+            outputs: SegmentationJob.outputs(for: peers.filter { work.route.sendTo.contains($0.name) }),
+            created: Int64(now.timeIntervalSince1970.rounded(.down)), localOffsetFromUTC: clock.offsetFromUTC(now))
     }
 
     private func report(

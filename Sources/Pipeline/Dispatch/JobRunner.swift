@@ -147,30 +147,17 @@ struct JobRunner: Sendable {
     private func request(
         _ work: SegmentationJob, _ missing: [SegmentationJob.Output], _ stored: Stored, run: String
     ) -> SegmentRequest {
-        let folder = spool.path
         let outputs = missing.map { output in
-            SegmentRequest.Output(
-                path: "\(spool.workPath)/\(run)-\(output.viewerProfile.rawValue).dcm",
-                description: SegmentationDescription(
-                    sopInstanceUID: work.uid(.instance, for: output.viewerProfile),
-                    seriesInstanceUID: work.uid(.series, for: output.viewerProfile), created: work.created,
-                    localOffsetFromUTC: work.localOffsetFromUTC, type: work.type,
-                    viewerProfile: output.viewerProfile, segmenter: work.segmenter,
-                    reviewBelow: work.review?.markedBelow,
-                    predecessors: stored.predecessors(of: output, in: work).map {
-                        InstanceReference(
-                            studyInstanceUID: $0.studyInstanceUID, seriesInstanceUID: $0.seriesInstanceUID,
-                            sopClassUID: $0.sopClassUID, sopInstanceUID: $0.sopInstanceUID)
-                    },
-                    softwareVersion: softwareVersion, newestSource: work.newestSource))
+            work.output(
+                at: "\(spool.workPath)/\(run)-\(output.viewerProfile.rawValue).dcm", for: output.viewerProfile,
+                predecessors: stored.predecessors(of: output, in: work).map {
+                    InstanceReference(
+                        studyInstanceUID: $0.studyInstanceUID, seriesInstanceUID: $0.seriesInstanceUID,
+                        sopClassUID: $0.sopClassUID, sopInstanceUID: $0.sopInstanceUID)
+                },
+                softwareVersion: softwareVersion)
         }
-        return SegmentRequest(
-            run: run, folder: folder,
-            sources: work.sources.map {
-                SegmentRequest.Source(path: $0.path, sopInstanceUID: $0.sopInstanceUID, frameNumbers: nil)
-            },
-            segmenter: work.segmenter, weights: work.weights, options: work.options ?? .none, gaps: work.gaps,
-            outputs: outputs)
+        return work.request(run: run, folder: spool.path, outputs: outputs)
     }
 
     /// running -> done: moves what was made into place, and records it with its deliveries.

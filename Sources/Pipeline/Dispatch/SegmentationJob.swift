@@ -4,6 +4,7 @@ package import DICOM
 package import Foundation
 package import Imaging
 package import Routing
+package import Supervision
 
 /// The work of one job, as it is stored with it: everything that decides the objects it makes, their dates included, so
 /// that running it again after a crash makes the same ones.
@@ -77,21 +78,51 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         self.notes = notes
     }
 
+    /// The job for planned work.
+    ///
+    /// - Parameters:
+    ///   - work: the plan's segmenter and route.
+    ///   - sources: the plan's sources, in its order.
+    ///   - newestSource: index of the source that was received last.
+    ///   - outputs: the objects to make; empty for a job whose result stays here.
+    ///   - created: seconds since 1970 UTC.
+    ///   - localOffsetFromUTC: seconds east of UTC where the node runs.
+    package init(
+        _ work: StackPlan.Work, sources: [Source], newestSource: Int = 0, outputs: [Output], created: Int64,
+        localOffsetFromUTC: Int
+    ) {
+        self.init(
+            segmenter: work.segmenter.descriptor, weights: work.segmenter.weights, options: work.route.options,
+            type: work.route.type, gaps: work.route.gaps, sources: sources, newestSource: newestSource,
+            outputs: outputs, created: created, localOffsetFromUTC: localOffsetFromUTC, review: work.route.review,
+            notes: work.notes)
+    }
+
     /// What one of the derived UIDs names.
     package enum Purpose: String {
         case instance
         case series
     }
 
-    /// The UID of an object or its series: made of everything that decides the bytes of the object, and of nothing else:
-    /// no revision, no clock.
-    package func uid(_ purpose: Purpose, for profile: ViewerProfile.Name) -> String {
+    /// The UID of an object or its series.
+    ///
+    /// The UID is derived from everything that decides the bytes of the object. The revision and the clock do not
+    /// enter it, so running the job twice gives the same object.
+    ///
+    /// - Parameters:
+    ///   - purpose: whether the UID names the object or its series.
+    ///   - profile: the viewer for which the object is written.
+    ///   - dated: whether `created` enters the UID too. `kontur segment` stores nothing from one run to the next, so
+    ///     each of its runs makes a new object.
+    /// - Returns: `2.25.` and a number: PS3.5 B.2.
+    package func uid(_ purpose: Purpose, for profile: ViewerProfile.Name, dated: Bool = false) -> String {
         let images = sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()
         return DerivedUID.make(
             [
                 "kontur segmentation", segmenter.name, segmenter.version, segmenter.weightsHash, type.rawValue,
                 gaps.rawValue, profile.rawValue, purpose.rawValue,
-            ] + (options?.words ?? []) + (review?.markedBelow.map { ["review below \($0)"] } ?? []) + images)
+            ] + (options?.words ?? []) + (review?.markedBelow.map { ["review below \($0)"] } ?? [])
+                + (dated ? ["created \(created)"] : []) + images)
     }
 
     /// Outputs grouped by viewer profile: two profiles are two objects, two peers of one profile get the same one.
@@ -100,6 +131,43 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
             let names = peers.filter { $0.viewerProfile == profile }.map(\.name)
             return names.isEmpty ? nil : Output(viewerProfile: profile, peers: names)
         }
+    }
+
+    /// The request that has a worker do this job.
+    ///
+    /// - Parameters:
+    ///   - run: the name of this attempt.
+    ///   - folder: absolute path of the folder to which the paths of the sources are relative.
+    ///   - outputs: the files to write, as `output` describes them.
+    /// - Returns: a request without folders for overlays, masks and dumps; the caller adds them.
+    package func request(run: String, folder: String, outputs: [SegmentRequest.Output]) -> SegmentRequest {
+        SegmentRequest(
+            run: run, folder: folder,
+            sources: sources.map { SegmentRequest.Source(path: $0.path, sopInstanceUID: $0.sopInstanceUID) },
+            segmenter: segmenter, weights: weights, options: options ?? .none, gaps: gaps, outputs: outputs)
+    }
+
+    /// The description of one object to write.
+    ///
+    /// - Parameters:
+    ///   - path: absolute path of the file to write.
+    ///   - profile: the viewer for which the object is written.
+    ///   - predecessors: sent objects of earlier revisions that the object replaces.
+    ///   - softwareVersion: the version of Kontur, written into the object.
+    ///   - dated: as for `uid`.
+    /// - Returns: the path and the description, with UIDs derived from the job.
+    package func output(
+        at path: String, for profile: ViewerProfile.Name, predecessors: [InstanceReference] = [],
+        softwareVersion: String, dated: Bool = false
+    ) -> SegmentRequest.Output {
+        SegmentRequest.Output(
+            path: path,
+            description: SegmentationDescription(
+                sopInstanceUID: uid(.instance, for: profile, dated: dated),
+                seriesInstanceUID: uid(.series, for: profile, dated: dated), created: created,
+                localOffsetFromUTC: localOffsetFromUTC, type: type, viewerProfile: profile, segmenter: segmenter,
+                reviewBelow: review?.markedBelow, predecessors: predecessors, softwareVersion: softwareVersion,
+                newestSource: newestSource))
     }
 
     package func encoded() throws -> Data {

@@ -7,6 +7,33 @@ public enum FileSystem {
     /// Whether something is at `path`, a symbolic link to nowhere excepted.
     public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+    /// What a path names.
+    public enum Kind: Sendable {
+        case file
+        case folder
+        case symbolicLink
+        /// A device, a named pipe or a socket.
+        case other
+    }
+
+    /// What `path` names.
+    ///
+    /// - Parameters:
+    ///   - path: absolute, or relative to the working folder.
+    ///   - followingLinks: whether a symbolic link stands for what it points to.
+    /// - Returns: never `symbolicLink` if links are followed.
+    /// - Throws: the error of stat(2) or lstat(2).
+    public static func kind(of path: String, followingLinks: Bool = true) throws(SystemCallError) -> Kind {
+        var status = stat()
+        guard (followingLinks ? stat(path, &status) : lstat(path, &status)) == 0 else { throw .last("stat") }
+        return switch status.st_mode & S_IFMT {
+        case S_IFREG: .file
+        case S_IFDIR: .folder
+        case S_IFLNK: .symbolicLink
+        default: .other
+        }
+    }
+
     /// Makes one folder, mode 0700.
     ///
     /// A folder that exists stays as it is.

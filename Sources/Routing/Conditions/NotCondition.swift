@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Holds when the conditions inside do not all hold; a list of sets is any-of, as under `when`.
+/// Holds if the conditions inside do not all hold; of a list of sets, if none of them holds.
 ///
-/// What cannot be told inside cannot be told outside: a missing attribute leaves `not` undetermined too.
+/// An undetermined set inside leaves `not` undetermined, so a missing attribute never makes it match.
 struct NotCondition: RouteCondition {
-    static let key = "not"
-    static let form = "conditions such as {modality: [MR]}, or a list of such sets"
+    static let kind = RouteConditionKind("not", form: "conditions such as {modality: [MR]}, or a list of such sets") {
+        value throws(ConditionProblems) in try NotCondition(value)
+    }
+
+    /// Reading recurses once per level.
+    private static let maximumDepth = 8
 
     private let sets: [ConditionSet]
 
-    init(_ value: ConditionValue) throws(ConditionProblems) {
-        if value.depth > 8 { throw ConditionProblems("conditions inside each other too deeply") }
+    private init(_ value: ConfigurationValue) throws(ConditionProblems) {
+        if value.depth > Self.maximumDepth {
+            throw ConditionProblems(value, "conditions are nested more than \(Self.maximumDepth) levels deep")
+        }
         sets = try ConditionSet.alternatives(value)
     }
 
     func evaluate(_ facts: StackFacts) -> ConditionResult {
         let explanations = sets.map { $0.explain(facts) }
         let outcome = RouteOutcome.any(explanations.map(\.outcome)).inverted
-        // Only what decided is worth telling; where nothing could, what is missing.
+        // The reason names only the conditions that decided.
         let deciding = explanations.flatMap(\.conditions).filter { condition in
             switch outcome {
             case .matched: condition.result.outcome == .notMatched
@@ -29,9 +35,10 @@ struct NotCondition: RouteCondition {
     }
 }
 
-extension ConditionValue {
+extension ConfigurationValue {
+    /// Levels of lists and maps inside each other.
     fileprivate var depth: Int {
-        switch self {
+        switch content {
         case .text, .empty: 0
         case .list(let values): 1 + (values.map(\.depth).max() ?? 0)
         case .map(let entries): 1 + (entries.map(\.value.depth).max() ?? 0)

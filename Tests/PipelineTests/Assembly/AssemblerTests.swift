@@ -5,6 +5,7 @@ import Foundation
 import Persistence
 import Pipeline
 import Platform
+import Routing
 import Supervision
 import Synchronization
 import TestSupport
@@ -39,8 +40,8 @@ struct AssemblerTests {
                 configuration: WorkerPoolConfiguration(executable: Executables.kontur), logger: .silent)
             let assembler = Assembler(
                 configuration: SeriesConfiguration(waiting: .init(quietSeconds: 3)),
-                routing: NodeRouting(routes: [], peers: [], segmenters: [], configurationHash: ""), journal: journal,
-                pool: pool, open: OpenAssociations(), clock: .system, logger: .silent, onQueued: {},
+                planner: StackPlanner(targets: [], maximumInstances: 5000), peers: [], configurationHash: "",
+                journal: journal, pool: pool, open: OpenAssociations(), clock: .system, logger: .silent, onQueued: {},
                 onSuperseded: { _ in })
             let files = try NodeFolder.samples("lge").prefix(4)
             try await withThrowingTaskGroup(of: Void.self) { group in

@@ -86,13 +86,14 @@ struct NodeFolder: Sendable {
             listener: ListenerConfiguration(aeTitle: title, port: 0, bind: bind, peers: peers),
             spool: SpoolConfiguration(path: folder.appending(path: name).path, minimumFree: 0),
             series: SeriesConfiguration(waiting: .init(quietSeconds: quietSeconds)),
-            routes: try routes ?? [
-                Route(
-                    name: "all",
-                    when: [try ConditionSet(.map([.init("modality", .list([.text("ES"), .text("MR")]))]))],
-                    segmenter: "stub", sendTo: ["archive"])
-            ],
-            segmenters: segmenters.map { InstalledSegmenter($0) }, configuration: Data("test".utf8),
+            planner: StackPlanner(
+                targets: try (routes ?? [.everything]).map { route in
+                    StackPlanner.Target(
+                        route,
+                        segmenter: segmenters.first { $0.name == route.segmenter }.map { .success(.init($0)) }
+                            ?? .failure(UnavailableSegmenter("no segmenter is named \(route.segmenter)")))
+                }, maximumInstances: WorkMessage.sourceLimit),
+            configuration: Data("test".utf8),
             configurationHash: "c0ffee",
             softwareVersion: "0", executable: executable ?? Executables.kontur)
         return try await Node.start(settings, clock: clock, logger: .silent)
@@ -108,7 +109,8 @@ struct NodeFolder: Sendable {
                 listener: ListenerConfiguration(
                     aeTitle: title, port: 0, bind: bind, peers: [Peer(name: "node", aeTitle: us, from: [loopback])]),
                 spool: SpoolConfiguration(path: folder.appending(path: "archive").path, minimumFree: 0),
-                series: SeriesConfiguration(), routes: [], segmenters: [], configuration: Data(),
+                series: SeriesConfiguration(),
+                planner: StackPlanner(targets: [], maximumInstances: 0), configuration: Data(),
                 configurationHash: "", softwareVersion: "0", executable: Executables.kontur),
             logger: .silent)
     }
@@ -182,5 +184,17 @@ struct NodeFolder: Sendable {
 extension NodeStatus {
     func count(_ counts: KeyPath<NodeStatus, [Count]>, _ state: String) -> Int {
         self[keyPath: counts].first { $0.state == state }?.count ?? 0
+    }
+}
+
+extension Route {
+    /// Takes endoscopy and MR, and sends to `archive`.
+    fileprivate static var everything: Route {
+        get throws {
+            Route(
+                name: "all",
+                when: [try ConditionSet(.map([.init("modality", .list([.text("ES"), .text("MR")]))]))],
+                segmenter: "stub", sendTo: ["archive"])
+        }
     }
 }

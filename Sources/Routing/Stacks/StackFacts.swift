@@ -2,22 +2,33 @@
 
 import DICOM
 
-/// What a condition sees of one stack: attributes as received, `nil` where the stack has none.
+/// The attributes of one stack that conditions can test, as received; `nil` if the stack lacks an attribute.
 public struct StackFacts: Sendable, Hashable, Codable {
+    // Where instances disagree, the value of the first instance that has one.
+
+    /// Modality (0008,0060).
     public var modality: String?
+    /// SOP Class UID (0008,0016) of the first instance.
     public var sopClassUID: String?
+    /// Body Part Examined (0018,0015).
     public var bodyPart: String?
-    /// Free text, like the next: it may name a patient, so it goes into the database and `route explain` only.
+    /// Study Description (0008,1030): free text, which may name a patient.
+    ///
+    /// Only the database and `route explain` may show it.
     public var studyDescription: String?
+    /// Series Description (0008,103E): free text, which may name a patient, as above.
     public var seriesDescription: String?
-    /// The values of Image Type.
+    /// The values of Image Type (0008,0008); empty if it is missing.
     public var imageType: [String]
+    /// Manufacturer (0008,0070).
     public var manufacturer: String?
-    /// Those that sent instances of the stack; empty for files that nobody sent.
+    /// The AE titles that sent instances of the stack; empty for files.
     public var callingAETitles: [String]
+    /// MR Acquisition Type (0018,0023).
     public var mrAcquisitionType: String?
-    /// Between the centres of neighbouring slices, mm.
+    /// Distance between the centres of neighbouring slices, mm.
     public var sliceSpacing: Double?
+    /// The instances of the stack, not of its series.
     public var numberOfInstances: Int
 
     public init(
@@ -39,7 +50,11 @@ public struct StackFacts: Sendable, Hashable, Codable {
         self.numberOfInstances = numberOfInstances
     }
 
-    /// The facts of a stack; where its instances disagree, the first in stack order that says something is believed.
+    /// Collects the facts of a stack.
+    ///
+    /// - Parameters:
+    ///   - stack: where its instances disagree, the first in stack order that has a value is believed.
+    ///   - callingAETitles: one per instance or fewer; repeated titles count once.
     public init(_ stack: Stack, callingAETitles: [String] = []) {
         func first(_ attribute: KeyPath<InstanceHeader, String?>) -> String? {
             stack.instances.lazy.compactMap { $0[keyPath: attribute] }.first { !$0.isBlank }
@@ -53,8 +68,4 @@ public struct StackFacts: Sendable, Hashable, Codable {
             mrAcquisitionType: first(\.mrAcquisitionType), sliceSpacing: stack.sliceSpacing,
             numberOfInstances: stack.instances.count)
     }
-}
-
-extension String {
-    var isBlank: Bool { allSatisfy(\.isWhitespace) }
 }
