@@ -64,7 +64,7 @@ import Testing
         }
     }
 
-    private static func json(_ arguments: [String], status: Set<Int32> = [0]) async throws -> [String: Any] {
+    private static func json(_ arguments: [String], status: Set<Int> = [0]) async throws -> [String: Any] {
         let result = try await runExternal(Executables.kontur, arguments + ["--json"], within: 120)
         #expect(status.contains(result.status), "\(result.tail)")
         return try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
