@@ -14,7 +14,7 @@ struct SeriesCloser: Sendable {
     let peers: [Peer]
     /// SHA-256 of the configuration, 64 hexadecimal digits: stored with each decision.
     let configurationHash: String
-    let perseverance: Perseverance
+    let journal: RetryingJournal
     let spool: Spool
     let clock: NodeClock
     let logger: Logger
@@ -22,7 +22,7 @@ struct SeriesCloser: Sendable {
     /// - Returns: `false` when another instance has joined meanwhile, or the node stops: the series is still open.
     func close(_ id: SeriesID) async throws -> Bool {
         guard
-            let found = try await perseverance.read({ view -> (OpenSeries, [SeriesInstance])? in
+            let found = try await journal.read({ view -> (OpenSeries, [SeriesInstance])? in
                 guard let series = try view.openSeries(id) else { return nil }
                 return (series, try view.instances(of: id))
             })
@@ -31,7 +31,7 @@ struct SeriesCloser: Sendable {
         guard let (series, instances) = found else { return true }
         let decisions = try decide(series, instances)
         do {
-            let jobs = try await perseverance.write { transaction in
+            let jobs = try await journal.write { transaction in
                 try transaction.closed(series, AuditEvent())
                 return try decisions.map { try $0.record(transaction) }
             }
