@@ -123,7 +123,7 @@ public final class AssociationListener: Sendable {
                 if waiting.count >= maximumWaiting { waiting.removeFirst() }
                 waiting.append(
                     WaitingConnection(
-                        connection, purpose: .request, deadline: MonotonicClock.now() + Self.requestLimit))
+                        connection, role: .request, deadline: MonotonicClock.now() + Self.requestLimit))
             }
         }
     }
@@ -131,7 +131,7 @@ public final class AssociationListener: Sendable {
 
 /// A connection in the poll set: it has not sent its whole request yet, or its association is over.
 private final class WaitingConnection {
-    enum Purpose {
+    enum Role {
         /// Read an A-ASSOCIATE-RQ.
         case request
         /// Discard bytes until the peer closes.
@@ -151,22 +151,22 @@ private final class WaitingConnection {
 
     let socket: StreamSocket
     let deadline: Duration
-    private let purpose: Purpose
+    private let role: Role
     private var received: [UInt8] = []
 
     /// - Parameters:
     ///   - socket: closed with the last reference to this object.
-    ///   - purpose: what to read.
+    ///   - role: what to read.
     ///   - deadline: a reading of `MonotonicClock`.
-    init(_ socket: StreamSocket, purpose: Purpose, deadline: Duration) {
+    init(_ socket: StreamSocket, role: Role, deadline: Duration) {
         self.socket = socket
-        self.purpose = purpose
+        self.role = role
         self.deadline = deadline
     }
 
     /// Reads what has arrived, without waiting.
     func read() -> Progress {
-        switch purpose {
+        switch role {
         case .request: readRequest()
         case .lingeringClose: discard()
         }
@@ -257,7 +257,7 @@ final class LingeringSockets: Sendable {
             return state.sockets
         }
         let deadline = MonotonicClock.now() + Self.limit
-        return sockets.map { WaitingConnection($0, purpose: .lingeringClose, deadline: deadline) }
+        return sockets.map { WaitingConnection($0, role: .lingeringClose, deadline: deadline) }
     }
 
     /// Ends the accept loop, and closes the sockets that it has not taken.

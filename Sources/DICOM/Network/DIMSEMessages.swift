@@ -175,7 +175,7 @@ package struct MessageMachine {
     }
 
     /// The meaning of a fragment.
-    package enum Action {
+    package enum FragmentMeaning {
         /// Wait for the next fragment. The command is not complete.
         case none
         /// The command is complete. Its data set follows if it has one.
@@ -197,7 +197,7 @@ package struct MessageMachine {
     /// Takes the next fragment.
     ///
     /// - Throws: `aborted` with the node's own abort, if the fragment is malformed or out of turn.
-    package mutating func receive(_ value: PresentationDataValue) throws(AssociationError) -> Action {
+    package mutating func receive(_ value: PresentationDataValue) throws(AssociationError) -> FragmentMeaning {
         guard contextIDs.contains(value.contextID) else {
             throw .aborted(.invalid("a fragment names a presentation context that was not accepted"))
         }
@@ -223,7 +223,7 @@ package struct MessageMachine {
         }
     }
 
-    private mutating func add(_ value: PresentationDataValue, to bytes: [UInt8]) throws(AssociationError) -> Action {
+    private mutating func add(_ value: PresentationDataValue, to bytes: [UInt8]) throws(AssociationError) -> FragmentMeaning {
         guard bytes.count + value.bytes.count <= CommandSet.maximumLength else {
             throw .aborted(.invalid("a command is longer than \(CommandSet.maximumLength) bytes"))
         }

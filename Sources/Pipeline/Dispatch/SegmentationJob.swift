@@ -112,7 +112,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     }
 
     /// The thing that a derived UID names.
-    package enum Purpose: String {
+    package enum UIDPurpose: String {
         case instance
         case series
     }
@@ -128,7 +128,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     ///   - dated: whether `created` enters the UID too. `kontur segment` stores nothing from one run to the next, so
     ///     each of its runs makes a new object.
     /// - Returns: `2.25.` and a number: PS3.5 B.2.
-    package func uid(_ purpose: Purpose, for profile: ViewerProfile.Name, dated: Bool = false) -> String {
+    package func uid(_ purpose: UIDPurpose, for profile: ViewerProfile.Name, dated: Bool = false) -> String {
         let images = sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()
         return DerivedUID.make(
             [

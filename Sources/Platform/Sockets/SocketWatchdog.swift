@@ -17,12 +17,12 @@ package final class SocketWatchdog: Sendable {
     /// How often the watchdog looks, in microseconds.
     private static let interval: UInt32 = 250_000
 
-    private struct Entry: Sendable {
+    private struct WatchedSocket: Sendable {
         weak var socket: StreamSocket?
     }
 
     private struct State {
-        var entries: [Entry] = []
+        var sockets: [WatchedSocket] = []
         var isRunning = false
     }
 
@@ -34,7 +34,7 @@ package final class SocketWatchdog: Sendable {
     func watch(_ socket: StreamSocket) {
         let starts = state.withLock { state in
             defer { state.isRunning = true }
-            state.entries.append(Entry(socket: socket))
+            state.sockets.append(WatchedSocket(socket: socket))
             return !state.isRunning
         }
         if starts {
@@ -47,8 +47,8 @@ package final class SocketWatchdog: Sendable {
             usleep(Self.interval)
             let now = MonotonicClock.now()
             let sockets = state.withLock { state in
-                state.entries.removeAll { $0.socket == nil }
-                return state.entries.compactMap(\.socket)
+                state.sockets.removeAll { $0.socket == nil }
+                return state.sockets.compactMap(\.socket)
             }
             for socket in sockets {
                 if let reason = socket.judge(at: now) { socket.shutDown(reason) }
