@@ -4,16 +4,20 @@ import DICOM
 public import Foundation
 public import Logging
 public import Persistence
-import Platform
+public import Platform
 public import Routing
 public import ServiceLifecycle
-public import Supervision
+import Supervision
 
-/// Everything that a node is told.
+/// The settings of a node.
 public struct NodeSettings: Sendable {
-    /// Its peers are those that routes send to as well.
+    /// The listener.
+    ///
+    /// Its peers are also those that routes send to.
     public var listener: ListenerConfiguration
+    /// The folder of all files, and its limits.
     public var spool: SpoolConfiguration
+    /// The waiting times of series.
     public var series: SeriesConfiguration
     /// The routes, and the segmenters that they name.
     public var planner: StackPlanner
@@ -21,17 +25,17 @@ public struct NodeSettings: Sendable {
     public var configuration: Data
     /// Hex SHA-256 of `configuration`.
     public var configurationHash: String
-    /// How many stacks are segmented at once.
+    /// The number of stacks that are segmented at once.
     public var workers: Int
-    /// Of Kontur, written into objects.
+    /// Kontur's version, which is written into objects.
     public var softwareVersion: String
-    /// The executable whose `worker` command is run.
+    /// Path of the executable whose `worker` command is run.
     public var executable: String
 
     public init(
         listener: ListenerConfiguration, spool: SpoolConfiguration, series: SeriesConfiguration,
         planner: StackPlanner, configuration: Data, configurationHash: String, workers: Int = 1,
-        softwareVersion: String, executable: String = WorkerPoolConfiguration.ownExecutable
+        softwareVersion: String, executable: String = CurrentProcess.executable
     ) {
         self.listener = listener
         self.spool = spool
@@ -45,25 +49,27 @@ public struct NodeSettings: Sendable {
     }
 }
 
-/// A running node: the spool and the journal, opened and put in order, and the services that work on them.
+/// A running node: the spool, the journal and the services that work on them.
 ///
-/// The services stop together: on a graceful shutdown no more is accepted and no more work handed out, an instance in
-/// flight is finished or its socket shut down after five seconds, and what was running is queued again.
+/// The services stop together. On a graceful shutdown the node accepts no more associations and starts no more work. An
+/// instance in flight is finished, or its socket is shut down after five seconds. Running jobs are queued again.
 public final class Node: Service {
     private let services: [any Service]
     private let pool: WorkerPool
+    /// The states and the audit trail.
     package let journal: Journal
     private let listener: Listener
     private let settings: NodeSettings
     private let logger: Logger
 
-    /// Opens the spool, rescues what a crash left behind, and listens. Blocks for the disk's time: not for Swift's
-    /// cooperative pool; see `start`.
+    /// Opens the spool, queues the jobs again that a crash left running, and listens.
     ///
-    /// - Throws: `SpoolError`, `JournalError`, or `ListenError` when the port is taken.
+    /// The call blocks on the disk. It does not belong on Swift's cooperative pool: use `start` there.
+    ///
+    /// - Throws: `SpoolError`, `JournalError`, or `ListenError`, for instance if the port is taken.
     public init(_ settings: NodeSettings, clock: NodeClock = .system, logger: Logger) throws {
-        // A peer or a worker that goes away while it is written to is an error of that call, not the end of the node.
-        signal(SIGPIPE, SIG_IGN)
+        // A write to a worker that has died must fail. By default it would end the node.
+        CurrentProcess.ignoreBrokenPipes()
         self.settings = settings
         self.logger = logger
         let spool = try Spool(settings.spool, access: .node(name: settings.listener.aeTitle.text))
@@ -88,12 +94,12 @@ public final class Node: Service {
         let dispatcher = Dispatcher(
             journal: journal, pool: pool, clock: clock, logger: logger, softwareVersion: settings.softwareVersion,
             onDone: outbox.pending)
-        let open = OpenAssociations()
+        let open = OpenAssociations(limit: settings.listener.maxAssociations)
         let assembler = Assembler(
             configuration: settings.series,
             planner: settings.planner, peers: settings.listener.peers,
-            configurationHash: settings.configurationHash, journal: journal, pool: pool, open: open, clock: clock, logger: logger, onQueued: dispatcher.queued,
-            onSuperseded: dispatcher.superseded)
+            configurationHash: settings.configurationHash, journal: journal, pool: pool, open: open, clock: clock,
+            logger: logger, onQueued: dispatcher.queued, onSuperseded: dispatcher.superseded)
         listener = try Listener(
             settings.listener, spool: spool, journal: journal, open: open, clock: clock, logger: logger,
             onReceived: assembler.received)
@@ -102,17 +108,23 @@ public final class Node: Service {
         ]
     }
 
-    /// As `init`, on a thread of its own.
+    /// Makes a node on a dedicated thread.
+    ///
+    /// - Throws: as `init`.
     public static func start(
         _ settings: NodeSettings, clock: NodeClock = .system, logger: Logger
     ) async throws -> Node {
         try await DedicatedThread.run(name: "kontur-start") { try Node(settings, clock: clock, logger: logger) }
     }
 
-    /// The port that the node listens on, also when the configuration lets the kernel choose.
+    /// The port that the node listens on.
+    ///
+    /// The kernel chose it if the settings say 0.
     public var port: UInt16 { listener.port }
 
-    /// Runs until a graceful shutdown, a cancellation, or a service that cannot go on.
+    /// Runs until a graceful shutdown, a cancellation, or the failure of a service.
+    ///
+    /// - Throws: the error of the service that failed.
     public func run() async throws {
         var failure: (any Error)?
         do {

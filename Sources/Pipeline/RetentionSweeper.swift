@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DICOM
 import Logging
 import Persistence
 import Platform
 import ServiceLifecycle
 
-/// The service that deletes what nothing needs any more, every ten minutes.
+/// The service that deletes expired files and rows, every ten minutes.
 final class RetentionSweeper: Service {
     private static let interval: Duration = .seconds(600)
+    private static let firstPause: Duration = .seconds(60)
 
     private let retention: Retention
     private let logger: Logger
@@ -23,8 +23,8 @@ final class RetentionSweeper: Service {
 
     func run() async throws {
         await withGracefulShutdownHandler {
-            // Not at once: a node that starts has better things to do with its disk.
-            await wake.wait(atMost: .seconds(60))
+            // The disk of a starting node has more urgent work.
+            await wake.wait(atMost: Self.firstPause)
             while !stop.isSet, !Task.isCancelled {
                 await sweep()
                 await wake.wait(atMost: Self.interval)
@@ -47,7 +47,7 @@ final class RetentionSweeper: Service {
                     "retention.derived": "\(report.derived)", "retention.series": "\(report.series)",
                 ])
         } catch {
-            logger.warning("could not delete what is not needed any more", metadata: ["error": "\(error)"])
+            logger.warning("could not delete expired files", metadata: ["error": "\(error)"])
         }
     }
 }

@@ -3,8 +3,10 @@
 import Platform
 import Synchronization
 
-/// Tells one waiting task that there may be something to do. Raised twice before the task looks, it counts once; raised
-/// while nobody waits, it is remembered.
+/// Wakes one waiting task, because there may be work.
+///
+/// A signal that is raised twice before the task looks counts once. A signal that is raised while the task does not wait
+/// ends its next wait at once.
 final class Signal: Sendable {
     private struct State {
         var isRaised = false
@@ -13,7 +15,7 @@ final class Signal: Sendable {
 
     private let state = Mutex(State())
 
-    /// May be called from any thread; never blocks.
+    /// Wakes the task, from any thread; never blocks.
     func raise() {
         let waiter = state.withLock { state in
             let waiter = state.waiter
@@ -24,7 +26,11 @@ final class Signal: Sendable {
         waiter?.resume()
     }
 
-    /// Returns when the signal is raised, after `limit`, or when the task is cancelled. One task at a time.
+    /// Waits until the signal is raised, the limit has passed or the task is cancelled.
+    ///
+    /// Only one task may wait.
+    ///
+    /// - Parameter limit: `nil` for no limit.
     func wait(atMost limit: Duration?) async {
         if let limit, limit <= .zero {
             state.withLock { $0.isRaised = false }
@@ -46,7 +52,7 @@ final class Signal: Sendable {
                         state.isRaised = false
                         return true
                     }
-                    precondition(state.waiter == nil, "one task waits for a signal")
+                    precondition(state.waiter == nil, "only one task may wait for a signal")
                     state.waiter = continuation
                     return false
                 }
@@ -60,4 +66,12 @@ final class Signal: Sendable {
             waiter?.resume()
         }
     }
+}
+
+/// Tells all parts of a service that it shall end.
+final class StopFlag: Sendable {
+    private let flag = Mutex(false)
+
+    var isSet: Bool { flag.withLock { $0 } }
+    func set() { flag.withLock { $0 = true } }
 }

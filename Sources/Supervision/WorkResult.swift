@@ -1,25 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What became of a request.
+public import Platform
+
+/// The result of a request to the worker pool.
 public enum WorkResult: Sendable {
-    /// The worker answered; refusals and failures of the work itself are answers too.
+    /// The worker answered. Refusals and failures of the work itself are answers too.
     case response(WorkResponse)
-    /// The worker ended, or broke the protocol and was killed, before it answered.
+    /// The worker ended before it answered, or broke the protocol and was killed.
     case workerDied(WorkerDeath)
-    /// The worker took more than its limits allow and was killed.
+    /// The worker exceeded a limit and was killed.
     case overran(Overrun)
-    /// No worker could be started: nothing is known about the request.
-    case notStarted(WorkerSpawnError)
-    /// The pool is shutting down, or the asking task was cancelled: nothing is known about the request.
+    /// The worker could not be started. This says nothing about the request.
+    case notStarted(SpawnError)
+    /// The pool is shutting down, or the asking task was cancelled. This says nothing about the request.
     case stopped
 }
 
-/// How a worker came to its end in the middle of a request.
+/// The end of a worker in the middle of a request.
 public enum WorkerDeath: Sendable, Hashable, CustomStringConvertible {
+    /// The worker exited with this code.
     case exited(Int32)
+    /// This signal ended the worker.
     case signalled(Int32)
-    /// It wrote what is no message, or one over the limit.
+    /// The worker wrote a line that is not a message, or that is too long.
     case broken(WorkMessageError)
+
+    init(_ ending: ChildProcess.Ending) {
+        switch ending {
+        case .exited(let code): self = .exited(code)
+        case .signalled(let signal): self = .signalled(signal)
+        }
+    }
 
     public var description: String {
         switch self {
@@ -29,6 +40,25 @@ public enum WorkerDeath: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Whether somebody else killed it: the out-of-memory killer, or an operator. Of the work this says little.
+    /// Whether another process killed the worker with SIGKILL, such as the out-of-memory killer or an operator.
+    ///
+    /// The request is then probably not the cause.
     public var isFromOutside: Bool { self == .signalled(9) }
+}
+
+/// The time and memory that a request took, measured from outside.
+public struct WorkMeasure: Sendable, Hashable {
+    /// From the moment a worker was free for the request to its answer or end.
+    ///
+    /// It includes the start of the worker.
+    public var duration: Duration
+    /// Peak of the worker's resident memory during the request, in bytes.
+    ///
+    /// `nil` if the worker has ended, or if the kernel does not provide the value.
+    public var peakMemory: Int?
+
+    public init(duration: Duration, peakMemory: Int?) {
+        self.duration = duration
+        self.peakMemory = peakMemory
+    }
 }

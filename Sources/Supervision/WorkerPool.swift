@@ -3,19 +3,27 @@
 import Foundation
 public import Logging
 
-/// How many workers there are, what they run and what they may use.
+/// The number of workers, their executable and their limits.
 public struct WorkerPoolConfiguration: Sendable {
-    /// Path of the `kontur` executable, of which every worker is a child.
+    /// Path of the `kontur` executable.
+    ///
+    /// Every worker runs its `worker` command.
     public var executable: String
-    /// How many stacks are segmented at once.
+    /// The number of stacks that are segmented at once.
     public var segmentWorkers: Int
-    /// Computing threads of each segment worker, fixed at its start; `nil` shares the processors out.
+    /// Computing threads of each segment worker, fixed at its start.
+    ///
+    /// `nil` divides the processors among the workers.
     public var threads: Int?
-    /// Folder for what workers print, one size-capped file each; `nil` drops it.
+    /// Folder for the standard error of workers, one size-capped file each.
+    ///
+    /// `nil` drops the text.
     public var printFolder: String?
+    /// Limits for indexing an instance.
     public var indexLimits: WorkerLimits
+    /// Limits for segmenting a stack, without its weights.
     public var segmentLimits: WorkerLimits
-    /// How long a segment worker waits for its next request before it leaves.
+    /// How long a segment worker waits for its next request before it is ended.
     public var idle: Duration
 
     public init(
@@ -32,12 +40,7 @@ public struct WorkerPoolConfiguration: Sendable {
         self.idle = idle
     }
 
-    /// The executable of this very process.
-    public static var ownExecutable: String {
-        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
-    }
-
-    /// Computing threads of each segment worker.
+    /// Computing threads of each worker.
     var threadsPerWorker: Int {
         threads ?? max(1, min(8, ProcessInfo.processInfo.activeProcessorCount / segmentWorkers))
     }
@@ -45,47 +48,56 @@ public struct WorkerPoolConfiguration: Sendable {
 
 /// The workers of a node or of one command: one for indexing and up to `segmentWorkers` for segmenting.
 ///
-/// Each worker has a thread that starts, feeds, watches, kills and reaps it; nothing here blocks Swift's cooperative
-/// pool. Workers start with the first request. After a crash, an overrun, 1,000 requests or a memory mark a worker is
-/// replaced. A pool must be shut down before it is let go.
+/// Each worker has a thread that starts, feeds, watches, kills and reaps it. The pool does not block Swift's cooperative
+/// threads. Workers start with the first request. A worker is replaced after a crash, an overrun, 1,000 requests, or a
+/// request that leaves it above its memory mark. Shut a pool down before you release it.
 public final class WorkerPool: Sendable {
+    /// The executable, the number of workers and their limits.
     public let configuration: WorkerPoolConfiguration
-    private let index: WorkerLane
-    private let segment: WorkerLane
+    private let index: WorkerQueue
+    private let segment: WorkerQueue
 
+    /// - Parameters:
+    ///   - configuration: the executable, the number of workers and their limits.
+    ///   - logger: told of the start and the end of workers.
     public init(configuration: WorkerPoolConfiguration, logger: Logger) {
         self.configuration = configuration
-        index = WorkerLane(role: .index, workers: 1, configuration: configuration, logger: logger)
-        segment = WorkerLane(
+        index = WorkerQueue(role: .index, workers: 1, configuration: configuration, logger: logger)
+        segment = WorkerQueue(
             role: .segment, workers: configuration.segmentWorkers, configuration: configuration, logger: logger)
     }
 
-    /// How many requests of this kind can run at once.
+    /// The number of requests of this role that can run at once.
     public func capacity(_ role: WorkerRole) -> Int { role == .index ? 1 : configuration.segmentWorkers }
 
-    /// Asks a worker, waiting for one to be free.
+    /// Gives a request to a worker once one is free, and waits for the result.
+    ///
+    /// If the calling task is cancelled, a worker that is busy with the request is killed.
     ///
     /// - Parameters:
+    ///   - request: what the worker shall do.
     ///   - progress: called on the worker's thread for every progress line; must not block.
-    ///   - measured: called there once, before the answer is given, when a worker has been asked; must not block.
-    /// - Returns: `.stopped` also when the calling task is cancelled: a worker busy with the request is killed.
-    /// - Throws: `WorkMessageError` when the request is no valid message, being too long for instance.
+    ///   - measured: called there once, before the result is returned, if a worker was given the request; must not block.
+    /// - Returns: `.stopped` also if the calling task is cancelled.
+    /// - Throws: `WorkMessageError` if the request is not a valid message, for instance because it is too long.
     public func perform(
         _ request: WorkRequest, progress: @escaping @Sendable (WorkProgress) -> Void = { _ in },
         measured: @escaping @Sendable (WorkMeasure) -> Void = { _ in }
     ) async throws(WorkMessageError) -> WorkResult {
         let line = try WorkMessage.line(request)
-        let lane = request.role == .index ? index : segment
-        let item = WorkItem(
+        let queue = request.role == .index ? index : segment
+        let queued = QueuedRequest(
             line: line, weightBytes: request.weightBytes, progress: progress, measured: measured)
         return await withTaskCancellationHandler {
-            await withCheckedContinuation { lane.enqueue(item, continuation: $0) }
+            await withCheckedContinuation { queue.enqueue(queued, continuation: $0) }
         } onCancel: {
-            lane.cancel(item)
+            queue.cancel(queued)
         }
     }
 
-    /// Kills every worker and answers every request with `.stopped`; later requests too. Returns when all are reaped.
+    /// Kills every worker, and answers all requests with `.stopped`, later ones too.
+    ///
+    /// The call returns after all workers are reaped.
     public func shutDown() async {
         await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
             index.stop { self.segment.stop { done.resume() } }

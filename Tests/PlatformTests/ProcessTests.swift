@@ -62,4 +62,19 @@ import Testing
         #expect(MonotonicClock.now() - start >= .milliseconds(20))
         #expect(MonotonicClock.now() - start < .seconds(10))
     }
+
+    @Test func `usage is parsed whatever the program is called`() throws {
+        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 5 0 0"
+        let usage = try #require(ProcessUsage(statm: "900 25 10 1 0 90 0\n", stat: stat))
+        #expect(usage.residentMemory == 25 * Int(sysconf(Int32(_SC_PAGESIZE))))
+        #expect(usage.processorTime == .milliseconds(200 * 1000 / Int(sysconf(Int32(_SC_CLK_TCK)))))
+        #expect(ProcessUsage(statm: "", stat: stat) == nil)
+        #expect(ProcessUsage(statm: "900 25", stat: "42 (x") == nil)
+    }
+
+    @Test func `the usage of this process is plausible`() throws {
+        let usage = try #require(ProcessUsage(processID: ProcessInfo.processInfo.processIdentifier))
+        #expect(usage.residentMemory > 1 << 20)
+        #expect(ProcessUsage(processID: 0) == nil)
+    }
 }

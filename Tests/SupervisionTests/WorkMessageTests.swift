@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test(arguments: ["", "{", "[]", "{\"progress\":{}}", "hello", "{\"response\":{\"_0\":{\"indexed\":{}}}}"])
-    func `what is no message is refused without being quoted`(text: String) {
+    func `text that is not a message is refused and not quoted`(text: String) {
         #expect { try WorkMessage(line: Array(text.utf8)) } throws: { error in
             guard case .malformed = error as? WorkMessageError else { return false }
             return !"\(error)".contains("hello")
@@ -54,7 +54,7 @@ import Testing
         }
     }
 
-    @Test func `a stack of the most sources allowed fits its line`() throws {
+    @Test func `a request with the most sources fits its line`() throws {
         _ = try WorkMessage.line(.segment(request: .example(sources: WorkMessage.sourceLimit)))
     }
 

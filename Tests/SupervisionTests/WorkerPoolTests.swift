@@ -94,7 +94,7 @@ import Testing
         }
     }
 
-    @Test func `a crash is told with its signal and the next request gets a new worker`() async throws {
+    @Test func `a crash is reported with its signal, and the next request gets a new worker`() async throws {
         let script =
             "read line; if [ ! -e \"$0.once\" ]; then touch \"$0.once\"; kill -SEGV $$; fi; echo '\(Self.answer)'; read line"
         try await withPool(script) { (pool, folder) async throws in
@@ -104,7 +104,7 @@ import Testing
         }
     }
 
-    @Test func `an exit is told with its code`() async throws {
+    @Test func `an exit is reported with its code`() async throws {
         try await withPool("read line; exit 7") { (pool, _) async throws in
             let end = try await death(ask(pool, request))
             #expect(end == .exited(7))
@@ -112,14 +112,14 @@ import Testing
         }
     }
 
-    @Test func `a kill from outside is told apart`() async throws {
+    @Test func `a kill from outside is distinguished from a crash`() async throws {
         try await withPool("read line; kill -KILL $$") { (pool, _) async throws in
             let end = try await death(ask(pool, request))
             #expect(end?.isFromOutside == true)
         }
     }
 
-    @Test func `a worker that died while it had nothing to do is replaced in silence`() async throws {
+    @Test func `a worker that died while it was idle is replaced silently`() async throws {
         try await withPool("read line; echo '\(Self.answer)'; exit 0") { (pool, folder) async throws in
             #expect(try await isAnswer(ask(pool, request)))
             try await Task.sleep(for: .milliseconds(300))
@@ -160,7 +160,7 @@ import Testing
         }
     }
 
-    @Test func `text that is no message is a death`() async throws {
+    @Test func `a worker that writes text other than messages is killed`() async throws {
         try await withPool("read line; echo 'W: a library prints'; sleep 60") { (pool, _) async throws in
             guard case .broken(.malformed)? = try await death(ask(pool, request)) else {
                 Issue.record("not told as broken")
@@ -169,7 +169,7 @@ import Testing
         }
     }
 
-    @Test func `a line without end is a death`() async throws {
+    @Test func `a worker that writes an endless line is killed`() async throws {
         try await withPool("read line; head -c 2000000 /dev/zero; sleep 60") { (pool, _) async throws in
             guard case .broken(.tooLong)? = try await death(ask(pool, request)) else {
                 Issue.record("not told as broken")
@@ -198,7 +198,7 @@ import Testing
         }
     }
 
-    @Test func `what a worker prints goes to a capped file`() async throws {
+    @Test func `the standard error of a worker goes to a size-capped file`() async throws {
         let script = "read line; head -c 3000000 /dev/zero >&2; echo '\(Self.answer)'; read line"
         try await withPool(script) { (pool, folder) async throws in
             #expect(try await isAnswer(ask(pool, request)))
@@ -209,7 +209,7 @@ import Testing
         }
     }
 
-    @Test func `a segment worker leaves when it has had nothing to do`() async throws {
+    @Test func `a segment worker that was idle too long is ended`() async throws {
         let script = "while read line; do echo '\(Self.answer)'; done"
         try await withPool(script, idle: .milliseconds(300)) { (pool, folder) async throws in
             let request = WorkRequest.segment(request: .example(sources: 1))
@@ -246,7 +246,7 @@ import Testing
         }
     }
 
-    @Test func `shutting down answers everybody`() async throws {
+    @Test func `shutting down answers all requests`() async throws {
         try await withPool("read line; sleep 60") { (pool, folder) async throws in
             let waiting = (0..<3).map { _ in Task { try await pool.perform(request) } }
             for _ in 0..<50 where pids(folder).isEmpty { try await Task.sleep(for: .milliseconds(50)) }
@@ -264,7 +264,7 @@ import Testing
         }
     }
 
-    @Test func `a missing executable is told as such`() async throws {
+    @Test func `a missing executable is reported by its name`() async throws {
         let pool = WorkerPool(
             configuration: WorkerPoolConfiguration(executable: "/nowhere/kontur"),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The door of the C++ room: DCMTK behind plain C. One header for data sets and codecs, one for sockets.
+// The door of the C++ room: DCMTK's data sets and codecs behind plain C.
 #pragma once
 
 #include "CDCMTKDataSet.h"
-#include "CDCMTKNetwork.h"

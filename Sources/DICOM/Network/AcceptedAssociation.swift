@@ -1,45 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Platform
+
 /// A C-STORE-RQ (PS3.7 9.3.1.1).
 public struct StoreRequest: Sendable {
-    /// Nil when the command has none that could be one.
+    /// Affected SOP Class UID; `nil` if the command lacks it or holds other text there.
     public let sopClassUID: String?
+    /// Affected SOP Instance UID; `nil` if the command lacks it or holds other text there.
     public let sopInstanceUID: String?
-    /// As negotiated for the presentation context.
+    /// The transfer syntax that was negotiated for the presentation context.
     public let transferSyntaxUID: String
-    /// Whether the SOP class is the one that the presentation context was negotiated for.
+    /// Whether the SOP class is the one that was negotiated for the presentation context.
     public let fitsContext: Bool
+    /// Whether the command announces a data set.
     public let hasDataSet: Bool
     let command: CommandSet
     let contextID: UInt8
 }
 
-/// Any other request.
+/// A request other than C-STORE.
 public struct OtherRequest: Sendable {
+    /// Whether the command announces a data set.
     public let hasDataSet: Bool
-    /// What the standard answers to it (PS3.7 annex C).
+    /// The status to answer with: success for C-ECHO, otherwise a refusal (PS3.7 annex C).
     public let status: DIMSEStatus
     let command: CommandSet
     let contextID: UInt8
 }
 
-/// What a peer asks for.
+/// A request of a peer.
 public enum AssociationRequest: Sendable {
     case store(StoreRequest)
-    /// C-ECHO, and what we do not do; to be answered with its own status.
+    /// C-ECHO, or a service that the node does not provide. The request holds the status to answer with.
     case other(OtherRequest)
 }
 
-/// An association that a peer requested, in data transfer (PS3.8 9.2, state 6). Of one thread; its calls block.
+/// An association that a peer requested, in data transfer (PS3.8 9.2, state 6).
 ///
-/// Each request is taken with `nextRequest`, its data set, if it has one, with `receiveDataSet`, and answered with
-/// `respond`, in this order. After an error the association is over; `close` tells the peer what there is to tell.
+/// It belongs to one thread, and its calls block. Take each request with `nextRequest`, then its data set, if it has one,
+/// with `receiveDataSet`, and answer with `respond`. After an error the association is over: call `close`, which sends
+/// the peer an A-ABORT if one is due.
 public final class AcceptedAssociation {
+    /// The configured peer that called.
     public let peer: Peer
-    /// Where the peer calls from.
+    /// The caller's address.
     public let address: IPAddress
+    /// The AE title that was called, which is the node's.
     public let calledAETitle: AETitle
-    public let implementationVersionName: String
+
     private struct Context {
         var abstractSyntax: String
         var transferSyntax: String
@@ -47,26 +55,26 @@ public final class AcceptedAssociation {
 
     private let socket: StreamSocket
     private let stream: PDUStream
-    private let farewell: Farewell
+    private let lingering: LingeringSockets
     private let contexts: [UInt8: Context]
     private let idleLimit: Duration
     private var machine: MessageMachine
-    /// Of the PDU that was read last, what has not been looked at yet.
+    /// The fragments of the last PDU that were not handled yet.
     private var values: ArraySlice<PresentationDataValue> = []
+    /// The A-ABORT to send when the association is closed.
     private var ending: AssociationAbort?
 
     init(
         socket: StreamSocket, request: AssociateRequest, accept: AssociateAccept, peer: Peer, idleLimit: Duration,
-        farewell: Farewell
+        lingering: LingeringSockets
     ) throws(AssociationError) {
         self.peer = peer
         self.socket = socket
-        self.farewell = farewell
+        self.lingering = lingering
         self.idleLimit = idleLimit
         address = socket.address
-        // Negotiation has compared it with ours.
+        // Negotiation has compared the title with the node's, so the field holds one.
         calledAETitle = request.calledAETitle ?? peer.aeTitle
-        implementationVersionName = request.user.implementationVersionName
         stream = PDUStream(socket: socket, maximumLength: PDULimits.ours)
         let proposed = Dictionary(uniqueKeysWithValues: request.contexts.map { ($0.id, $0.abstractSyntax ?? "") })
         var contexts: [UInt8: Context] = [:]
@@ -77,21 +85,24 @@ public final class AcceptedAssociation {
         self.contexts = contexts
         machine = MessageMachine(contextIDs: Set(contexts.keys))
         socket.begin(.moving(what: "the peer to read A-ASSOCIATE-AC"))
-        try socket.write(accept.encoded(answering: request))
+        try socket.send(accept.encoded(answering: request))
     }
 
-    /// The next request; nil once the peer has released the association.
+    /// Waits for the next request.
+    ///
+    /// - Returns: `nil` once the peer has released the association.
+    /// - Throws: the error that ended the association.
     public func nextRequest() throws(AssociationError) -> AssociationRequest? {
-        try noting { () throws(AssociationError) in
-            // What came behind the last request is part of the next.
+        try rememberingAbort { () throws(AssociationError) in
+            // Bytes that arrived behind the last request belong to the next one.
             socket.begin(
                 values.isEmpty ? .waiting(idleLimit, what: "a request") : .moving(what: "the rest of a request"))
             while let value = try nextValue(began: { socket.begin(.moving(what: "the rest of a request")) }) {
                 guard case .command(let command, let contextID) = try machine.receive(value) else { continue }
                 guard command.field & CommandField.response == 0 else {
-                    throw .aborted(.unexpected("a response came, and nothing was asked"))
+                    throw .aborted(.unexpected("a response came without a request"))
                 }
-                // Whatever it cancels has been answered.
+                // The request that it cancels has been answered already.
                 if command.field == CommandField.cancelRequest { continue }
                 socket.begin(command.hasDataSet ? .moving(what: "a data set") : .working)
                 return request(command, contextID: contextID)
@@ -119,14 +130,16 @@ public final class AcceptedAssociation {
             OtherRequest(hasDataSet: command.hasDataSet, status: status, command: command, contextID: contextID))
     }
 
-    /// Hands on the data set of the request before, in parts as they arrive; each is valid only within the call.
+    /// Receives the data set of the last request.
     ///
-    /// The time that `consume` takes is ours, not the peer's.
+    /// - Parameter consume: called with each part as it arrives. The bytes are valid only within the call. The time that
+    ///   it takes does not count against the peer.
+    /// - Throws: the error that ended the association.
     public func receiveDataSet(_ consume: (UnsafeRawBufferPointer) -> Void) throws(AssociationError) {
-        try noting { () throws(AssociationError) in
+        try rememberingAbort { () throws(AssociationError) in
             while let value = try nextValue() {
                 guard case .dataSet(let bytes, let isLast) = try machine.receive(value) else {
-                    preconditionFailure("a message without a data set has none to receive")
+                    preconditionFailure("the message does not have a data set")
                 }
                 if !bytes.isEmpty { socket.pausing { consume(bytes) } }
                 if isLast {
@@ -138,26 +151,30 @@ public final class AcceptedAssociation {
         }
     }
 
+    /// Sends the C-STORE-RSP.
     public func respond(to request: StoreRequest, _ status: DIMSEStatus) throws(AssociationError) {
         try respond(request.command.response(status), contextID: request.contextID)
     }
 
+    /// Sends the response with the request's own status.
     public func respond(to request: OtherRequest) throws(AssociationError) {
         try respond(request.command.response(request.status), contextID: request.contextID)
     }
 
-    /// One PDU in one write: two would wait for the peer's delayed ACK wherever Nagle's algorithm is on.
+    /// Sends one PDU in one write.
+    ///
+    /// With Nagle's algorithm, a second write would wait for the peer's delayed ACK.
     private func respond(_ response: CommandSet, contextID: UInt8) throws(AssociationError) {
         let bytes = response.encoded
         let header = PDUStream.dataHeader(contextID: contextID, isCommand: true, isLast: true, count: bytes.count)
-        try noting { () throws(AssociationError) in
+        try rememberingAbort { () throws(AssociationError) in
             socket.begin(.moving(what: "the peer to read a response"))
-            try socket.write(header + bytes)
+            try socket.send(header + bytes)
             socket.begin(.working)
         }
     }
 
-    /// The next fragment; nil once the peer has released the association.
+    /// Waits for the next fragment; `nil` once the peer has released the association.
     private func nextValue(began: () -> Void = {}) throws(AssociationError) -> PresentationDataValue? {
         while values.isEmpty {
             guard let (type, body) = try stream.next(began: began) else {
@@ -167,19 +184,21 @@ public final class AcceptedAssociation {
             case .data:
                 values = try PDUStream.values(of: body)[...]
             case .releaseRequest:
-                try socket.write(PDUStream.release(.releaseResponse))
+                try socket.send(PDUStream.release(.releaseResponse))
                 return nil
             case .abort:
                 throw .aborted(AssociationAbort(peerSent: body))
             case .associateRequest, .associateAccept, .associateReject, .releaseResponse:
-                throw .aborted(.unexpected("a PDU came that has no place in data transfer"))
+                throw .aborted(.unexpected("a PDU came that is not allowed in data transfer"))
             }
         }
         return values.removeFirst()
     }
 
-    /// Keeps what has to be told to the peer when the association is closed.
-    private func noting<Result>(_ body: () throws(AssociationError) -> Result) throws(AssociationError) -> Result {
+    /// Runs `body`, and remembers the A-ABORT that its error asks for.
+    private func rememberingAbort<Result>(_ body: () throws(AssociationError) -> Result) throws(AssociationError)
+        -> Result
+    {
         do {
             return try body()
         } catch {
@@ -192,16 +211,9 @@ public final class AcceptedAssociation {
         }
     }
 
-    /// Ends the association: with A-ABORT after an error of the peer's, else as it is.
+    /// Ends the association, with A-ABORT after an error of the peer or if the node stops.
     public func close() {
-        if let ending { try? socket.write(ending.encoded) }
-        farewell.see(off: socket)
-    }
-}
-
-extension AssociationAbort {
-    /// - Parameter body: of the peer's A-ABORT.
-    init(peerSent body: UnsafeRawBufferPointer) {
-        self.init(by: .peer, source: body.dropFirst(2).first ?? 0, reason: body.dropFirst(3).first ?? 0)
+        if let ending { try? socket.send(ending.encoded) }
+        lingering.add(socket)
     }
 }

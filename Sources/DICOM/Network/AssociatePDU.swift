@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A-ASSOCIATE-RQ, -AC and -RJ (PS3.8 9.3.2 to 9.3.4, PS3.7 annex D.3). All of it is flat: items of items, two deep.
-// Left out: asynchronous operations, extended negotiation and user identity, which an acceptor may ignore by not
-// answering them.
+// A-ASSOCIATE-RQ, -AC and -RJ (PS3.8 9.3.2 to 9.3.4, PS3.7 annex D.3). Items nest at most two deep.
+// Not implemented: asynchronous operations, extended negotiation and user identity. An acceptor may ignore these items by
+// not answering them.
 
-/// Presentation context of a request.
+/// A presentation context of a request (PS3.8 table 9-13).
 package struct ProposedContext: Equatable, Sendable {
-    /// Odd, 1...255.
+    /// An odd number, 1...255.
     package var id: UInt8
-    /// Nil when it is no UID.
+    /// The SOP class; `nil` if the item does not hold a UID.
     package var abstractSyntax: String?
-    /// In the order of the peer's preference; what is no UID is left out.
+    /// The transfer syntaxes in the order of the peer's preference, without items that do not hold a UID.
     package var transferSyntaxes: [String]
 
     package init(id: UInt8, abstractSyntax: String?, transferSyntaxes: [String]) {
@@ -20,8 +20,9 @@ package struct ProposedContext: Equatable, Sendable {
     }
 }
 
-/// Answer to a presentation context (PS3.8 table 9-18).
+/// The answer to a presentation context (PS3.8 table 9-18).
 package struct ContextAnswer: Equatable, Sendable {
+    /// The values of the Result/Reason field.
     package enum Result: UInt8, Sendable {
         case acceptance = 0
         case userRejection = 1
@@ -30,9 +31,13 @@ package struct ContextAnswer: Equatable, Sendable {
         case transferSyntaxesNotSupported = 4
     }
 
+    /// The ID of the proposed context.
     package var id: UInt8
+    /// Whether the context is accepted.
     package var result: Result
-    /// Of no meaning unless accepted, but never absent.
+    /// The chosen transfer syntax.
+    ///
+    /// The field is present but has no meaning if the context is not accepted.
     package var transferSyntax: String
 
     package init(id: UInt8, result: Result, transferSyntax: String) {
@@ -42,10 +47,15 @@ package struct ContextAnswer: Equatable, Sendable {
     }
 }
 
-/// SCP/SCU role selection for one SOP class (PS3.7 D.3.3.4), as the association requestor's roles.
+/// SCP/SCU role selection for one SOP class (PS3.7 D.3.3.4).
+///
+/// The roles are those of the association requestor.
 package struct RoleSelection: Equatable, Sendable {
+    /// SOP Class UID.
     package var sopClass: String
+    /// Whether the requestor acts as SCU.
     package var scu: Bool
+    /// Whether the requestor acts as SCP.
     package var scp: Bool
 
     package init(sopClass: String, scu: Bool, scp: Bool) {
@@ -55,12 +65,15 @@ package struct RoleSelection: Equatable, Sendable {
     }
 }
 
-/// The user information that both sides send.
+/// The user information item, which both sides send (PS3.7 annex D.3.3).
 package struct UserInformation: Equatable, Sendable {
-    /// Longest variable part of a P-DATA-TF that the sender of this takes; 0 means any.
+    /// The longest variable part of a P-DATA-TF that the sender of this item accepts, in bytes; 0 for any length.
     package var maximumLength: UInt32
+    /// Implementation Class UID of the sender.
     package var implementationClassUID = Implementation.classUID
+    /// Implementation Version Name of the sender.
     package var implementationVersionName = Implementation.versionName
+    /// The roles that are proposed, or accepted.
     package var roles: [RoleSelection] = []
 
     fileprivate func write(to builder: inout PDUBuilder) {
@@ -107,25 +120,32 @@ package struct UserInformation: Equatable, Sendable {
         }
     }
 
+    /// The node's own user information.
     package init(maximumLength: UInt32, roles: [RoleSelection] = []) {
         self.maximumLength = maximumLength
         self.roles = roles
     }
 }
 
-/// A-ASSOCIATE-RQ.
+/// A-ASSOCIATE-RQ (PS3.8 9.3.2).
 package struct AssociateRequest: Equatable, Sendable {
     /// DICOM Application Context Name (PS3.7 annex A.2.1).
     package static let applicationContext = "1.2.840.10008.3.1.1.1"
 
+    /// A bit mask: bit 0 stands for version 1.
     package var protocolVersion = 1
-    /// Nil when the field holds no AE title.
+    /// `nil` if the field does not hold an AE title.
     package var calledAETitle: AETitle?
+    /// `nil` if the field does not hold an AE title.
     package var callingAETitle: AETitle?
+    /// Application Context Name; empty if the item is missing or does not hold a UID.
     package var applicationContext: String = AssociateRequest.applicationContext
+    /// The proposed presentation contexts: at least one in a valid request.
     package var contexts: [ProposedContext]
+    /// The requestor's user information.
     package var user: UserInformation
 
+    /// The node's own request.
     package init(called: AETitle, calling: AETitle, contexts: [ProposedContext], user: UserInformation) {
         calledAETitle = called
         callingAETitle = calling
@@ -133,7 +153,10 @@ package struct AssociateRequest: Equatable, Sendable {
         self.user = user
     }
 
+    /// Parses a request.
+    ///
     /// - Parameter body: the PDU without its first six bytes.
+    /// - Throws: `PDUError` if a field is cut off or not allowed.
     package init(parsing body: ArraySlice<UInt8>) throws(PDUError) {
         var cursor = PDUCursor(body)
         protocolVersion = try cursor.uint16("protocol version")
@@ -143,7 +166,7 @@ package struct AssociateRequest: Equatable, Sendable {
         _ = try cursor.bytes(32, "reserved bytes")
         applicationContext = ""
         contexts = []
-        // PS3.7 D.3.3.1: a request without the item takes PDUs of any length.
+        // Without the item, the peer accepts PDUs of any length (PS3.7 D.3.3.1).
         user = UserInformation(maximumLength: 0)
         while !cursor.isAtEnd {
             let (type, body) = try cursor.item()
@@ -162,7 +185,9 @@ package struct AssociateRequest: Equatable, Sendable {
                 break
             }
         }
-        guard !contexts.isEmpty else { throw PDUError(description: "no presentation context is proposed") }
+        guard !contexts.isEmpty else {
+            throw PDUError(description: "the request does not propose a presentation context")
+        }
     }
 
     private static func context(_ body: ArraySlice<UInt8>) throws(PDUError) -> ProposedContext {
@@ -203,9 +228,11 @@ package struct AssociateRequest: Equatable, Sendable {
     }
 }
 
-/// A-ASSOCIATE-AC.
+/// A-ASSOCIATE-AC (PS3.8 9.3.3).
 package struct AssociateAccept: Equatable, Sendable {
+    /// One answer per proposed context.
     package var contexts: [ContextAnswer]
+    /// The acceptor's user information.
     package var user: UserInformation
 
     package init(contexts: [ContextAnswer], user: UserInformation) {
@@ -213,7 +240,10 @@ package struct AssociateAccept: Equatable, Sendable {
         self.user = user
     }
 
+    /// Parses the answer to a request.
+    ///
     /// - Parameter body: the PDU without its first six bytes.
+    /// - Throws: `PDUError` if a field is cut off or not allowed.
     package init(parsing body: ArraySlice<UInt8>) throws(PDUError) {
         var cursor = PDUCursor(body)
         _ = try cursor.bytes(68, "fixed fields")
@@ -243,7 +273,9 @@ package struct AssociateAccept: Equatable, Sendable {
         return ContextAnswer(id: id, result: result, transferSyntax: syntax)
     }
 
-    /// The whole PDU. The title fields repeat the request's, which the peer does not test (PS3.8 9.3.3).
+    /// The whole PDU.
+    ///
+    /// The title fields repeat the request's, which the peer does not test (PS3.8 9.3.3).
     package func encoded(answering request: AssociateRequest) -> [UInt8] {
         PDUBuilder.pdu(.associateAccept) { pdu in
             pdu.uint16(1)
@@ -289,10 +321,10 @@ extension AssociationAbort {
     }
 }
 
-/// What we call ourselves to peers, and in the files we store (PS3.7 D.3.3.2).
+/// Kontur's name for peers and in the files that it stores (PS3.7 D.3.3.2).
 public enum Implementation {
-    /// Made from a UUID (PS3.5 B.2), once, for Kontur.
+    /// Implementation Class UID, made from a UUID (PS3.5 B.2).
     public static let classUID = "2.25.113113869798546695159296333199751311506"
-    /// At most 16 characters.
+    /// Implementation Version Name: at most 16 characters.
     public static let versionName = "KONTUR_0_1"
 }

@@ -1,92 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Somebody who has asked for an association and waits for the answer (PS3.8 9.2, state 3).
+public import Platform
+
+/// A peer that has sent its A-ASSOCIATE-RQ and waits for the answer (PS3.8 9.2, state 3).
+///
+/// The request is not parsed yet.
 public struct AssociationArrival: Sendable {
     private let socket: StreamSocket
     private let body: [UInt8]
-    private let farewell: Farewell
+    private let lingering: LingeringSockets
 
-    init(socket: StreamSocket, body: [UInt8], farewell: Farewell) {
+    /// - Parameters:
+    ///   - socket: the connection.
+    ///   - body: the variable part of the A-ASSOCIATE-RQ.
+    ///   - lingering: takes the socket after an answer that ends the association.
+    init(socket: StreamSocket, body: [UInt8], lingering: LingeringSockets) {
         self.socket = socket
         self.body = body
-        self.farewell = farewell
+        self.lingering = lingering
     }
 
-    /// Where the call comes from.
+    /// The caller's address.
     public var address: IPAddress { socket.address }
 
-    /// What is asked for, taken apart.
+    /// Parses the request.
     ///
-    /// - Throws: our abort when the request is malformed; the peer has been told.
+    /// - Throws: `aborted` if the request is malformed. The peer has been sent the A-ABORT.
     public func parsed() throws(AssociationError) -> PendingAssociation {
         do {
             return PendingAssociation(
-                request: try AssociateRequest(parsing: body[...]), socket: socket, farewell: farewell)
+                request: try AssociateRequest(parsing: body[...]), socket: socket, lingering: lingering)
         } catch {
             let abort = AssociationAbort.invalid("A-ASSOCIATE-RQ: \(error)")
-            try? socket.write(abort.encoded)
-            farewell.see(off: socket)
+            try? socket.send(abort.encoded)
+            lingering.add(socket)
             throw .aborted(abort)
         }
     }
 
-    /// Refuses without looking.
+    /// Rejects the association without parsing the request.
     public func reject(_ rejection: AssociationRejection) {
-        try? socket.write(rejection.encoded)
-        farewell.see(off: socket)
+        try? socket.send(rejection.encoded)
+        lingering.add(socket)
     }
 }
 
-/// A request for an association that can be read.
+/// A parsed request for an association that waits for the answer.
 public struct PendingAssociation: Sendable {
-    let request: AssociateRequest
+    private let request: AssociateRequest
     private let socket: StreamSocket
-    private let farewell: Farewell
+    private let lingering: LingeringSockets
 
-    init(request: AssociateRequest, socket: StreamSocket, farewell: Farewell) {
+    init(request: AssociateRequest, socket: StreamSocket, lingering: LingeringSockets) {
         self.request = request
         self.socket = socket
-        self.farewell = farewell
+        self.lingering = lingering
     }
 
+    /// The caller's address.
     public var address: IPAddress { socket.address }
-    /// Nil when the field holds no AE title.
+    /// The caller's AE title; `nil` if the field does not hold an AE title.
     public var callingAETitle: AETitle? { request.callingAETitle }
+    /// The AE title that was called; `nil` if the field does not hold an AE title.
     public var calledAETitle: AETitle? { request.calledAETitle }
 
-    /// Whether nothing but Verification is proposed.
+    /// Whether the peer proposes only Verification.
     public var isVerificationOnly: Bool {
         request.contexts.allSatisfy { $0.abstractSyntax == SOPClass.verification }
     }
 
-    /// Negotiates, and tells the peer what came of it.
+    /// Negotiates, and sends the peer the answer.
     ///
     /// - Parameters:
-    ///   - aeTitle: ours.
-    ///   - peer: who calls, as far as we know.
-    ///   - hasRoom: asked only when nothing else is in the way; without room the rejection is 2/3/2.
-    ///   - idleLimit: how long the peer may take between two requests.
-    ///   - interruption: ends the association from another thread.
-    /// - Throws: `rejected` with what the peer was told, or what happened on the way.
+    ///   - aeTitle: the node's own AE title.
+    ///   - peer: the configured peer that calls; `nil` for an unknown caller.
+    ///   - idleLimit: the time that the peer may take between two requests.
+    ///   - interruption: lets another thread end the association.
+    ///   - admit: called if negotiation succeeds, before the peer is told. It registers the association, or returns
+    ///     false to have it rejected with 2/3/2.
+    /// - Returns: the association, after the peer has been sent the A-ASSOCIATE-AC.
+    /// - Throws: `rejected` with the rejection that the peer was sent, or the error that ended the association.
     public func accept(
-        as aeTitle: AETitle, peer: Peer?, idleLimit: Duration, interruption: Interruption, hasRoom: () -> Bool
+        as aeTitle: AETitle, peer: Peer?, idleLimit: Duration, interruption: Interruption, admit: () -> Bool
     ) throws(AssociationError) -> AcceptedAssociation {
         let rejection: AssociationRejection
         switch Negotiation.answer(to: request, aeTitle: aeTitle, peer: peer) {
         case .success(let accept):
-            // Whom negotiation lets in, it knows.
-            if let peer, hasRoom() {
+            // Negotiation succeeds only for a known peer, so `peer` is set here.
+            if let peer, admit() {
                 interruption.attach(socket)
                 return try AcceptedAssociation(
                     socket: socket, request: request, accept: accept, peer: peer, idleLimit: idleLimit,
-                    farewell: farewell)
+                    lingering: lingering)
             }
             rejection = .localLimitExceeded
         case .failure(let other):
             rejection = other
         }
-        try? socket.write(rejection.encoded)
-        farewell.see(off: socket)
+        try? socket.send(rejection.encoded)
+        lingering.add(socket)
         throw .rejected(rejection)
     }
 }

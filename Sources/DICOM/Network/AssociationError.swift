@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Why an association could not be made, or ended other than by release.
+import Platform
+
+/// An association that could not be made, or that ended without a release.
 public enum AssociationError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// The peer is not reachable: its name is unknown, nothing listens there, or the network refuses.
+    /// The peer cannot be reached: its name is unknown, it does not listen, or the network refuses.
     case notConnected(host: String, port: UInt16, reason: String)
-    /// The peer answered A-ASSOCIATE-RJ.
+    /// One side answered with A-ASSOCIATE-RJ (PS3.8 9.3.4).
     case rejected(AssociationRejection)
-    /// A-ABORT, from the peer or from us (PS3.8 9.3.8).
+    /// One side sent A-ABORT (PS3.8 9.3.8).
     case aborted(AssociationAbort)
     /// The connection broke without an A-ABORT.
     case connectionLost(reason: String)
-    /// The peer was given its time and did not answer.
+    /// The peer did not act within its time. The text names what the node waited for.
     case timeout(waitingFor: String)
-    /// The peer accepted no presentation context for this SOP class and transfer syntax. The association stands.
+    /// The peer did not accept a presentation context for this SOP class and transfer syntax. The association goes on.
     case noPresentationContext(sopClassUID: String, transferSyntaxUID: String)
-    /// The file to send is not a Part 10 file that can be sent as it lies. The association stands.
+    /// The file to send cannot be read, or is not a Part 10 file. The association goes on.
     case unreadableFile(reason: String)
 
     public var description: String {
@@ -37,12 +39,43 @@ public enum AssociationError: Error, Sendable, Equatable, CustomStringConvertibl
     }
 }
 
+extension AssociationError {
+    /// The meaning of a failed call on the association's socket.
+    init(_ error: SocketError) {
+        switch error {
+        case .timeout(let what): self = .timeout(waitingFor: what)
+        case .stopped: self = .connectionLost(reason: "the node is stopping")
+        case .failed(let error): self = .connectionLost(reason: error.reason)
+        }
+    }
+}
+
+extension StreamSocket {
+    /// Sends all bytes of one or more PDUs.
+    func send(_ bytes: UnsafeRawBufferPointer) throws(AssociationError) {
+        do throws(SocketError) {
+            try write(bytes)
+        } catch {
+            throw AssociationError(error)
+        }
+    }
+
+    /// Sends all bytes of one or more PDUs.
+    func send(_ bytes: [UInt8]) throws(AssociationError) {
+        let result = bytes.withUnsafeBytes { buffer in
+            Result { () throws(AssociationError) in try send(buffer) }
+        }
+        try result.get()
+    }
+}
+
 /// The three fields of A-ASSOCIATE-RJ (PS3.8 table 9-21).
 public struct AssociationRejection: Error, Sendable, Equatable, CustomStringConvertible {
     /// 1 permanent, 2 transient.
     public let result: UInt8
     /// 1 service user, 2 service provider (ACSE), 3 service provider (presentation).
     public let source: UInt8
+    /// The meaning depends on the source.
     public let reason: UInt8
 
     public init(result: UInt8, source: UInt8, reason: UInt8) {
@@ -56,13 +89,15 @@ public struct AssociationRejection: Error, Sendable, Equatable, CustomStringConv
 
     /// 1/1/2: the application context is not DICOM's.
     public static let applicationContextNameNotSupported = AssociationRejection(result: 1, source: 1, reason: 2)
-    /// 1/1/3: we do not know who calls, or not from there.
+    /// 1/1/3: the caller is not a configured peer, or calls from another address.
     public static let callingAETitleNotRecognized = AssociationRejection(result: 1, source: 1, reason: 3)
-    /// 1/1/7: they meant somebody else.
+    /// 1/1/7: the peer called another AE title than the node's.
     public static let calledAETitleNotRecognized = AssociationRejection(result: 1, source: 1, reason: 7)
     /// 1/2/2: the protocol version is not 1.
     public static let protocolVersionNotSupported = AssociationRejection(result: 1, source: 2, reason: 2)
-    /// 2/3/2: too many associations, or no room left to store what this one might bring; try again later.
+    /// 2/3/2: too many associations, or not enough disk space for another one.
+    ///
+    /// The peer may try again later.
     public static let localLimitExceeded = AssociationRejection(result: 2, source: 3, reason: 2)
 
     public var description: String {
@@ -81,15 +116,18 @@ public struct AssociationRejection: Error, Sendable, Equatable, CustomStringConv
     }
 }
 
-/// The two fields of A-ABORT, and who sent it (PS3.8 table 9-26).
+/// The two fields of A-ABORT, and its sender (PS3.8 table 9-26).
 public struct AssociationAbort: Sendable, Equatable, CustomStringConvertible {
+    /// A side of an association; `us` is this node.
     public enum Sender: Sendable, Equatable { case peer, us }
 
+    /// The side that sent the A-ABORT.
     public let by: Sender
     /// 0 service user, 2 service provider.
     public let source: UInt8
+    /// A reason of the service provider; of no meaning if the source is the service user.
     public let reason: UInt8
-    /// What was wrong, when the abort is ours.
+    /// What the peer did wrong, if the node sent the abort; otherwise empty.
     public let cause: String
 
     init(by: Sender, source: UInt8, reason: UInt8, cause: String = "") {
@@ -99,14 +137,19 @@ public struct AssociationAbort: Sendable, Equatable, CustomStringConvertible {
         self.cause = cause
     }
 
-    /// Our answer to what is no DICOM: provider abort, invalid PDU parameter value (2/6).
+    /// The node's answer to a malformed PDU or message: provider abort, invalid PDU parameter value (2/6).
     static func invalid(_ cause: String) -> AssociationAbort {
         AssociationAbort(by: .us, source: 2, reason: 6, cause: cause)
     }
 
-    /// Our answer to a PDU that has no place here: provider abort, unexpected PDU (2/2).
+    /// The node's answer to a PDU or message out of turn: provider abort, unexpected PDU (2/2).
     static func unexpected(_ cause: String) -> AssociationAbort {
         AssociationAbort(by: .us, source: 2, reason: 2, cause: cause)
+    }
+
+    /// `body` is the variable part of the peer's A-ABORT.
+    init(peerSent body: UnsafeRawBufferPointer) {
+        self.init(by: .peer, source: body.dropFirst(2).first ?? 0, reason: body.dropFirst(3).first ?? 0)
     }
 
     public var description: String {

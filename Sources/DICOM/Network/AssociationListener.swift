@@ -1,205 +1,195 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CDCMTK
-import Glibc
+public import Platform
 import Synchronization
 
-/// Why a node cannot listen.
+/// A node that cannot listen.
 public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The address that was asked for.
     public let address: IPAddress
+    /// The port that was asked for.
     public let port: UInt16
+    /// The system's words, such as "Address already in use".
     public let cause: String
 
     public var description: String {
-        "could not listen on \(address) port \(port): choose another node.port or node.bind: \(cause)"
+        "could not listen on \(address) port \(port): \(cause); choose another node.port or node.bind"
     }
 }
 
-/// Accepts connections, and hands one on once its A-ASSOCIATE-RQ is whole.
+/// Accepts connections, and hands each one on after it has sent its whole A-ASSOCIATE-RQ.
 ///
-/// Until then a connection is an entry in one poll set: 200 silent ones cost nothing and delay nobody. It has five
-/// seconds and 64 KiB for its request; when too many wait, the oldest goes.
+/// Until then a connection is an entry in one poll set, so that 200 silent connections delay nothing. A connection has
+/// five seconds and 64 KiB for its request. If too many connections wait, the listener closes the oldest.
 public final class AssociationListener: Sendable {
-    /// Connections that may wait at once, unless told otherwise.
+    /// Default for the number of connections that may wait at once.
     public static let maximumWaiting = 512
-    static let requestLimit: Duration = .seconds(5)
+    /// The time for a whole A-ASSOCIATE-RQ.
+    private static let requestLimit: Duration = .seconds(5)
 
-    private let descriptor: Int32
+    private let socket: ListeningSocket
     private let maximumWaiting: Int
-    private let farewell: Farewell
-    /// What the kernel chose, when 0 was asked for.
-    public let port: UInt16
+    private let lingering: LingeringSockets
 
-    /// Listens from now on; connections wait in the kernel's queue until `run`.
+    /// Listens from now on.
+    ///
+    /// Connections wait in the kernel's queue until `run`.
+    ///
+    /// - Parameters:
+    ///   - address: the IPv6 address `::` accepts callers of both families.
+    ///   - port: 0 lets the kernel choose.
+    ///   - maximumWaiting: connections without a whole request that are held at once.
+    /// - Throws: the reason why the node cannot listen, for instance a port that is taken.
     public init(
         bind address: IPAddress, port: UInt16, maximumWaiting: Int = AssociationListener.maximumWaiting
     ) throws(ListenError) {
-        let isIPv6 = address.bytes.count == 16
-        let descriptor = socket(
-            isIPv6 ? AF_INET6 : AF_INET,
-            Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else {
-            throw ListenError(address: address, port: port, cause: errorText(errno))
-        }
-        var on: Int32 = 1
-        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
-        if isIPv6 {
-            // `::` takes callers of both families.
-            var off: Int32 = 0
-            setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &off, socklen_t(MemoryLayout<Int32>.size))
-        }
-        guard address.withSocketAddress(port: port, { Glibc.bind(descriptor, $0, $1) }) == 0,
-            listen(descriptor, 1024) == 0
-        else {
-            let cause = errorText(errno)
-            close(descriptor)
-            throw ListenError(address: address, port: port, cause: cause)
-        }
-        self.descriptor = descriptor
-        self.port = Self.boundPort(descriptor)
         self.maximumWaiting = maximumWaiting
-        farewell = Farewell(capacity: maximumWaiting)
-    }
-
-    deinit { close(descriptor) }
-
-    private static func boundPort(_ descriptor: Int32) -> UInt16 {
-        var address = sockaddr_in6()
-        var length = socklen_t(MemoryLayout<sockaddr_in6>.size)
-        withUnsafeMutablePointer(to: &address) {
-            _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
+        do throws(SystemCallError) {
+            socket = try ListeningSocket(bind: address, port: port)
+            lingering = try LingeringSockets(capacity: maximumWaiting)
+        } catch {
+            throw ListenError(address: address, port: port, cause: error.reason)
         }
-        // The port stands at the same place in both families' addresses.
-        return UInt16(bigEndian: address.sin6_port)
     }
 
-    /// Accepts until `stop`. Blocks; `arrived` is called on this thread and must not.
+    /// The port that the node listens on.
+    ///
+    /// The kernel chose it if 0 was asked for.
+    public var port: UInt16 { socket.port }
+
+    /// Accepts until `stop`.
+    ///
+    /// Blocks.
+    ///
+    /// - Parameter arrived: called on this thread for each whole request; must not block.
     public func run(_ arrived: (AssociationArrival) -> Void) {
         var waiting: [WaitingConnection] = []
-        /// Out of descriptors: the queue is left alone for a moment instead of asking in a circle.
-        var acceptsAgainAt = SuspendingClock.now
-        while !farewell.isStopped {
-            waiting += farewell.takeLeavers()
-            let now = SuspendingClock.now
-            var set = [
-                pollfd(fd: farewell.descriptor, events: Int16(POLLIN), revents: 0),
-                pollfd(fd: now < acceptsAgainAt ? -1 : descriptor, events: Int16(POLLIN), revents: 0),
+        // Without descriptors the kernel's queue is left alone for a moment. Otherwise the loop would spin.
+        var acceptsAgainAt = MonotonicClock.now()
+        while !lingering.isStopped {
+            waiting += lingering.takeAll()
+            let accepts = MonotonicClock.now() >= acceptsAgainAt
+            var entries = [
+                PollEntry(lingering.wakeUp.descriptor, reading: true),
+                PollEntry(accepts ? socket.descriptor : -1, reading: true),
             ]
-            set += waiting.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
-            poll(&set, nfds_t(set.count), waiting.isEmpty && now >= acceptsAgainAt ? -1 : 100)
-            farewell.clearWake()
-            waiting = advance(waiting, events: set.dropFirst(2).map { $0.revents }, arrived)
-            if set[1].revents != 0, !accept(into: &waiting) {
-                acceptsAgainAt = SuspendingClock.now + .milliseconds(100)
+            entries += waiting.map { PollEntry($0.socket.descriptor, reading: true) }
+            Polling.wait(&entries, atMost: waiting.isEmpty && accepts ? nil : .milliseconds(100))
+            lingering.wakeUp.clear()
+            waiting = advance(waiting, isReady: entries.dropFirst(2).map(\.isReady), arrived)
+            if entries[1].isReady, !accept(into: &waiting) {
+                acceptsAgainAt = MonotonicClock.now() + .milliseconds(100)
             }
         }
-        for connection in waiting { connection.close() }
     }
 
+    /// Ends `run`, from any thread.
+    ///
+    /// The kernel refuses new connections once the listener is released.
+    public func stop() {
+        lingering.stop()
+    }
+
+    /// Reads the connections that are ready.
+    ///
+    /// - Returns: the connections that go on waiting. The others are handed on, or closed with their last reference.
     private func advance(
-        _ waiting: [WaitingConnection], events: [Int16], _ arrived: (AssociationArrival) -> Void
+        _ waiting: [WaitingConnection], isReady: [Bool], _ arrived: (AssociationArrival) -> Void
     ) -> [WaitingConnection] {
-        let now = SuspendingClock.now
+        let now = MonotonicClock.now()
         var staying: [WaitingConnection] = []
-        for (connection, events) in zip(waiting, events) {
-            switch events == 0 ? .waits : connection.read() {
+        for (connection, isReady) in zip(waiting, isReady) {
+            switch isReady ? connection.read() : .waits {
             case .waits where now < connection.deadline: staying.append(connection)
-            case .waits, .over: connection.close()
+            case .waits, .over: break
             case .request(let body):
-                let socket = StreamSocket(adopting: connection.descriptor, address: connection.address)
-                arrived(AssociationArrival(socket: socket, body: body, farewell: farewell))
+                arrived(AssociationArrival(socket: connection.socket, body: body, lingering: lingering))
             }
         }
         return staying
     }
 
-    /// - Returns: false when there are no descriptors left.
+    /// Accepts all connections that wait in the kernel's queue.
+    ///
+    /// - Returns: false if the process has no descriptors left.
     private func accept(into waiting: inout [WaitingConnection]) -> Bool {
         while true {
-            var storage = sockaddr_storage()
-            var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-            let (connection, address) = withUnsafeMutablePointer(to: &storage) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    let connection = cdcmtk_accept(descriptor, $0, &length)
-                    return (connection, connection < 0 ? nil : IPAddress($0))
-                }
+            switch socket.accept() {
+            case .none: return true
+            case .noResources:
+                if !waiting.isEmpty { waiting.removeFirst() }
+                return false
+            case .connection(let connection):
+                if waiting.count >= maximumWaiting { waiting.removeFirst() }
+                waiting.append(
+                    WaitingConnection(
+                        connection, role: .request, deadline: MonotonicClock.now() + Self.requestLimit))
             }
-            guard connection >= 0 else {
-                switch errno {
-                case EMFILE, ENFILE, ENOBUFS, ENOMEM:
-                    if !waiting.isEmpty { waiting.removeFirst().close() }
-                    return false
-                case EINTR, ECONNABORTED: continue
-                default: return true
-                }
-            }
-            guard let address else {
-                close(connection)
-                continue
-            }
-            if waiting.count >= maximumWaiting { waiting.removeFirst().close() }
-            waiting.append(
-                WaitingConnection(
-                    descriptor: connection, address: address, deadline: SuspendingClock.now + Self.requestLimit))
         }
-    }
-
-    /// Ends `run`, from any thread. New connections are refused once the listener is gone.
-    public func stop() {
-        farewell.stop()
     }
 }
 
-/// A connection in the poll set: one that has not asked yet, or one that is being seen off.
-final class WaitingConnection {
+/// A connection in the poll set: it has not sent its whole request yet, or its association is over.
+private final class WaitingConnection {
+    enum Role {
+        /// Read an A-ASSOCIATE-RQ.
+        case request
+        /// Discard bytes until the peer closes.
+        case lingeringClose
+    }
+
     enum Progress {
         case waits
         /// The variable part of the whole A-ASSOCIATE-RQ.
         case request([UInt8])
+        /// The connection is closed, or what it sent is not an A-ASSOCIATE-RQ.
         case over
     }
 
+    /// Bytes of the longest request, without the PDU header.
     static let maximumRequest = 64 << 10
 
-    let descriptor: Int32
-    let address: IPAddress
-    let deadline: SuspendingClock.Instant
-    /// Held for its descriptor while its last bytes go out.
-    private let leaver: StreamSocket?
+    let socket: StreamSocket
+    let deadline: Duration
+    private let role: Role
     private var received: [UInt8] = []
 
-    init(descriptor: Int32, address: IPAddress, deadline: SuspendingClock.Instant) {
-        self.descriptor = descriptor
-        self.address = address
+    /// - Parameters:
+    ///   - socket: closed with the last reference to this object.
+    ///   - role: what to read.
+    ///   - deadline: a reading of `MonotonicClock`.
+    init(_ socket: StreamSocket, role: Role, deadline: Duration) {
+        self.socket = socket
+        self.role = role
         self.deadline = deadline
-        leaver = nil
     }
 
-    init(seeingOff socket: StreamSocket) {
-        descriptor = socket.descriptor
-        address = socket.address
-        deadline = SuspendingClock.now + .seconds(1)
-        leaver = socket
-    }
-
-    /// Reads what is there, without waiting.
+    /// Reads what has arrived, without waiting.
     func read() -> Progress {
-        if leaver != nil { return discard() }
+        switch role {
+        case .request: readRequest()
+        case .lingeringClose: discard()
+        }
+    }
+
+    private func readRequest() -> Progress {
         while true {
             let wanted = wantedLength
             if received.count == wanted { return .request(Array(received[PDUStream.headerLength...])) }
             var part = [UInt8](repeating: 0, count: wanted - received.count)
-            let count = recv(descriptor, &part, part.count, Int32(MSG_DONTWAIT))
-            guard count > 0 else { return count < 0 && (errno == EAGAIN || errno == EINTR) ? .waits : .over }
-            received += part[..<count]
-            // Anything else that speaks first is no DICOM.
+            switch part.withUnsafeMutableBytes({ socket.readAvailable(into: $0) }) {
+            case .bytes(let count): received += part[..<count]
+            case .wouldBlock: return .waits
+            case .end: return .over
+            }
+            // A peer that sends another PDU first does not speak DICOM.
             guard received[0] == PDUType.associateRequest.rawValue, wantedLength <= Self.maximumRequest else {
                 return .over
             }
         }
     }
 
-    /// Never more than the request, so that nothing is read too far.
+    /// Never more than the request, so that bytes behind it stay in the socket for the association.
     private var wantedLength: Int {
         guard received.count >= PDUStream.headerLength else { return PDUStream.headerLength }
         return PDUStream.headerLength + received[2..<6].reduce(0) { $0 << 8 | Int($1) }
@@ -207,85 +197,75 @@ final class WaitingConnection {
 
     private func discard() -> Progress {
         var part = [UInt8](repeating: 0, count: 16 << 10)
-        // A few rounds only: whoever keeps sending is cut off at the deadline.
+        // The number of rounds is limited: a peer that keeps sending is cut off at the deadline.
         for _ in 0..<8 {
-            let count = recv(descriptor, &part, part.count, Int32(MSG_DONTWAIT))
-            guard count > 0 else { return count < 0 && (errno == EAGAIN || errno == EINTR) ? .waits : .over }
+            switch part.withUnsafeMutableBytes({ socket.readAvailable(into: $0) }) {
+            case .bytes: continue
+            case .wouldBlock: return .waits
+            case .end: return .over
+            }
         }
         return .waits
     }
-
-    func close() {
-        if leaver == nil { _ = Glibc.close(descriptor) }
-    }
 }
 
-/// Where associations go to end: the last PDU is only sure to arrive if we read on until the peer closes, because
-/// closing a socket with unread bytes resets the connection. No thread waits for that; the accept loop does.
-final class Farewell: Sendable {
+/// Sockets whose association is over and whose last PDU is still on its way to the peer.
+///
+/// Closing a socket that holds unread bytes resets the connection, and a reset may destroy the last PDU. The accept loop
+/// therefore reads on until the peer closes, for at most a second. No thread waits for it.
+final class LingeringSockets: Sendable {
+    /// How long the accept loop reads on.
+    private static let limit: Duration = .seconds(1)
+
     private struct State {
-        var leavers: [StreamSocket] = []
+        var sockets: [StreamSocket] = []
         var isStopped = false
     }
 
-    /// Readable when there is something to look at.
-    let descriptor: Int32
-    private let bell: Int32
+    /// Rings if there are new sockets, and on `stop`.
+    let wakeUp: WakeUp
     private let capacity: Int
     private let state = Mutex(State())
 
-    init(capacity: Int) {
+    /// - Parameter capacity: sockets that are held for the accept loop at most.
+    /// - Throws: the error of eventfd(2), if no descriptor is left.
+    init(capacity: Int) throws(SystemCallError) {
         self.capacity = capacity
-        var pair: [Int32] = [-1, -1]
-        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-        precondition(socketpair(AF_UNIX, type, 0, &pair) == 0, "could not make a pair of sockets: \(errorText(errno))")
-        descriptor = pair[0]
-        bell = pair[1]
+        wakeUp = try WakeUp()
     }
 
-    deinit {
-        close(descriptor)
-        close(bell)
-    }
-
+    /// Whether `stop` was called.
     var isStopped: Bool { state.withLock { $0.isStopped } }
 
-    func see(off socket: StreamSocket) {
+    /// Closes the sending side of a socket, and hands the socket to the accept loop.
+    func add(_ socket: StreamSocket) {
         socket.begin(.working)
         socket.finishSending()
-        let goes = state.withLock { state in
-            // More than can be polled: the oldest have had the longest.
-            if state.leavers.count >= capacity { state.leavers.removeFirst() }
-            if !state.isStopped { state.leavers.append(socket) }
+        let isTaken = state.withLock { state in
+            // Beyond the capacity the oldest socket goes, because it had the most time.
+            if state.sockets.count >= capacity { state.sockets.removeFirst() }
+            if !state.isStopped { state.sockets.append(socket) }
             return !state.isStopped
         }
-        if goes { wake() }
+        if isTaken { wakeUp.ring() }
     }
 
-    func takeLeavers() -> [WaitingConnection] {
-        let leavers = state.withLock { state in
-            defer { state.leavers = [] }
-            return state.leavers
+    /// The sockets that were added since the last call.
+    fileprivate func takeAll() -> [WaitingConnection] {
+        let sockets = state.withLock { state in
+            defer { state.sockets = [] }
+            return state.sockets
         }
-        return leavers.map(WaitingConnection.init(seeingOff:))
+        let deadline = MonotonicClock.now() + Self.limit
+        return sockets.map { WaitingConnection($0, role: .lingeringClose, deadline: deadline) }
     }
 
+    /// Ends the accept loop, and closes the sockets that it has not taken.
     func stop() {
         state.withLock {
             $0.isStopped = true
-            $0.leavers = []
+            $0.sockets = []
         }
-        wake()
-    }
-
-    /// A bell that has been rung and not heard rings once, however full the pair is.
-    private func wake() {
-        var stroke: UInt8 = 1
-        send(bell, &stroke, 1, Int32(MSG_NOSIGNAL))
-    }
-
-    func clearWake() {
-        var strokes = [UInt8](repeating: 0, count: 64)
-        while recv(descriptor, &strokes, strokes.count, 0) == strokes.count {}
+        wakeUp.ring()
     }
 }

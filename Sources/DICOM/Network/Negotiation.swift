@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a storage SCP answers to A-ASSOCIATE-RQ (PS3.8 9.3.3, PS3.7 annex D.3).
+/// The answer of a storage SCP to A-ASSOCIATE-RQ (PS3.8 9.3.3, PS3.7 annex D.3).
 ///
-/// Everything a peer that may store proposes is accepted, standard, private or unknown, because one refused class fails
-/// a whole study at many senders. A pure function of the request.
+/// The answer is a pure function of the request. A peer that may store can propose any storage class, whether standard,
+/// private or unknown. Many senders fail a whole study if one class is refused.
 package enum Negotiation {
+    /// Answers a request.
+    ///
     /// - Parameters:
-    ///   - aeTitle: ours.
-    ///   - peer: who calls, as far as we know.
+    ///   - request: the peer's request.
+    ///   - aeTitle: the node's AE title.
+    ///   - peer: the configured peer that calls; `nil` for an unknown caller.
+    /// - Returns: the acceptance with one answer per context, or the rejection.
     package static func answer(
         to request: AssociateRequest, aeTitle: AETitle, peer: Peer?
     ) -> Result<AssociateAccept, AssociationRejection> {
@@ -43,7 +47,7 @@ package enum Negotiation {
             } else if !may.contains(.store) {
                 result = .userRejection
             } else if let role, !role.scu {
-                // They would be the SCP: they want to be sent to over this association (PS3.4 C.4.3, C-GET).
+                // The peer proposes to be only the SCP: it wants to receive over this association (PS3.4 C.4.3, C-GET).
                 result = .userRejection
             } else {
                 result = .acceptance

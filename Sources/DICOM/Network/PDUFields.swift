@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Why bytes are no PDU. Never holds what the peer sent.
+/// Bytes that are not a PDU.
+///
+/// The text does not quote the bytes.
 package struct PDUError: Error, Equatable, CustomStringConvertible {
     package let description: String
 }
 
-/// Reads the big-endian fields of a PDU's body, in order, never past its end.
+/// Reads the big-endian fields of a PDU's body in order, without passing its end.
 struct PDUCursor {
     private var rest: ArraySlice<UInt8>
 
@@ -31,12 +33,12 @@ struct PDUCursor {
     }
 
     mutating func bytes(_ count: Int, _ field: String) throws(PDUError) -> ArraySlice<UInt8> {
-        guard rest.count >= count else { throw PDUError(description: "\(field) is longer than what holds it") }
+        guard rest.count >= count else { throw PDUError(description: "\(field) is longer than its item or PDU") }
         defer { rest = rest.dropFirst(count) }
         return rest.prefix(count)
     }
 
-    /// An item: type, a reserved byte, a 16-bit length, and as many bytes (PS3.8 9.3.2).
+    /// An item: its type, a reserved byte, a 16-bit length, and that number of bytes (PS3.8 9.3.2).
     mutating func item() throws(PDUError) -> (type: UInt8, body: ArraySlice<UInt8>) {
         let type = try uint8("item type")
         _ = try uint8("item reserved byte")
@@ -64,7 +66,7 @@ struct PDUBuilder {
 
     mutating func zeros(_ count: Int) { bytes += [UInt8](repeating: 0, count: count) }
 
-    /// An item of the given type around what `body` writes.
+    /// Appends an item with the content that `body` writes.
     mutating func item(_ type: UInt8, _ body: (inout PDUBuilder) -> Void) {
         var inner = PDUBuilder()
         body(&inner)
@@ -73,11 +75,12 @@ struct PDUBuilder {
         bytes += inner.bytes
     }
 
+    /// Appends an item that holds text.
     mutating func item(_ type: UInt8, _ text: String) {
         item(type) { $0.append(text.utf8) }
     }
 
-    /// A whole PDU of the given type around what `body` writes: type, a reserved byte, a 32-bit length (PS3.8 9.3.1).
+    /// A whole PDU with the content that `body` writes: type, a reserved byte, a 32-bit length, content (PS3.8 9.3.1).
     static func pdu(_ type: PDUType, _ body: (inout PDUBuilder) -> Void) -> [UInt8] {
         var inner = PDUBuilder()
         body(&inner)

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The association's bytes as protocol data units (PS3.8 9.3). A PDU is held whole, at most 131,078 bytes, because the
-// limits on what is accepted are on PDUs; the values in it are handed on in place.
+// The bytes of an association as protocol data units (PS3.8 9.3). A PDU is held whole, at most 131,078 bytes, because the
+// negotiated limit applies to PDUs. Its presentation data values are handed on without copying.
+
+import Platform
 
 /// One fragment of a message (PS3.8 9.3.5.1, annex E.2).
 package struct PresentationDataValue {
+    /// Presentation context ID.
     package let contextID: UInt8
+    /// Whether the fragment belongs to a command, not to a data set.
     package let isCommand: Bool
+    /// Whether it is the last fragment of its command or data set.
     package let isLast: Bool
-    /// Valid until the next read.
+    /// Valid until the next read from the association.
     package let bytes: UnsafeRawBufferPointer
 
     package init(contextID: UInt8, isCommand: Bool, isLast: Bool, bytes: UnsafeRawBufferPointer) {
@@ -24,10 +29,10 @@ final class PDUStream {
     static let headerLength = 6
 
     private let socket: StreamSocket
-    /// Longest variable part of a PDU that is taken.
+    /// Longest variable part of a PDU that is accepted, in bytes.
     private let maximumLength: Int
     private let buffer: UnsafeMutableRawBufferPointer
-    /// What has been read and not yet handed out.
+    /// The part of the buffer that has been read and not yet handed out.
     private var filled = 0..<0
 
     init(socket: StreamSocket, maximumLength: Int) {
@@ -38,10 +43,12 @@ final class PDUStream {
 
     deinit { buffer.deallocate() }
 
-    /// The next PDU: its type and its variable part, valid until the next call. Nil when the peer closed the
-    /// connection between two PDUs.
+    /// Waits for the next PDU.
     ///
-    /// - Parameter began: told once the first byte is there.
+    /// - Parameter began: called once the first byte has arrived.
+    /// - Returns: its type and its variable part, which is valid until the next call; `nil` if the peer closed the
+    ///   connection between two PDUs.
+    /// - Throws: `aborted` for a malformed PDU, or the error that ended the association.
     func next(began: () -> Void = {}) throws(AssociationError) -> (type: PDUType, body: UnsafeRawBufferPointer)? {
         if filled.isEmpty {
             filled = 0..<0
@@ -55,7 +62,7 @@ final class PDUStream {
         }
         let length = header.dropFirst(2).reduce(0) { $0 << 8 | Int($1) }
         guard length <= maximumLength else {
-            throw .aborted(.invalid("a PDU of \(length) bytes is longer than the \(maximumLength) that were agreed"))
+            throw .aborted(.invalid("a PDU has \(length) bytes; \(maximumLength) were negotiated"))
         }
         try need(Self.headerLength + length)
         let start = filled.lowerBound + Self.headerLength
@@ -75,14 +82,21 @@ final class PDUStream {
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[filled]))
             filled = 0..<rest
         }
-        let count = try socket.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled.upperBound...]))
+        let count: Int
+        do throws(SocketError) {
+            count = try socket.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled.upperBound...]))
+        } catch {
+            throw AssociationError(error)
+        }
         filled = filled.lowerBound..<filled.upperBound + count
         return count > 0
     }
 
-    /// Takes a P-DATA-TF apart.
+    /// Splits a P-DATA-TF into its fragments.
     ///
-    /// - Throws: an abort when the lengths do not add up, or a value is empty of even its control header.
+    /// - Parameter body: the variable part of the PDU.
+    /// - Returns: the fragments, whose bytes lie in `body`.
+    /// - Throws: `aborted` if the lengths do not add up, or if a fragment is shorter than its header.
     static func values(
         of body: UnsafeRawBufferPointer
     ) throws(AssociationError) -> [PresentationDataValue] {
@@ -120,4 +134,12 @@ final class PDUStream {
     static func release(_ type: PDUType) -> [UInt8] {
         PDUBuilder.pdu(type) { $0.zeros(4) }
     }
+}
+
+/// The lengths of PDUs that the node negotiates: bytes of the variable part (PS3.8 annex D.1).
+enum PDULimits {
+    /// A peer that asks for shorter PDUs gets PDUs of this length.
+    static let smallest = 4096
+    /// The node accepts PDUs up to this length, and sends none that are longer.
+    static let ours = 131_072
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Glibc
+import Platform
+import Synchronization
 
 /// Stores instances at peers: the SCU of the storage and verification service classes (PS3.4 annexes A and B).
 ///
-/// Every call blocks and belongs on a thread of its own.
+/// Every call blocks, and belongs on a dedicated thread.
 public struct StorageSender: Sendable {
-    /// What we call ourselves.
+    /// The node's own AE title.
     public let aeTitle: AETitle
+    /// The times that peers may take.
     public let limits: AssociationLimits
 
     public init(aeTitle: AETitle, limits: AssociationLimits = AssociationLimits()) {
@@ -18,9 +20,11 @@ public struct StorageSender: Sendable {
     /// Calls a peer and negotiates one presentation context for each SOP class in each transfer syntax.
     ///
     /// - Parameters:
-    ///   - contexts: what will be sent, at most 128; doubles count once. What the peer does not take shows with the
-    ///     first instance that needs it.
-    ///   - interruption: its `stop` ends whatever the association is blocked on.
+    ///   - peer: has a host and a port; otherwise the call throws `notConnected`.
+    ///   - contexts: the pairs that will be sent, at most 128 different ones. If the peer does not accept a pair, the
+    ///     first `store` that needs it throws.
+    ///   - interruption: lets another thread end the association.
+    /// - Returns: the association, which belongs to the calling thread.
     /// - Throws: `notConnected`, `timeout`, `rejected`, `aborted` or `connectionLost`.
     public func connect(
         to peer: Peer, contexts: [SOPClassAndSyntax], interruption: Interruption = Interruption()
@@ -32,9 +36,10 @@ public struct StorageSender: Sendable {
                 to: peer, calling: aeTitle, proposals: proposals, limits: limits, interruption: interruption))
     }
 
-    /// C-ECHO over an association of its own.
+    /// Verifies a peer with C-ECHO over an association of its own.
     ///
-    /// - Throws: as `connect`, and `noPresentationContext` when the peer does not let itself be verified.
+    /// - Returns: the status of the C-ECHO response.
+    /// - Throws: as `connect`, and `noPresentationContext` if the peer does not accept Verification.
     public func echo(
         _ peer: Peer, interruption: Interruption = Interruption()
     ) throws(AssociationError) -> DIMSEStatus {
@@ -53,7 +58,9 @@ public struct StorageSender: Sendable {
     }
 }
 
-/// An association to store over. Used by one thread at a time; one that is dropped without `release` is aborted.
+/// An association for storing instances at a peer.
+///
+/// One thread at a time may use it. If its last reference goes without a `release`, the peer gets an A-ABORT.
 public final class StorageAssociation {
     private let association: RequestedAssociation
 
@@ -61,16 +68,22 @@ public final class StorageAssociation {
         self.association = association
     }
 
-    /// Stores the Part 10 file at `path`, its data set as it lies on disk, in its own transfer syntax.
+    /// Stores a Part 10 file at the peer.
     ///
+    /// The bytes of the data set are sent unchanged, in its own transfer syntax.
+    ///
+    /// - Parameter path: a Part 10 file.
     /// - Returns: the status of the C-STORE response, which may be a refusal.
-    /// - Throws: `noPresentationContext`, or `unreadableFile` before anything was sent: the association stands and the
-    ///   next instance may be sent. After any other error it is over.
+    /// - Throws: `noPresentationContext`, or `unreadableFile` if the file cannot be opened: the association goes on, and
+    ///   the next instance may be sent. After any other error the association is over.
     public func store(path: String) throws(AssociationError) -> DIMSEStatus {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw .unreadableFile(reason: errorText(errno)) }
-        defer { close(descriptor) }
-        let (meta, offset) = try Self.meta(of: descriptor)
+        let file: FileDescriptor
+        do throws(SystemCallError) {
+            file = try FileDescriptor(path: path, for: .reading)
+        } catch {
+            throw .unreadableFile(reason: error.reason)
+        }
+        let (meta, offset) = try Self.meta(of: file)
         let contextID = try association.contextID(
             for: SOPClassAndSyntax(sopClassUID: meta.sopClassUID, transferSyntaxUID: meta.transferSyntaxUID))
         var command = CommandSet()
@@ -81,23 +94,103 @@ public final class StorageAssociation {
         // Any value but 0101 says that a data set follows.
         command.set(.commandDataSetType, 0x0000)
         command.set(.affectedSOPInstanceUID, uid: meta.sopInstanceUID)
-        return try association.perform(command, contextID: contextID, dataSet: (descriptor, offset))
+        return try association.perform(command, contextID: contextID, dataSet: (file, offset))
     }
 
     /// Reads the File Meta Information, which the first 16 KiB of a file hold.
-    private static func meta(of descriptor: Int32) throws(AssociationError) -> (meta: FileMeta, dataSetOffset: Int) {
+    private static func meta(of file: FileDescriptor) throws(AssociationError) -> (meta: FileMeta, dataSetOffset: Int) {
         var head = [UInt8](repeating: 0, count: 16 << 10)
-        let count = pread(descriptor, &head, head.count, 0)
-        guard count >= 0 else { throw .unreadableFile(reason: errorText(errno)) }
-        head.removeLast(head.count - count)
+        let filled = head.withUnsafeMutableBytes { buffer in
+            Result { () throws(SystemCallError) in try file.fill(buffer, at: 0) }
+        }
+        switch filled {
+        case .success(let count): head.removeLast(head.count - count)
+        case .failure(let error): throw .unreadableFile(reason: error.reason)
+        }
         let read = head.withUnsafeBytes { bytes in
             Result { () throws(DataSetError) in try FileMeta.read(bytes) }
         }
         do { return try read.get() } catch { throw .unreadableFile(reason: "\(error)") }
     }
 
-    /// Ends the association in good order.
+    /// Releases the association (A-RELEASE).
     public func release() {
         association.release()
+    }
+}
+
+/// The SOP class and the transfer syntax of one presentation context.
+public struct SOPClassAndSyntax: Hashable, Sendable {
+    /// SOP Class UID.
+    public var sopClassUID: String
+    /// Transfer Syntax UID.
+    public var transferSyntaxUID: String
+
+    public init(sopClassUID: String, transferSyntaxUID: String) {
+        self.sopClassUID = sopClassUID
+        self.transferSyntaxUID = transferSyntaxUID
+    }
+}
+
+/// The times that a called peer may take.
+public struct AssociationLimits: Sendable, Equatable {
+    /// For the TCP connection to each address of the peer.
+    public var connect: Duration
+    /// From A-ASSOCIATE-RQ to its answer.
+    public var negotiation: Duration
+    /// From the last byte of a request to its response.
+    public var response: Duration
+
+    public init(
+        connect: Duration = .seconds(10), negotiation: Duration = .seconds(30), response: Duration = .seconds(120)
+    ) {
+        self.connect = connect
+        self.negotiation = negotiation
+        self.response = response
+    }
+}
+
+/// Lets another thread end an association whose own thread blocks.
+///
+/// Each association needs one of its own.
+public final class Interruption: Sendable {
+    private struct State {
+        weak var socket: StreamSocket?
+        var isStopped = false
+    }
+
+    private let state = Mutex(State())
+
+    /// An interruption without an association.
+    public init() {}
+
+    /// Whether `stop` was called.
+    public var isStopped: Bool { state.withLock { $0.isStopped } }
+
+    /// Shuts the association's socket down, now or as soon as it has one.
+    ///
+    /// The blocked call throws `connectionLost`.
+    public func stop() {
+        let socket = state.withLock { state in
+            state.isStopped = true
+            return state.socket
+        }
+        socket?.shutDown(.stopped)
+    }
+
+    /// Ends the association as soon as it waits for a request.
+    ///
+    /// A request that has begun is finished and answered.
+    public func stopWhenIdle() {
+        state.withLock { $0.socket }?.stopWhenIdle()
+    }
+
+    /// Gives the association's socket to this object.
+    func attach(_ socket: StreamSocket) {
+        let stopped = state.withLock { state in
+            state.socket = socket
+            return state.isStopped
+        }
+        if stopped { socket.shutDown(.stopped) }
     }
 }

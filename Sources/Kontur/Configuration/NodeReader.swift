@@ -2,6 +2,7 @@
 
 import DICOM
 import Pipeline
+import Platform
 import Routing
 
 /// Reads the section `node`.

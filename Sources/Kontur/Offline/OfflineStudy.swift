@@ -4,6 +4,7 @@ import DICOM
 import Foundation
 import Imaging
 import Logging
+import Platform
 import Routing
 import Supervision
 
@@ -139,6 +140,6 @@ extension WorkerPool {
         let logger = Logger(label: "kontur") { LogfmtHandler(label: $0, level: .error) }
         return WorkerPool(
             configuration: WorkerPoolConfiguration(
-                executable: WorkerPoolConfiguration.ownExecutable, segmentWorkers: workers), logger: logger)
+                executable: CurrentProcess.executable, segmentWorkers: workers), logger: logger)
     }
 }

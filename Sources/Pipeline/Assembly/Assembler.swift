@@ -10,13 +10,15 @@ import ServiceLifecycle
 package import Supervision
 import Synchronization
 
-/// The service that turns acknowledged instances into decided stacks: it has them indexed, waits until series are
-/// complete, sorts them into stacks, routes those and queues their jobs.
+/// The service that turns acknowledged instances into routed stacks.
+///
+/// It has instances indexed, waits until series are complete, sorts their instances into stacks, routes the stacks and
+/// queues their jobs.
 package final class Assembler: Service {
     private let indexer: Indexer
     private let closer: SeriesCloser
-    private let board: AssemblyBoard
-    private let perseverance: Perseverance
+    private let shared: SharedSeriesAssembly
+    private let journal: RetryingJournal
     private let open: OpenAssociations
     private let clock: NodeClock
     private let logger: Logger
@@ -24,35 +26,47 @@ package final class Assembler: Service {
     private let onQueued: @Sendable () -> Void
 
     /// - Parameters:
+    ///   - configuration: the waiting times of series.
+    ///   - planner: the routes, and the segmenters that they name.
+    ///   - peers: the configured peers: a route sends to some of them.
+    ///   - configurationHash: SHA-256 of the configuration, stored with each decision.
+    ///   - journal: takes the states.
+    ///   - pool: its index worker reads the instances.
     ///   - open: the associations that may still bring instances.
-    ///   - onQueued: told when jobs have been queued.
-    ///   - onSuperseded: told which running jobs a late instance has made pointless.
+    ///   - clock: times the quiet times.
+    ///   - logger: told of each change of state.
+    ///   - onQueued: called after jobs have been queued.
+    ///   - onSuperseded: called with the running jobs that a late instance has superseded.
     package init(
         configuration: SeriesConfiguration, planner: StackPlanner, peers: [Peer], configurationHash: String,
-        journal: Journal, pool: WorkerPool, open: OpenAssociations, clock: NodeClock, logger: Logger, onQueued: @escaping @Sendable () -> Void,
-        onSuperseded: @escaping @Sendable ([JobID]) -> Void
+        journal: Journal, pool: WorkerPool, open: OpenAssociations, clock: NodeClock, logger: Logger,
+        onQueued: @escaping @Sendable () -> Void, onSuperseded: @escaping @Sendable ([JobID]) -> Void
     ) {
         let stop = StopFlag()
-        let perseverance = Perseverance(journal: journal, logger: logger) { stop.isSet }
-        let board = AssemblyBoard(configuration: configuration, clock: clock)
+        let retrying = RetryingJournal(direct: journal, logger: logger) { stop.isSet }
+        let shared = SharedSeriesAssembly(configuration: configuration, clock: clock)
         self.stop = stop
-        self.perseverance = perseverance
-        self.board = board
+        self.journal = retrying
+        self.shared = shared
         self.open = open
         self.clock = clock
         self.logger = logger
         self.onQueued = onQueued
         indexer = Indexer(
-            pool: pool, board: board, perseverance: perseverance, logger: logger, stop: stop,
+            pool: pool, shared: shared, journal: retrying, logger: logger, stop: stop,
             onSuperseded: onSuperseded)
         closer = SeriesCloser(
-            planner: planner, peers: peers, configurationHash: configurationHash, perseverance: perseverance, spool: journal.spool, clock: clock, logger: logger)
-        open.whenOneEnds { _ in board.somethingChanged.raise() }
+            planner: planner, peers: peers, configurationHash: configurationHash, journal: retrying,
+            spool: journal.spool, clock: clock, logger: logger)
+        open.whenOneEnds { _ in shared.somethingChanged.raise() }
     }
 
-    /// Tells that an instance was stored; from any thread.
-    package func received() { board.somethingArrived.raise() }
+    /// Wakes the assembler after an instance was stored.
+    ///
+    /// May be called from any thread.
+    package func received() { shared.somethingArrived.raise() }
 
+    /// Runs until a graceful shutdown, a cancellation, or an error that is not the disk's.
     package func run() async throws {
         try await withGracefulShutdownHandler {
             try await findOpenSeries()
@@ -64,34 +78,29 @@ package final class Assembler: Service {
             }
         } onGracefulShutdown: {
             self.stop.set()
-            self.board.somethingArrived.raise()
-            self.board.somethingChanged.raise()
+            self.shared.somethingArrived.raise()
+            self.shared.somethingChanged.raise()
         }
     }
 
-    /// Series that were open when the node ended wait anew.
+    /// Adds the series that were open when the node ended.
+    ///
+    /// Their quiet time begins anew.
     private func findOpenSeries() async throws {
-        var last: SeriesID?
-        while true {
-            let after = last
-            guard let page = try await perseverance.read({ try $0.openSeries(after: after) }), !page.isEmpty else {
-                return
+        guard let open = try await journal.readAll({ try $0.openSeries(after: $1?.id) }) else { return }
+        shared.update { assembly, now in
+            for series in open {
+                assembly.found(series.id, modality: series.modality, revision: series.revision, now: now)
             }
-            board.update { assembly, now in
-                for series in page {
-                    assembly.found(series.id, modality: series.modality, revision: series.revision, now: now)
-                }
-            }
-            last = page.last?.id
         }
     }
 
     private func closeSeries() async throws {
         while !stop.isSet, !Task.isCancelled {
-            // What has been acknowledged meanwhile may belong to a series that looks quiet.
+            // An instance that was acknowledged meanwhile may belong to a series that looks quiet.
             try await indexer.takeIn()
             let open = open
-            let actions = board.update { assembly, now in
+            let actions = shared.update { assembly, now in
                 assembly.due(now: now) { associations in open.isAnyOpen(of: associations) }
             }
             for series in actions.close {
@@ -100,25 +109,27 @@ package final class Assembler: Service {
                     guard try await closer.close(series) else { continue }
                     onQueued()
                 } catch {
-                    // It stays open in the journal, and the next start tries again; the others shall not wait for it.
+                    // The series stays open in the journal, and the next start tries again. Other series do not wait.
                     logger.error(
                         "series not closed", metadata: ["series.id": "\(series.rawValue)", "error": "\(error)"])
                 }
-                board.update { assembly, _ in assembly.closed(series) }
+                shared.update { assembly, _ in assembly.closed(series) }
             }
             if !actions.close.isEmpty {
-                // Of those that took another instance meanwhile the board hears in a moment.
+                // The indexer needs a moment to add the instances that made a closing fail.
                 await Pause.wait(.milliseconds(20))
                 continue
             }
-            await board.somethingChanged.wait(atMost: actions.next.map { $0 - clock.monotonic() })
+            await shared.somethingChanged.wait(atMost: actions.next.map { $0 - clock.monotonic() })
         }
     }
 }
 
-/// The state of assembly, shared by the two loops of the assembler, with what wakes them.
-final class AssemblyBoard: Sendable {
+/// The state of assembly that the assembler's two loops share, with the signals that wake them.
+final class SharedSeriesAssembly: Sendable {
+    /// Wakes the indexing loop.
     let somethingArrived = Signal()
+    /// Wakes the closing loop.
     let somethingChanged = Signal()
     private let clock: NodeClock
     private let assembly: Mutex<SeriesAssembly>
@@ -128,7 +139,7 @@ final class AssemblyBoard: Sendable {
         assembly = Mutex(SeriesAssembly(configuration: configuration))
     }
 
-    /// Runs `body` with the state and the time it is now.
+    /// Runs `body` with the state and the current time.
     @discardableResult
     func update<Result: Sendable>(_ body: (inout SeriesAssembly, Duration) -> Result) -> Result {
         assembly.withLock { body(&$0, clock.monotonic()) }

@@ -8,45 +8,53 @@ import Platform
 import Supervision
 import Synchronization
 
-/// Has every acknowledged instance read by the index worker, in the order of receipt, and records what it is.
+/// Has the index worker read every acknowledged instance, in the order of receipt, and records the result.
 final class Indexer: Sendable {
-    /// Results that share one transaction.
+    /// Most results in one transaction.
     private static let batch = 64
-    /// How long results wait for company when there are few: a transaction for each would cost the listener its disk.
-    private static let company: Duration = .milliseconds(150)
-    /// Deaths of workers after which a file is quarantined: by its own doing, or killed from outside, which says little.
+    /// The pause after a batch that is not full.
+    ///
+    /// A transaction per result would slow the listener's disk.
+    private static let pauseAfterSmallBatch: Duration = .milliseconds(150)
+    /// Worker deaths after which a file is quarantined.
     private static let deaths = 3
+    /// Worker deaths by a kill from outside after which a file is quarantined.
+    ///
+    /// The file is rarely their cause.
     private static let deathsFromOutside = 20
 
-    private struct Waiting: Sendable {
-        /// Up to here every row has been taken in.
+    private struct WaitingInstances: Sendable {
+        /// All rows up to this one have been taken in.
         var complete = InstanceID(rawValue: 0)
-        /// Rows beyond that were taken in: one with a lower number was not durable yet.
+        /// Rows after `complete` that have been taken in.
+        ///
+        /// A row with a lower number was not durable yet.
         var taken: Set<InstanceID> = []
-        /// Taken in and not yet indexed, in the order of receipt.
+        /// Instances that were taken in and are not indexed yet, in the order of receipt.
         var instances: [ReceivedInstance] = []
     }
 
     private let pool: WorkerPool
-    private let board: AssemblyBoard
-    private let perseverance: Perseverance
+    private let shared: SharedSeriesAssembly
+    private let journal: RetryingJournal
     private let logger: Logger
     private let stop: StopFlag
     private let onSuperseded: @Sendable ([JobID]) -> Void
-    private let waiting = Mutex(Waiting())
+    private let waiting = Mutex(WaitingInstances())
 
     init(
-        pool: WorkerPool, board: AssemblyBoard, perseverance: Perseverance, logger: Logger, stop: StopFlag,
+        pool: WorkerPool, shared: SharedSeriesAssembly, journal: RetryingJournal, logger: Logger, stop: StopFlag,
         onSuperseded: @escaping @Sendable ([JobID]) -> Void
     ) {
         self.pool = pool
-        self.board = board
-        self.perseverance = perseverance
+        self.shared = shared
+        self.journal = journal
         self.logger = logger
         self.stop = stop
         self.onSuperseded = onSuperseded
     }
 
+    /// Indexes until the service stops.
     func run() async throws {
         while !stop.isSet, !Task.isCancelled {
             try await takeIn()
@@ -56,7 +64,7 @@ final class Indexer: Sendable {
                 return next
             }
             if next.isEmpty {
-                await board.somethingArrived.wait(atMost: nil)
+                await shared.somethingArrived.wait(atMost: nil)
                 continue
             }
             var findings: [Finding] = []
@@ -67,30 +75,32 @@ final class Indexer: Sendable {
             do {
                 try await record(findings)
             } catch {
-                // They stay received in the journal, and the next start tries again; the others shall not wait for them.
+                // The instances stay received in the journal, and the next start tries again. Other instances do not wait.
                 logger.error(
                     "instances not indexed", metadata: ["instances": "\(findings.count)", "error": "\(error)"])
-                board.update { assembly, _ in for finding in findings { assembly.settled(finding.id) } }
+                shared.update { assembly, _ in for finding in findings { assembly.settled(finding.id) } }
             }
-            board.somethingChanged.raise()
-            if next.count < Self.batch { await Pause.wait(Self.company) }
+            shared.somethingChanged.raise()
+            if next.count < Self.batch { await Pause.wait(Self.pauseAfterSmallBatch) }
         }
     }
 
-    /// Takes note of all instances acknowledged since the last time, and when: their quiet time counts from now.
+    /// Takes in all instances that were acknowledged since the last call.
+    ///
+    /// Their quiet time counts from now.
     func takeIn() async throws {
         var cursor = waiting.withLock { $0.complete }
         var gap: InstanceID?
         var isNews = false
         while true {
             let after = cursor
-            guard let page = try await perseverance.read({ try $0.arrivals(after: after) }) else { return }
+            guard let page = try await journal.read({ try $0.arrivals(after: after) }) else { return }
             guard let last = page.last else { break }
             cursor = last
             gap = gap ?? page.firstUnsettled
             let reached = gap
             let found = waiting.withLock { waiting in
-                // The other loop of the assembler may have been quicker.
+                // The other loop of the assembler may have taken in the same rows meanwhile.
                 let new = page.instances.filter { $0.id > waiting.complete && !waiting.taken.contains($0.id) }
                 waiting.instances += new
                 waiting.taken.formUnion(new.map(\.id))
@@ -99,7 +109,7 @@ final class Indexer: Sendable {
                     waiting.complete = complete
                     waiting.taken = waiting.taken.filter { $0 > complete }
                 }
-                board.update { assembly, now in
+                shared.update { assembly, now in
                     for instance in new {
                         assembly.received(instance.id, association: instance.association, now: now)
                     }
@@ -108,10 +118,10 @@ final class Indexer: Sendable {
             }
             isNews = isNews || found
         }
-        if isNews { board.somethingArrived.raise() }
+        if isNews { shared.somethingArrived.raise() }
     }
 
-    /// What an instance turned out to be.
+    /// The result of indexing an instance.
     private enum Finding: Sendable {
         case image(IndexedInstance)
         case own(InstanceID)
@@ -126,7 +136,9 @@ final class Indexer: Sendable {
         }
     }
 
-    /// Asks the worker until it answers, or the file has killed too many; `nil` when the node stops.
+    /// Asks the worker until it answers, or until the file has killed too many workers.
+    ///
+    /// - Returns: `nil` if the node stops.
     private func index(_ instance: ReceivedInstance) async throws -> Finding? {
         let request = WorkRequest.index(
             request: IndexRequest(
@@ -139,7 +151,8 @@ final class Indexer: Sendable {
             case .response(.indexed(let header, let imageDigest)):
                 return try finding(header, imageDigest: imageDigest, instance)
             case .response(.quarantine(let reason)): return .unreadable(instance.id, reason: reason)
-            case .response: return .unreadable(instance.id, reason: "the index worker gave another answer")
+            case .response:
+                return .unreadable(instance.id, reason: "the index worker gave the answer to another kind of request")
             case .stopped: return nil
             case .notStarted:
                 await Pause.wait(.seconds(2))
@@ -150,7 +163,7 @@ final class Indexer: Sendable {
                 reason = "\(death)"
             case .overran(let overrun):
                 own += 1
-                reason = "the worker overran its limit: \(overrun.rawValue)"
+                reason = "\(overrun)"
             }
             if own >= Self.deaths || fromOutside >= Self.deathsFromOutside {
                 return .unreadable(instance.id, reason: "reading it keeps killing workers: \(reason)")
@@ -165,7 +178,7 @@ final class Indexer: Sendable {
         if case .notAnImage(let reason) = header.kind {
             return .notAnImage(instance.id, uid: instance.sopInstanceUID, reason: reason)
         }
-        // The patient's id goes into a keyed hash and nowhere else.
+        // The patient's id is stored only as a keyed hash.
         var stored = header
         stored.patientID = nil
         return .image(
@@ -177,7 +190,7 @@ final class Indexer: Sendable {
 
     private func record(_ findings: [Finding]) async throws {
         let images = findings.compactMap { if case .image(let instance) = $0 { instance } else { nil } }
-        let outcomes = try await perseverance.write { transaction in
+        let outcomes = try await journal.write { transaction in
             for finding in findings {
                 do {
                     switch finding {
@@ -191,13 +204,13 @@ final class Indexer: Sendable {
                         }
                     }
                 } catch is StateError {
-                    // Settled already, by a run that ended before it could say so.
+                    // An earlier run settled the instance, and ended before it could note that.
                 }
             }
             return try transaction.indexed(images, AuditEvent())
         }
         guard let outcomes else { return }
-        board.update { assembly, now in
+        shared.update { assembly, now in
             for finding in findings { if case .image = finding {} else { assembly.settled(finding.id) } }
             for (image, outcome) in zip(images, outcomes) {
                 switch outcome {
@@ -217,19 +230,19 @@ final class Indexer: Sendable {
     }
 
     private func quarantine(_ id: InstanceID, reason: String) async throws {
-        let journal = perseverance.journal
+        let direct = journal.direct
         do {
-            _ = try await perseverance.insist { try journal.quarantine(id, AuditEvent(reason: reason)) }
+            _ = try await journal.retry { try direct.quarantine(id, AuditEvent(reason: reason)) }
         } catch let error as StateError {
             logger.debug("instance not quarantined", metadata: ["error": "\(error)"])
         }
-        board.update { assembly, _ in assembly.settled(id) }
+        shared.update { assembly, _ in assembly.settled(id) }
         logger.warning("instance quarantined", metadata: ["instance.id": "\(id.rawValue)", "reason": "\(reason)"])
     }
 }
 
 extension InstanceHeader {
-    /// As it is kept in the journal.
+    /// Encodes the header for the journal.
     func encoded() throws -> Data {
         let encoder = JSONEncoder()
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
@@ -237,7 +250,7 @@ extension InstanceHeader {
         return try encoder.encode(self)
     }
 
-    /// Reads what `encoded` made.
+    /// Decodes a header of the journal.
     static func decoded(_ data: Data) throws -> InstanceHeader {
         let decoder = JSONDecoder()
         decoder.nonConformingFloatDecodingStrategy = .convertFromString(

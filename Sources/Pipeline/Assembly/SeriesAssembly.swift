@@ -3,20 +3,58 @@
 package import Foundation
 package import Persistence
 
-/// Decides when series close: a value that is told what happened and says what to do.
+/// The waiting times after which a series counts as complete.
+public struct SeriesConfiguration: Sendable, Hashable {
+    /// The waiting times of one modality.
+    public struct Waiting: Sendable, Hashable {
+        /// Seconds without a new instance after which a series closes.
+        public var quietSeconds: Int
+        /// Seconds after the first instance of a series.
+        ///
+        /// From then on, an open association no longer keeps it open.
+        public var waitAtMostSeconds: Int
+
+        public init(quietSeconds: Int = 10, waitAtMostSeconds: Int = 900) {
+            self.quietSeconds = quietSeconds
+            self.waitAtMostSeconds = waitAtMostSeconds
+        }
+    }
+
+    /// The waiting times of modalities without their own.
+    public var waiting: Waiting
+    /// Waiting times by Modality (0008,0060), such as `ES`.
+    public var perModality: [String: Waiting]
+
+    public init(waiting: Waiting = Waiting(), perModality: [String: Waiting] = [:]) {
+        self.waiting = waiting
+        self.perModality = perModality
+    }
+
+    /// The waiting times of a series.
+    ///
+    /// An unknown modality gets those of `waiting`.
+    public func waiting(modality: String?) -> Waiting { modality.flatMap { perModality[$0] } ?? waiting }
+}
+
+/// Decides when series close.
 ///
-/// A series closes when its quiet time has passed since the receipt of its last instance and
-/// - every instance received before that moment has been indexed: until then it may belong to the series; and
-/// - no association that brought an instance of it is open, or it has waited long enough for those.
+/// This value takes events, and returns the actions that are due.
 ///
-/// All times are readings of one monotonic clock, of any origin: the wall clock is never asked. They do not outlive the
-/// process; after a start every open series waits anew.
+/// A series closes when its quiet time has passed since the receipt of its last instance, and
+/// - every instance received before that moment has been indexed (an instance that is not indexed may belong to any
+///   series), and
+/// - the associations that brought its instances are over, or the series has waited long enough for them.
+///
+/// All times are readings of one monotonic clock. They do not outlive the process: after a start, the quiet time of every
+/// open series begins anew.
 package struct SeriesAssembly: Sendable {
-    /// What the caller shall do now.
+    /// The actions that are due.
     package struct Actions: Sendable, Hashable {
         /// Series to close, in the order of their rows.
         package var close: [SeriesID] = []
-        /// When to ask again at the latest, unless something happens before; `nil` when only an event can change things.
+        /// When to ask again if no event happens before.
+        ///
+        /// `nil` if only an event can make an action due.
         package var next: Duration?
 
         package init(close: [SeriesID] = [], next: Duration? = nil) {
@@ -30,56 +68,67 @@ package struct SeriesAssembly: Sendable {
         var association: UUID?
     }
 
-    private struct OpenSeries: Sendable {
+    private struct WaitingSeries: Sendable {
         var waiting: SeriesConfiguration.Waiting
         var revision: Int
+        /// Receipt of the first instance.
         var first: Duration
+        /// Receipt of the last instance.
         var last: Duration
+        /// The associations that brought its instances.
         var associations: Set<UUID>
 
-        /// When it would close if nothing kept it open.
+        /// The end of the quiet time.
         var quietAt: Duration { last + SeriesAssembly.quietTime(waiting, revision: revision) }
-        /// From when on an open association no longer counts.
+        /// From then on, an open association no longer keeps the series open.
         var patientUntil: Duration { first + .seconds(waiting.waitAtMostSeconds) }
     }
 
-    /// Instances are noticed a moment after they were acknowledged: one noticed within this time after the quiet time may
-    /// have come before its end, so it is waited for too.
+    /// The time within which an acknowledged instance is noticed.
+    ///
+    /// An instance that is noticed within this time after the quiet time may have arrived before its end, so the series
+    /// waits for it too.
     private static let notice: Duration = .seconds(2)
 
     private let configuration: SeriesConfiguration
-    private var series: [SeriesID: OpenSeries] = [:]
+    private var series: [SeriesID: WaitingSeries] = [:]
     private var unindexed: [InstanceID: Receipt] = [:]
 
+    /// A state without series.
     package init(configuration: SeriesConfiguration) { self.configuration = configuration }
 
-    /// Doubles with each revision, up to an hour: a source that trickles shall not have a SEG made for every instance.
+    /// The quiet time of a revision.
+    ///
+    /// It doubles with each revision, up to an hour, so that a peer that sends slowly does not cause one SEG per
+    /// instance.
     package static func quietTime(_ waiting: SeriesConfiguration.Waiting, revision: Int) -> Duration {
         let base = waiting.quietSeconds
         let doubled = base << min(max(0, revision - 1), 12)
         return .seconds(max(base, min(doubled, 3600)))
     }
 
-    /// A series that was open when the node started: it waits anew.
+    /// Adds a series that was open when the node started.
+    ///
+    /// Its quiet time begins anew.
     package mutating func found(_ id: SeriesID, modality: String?, revision: Int, now: Duration) {
-        series[id] = OpenSeries(
+        series[id] = WaitingSeries(
             waiting: configuration.waiting(modality: modality), revision: revision, first: now, last: now,
             associations: [])
     }
 
-    /// An instance has been received and acknowledged, or was found not indexed when the node started.
+    /// Adds an instance that was acknowledged, or that was not indexed yet when the node started.
     package mutating func received(_ instance: InstanceID, association: UUID?, now: Duration) {
         unindexed[instance] = Receipt(time: now, association: association)
     }
 
-    /// An instance has been indexed and belongs to this revision of a series, which is open.
+    /// Assigns an indexed instance to the open revision of its series.
     package mutating func indexed(
         _ instance: InstanceID, in id: SeriesID, modality: String?, revision: Int, now: Duration
     ) {
         let receipt = unindexed.removeValue(forKey: instance) ?? Receipt(time: now, association: nil)
         var state =
             series[id]
-            ?? OpenSeries(
+            ?? WaitingSeries(
                 waiting: configuration.waiting(modality: modality), revision: revision, first: receipt.time,
                 last: receipt.time, associations: [])
         state.revision = revision
@@ -89,15 +138,19 @@ package struct SeriesAssembly: Sendable {
         series[id] = state
     }
 
-    /// An instance has been looked at and belongs to no open series: quarantined, no image, our own, a known variant.
+    /// Forgets an instance that does not belong to an open series: it is quarantined, not an image, a known variant, or
+    /// an object of this node.
     package mutating func settled(_ instance: InstanceID) { unindexed[instance] = nil }
 
-    /// A series has been closed, or is not there any more.
+    /// Forgets a series that was closed or deleted.
     package mutating func closed(_ id: SeriesID) { series[id] = nil }
 
-    /// What to do at `now`.
+    /// The actions that are due.
     ///
-    /// - Parameter isAnyOpen: whether any of these associations may still bring instances.
+    /// - Parameters:
+    ///   - now: a reading of the monotonic clock.
+    ///   - isAnyOpen: whether any of these associations may still bring instances.
+    /// - Returns: the series to close, and when to ask again.
     package func due(now: Duration, isAnyOpen: (Set<UUID>) -> Bool) -> Actions {
         var actions = Actions()
         let oldestUnindexed = unindexed.values.map(\.time).min()

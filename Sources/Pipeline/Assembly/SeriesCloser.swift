@@ -7,31 +7,41 @@ import Logging
 import Persistence
 import Routing
 
-/// Closes one series: sorts its instances into stacks, decides about each, and queues their jobs, all in one transaction.
+/// Closes one series: sorts its instances into stacks, plans each stack and queues the jobs.
+///
+/// The closing, the decisions and the jobs are written in one transaction.
 struct SeriesCloser: Sendable {
     let planner: StackPlanner
-    /// The configured peers: a route sends to some of them.
+    /// The configured peers.
+    ///
+    /// A route sends to some of them.
     let peers: [Peer]
-    /// SHA-256 of the configuration, 64 hexadecimal digits: stored with each decision.
+    /// SHA-256 of the configuration, 64 hexadecimal digits.
+    ///
+    /// It is stored with each decision.
     let configurationHash: String
-    let perseverance: Perseverance
+    let journal: RetryingJournal
     let spool: Spool
     let clock: NodeClock
     let logger: Logger
 
-    /// - Returns: `false` when another instance has joined meanwhile, or the node stops: the series is still open.
+    /// Closes a series.
+    ///
+    /// - Parameter id: a series that looks complete.
+    /// - Returns: `false` if the series stays open, because another instance has joined or the node stops.
+    /// - Throws: errors of the journal other than those of the disk.
     func close(_ id: SeriesID) async throws -> Bool {
         guard
-            let found = try await perseverance.read({ view -> (OpenSeries, [SeriesInstance])? in
+            let found = try await journal.read({ view -> (OpenSeries, [SeriesInstance])? in
                 guard let series = try view.openSeries(id) else { return nil }
                 return (series, try view.instances(of: id))
             })
         else { return false }
-        // Closed already: nothing is left to do, but to forget it.
+        // The series is closed or deleted already, so the caller can forget it.
         guard let (series, instances) = found else { return true }
         let decisions = try decide(series, instances)
         do {
-            let jobs = try await perseverance.write { transaction in
+            let jobs = try await journal.write { transaction in
                 try transaction.closed(series, AuditEvent())
                 return try decisions.map { try $0.record(transaction) }
             }
@@ -119,7 +129,7 @@ struct SeriesCloser: Sendable {
     }
 }
 
-/// What was decided about one stack, ready to be written.
+/// The decision about one stack, ready to be written.
 private struct StackDecision: Sendable {
     enum Verdict: Sendable {
         case routed(payload: Data, how: AuditMethod)
@@ -133,7 +143,10 @@ private struct StackDecision: Sendable {
     var summary: String
     var verdict: Verdict = .unmatched
 
-    /// - Returns: the job, of a stack that was routed.
+    /// Writes the stack with its state, and queues the job of a routed stack.
+    ///
+    /// - Returns: the job; `nil` for a stack that is not routed.
+    /// - Throws: errors of the journal.
     func record(_ transaction: WriteTransaction) throws -> JobID? {
         switch verdict {
         case .unmatched: try transaction.unmatched(stack, AuditEvent())
@@ -148,7 +161,9 @@ private struct StackDecision: Sendable {
 }
 
 extension Spool {
-    /// A path in the spool as it is stored: the spool may be moved as a whole.
+    /// A path relative to the spool.
+    ///
+    /// Rows store such paths, so that the spool can be moved as a whole.
     func relative(_ absolute: String) -> String {
         absolute.hasPrefix(path + "/") ? String(absolute.dropFirst(path.count + 1)) : absolute
     }

@@ -5,29 +5,36 @@ import Foundation
 import Imaging
 import Logging
 import Persistence
+import Platform
 import Routing
 import Supervision
 
 /// Runs one job: from its payload to its objects in `derived/` and their deliveries.
 struct JobRunner: Sendable {
     let pool: WorkerPool
-    let perseverance: Perseverance
+    let journal: RetryingJournal
     let spool: Spool
     let clock: NodeClock
     let logger: Logger
     let softwareVersion: String
 
-    /// Where the job is after the run.
+    /// The state of the job after the run.
     enum End: Sendable {
-        /// Done, with objects to send or none.
+        /// The job is done, with or without objects to send.
         case done
-        /// Queued again, with the attempts charged so far.
+        /// The job is queued again, with these attempts charged so far.
         case queuedAgain(attempts: Int)
-        /// Nowhere to be run: dead, unfit, superseded, or the node stops.
+        /// The job does not run again: it is dead, unfit or superseded, or the node stops.
         case ended
     }
 
-    /// - Parameter stop: raised to end the run: the job was superseded, or the node stops.
+    /// Runs the job once and records the result.
+    ///
+    /// - Parameters:
+    ///   - job: a queued job.
+    ///   - stop: raised to end the run, because the job was superseded or the node stops.
+    /// - Returns: the state of the job after the run.
+    /// - Throws: errors of the journal other than those of the disk.
     func run(_ job: Job, until stop: Signal) async throws -> End {
         var logger = logger
         logger[metadataKey: "job.id"] = "\(job.id.rawValue)"
@@ -40,9 +47,9 @@ struct JobRunner: Sendable {
         }
         let run = clock.uuid().uuidString.lowercased()
         do {
-            let start = try await perseverance.write { transaction in
+            let start = try await journal.write { transaction in
                 try transaction.running(job.id, run: run, AuditEvent(how: work.method))
-                return try Stored(transaction, job, work)
+                return try StoredObjects(transaction, job, work)
             }
             guard let start else { return .ended }
             return try await perform(job, work, start, run: run, until: stop, logger)
@@ -52,13 +59,15 @@ struct JobRunner: Sendable {
         }
     }
 
-    /// What the outbox holds already that matters for a job.
-    private struct Stored: Sendable {
-        /// Objects of the job's own that were made before and are still there, by viewer profile.
+    /// Objects in the outbox that matter for a job.
+    private struct StoredObjects: Sendable {
+        /// The job's own objects that an earlier run made and that still exist, by viewer profile.
         var objects: [ViewerProfile.Name: DerivedInstance] = [:]
+        /// Sent objects of earlier revisions.
         var predecessors: [DerivedInstance] = []
-        /// Whether the job that made the objects had a low confidence, and which.
+        /// Whether the job that made the objects had a low confidence.
         var isLow = false
+        /// The confidence of the job that made the objects.
         var confidence: Double?
 
         init(_ view: ReadTransaction, _ job: Job, _ work: SegmentationJob) throws {
@@ -75,8 +84,9 @@ struct JobRunner: Sendable {
             predecessors = try view.predecessors(of: job.id)
         }
 
-        /// What an object replaces: sent objects of earlier revisions for the same viewers. Not itself, when an earlier
-        /// revision held the same images.
+        /// The objects that a new object replaces: sent objects of earlier revisions for the same viewer profile.
+        ///
+        /// The object itself is not among them, although an earlier revision may have held the same images.
         func predecessors(of output: SegmentationJob.Output, in work: SegmentationJob) -> [DerivedInstance] {
             let uid = work.uid(.instance, for: output.viewerProfile)
             return predecessors.filter {
@@ -86,10 +96,10 @@ struct JobRunner: Sendable {
     }
 
     private func perform(
-        _ job: Job, _ work: SegmentationJob, _ stored: Stored, run: String, until stop: Signal, _ logger: Logger
+        _ job: Job, _ work: SegmentationJob, _ stored: StoredObjects, run: String, until stop: Signal, _ logger: Logger
     ) async throws -> End {
         let missing = work.outputs.filter { stored.objects[$0.viewerProfile] == nil }
-        // Archives keep the first of two objects with one UID: what was made once is sent as it is.
+        // Archives keep the first of two objects with one UID. An object that exists is therefore sent unchanged.
         if missing.isEmpty, !work.outputs.isEmpty {
             return try await finish(job, work, stored, made: [:], outcome: nil, logger)
         }
@@ -104,7 +114,7 @@ struct JobRunner: Sendable {
         }
         let verdict = JobVerdict(result, attempts: job.attempts)
         guard case .done(let outcome) = verdict else {
-            for output in request.outputs { unlink(output.path) }
+            for output in request.outputs { try? FileSystem.remove(output.path) }
             return try await settle(job, verdict, logger)
         }
         var logger = logger
@@ -118,7 +128,7 @@ struct JobRunner: Sendable {
         return try await finish(job, work, stored, made: made, outcome: outcome, logger)
     }
 
-    /// Asks a worker, until it answers or the run is stopped.
+    /// Asks a worker, and waits until it answers or the run is stopped.
     private func perform(_ request: SegmentRequest, until stop: Signal) async throws -> WorkResult {
         let (pool, logger) = (pool, logger)
         return try await withThrowingTaskGroup(of: WorkResult?.self) { group in
@@ -139,13 +149,13 @@ struct JobRunner: Sendable {
             let first = try await group.next() ?? nil
             group.cancelAll()
             if let first { return first }
-            // The worker is killed; its answer says so, unless it was quicker.
+            // The pool kills the worker. The result says so, unless the worker answered first.
             return try await group.next().flatMap { $0 } ?? .stopped
         }
     }
 
     private func request(
-        _ work: SegmentationJob, _ missing: [SegmentationJob.Output], _ stored: Stored, run: String
+        _ work: SegmentationJob, _ missing: [SegmentationJob.Output], _ stored: StoredObjects, run: String
     ) -> SegmentRequest {
         let outputs = missing.map { output in
             work.output(
@@ -160,9 +170,9 @@ struct JobRunner: Sendable {
         return work.request(run: run, folder: spool.path, outputs: outputs)
     }
 
-    /// running -> done: moves what was made into place, and records it with its deliveries.
+    /// Moves new objects into place, and records the job as done, with its objects and their deliveries.
     private func finish(
-        _ job: Job, _ work: SegmentationJob, _ stored: Stored, made: [ViewerProfile.Name: SegmentOutcome.Output],
+        _ job: Job, _ work: SegmentationJob, _ stored: StoredObjects, made: [ViewerProfile.Name: SegmentOutcome.Output],
         outcome: SegmentOutcome?, _ logger: Logger
     ) async throws -> End {
         var outputs: [NewDerivedInstance] = []
@@ -175,13 +185,13 @@ struct JobRunner: Sendable {
                         seriesInstanceUID: object.seriesInstanceUID, viewerProfile: object.viewerProfile,
                         path: spool.relative(path), sha256: object.sha256, size: object.size, peers: output.peers))
             } else if let written = made[output.viewerProfile] {
-                guard access(written.path, R_OK) == 0 else {
+                guard FileSystem.exists(written.path) else {
                     return try await settle(
-                        job, .queuedAgain(reason: "the object that was written is not there", charged: true), logger)
+                        job, .queuedAgain(reason: "the written object is missing", charged: true), logger)
                 }
                 let (spool, now) = (spool, clock.wall())
                 guard
-                    let path = try await perseverance.insist({ try spool.acceptDerived(written.path, now: now) })
+                    let path = try await journal.retry({ try spool.acceptDerived(written.path, now: now) })
                 else { return .ended }
                 outputs.append(
                     NewDerivedInstance(
@@ -193,7 +203,7 @@ struct JobRunner: Sendable {
                         predecessors: stored.predecessors(of: output, in: work).map(\.sopInstanceUID)))
             } else if outcome?.foundFrames.isEmpty == false {
                 return try await settle(
-                    job, .dead(reason: "the worker found something and wrote no object", charged: false), logger)
+                    job, .dead(reason: "the worker has a finding and did not write an object", charged: false), logger)
             }
         }
         let word = outcome.map { $0.foundFrames.isEmpty ? "nothing found" : "segmented" } ?? "made before"
@@ -202,7 +212,7 @@ struct JobRunner: Sendable {
         let result = JobResult(outputs: outputs, outcome: word, confidence: confidence, standing: standing)
         let reason = Self.summary(word, outcome, standing, notes: work.notes)
         do {
-            let deliveries = try await perseverance.write { transaction in
+            let deliveries = try await journal.write { transaction in
                 try transaction.done(job.id, result, AuditEvent(how: work.method, reason: reason))
             }
             guard let deliveries else { return .ended }
@@ -214,14 +224,14 @@ struct JobRunner: Sendable {
                 ])
             return .done
         } catch let error as StateError {
-            // Superseded while the worker was at it: the result is dropped.
+            // The job was superseded while the worker ran, so its new files are not needed.
             let known = Set(stored.objects.values.compactMap(\.path).map(spool.relative))
             for output in outputs where !known.contains(output.path) { spool.discard(output.path) }
             throw error
         }
     }
 
-    /// What the route makes of a confidence.
+    /// The standing that the route's review rule gives to a confidence.
     private static func standing(
         _ confidence: Double?, madeBefore isLow: Bool, _ review: ReviewRule?
     ) -> JobResult.Standing {
@@ -229,7 +239,7 @@ struct JobRunner: Sendable {
         return review.action == .hold ? .held : .lowConfidence
     }
 
-    /// One line for the record: counts and what a reader should know.
+    /// One line for the record: the outcome, the counts and the notes.
     private static func summary(
         _ word: String, _ outcome: SegmentOutcome?, _ standing: JobResult.Standing, notes: [String]
     ) -> String {
@@ -244,8 +254,9 @@ struct JobRunner: Sendable {
             .joined(separator: "; ")
     }
 
+    /// Records a run that did not end with `done`.
     private func settle(_ job: Job, _ verdict: JobVerdict, _ logger: Logger) async throws -> End {
-        let isSettled = try await perseverance.write { transaction in
+        let isSettled = try await journal.write { transaction in
             switch verdict {
             case .done: break
             case .unfit(let reason): try transaction.unfit(job.id, AuditEvent(reason: reason))
@@ -273,7 +284,7 @@ struct JobRunner: Sendable {
 }
 
 extension SegmentationJob {
-    /// For the audit trail.
+    /// The method for the audit trail.
     var method: AuditMethod {
         AuditMethod(
             segmenter: segmenter.name, segmenterVersion: segmenter.version, weightsHash: segmenter.weightsHash)

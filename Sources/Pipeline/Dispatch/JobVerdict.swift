@@ -2,23 +2,29 @@
 
 package import Supervision
 
-/// What a job's run means for the job.
+/// The meaning of a run's result for the job.
 package enum JobVerdict: Sendable, Hashable {
-    /// Its objects are written and verified, or nothing was found.
+    /// The objects are written and verified, or no frame has a finding.
     case done(SegmentOutcome)
-    /// The segmenter cannot take the stack after all.
+    /// The segmenter does not accept the stack.
     case unfit(reason: String)
-    /// Given up; `charged` when the last attempt counts.
+    /// The job is given up. `charged` says whether the last attempt counts.
     case dead(reason: String, charged: Bool)
-    /// To be tried again after a while; `charged` only when the worker died or overran while the node lived.
+    /// The job runs again later. Only an attempt whose worker died or exceeded a limit while the node lived is `charged`.
     case queuedAgain(reason: String, charged: Bool)
 
-    /// Attempts that end by the job's own doing before it is given up.
-    package static let attempts = 5
-    /// Attempts that end in a kill from outside, of which the job may be innocent.
-    package static let attemptsFromOutside = 20
+    /// Attempts after which a job is given up whose workers crash or exceed a limit.
+    private static let attempts = 5
+    /// Attempts after which a job is given up whose workers are killed from outside.
+    ///
+    /// The job is rarely the cause.
+    private static let attemptsFromOutside = 20
 
-    /// - Parameter attempts: charged before this run.
+    /// Judges the result of a run.
+    ///
+    /// - Parameters:
+    ///   - result: the result of the worker pool.
+    ///   - attempts: attempts charged before this run.
     package init(_ result: WorkResult, attempts: Int) {
         switch result {
         case .response(.segmented(let outcome)): self = .done(outcome)
@@ -26,13 +32,12 @@ package enum JobVerdict: Sendable, Hashable {
         case .response(.failed(let reason)): self = .dead(reason: reason, charged: false)
         case .response(.hindered(let reason)): self = .queuedAgain(reason: reason, charged: false)
         case .response(.indexed), .response(.quarantine):
-            self = .dead(reason: "the worker gave the answer to another question", charged: false)
+            self = .dead(reason: "the worker gave the answer to another kind of request", charged: false)
         case .workerDied(let death):
             let limit = death.isFromOutside ? Self.attemptsFromOutside : Self.attempts
             self = Self.lost(reason: "\(death)", attempts: attempts, limit: limit)
         case .overran(let overrun):
-            self = Self.lost(
-                reason: "the worker overran its limit: \(overrun.rawValue)", attempts: attempts, limit: Self.attempts)
+            self = Self.lost(reason: "\(overrun)", attempts: attempts, limit: Self.attempts)
         case .notStarted(let error): self = .queuedAgain(reason: "\(error)", charged: false)
         case .stopped: self = .queuedAgain(reason: "the node stopped", charged: false)
         }

@@ -6,18 +6,22 @@ package import Imaging
 package import Routing
 package import Supervision
 
-/// The work of one job, as it is stored with it: everything that decides the objects it makes, their dates included, so
-/// that running it again after a crash makes the same ones.
+/// The payload of one job: everything that decides its objects, their dates included.
+///
+/// Running the job again after a crash therefore makes the same objects.
 package struct SegmentationJob: Sendable, Hashable, Codable {
-    /// The stable name of this sort of work.
+    /// The kind of these jobs in the journal.
+    ///
+    /// The name must not change.
     package static let kind = "segment"
 
     /// One source instance, in stack order.
     package struct Source: Sendable, Hashable, Codable {
-        /// Relative to the spool.
+        /// Path relative to the spool.
         package var path: String
+        /// SOP Instance UID.
         package var sopInstanceUID: String
-        /// Of the variant that was current when the series closed.
+        /// Image digest of the variant that was current when the series closed.
         package var imageDigest: String
 
         package init(path: String, sopInstanceUID: String, imageDigest: String) {
@@ -27,10 +31,11 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         }
     }
 
-    /// One object to make, and who gets it.
+    /// One object to make, and the peers that receive it.
     package struct Output: Sendable, Hashable, Codable {
+        /// The viewers for which the object is written.
         package var viewerProfile: ViewerProfile.Name
-        /// Names of peers.
+        /// Names of the peers that receive the object.
         package var peers: [String]
 
         package init(viewerProfile: ViewerProfile.Name, peers: [String]) {
@@ -39,26 +44,34 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         }
     }
 
+    /// The recipe and the weights.
     package var segmenter: SegmenterDescriptor
-    /// Where the weights are that are not inside the executable.
+    /// The weight file, if the weights are not inside the executable.
     package var weights: WeightFile?
-    /// `nil` when nothing is asked beyond the segmenter's name.
+    /// The options of the route; `nil` if the route sets none.
     package var options: SegmenterOptions?
+    /// BINARY or FRACTIONAL.
     package var type: SegmentationType
+    /// Whether a volume with gaps or doubled positions is unfit, or is segmented with a note.
     package var gaps: VolumeAssembly.Gaps
+    /// The source instances, in stack order.
     package var sources: [Source]
-    /// Index of the source received last.
+    /// Index of the source that was received last.
     package var newestSource: Int
+    /// The objects to make.
     package var outputs: [Output]
-    /// Seconds since 1970 UTC.
+    /// Date and time of the objects: seconds since 1970 UTC.
     package var created: Int64
-    /// Seconds east of UTC where the node ran then.
+    /// Seconds east of UTC at the node at that time.
     package var localOffsetFromUTC: Int
-    /// When a person has to look at the answer; `nil` for never.
+    /// The rule for answers of low confidence; `nil` if the route has none.
     package var review: ReviewRule?
-    /// What is put up with, such as a gap that the route says to mark.
+    /// Irregularities that the route accepts, such as a gap that is marked.
     package var notes: [String]
 
+    /// Makes a job from its parts.
+    ///
+    /// Empty options are stored as `nil`.
     package init(
         segmenter: SegmenterDescriptor, weights: WeightFile? = nil, options: SegmenterOptions = .none,
         type: SegmentationType, gaps: VolumeAssembly.Gaps, sources: [Source], newestSource: Int, outputs: [Output],
@@ -98,8 +111,8 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
             notes: work.notes)
     }
 
-    /// What one of the derived UIDs names.
-    package enum Purpose: String {
+    /// The thing that a derived UID names.
+    package enum UIDPurpose: String {
         case instance
         case series
     }
@@ -115,7 +128,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     ///   - dated: whether `created` enters the UID too. `kontur segment` stores nothing from one run to the next, so
     ///     each of its runs makes a new object.
     /// - Returns: `2.25.` and a number: PS3.5 B.2.
-    package func uid(_ purpose: Purpose, for profile: ViewerProfile.Name, dated: Bool = false) -> String {
+    package func uid(_ purpose: UIDPurpose, for profile: ViewerProfile.Name, dated: Bool = false) -> String {
         let images = sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()
         return DerivedUID.make(
             [
@@ -125,7 +138,9 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
                 + (dated ? ["created \(created)"] : []) + images)
     }
 
-    /// Outputs grouped by viewer profile: two profiles are two objects, two peers of one profile get the same one.
+    /// The outputs for some peers: one object per viewer profile.
+    ///
+    /// Peers with the same profile get the same object.
     package static func outputs(for peers: [Peer]) -> [Output] {
         ViewerProfile.Name.allCases.compactMap { profile in
             let names = peers.filter { $0.viewerProfile == profile }.map(\.name)
@@ -170,12 +185,14 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
                 newestSource: newestSource))
     }
 
+    /// Encodes the job for the journal, with sorted keys.
     package func encoded() throws -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return try encoder.encode(self)
     }
 
+    /// Decodes a payload of the journal.
     package static func decoded(_ payload: Data) throws -> SegmentationJob {
         try JSONDecoder().decode(SegmentationJob.self, from: payload)
     }

@@ -4,33 +4,75 @@ public import DICOM
 import Foundation
 public import Logging
 public import Persistence
-import Platform
+public import Platform
 public import ServiceLifecycle
+import Synchronization
+
+/// The address, the limits and the peers of the listener.
+public struct ListenerConfiguration: Sendable, Equatable {
+    /// The AE title that callers have to call.
+    public var aeTitle: AETitle
+    /// TCP port; 0 lets the kernel choose.
+    public var port: UInt16
+    /// The address to listen on: `0.0.0.0` means every IPv4 address, `::` every address of both families.
+    public var bind: IPAddress
+    /// Most associations at once.
+    ///
+    /// Two more are reserved for associations that propose only Verification.
+    public var maxAssociations: Int
+    /// The nodes that may call.
+    ///
+    /// Other callers are rejected.
+    public var peers: [Peer]
+    /// How long a peer may take between two requests.
+    public var idleLimit: Duration
+
+    public init(
+        aeTitle: AETitle, port: UInt16 = 11112, bind: IPAddress = .anyIPv4, maxAssociations: Int = 32,
+        peers: [Peer] = [],
+        idleLimit: Duration = .seconds(120)
+    ) {
+        precondition(maxAssociations > 0, "a listener takes at least one association")
+        self.aeTitle = aeTitle
+        self.port = port
+        self.bind = bind
+        self.maxAssociations = maxAssociations
+        self.peers = peers
+        self.idleLimit = idleLimit
+    }
+}
 
 /// The service that peers store to: C-STORE and C-ECHO as SCP.
 ///
-/// One thread accepts; each association then owns a thread and is straight synchronous code from PDU to answer.
+/// One thread accepts connections. Each association then owns a thread, with synchronous code from PDU to answer.
 public final class Listener: Service {
+    /// How long an instance in flight may still take when the node stops.
+    private static let patience: Duration = .seconds(5)
+
     private let configuration: ListenerConfiguration
     private let acceptor: AssociationListener
     private let directory: PeerDirectory
     private let spool: Spool
     private let journal: Journal
     private let open: OpenAssociations
-    private let slots: AssociationSlots
-    private let rejections: RejectionLedger
+    private let rejections = RejectionLimiter()
     private let clock: NodeClock
     private let logger: Logger
     private let onReceived: @Sendable () -> Void
 
-    /// How long an instance in flight may still take when the node stops.
-    static let patience: Duration = .seconds(5)
-
-    /// Listens from now on; nobody is answered before `run`.
+    /// Listens from now on.
+    ///
+    /// Calls are answered after `run` starts.
     ///
     /// - Parameters:
-    ///   - open: learns which associations begin and end.
-    ///   - onReceived: told after each instance that was stored, on its association's thread; must not block.
+    ///   - configuration: the address, the limits and the peers.
+    ///   - spool: takes the files.
+    ///   - journal: takes the rows.
+    ///   - open: the registry for the associations.
+    ///   - clock: the time of records.
+    ///   - logger: told of each association.
+    ///   - onReceived: called after each stored instance, on its association's thread; must not block.
+    /// - Throws: if the port is taken, for instance.
     public init(
         _ configuration: ListenerConfiguration, spool: Spool, journal: Journal, open: OpenAssociations,
         clock: NodeClock = .system, logger: Logger, onReceived: @escaping @Sendable () -> Void
@@ -43,15 +85,17 @@ public final class Listener: Service {
         self.logger = logger
         self.onReceived = onReceived
         directory = PeerDirectory(configuration.peers)
-        slots = AssociationSlots(limit: configuration.maxAssociations)
-        rejections = RejectionLedger()
         acceptor = try AssociationListener(bind: configuration.bind, port: configuration.port)
     }
 
-    /// The port, also when the configuration lets the kernel choose.
+    /// The port that the node listens on.
+    ///
+    /// The kernel chose it if the configuration says 0.
     public var port: UInt16 { acceptor.port }
 
-    /// Serves until the service group shuts down or the task is cancelled, then ends within eight seconds.
+    /// Serves until the service group shuts down or the task is cancelled.
+    ///
+    /// Ends within eight seconds after that.
     public func run() async throws {
         logger.info(
             "listening",
@@ -64,7 +108,7 @@ public final class Listener: Service {
             try await withTaskCancellationHandler {
                 try await DedicatedThread.run(name: "kontur-accept") { [self] in
                     acceptor.run { arrived($0) }
-                    slots.drain(patience: Self.patience)
+                    open.drain(patience: Self.patience)
                 }
             } onCancel: {
                 acceptor.stop()
@@ -75,16 +119,16 @@ public final class Listener: Service {
         logger.info("stopped listening")
     }
 
-    /// On the accepting thread.
+    /// Handles a request on the accepting thread.
     private func arrived(_ arrival: AssociationArrival) {
-        guard slots.beginThread() else { return arrival.reject(.localLimitExceeded) }
+        guard open.reserveThread() else { return arrival.reject(.localLimitExceeded) }
         DedicatedThread.start(name: "kontur-assoc") { [self] in
             serve(arrival)
-            slots.endThread()
+            open.releaseThread()
         }
     }
 
-    /// One association, from its request to its end.
+    /// Serves one association, from its request to its end.
     private func serve(_ arrival: AssociationArrival) {
         let id = clock.uuid()
         var logger = logger
@@ -92,10 +136,7 @@ public final class Listener: Service {
         do throws(AssociationError) {
             let pending = try arrival.parsed()
             logger[metadataKey: "peer.ae_title"] = "\(pending.callingAETitle?.text ?? "")"
-            defer {
-                slots.close(id)
-                open.end(id)
-            }
+            defer { open.end(id) }
             let association = try accept(pending, id: id, logger: logger)
             defer { association.close() }
             logger[metadataKey: "association.id"] = "\(id)"
@@ -107,7 +148,7 @@ public final class Listener: Service {
             try reception.run()
             logger.info("association released", metadata: ["association.instances": "\(reception.stored)"])
         } catch {
-            // A rejection has been reported where it was made.
+            // `accept` has reported a rejection.
             if case .rejected = error { return }
             logger.warning("association ended", metadata: ["error": "\(error)"])
         }
@@ -119,15 +160,13 @@ public final class Listener: Service {
         let peer = pending.callingAETitle.flatMap { directory.peer(calling: $0, from: pending.address) }
         let interruption = Interruption()
         do {
+            // The association is registered before the peer knows of it, so that every instance belongs to an open one.
             return try pending.accept(
                 as: configuration.aeTitle, peer: peer, idleLimit: configuration.idleLimit, interruption: interruption
             ) {
-                let isOpen = slots.open(
+                open.admit(
                     id, interruption: interruption, isVerificationOnly: pending.isVerificationOnly,
                     hasRoom: { spool.hasRoom(openAssociations: $0) })
-                // Before the peer knows, so that no instance comes from an association that is not open.
-                if isOpen { open.begin(id) }
-                return isOpen
             }
         } catch {
             if case .rejected(let rejection) = error { report(rejection, pending, logger: logger) }
@@ -136,9 +175,9 @@ public final class Listener: Service {
     }
 
     private func report(_ rejection: AssociationRejection, _ pending: PendingAssociation, logger: Logger) {
-        let caller = RejectionLedger.Caller(
+        let caller = RejectionLimiter.Caller(
             address: pending.address, aeTitle: pending.callingAETitle, rejection: rejection)
-        guard rejections.isWorthRecording(caller, at: clock.monotonic()) else { return }
+        guard rejections.admit(caller, at: clock.monotonic()) else { return }
         logger.warning("association rejected", metadata: ["rejection": "\(rejection)"])
         let event = AuditEvent(
             by: AuditActor(aeTitle: caller.aeTitle?.text, address: "\(caller.address)"), reason: "\(rejection)")
@@ -146,6 +185,51 @@ public final class Listener: Service {
             try journal.write { try $0.associationRejected(event) }
         } catch {
             logger.error("could not record a rejection", metadata: ["error": "\(error)"])
+        }
+    }
+}
+
+/// Limits the rejections that go into the log and the audit trail, to one a minute for each caller and reason.
+///
+/// Any machine can be rejected a thousand times a second. That must not fill the disk.
+private final class RejectionLimiter: Sendable {
+    struct Caller: Hashable {
+        let address: IPAddress
+        let aeTitle: AETitle?
+        let result: UInt8
+        let source: UInt8
+        let reason: UInt8
+
+        init(address: IPAddress, aeTitle: AETitle?, rejection: AssociationRejection) {
+            self.address = address
+            self.aeTitle = aeTitle
+            result = rejection.result
+            source = rejection.source
+            reason = rejection.reason
+        }
+    }
+
+    private static let interval: Duration = .seconds(60)
+    /// Most rejections within an interval.
+    ///
+    /// Later ones are not recorded until the interval is over.
+    private static let capacity = 64
+
+    /// When the rejection was recorded last, on the monotonic clock.
+    private let recorded = Mutex<[Caller: Duration]>([:])
+
+    /// Counts a rejection.
+    ///
+    /// - Parameters:
+    ///   - caller: the caller, and the reason of the rejection.
+    ///   - now: a reading of the monotonic clock.
+    /// - Returns: whether the rejection shall be recorded.
+    func admit(_ caller: Caller, at now: Duration) -> Bool {
+        recorded.withLock { recorded in
+            recorded = recorded.filter { now - $0.value < Self.interval }
+            guard recorded[caller] == nil, recorded.count < Self.capacity else { return false }
+            recorded[caller] = now
+            return true
         }
     }
 }

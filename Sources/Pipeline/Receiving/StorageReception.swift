@@ -5,10 +5,10 @@ import Foundation
 import Logging
 import Persistence
 
-/// Serves one association: stores what is sent, answers the rest. Of the association's thread.
+/// Serves one association on its thread: stores instances, and answers other requests.
 ///
-/// Success is answered only when the journal says that the instance is durable. A data set that cannot be kept is read
-/// to its end all the same, because a peer only listens for the answer then.
+/// It answers Success only after the journal has made the instance durable. It reads a data set to its end even if the
+/// instance cannot be stored, because the peer waits for the answer only after it has sent everything.
 final class StorageReception {
     private let association: AcceptedAssociation
     private let facts: AssociationFacts
@@ -35,7 +35,9 @@ final class StorageReception {
             address: "\(association.address)", peer: association.peer.name)
     }
 
-    /// Returns when the peer has released the association.
+    /// Serves until the peer releases the association.
+    ///
+    /// - Throws: the error that ended the association.
     func run() throws(AssociationError) {
         while let request = try association.nextRequest() {
             switch request {
@@ -53,11 +55,11 @@ final class StorageReception {
         guard request.hasDataSet else { return .cannotUnderstand }
         guard let sopClass = request.sopClassUID, let sopInstance = request.sopInstanceUID else {
             try association.receiveDataSet { _ in }
-            return refused(.invalidSOPInstance, "the command has no usable SOP class or instance UID")
+            return refused(.invalidSOPInstance, "the command lacks a valid SOP class UID or SOP instance UID")
         }
         guard request.fitsContext else {
             try association.receiveDataSet { _ in }
-            return refused(.sopClassNotSupported, "the SOP class is not the presentation context's")
+            return refused(.sopClassNotSupported, "the SOP class differs from that of the presentation context")
         }
         let instance = IncomingInstance(
             sopClassUID: sopClass, sopInstanceUID: sopInstance, transferSyntaxUID: request.transferSyntaxUID,
@@ -117,8 +119,8 @@ final class StorageReception {
         return status
     }
 
-    // The storage service class's refusals (PS3.4 table B.2-1): A7xx may be tried again, the others not before
-    // somebody has looked.
+    // The refusals of the storage service class (PS3.4 table B.2-1): a peer may try again after A7xx. The others need an
+    // operator first.
     private static func status(for error: SpoolError) -> DIMSEStatus {
         switch error {
         case .full, .tooLarge: .outOfResources

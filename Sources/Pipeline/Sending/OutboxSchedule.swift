@@ -2,37 +2,45 @@
 
 package import Persistence
 
-/// What to send to whom and when, and when to give up: a value.
+/// Decides which objects to send to which peer and when, and when to give up.
 ///
-/// Times are readings of the monotonic clock, which does not outlive the process; how long a delivery has been tried is
-/// added up in its row, so neither a jump of the wall clock nor a restart can use up its 72 hours.
+/// This is a value.
+///
+/// Times are readings of the monotonic clock, which do not outlive the process. The row of a delivery adds up the time of
+/// its attempts. Neither a jump of the wall clock nor a restart can therefore use up its 72 hours.
 package struct OutboxSchedule: Sendable {
-    /// How a session with a peer ended, apart from what became of each delivery.
+    /// How a session with a peer ended.
+    ///
+    /// Each delivery has its own ``DeliveryOutcome`` in addition.
     package enum SessionEnd: Sendable, Hashable {
-        /// Everything was offered.
+        /// All deliveries were offered.
         case finished
-        /// The peer could not be reached, broke off, or refuses for now.
+        /// The peer could not be reached, broke the association, or refuses for now.
         case failed(reason: String)
-        /// The peer rejected the association for good, so it says.
+        /// The peer rejected the association, and called the rejection permanent.
         case rejected(reason: String)
-        /// The node stops: nothing is held against anybody.
+        /// The node stops. Neither the peer nor the delivery is charged.
         case stopped
     }
 
-    /// What to write into a delivery's row.
+    /// The change of a delivery's row.
     package enum Change: Sendable, Hashable {
+        /// The peer has the object, and answered with this C-STORE status.
         case sent(status: UInt16)
+        /// Adds `spent` to the time of attempts.
         case pendingAgain(spent: Duration, rejections: Int, reason: String)
         case dead(reason: String)
     }
 
-    /// A row as the schedule needs it.
+    /// The properties of a pending delivery that the schedule uses.
     package struct Pending: Sendable, Hashable {
+        /// The row.
         package var id: DeliveryID
+        /// Name of the peer.
         package var peer: String
-        /// Added up in the row.
+        /// The time of attempts so far, from the row.
         package var tried: Duration
-        /// Rejections in a row so far, kept in the row.
+        /// Permanent rejections in a row so far, from the row.
         package var rejections: Int
 
         package init(id: DeliveryID, peer: String, tried: Duration = .zero, rejections: Int = 0) {
@@ -43,12 +51,13 @@ package struct OutboxSchedule: Sendable {
         }
     }
 
-    /// Trying ends after this long.
+    /// The time of attempts after which a delivery is given up.
     package static let longest: Duration = .seconds(72 * 3600)
-    /// A peer that rejects us is asked again after an hour, for a day.
+    /// The wait before the next attempt at a peer that called a rejection permanent.
     package static let rejectionInterval: Duration = .seconds(3600)
+    /// Permanent rejections in a row after which a delivery is given up: a day, with one attempt per hour.
     package static let rejections = 25
-    /// Deliveries that wait behind another one have their time written this often.
+    /// How often the time of deliveries is written that wait behind another one.
     private static let accounting: Duration = .seconds(3600)
 
     private struct PeerState: Sendable {
@@ -58,7 +67,7 @@ package struct OutboxSchedule: Sendable {
     }
 
     private struct DeliveryMemory: Sendable {
-        /// Up to when its time is written in the row.
+        /// The row holds the time of attempts up to this moment.
         var accounted: Duration
         var failures = 0
         var notBefore: Duration = .zero
@@ -67,16 +76,20 @@ package struct OutboxSchedule: Sendable {
     private let backoff: Backoff
     private var peers: [String: PeerState] = [:]
     private var memory: [DeliveryID: DeliveryMemory] = [:]
-    /// Given up since the start: one that is pending again was revived by an operator, who wants to see it tried.
+    /// Deliveries given up since the start.
+    ///
+    /// If one is pending again, an operator has revived it, and it is tried at once.
     private var dead: Set<DeliveryID> = []
 
+    /// - Parameter backoff: the waits after failures.
     package init(backoff: Backoff = .delivery) { self.backoff = backoff }
 
-    /// The sessions to begin: for each peer that is free and due, its due deliveries, those that failed least first and
-    /// then the oldest.
+    /// Begins a session with each peer that is free and due.
     ///
-    /// - Parameter pending: all of them.
-    /// - Returns: `next`, when something will be due.
+    /// - Parameters:
+    ///   - pending: all pending deliveries.
+    ///   - now: a reading of the monotonic clock.
+    /// - Returns: per peer its due deliveries, in order of failures and then of age; and when the next one will be due.
     package mutating func begin(_ pending: [Pending], now: Duration) -> (
         sessions: [String: [DeliveryID]], next: Duration?
     ) {
@@ -105,7 +118,14 @@ package struct OutboxSchedule: Sendable {
         return (sessions, next)
     }
 
-    /// One delivery was offered.
+    /// Takes the outcome of one delivery.
+    ///
+    /// - Parameters:
+    ///   - delivery: the delivery that was offered.
+    ///   - outcome: the peer's answer.
+    ///   - now: a reading of the monotonic clock.
+    ///   - chance: a random number, `0..<1`.
+    /// - Returns: the change of its row.
     package mutating func offered(_ delivery: Pending, _ outcome: DeliveryOutcome, now: Duration, chance: Double)
         -> Change
     {
@@ -120,12 +140,16 @@ package struct OutboxSchedule: Sendable {
         }
     }
 
-    /// A session has ended.
+    /// Takes the end of a session.
     ///
     /// - Parameters:
-    ///   - first: the delivery that was under way or next when it failed.
+    ///   - peer: name of the peer.
+    ///   - end: how the session ended.
+    ///   - first: the delivery that was under way or next when the session failed.
     ///   - rest: the peer's other pending deliveries.
-    /// - Returns: what to write, by delivery.
+    ///   - now: a reading of the monotonic clock.
+    ///   - chance: a random number, `0..<1`.
+    /// - Returns: the changes of rows, by delivery.
     package mutating func ended(
         _ peer: String, _ end: SessionEnd, first: Pending?, rest: [Pending], now: Duration, chance: Double
     ) -> [DeliveryID: Change] {
@@ -156,7 +180,7 @@ package struct OutboxSchedule: Sendable {
         return changes
     }
 
-    /// Forgets that a session runs, for one that never began.
+    /// Frees a peer whose session ended without a result.
     package mutating func released(_ peer: String) { peers[peer]?.isBusy = false }
 
     private mutating func setback(
@@ -174,7 +198,7 @@ package struct OutboxSchedule: Sendable {
         return spent >= Self.accounting || delivery.tried + spent >= Self.longest
     }
 
-    /// Adds the time since the last account to the row, and gives up when it is enough.
+    /// Adds the time since the last account to the row, and gives up a delivery that has used up its time.
     private mutating func account(
         _ delivery: Pending, rejections: Int, reason: String, now: Duration
     ) -> Change {
@@ -183,7 +207,7 @@ package struct OutboxSchedule: Sendable {
             return giveUp(delivery, "not delivered in 72 hours: \(reason)")
         }
         if rejections >= Self.rejections {
-            return giveUp(delivery, "rejected for a day: \(reason)")
+            return giveUp(delivery, "the peer rejected associations for a day: \(reason)")
         }
         memory[delivery.id, default: DeliveryMemory(accounted: now)].accounted = now
         return .pendingAgain(spent: spent, rejections: rejections, reason: reason)

@@ -8,14 +8,16 @@ import Platform
 import ServiceLifecycle
 import Synchronization
 
-/// The service that brings objects to the peers of their routes, one association a peer at a time.
+/// The service that sends objects to the peers of their routes, over one association per peer at a time.
 package final class OutboxSender: Service {
-    /// How often pending deliveries are looked for without being told: `kontur jobs retry` is another process.
+    /// How often the service looks for deliveries without a call of `pending`: `kontur jobs retry` is another process.
     private static let polling: Duration = .seconds(2)
+    /// How long a session waits after its outcome could not be recorded.
+    private static let pauseAfterFailure: Duration = .seconds(2)
 
     private let sender: StorageSender
     private let peers: [String: Peer]
-    private let perseverance: Perseverance
+    private let journal: RetryingJournal
     private let clock: NodeClock
     private let logger: Logger
     private let stop: StopFlag
@@ -23,6 +25,12 @@ package final class OutboxSender: Service {
     private let schedule = Mutex(OutboxSchedule())
     private let sessions = Mutex<[String: Interruption]>([:])
 
+    /// - Parameters:
+    ///   - sender: makes the associations.
+    ///   - peers: the peers that routes may name.
+    ///   - journal: takes the states.
+    ///   - clock: times the waits.
+    ///   - logger: told of each change of state.
     package init(sender: StorageSender, peers: [Peer], journal: Journal, clock: NodeClock, logger: Logger) {
         let stop = StopFlag()
         self.stop = stop
@@ -30,16 +38,19 @@ package final class OutboxSender: Service {
         self.clock = clock
         self.logger = logger
         self.peers = Dictionary(peers.map { ($0.name, $0) }) { first, _ in first }
-        perseverance = Perseverance(journal: journal, logger: logger) { stop.isSet }
+        self.journal = RetryingJournal(direct: journal, logger: logger) { stop.isSet }
     }
 
-    /// Tells that there may be something to send; from any thread.
+    /// Wakes the service because there may be objects to send.
+    ///
+    /// May be called from any thread.
     package func pending() { somethingChanged.raise() }
 
+    /// Runs until a graceful shutdown, a cancellation, or an error that is not the disk's.
     package func run() async throws {
         try await withGracefulShutdownHandler {
             try await withThrowingDiscardingTaskGroup { group in
-                // A session that throws cancels the group, which is noticed within the polling interval.
+                // A session that throws cancels the group. The loop sees that within the polling interval.
                 while !stop.isSet, !Task.isCancelled, !group.isCancelled {
                     let (sessions, next) = try await due()
                     for (peer, deliveries) in sessions {
@@ -58,22 +69,19 @@ package final class OutboxSender: Service {
 
     /// The sessions to begin now, and after what time another one may be due.
     private func due() async throws -> ([String: [Delivery]], Duration?) {
-        var pending: [Delivery] = []
-        while true {
-            let after = pending.last?.id
-            guard let page = try await perseverance.read({ try $0.pendingDeliveries(after: after) }) else {
-                return ([:], nil)
-            }
-            pending += page
-            if page.count < 200 { break }
-        }
+        guard let pending = try await pendingDeliveries() else { return ([:], nil) }
         let now = clock.monotonic()
         let (sessions, next) = schedule.withLock { $0.begin(pending.map(OutboxSchedule.Pending.init), now: now) }
         let byID = Dictionary(uniqueKeysWithValues: pending.map { ($0.id, $0) })
         return (sessions.mapValues { $0.compactMap { byID[$0] } }, next.map { $0 - now })
     }
 
-    /// One session: offers the deliveries and records what becomes of each.
+    /// All pending deliveries, oldest first; `nil` if the service stops.
+    private func pendingDeliveries() async throws -> [Delivery]? {
+        try await journal.readAll { try $0.pendingDeliveries(after: $1?.id) }
+    }
+
+    /// Runs one session: offers the deliveries, and records the outcome of each.
     private func send(_ deliveries: [Delivery], to name: String) async throws {
         let end: OutboxSchedule.SessionEnd
         var at: DeliveryID?
@@ -91,16 +99,16 @@ package final class OutboxSender: Service {
                     interruption.stop()
                 }
             } catch {
-                // The journal cannot be written: what was sent is sent again when it can, which is harmless.
+                // The journal cannot be written. The objects are sent again later, which is harmless.
                 logger.error("could not record a delivery", metadata: ["error": "\(error)"])
                 schedule.withLock { $0.released(name) }
                 sessions.withLock { $0[name] = nil }
-                await Pause.wait(.seconds(2))
+                await Pause.wait(Self.pauseAfterFailure)
                 return
             }
             sessions.withLock { $0[name] = nil }
         } else {
-            end = .failed(reason: "the configuration has no peer of this name that can be called")
+            end = .failed(reason: "the configuration does not have a peer of this name with a host and a port")
             at = deliveries.first?.id
         }
         try await conclude(name, end, at: at)
@@ -108,17 +116,17 @@ package final class OutboxSender: Service {
     }
 
     private func isPending(_ id: DeliveryID) throws -> Bool {
-        try perseverance.journal.read { try $0.delivery(id)?.state == .pending }
+        try journal.direct.read { try $0.delivery(id)?.state == .pending }
     }
 
-    /// On the session's thread.
+    /// Records the outcome of one delivery, on the session's thread.
     private func record(_ delivery: Delivery, _ outcome: DeliveryOutcome, peer: Peer) throws {
         let (now, chance) = (clock.monotonic(), clock.chance())
         let change = schedule.withLock {
             $0.offered(OutboxSchedule.Pending(delivery), outcome, now: now, chance: chance)
         }
         do {
-            try perseverance.journal.write { try Self.apply(change, to: delivery.id, peer: peer, $0) }
+            try journal.direct.write { try Self.apply(change, to: delivery.id, peer: peer, $0) }
         } catch let error as StateError {
             logger.debug("delivery left alone", metadata: ["error": "\(error)"])
             return
@@ -126,21 +134,14 @@ package final class OutboxSender: Service {
         report(change, delivery, peer: peer.name)
     }
 
-    /// Writes what the end of a session means for the peer's deliveries.
+    /// Records the end of a session in the peer's deliveries.
     private func conclude(_ name: String, _ end: OutboxSchedule.SessionEnd, at: DeliveryID?) async throws {
         var pending: [Delivery] = []
         switch end {
         case .finished, .stopped: break
         case .failed(let reason), .rejected(let reason):
             logger.warning("peer not reached", metadata: ["peer.name": "\(name)", "reason": "\(reason)"])
-            var after: DeliveryID?
-            while true {
-                let from = after
-                guard let page = try await perseverance.read({ try $0.pendingDeliveries(after: from) }) else { break }
-                pending += page.filter { $0.peer == name }
-                guard page.count == 200 else { break }
-                after = page.last?.id
-            }
+            pending = try await pendingDeliveries()?.filter { $0.peer == name } ?? []
         }
         let rows = pending.map(OutboxSchedule.Pending.init)
         let (now, chance) = (clock.monotonic(), clock.chance())
@@ -153,7 +154,7 @@ package final class OutboxSender: Service {
         for delivery in pending {
             guard let change = changes[delivery.id] else { continue }
             do {
-                _ = try await perseverance.write { try Self.apply(change, to: delivery.id, peer: peer, $0) }
+                _ = try await journal.write { try Self.apply(change, to: delivery.id, peer: peer, $0) }
                 report(change, delivery, peer: name)
             } catch let error as StateError {
                 logger.debug("delivery left alone", metadata: ["error": "\(error)"])
@@ -195,14 +196,14 @@ package final class OutboxSender: Service {
     }
 }
 
-/// What is remembered in a delivery's row.
-struct DeliveryNotes: Codable, Sendable {
+/// The memory of the schedule in a delivery's row.
+private struct DeliveryNotes: Codable, Sendable {
     /// Permanent rejections in a row.
     var rejections: Int
 }
 
 extension OutboxSchedule.Pending {
-    init(_ delivery: Delivery) {
+    fileprivate init(_ delivery: Delivery) {
         let notes = delivery.memory.flatMap { try? JSONDecoder().decode(DeliveryNotes.self, from: $0) }
         self.init(
             id: delivery.id, peer: delivery.peer, tried: delivery.tried, rejections: notes?.rejections ?? 0)

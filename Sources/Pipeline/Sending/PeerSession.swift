@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DICOM
+package import DICOM
 import Persistence
 
-/// One association to one peer: offers deliveries in order until all were offered or it breaks. Blocks its thread.
+/// One association to one peer.
+///
+/// It offers deliveries in order, until all are offered or the association breaks.
 struct PeerSession {
     let sender: StorageSender
     let peer: Peer
     let interruption: Interruption
-    /// Refusals in a row after which the peer is left alone for a while.
+    /// Refusals in a row after which the session ends.
+    ///
+    /// The schedule then waits before the next session.
     private static let refusals = 3
 
+    /// Runs the session.
+    ///
+    /// The call blocks.
+    ///
     /// - Parameters:
-    ///   - deliveries: what to offer, in this order.
-    ///   - stillPending: asked before each one: it may have been superseded since it was read.
-    ///   - record: told what became of each; throws when that cannot be written.
-    /// - Returns: how the session ended, and which delivery was under way or next then.
+    ///   - deliveries: the deliveries to offer, in this order.
+    ///   - stillPending: asked before each delivery, which may have been superseded since it was read.
+    ///   - record: called with the outcome of each delivery; throws if it cannot be written.
+    /// - Returns: how the session ended, and the delivery that was under way or next.
     func run(
         _ deliveries: [Delivery], stillPending: (DeliveryID) throws -> Bool,
         record: (Delivery, DeliveryOutcome) throws -> Void
@@ -35,7 +43,7 @@ struct PeerSession {
             if interruption.isStopped { return (.stopped, nil) }
             guard try stillPending(delivery.id) else { continue }
             guard let path = delivery.object.path else {
-                try record(delivery, .dead(reason: "its file is gone"))
+                try record(delivery, .dead(reason: "the file of the object is missing"))
                 continue
             }
             let outcome: DeliveryOutcome
@@ -49,7 +57,7 @@ struct PeerSession {
             if case .retry = outcome { refusals += 1 } else { refusals = 0 }
             if refusals == Self.refusals {
                 association.release()
-                return (.failed(reason: "the peer refuses one object after the other"), nil)
+                return (.failed(reason: "the peer refused \(Self.refusals) objects in a row"), nil)
             }
         }
         association.release()
@@ -60,5 +68,54 @@ struct PeerSession {
         if interruption.isStopped { return .stopped }
         if case .rejected(let rejection) = error, !rejection.isTransient { return .rejected(reason: "\(error)") }
         return .failed(reason: "\(error)")
+    }
+}
+
+/// The meaning of one attempt to send an object for its delivery.
+package enum DeliveryOutcome: Sendable, Hashable {
+    /// The peer has the object.
+    case sent(status: UInt16)
+    /// Try again later, until 72 hours of attempts have passed.
+    case retry(reason: String)
+    /// Another attempt would fail too.
+    case dead(reason: String)
+
+    /// The meaning of the status of a C-STORE response: PS3.4 table B.2-1, PS3.7 C.5.
+    package init(status: DIMSEStatus) {
+        let code = status
+        switch status.rawValue {
+        // Success. B000 Coercion of Data Elements, B006 Elements Discarded and B007 Data Set does not match SOP Class:
+        // the object is stored, with a warning (PS3.4 B.2.3). 0111 Duplicate SOP Instance: the peer has it already
+        // (PS3.7 C.5.4).
+        case 0x0000, 0xB000, 0xB006, 0xB007, 0x0111: self = .sent(status: status.rawValue)
+        // PS3.4 B.2.3 Refused: Out of Resources.
+        case 0xA700...0xA7FF: self = .retry(reason: "the peer lacks resources (status \(code))")
+        // PS3.7 C.5.15 Processing failure.
+        case 0x0110: self = .retry(reason: "the peer failed (status \(code))")
+        // PS3.7 C.5.7 Invalid SOP Instance, C.5.19 SOP Class not supported, C.5.20 Not authorized.
+        case 0x0117: self = .dead(reason: "the peer calls the SOP instance UID invalid (status \(code))")
+        case 0x0122: self = .dead(reason: "the peer does not support the SOP class (status \(code))")
+        case 0x0124: self = .dead(reason: "the peer does not let us store (status \(code))")
+        // PS3.4 B.2.3 Error: Data Set does not match SOP Class; Error: Cannot understand.
+        case 0xA900...0xA9FF:
+            self = .dead(reason: "the peer says the object does not fit its SOP class (status \(code))")
+        case 0xC000...0xCFFF: self = .dead(reason: "the peer cannot understand the object (status \(code))")
+        // Other warnings say that the object is stored. The meaning of other failures is unknown, so they are retried.
+        case 0xB000...0xBFFF: self = .sent(status: status.rawValue)
+        default: self = .retry(reason: "the peer answered with status \(code)")
+        }
+    }
+}
+
+extension DeliveryOutcome {
+    /// The meaning of an error for the object that was being sent.
+    ///
+    /// `nil` if the error concerns the whole association.
+    package init?(_ error: AssociationError) {
+        switch error {
+        case .noPresentationContext: self = .dead(reason: "\(error)")
+        case .unreadableFile: self = .retry(reason: "\(error)")
+        case .notConnected, .rejected, .aborted, .connectionLost, .timeout: return nil
+        }
     }
 }

@@ -1,31 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The protocol between the node and its workers: JSON, one message a line, at most 1 MiB each. Requests go down one
-// pipe; progress lines and in the end one response come up the other. Both sides check what they read.
+// The protocol between the node and its workers: one JSON message per line, at most 1 MiB each. The node writes requests
+// to one pipe. The worker writes progress lines and one response per request to the other pipe. Each side checks the
+// messages that it reads.
 
 import Foundation
 import Imaging
 
-/// What a worker writes.
+/// A line that a worker writes.
 public enum WorkMessage: Sendable, Hashable, Codable {
     case progress(WorkProgress)
     case response(WorkResponse)
 
-    /// Bytes of the longest message, its line end not counted.
+    /// Bytes of the longest message, without its line end.
     public static let limit = 1 << 20
-    /// Sources of one stack: beyond it a request would not fit its line.
+    /// Most sources of one stack.
+    ///
+    /// A request with more sources would exceed ``limit``.
     public static let sourceLimit = 5000
 
-    /// A message as a line, line end included.
+    /// Encodes a request as a line, line end included.
+    ///
+    /// - Throws: `WorkMessageError` if the request contradicts itself or is too long.
     public static func line(_ request: WorkRequest) throws(WorkMessageError) -> [UInt8] {
         try request.check()
         return try encoded(request)
     }
 
-    /// A message as a line, line end included.
+    /// Encodes a message of a worker as a line, line end included.
+    ///
+    /// - Throws: `WorkMessageError` if the message is too long.
     public static func line(_ message: WorkMessage) throws(WorkMessageError) -> [UInt8] { try encoded(message) }
 
-    /// Reads a line, its end taken off.
+    /// Reads a line without its line end.
+    ///
+    /// - Throws: `WorkMessageError` if the line is not a message, or if the message contradicts itself.
     public init(line: [UInt8]) throws(WorkMessageError) {
         self = try WorkMessage.decoded(line)
         try check()
@@ -36,7 +45,7 @@ public enum WorkMessage: Sendable, Hashable, Codable {
         encoder.outputFormatting = [.withoutEscapingSlashes]
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        guard let data = try? encoder.encode(value) else { throw .malformed(reason: "it cannot be encoded") }
+        guard let data = try? encoder.encode(value) else { throw .malformed(reason: "the value cannot be encoded") }
         guard data.count <= limit else { throw .tooLong(bytes: data.count) }
         return Array(data) + [UInt8(ascii: "\n")]
     }
@@ -51,11 +60,13 @@ public enum WorkMessage: Sendable, Hashable, Codable {
         } catch let error as DecodingError {
             throw .malformed(reason: reason(error))
         } catch {
-            throw .malformed(reason: "it is no JSON")
+            throw .malformed(reason: "it is not JSON")
         }
     }
 
-    /// Where a message is wrong; never a value of it.
+    /// The place of the mistake in the message.
+    ///
+    /// The text does not quote values, which may identify a patient.
     private static func reason(_ error: DecodingError) -> String {
         func place(_ path: [any CodingKey]) -> String { path.map(\.stringValue).joined(separator: ".") }
         return switch error {
@@ -63,79 +74,82 @@ public enum WorkMessage: Sendable, Hashable, Codable {
         case .typeMismatch(_, let context), .valueNotFound(_, let context):
             "\(place(context.codingPath)) has another type"
         case .dataCorrupted(let context):
-            context.codingPath.isEmpty ? "it is no JSON" : "\(place(context.codingPath)) has no valid value"
-        @unknown default: "it is no JSON"
+            context.codingPath.isEmpty ? "it is not JSON" : "the value of \(place(context.codingPath)) is not valid"
+        @unknown default: "it is not JSON"
         }
     }
 
-    /// What the type cannot say about an answer.
+    /// Checks what the type cannot express.
     private func check() throws(WorkMessageError) {
         switch self {
         case .progress(let progress):
             guard 0 <= progress.done, progress.done <= progress.total else {
-                throw .invalid(reason: "progress of \(progress.done) in \(progress.total)")
+                throw .invalid(reason: "progress counts \(progress.done) of \(progress.total) steps")
             }
         case .response(.segmented(let outcome)):
             guard outcome.frames > 0, outcome.frameConfidence.count == outcome.frames,
                 outcome.frameMeasures.values.allSatisfy({ $0.count == outcome.frames }),
                 outcome.foundFrames.allSatisfy({ 0 <= $0 && $0 < outcome.frames })
-            else { throw .invalid(reason: "an outcome that contradicts itself about its \(outcome.frames) frames") }
+            else { throw .invalid(reason: "the outcome contradicts its own count of \(outcome.frames) frames") }
         case .response(.quarantine(let reason)), .response(.unfit(let reason)), .response(.failed(let reason)),
             .response(.hindered(let reason)):
-            guard !reason.isEmpty, reason.utf8.count <= 4096 else { throw .invalid(reason: "a reason without words") }
+            guard !reason.isEmpty, reason.utf8.count <= 4096 else {
+                throw .invalid(reason: "the reason is empty or longer than 4,096 bytes")
+            }
         case .response(.indexed): break
         }
     }
 }
 
 extension WorkRequest {
-    /// Reads a line, its end taken off.
+    /// Reads a line without its line end.
+    ///
+    /// - Throws: `WorkMessageError` if the line is not a message, or if the message contradicts itself.
     public init(line: [UInt8]) throws(WorkMessageError) {
         self = try WorkMessage.decoded(line)
         try check()
     }
 
-    /// What the type cannot say about a question.
+    /// Checks what the type cannot express.
     fileprivate func check() throws(WorkMessageError) {
         switch self {
         case .index(let request):
-            guard request.path.hasPrefix("/") else { throw .invalid(reason: "a file without an absolute path") }
+            guard request.path.hasPrefix("/") else { throw .invalid(reason: "the path of a file is not absolute") }
         case .segment(let request):
             let others = [
                 request.overlayFolder, request.maskFolder, request.dumpFolder, request.candidateFolder,
                 request.weights?.path,
             ]
             for path in [request.folder] + request.outputs.map(\.path) + others.compactMap({ $0 }) {
-                guard path.hasPrefix("/") else { throw .invalid(reason: "a file without an absolute path") }
+                guard path.hasPrefix("/") else { throw .invalid(reason: "the path of a file is not absolute") }
             }
             guard request.weights.map({ $0.sha256 == request.segmenter.weightsHash }) ?? true else {
-                throw .invalid(reason: "weights other than the segmenter's")
+                throw .invalid(reason: "the weights are not the segmenter's")
             }
             guard request.form == .instances || request.outputs.isEmpty else {
-                throw .invalid(reason: "a SEG of pictures")
+                throw .invalid(reason: "pictures cannot become a SEG")
             }
-            guard !request.sources.isEmpty else { throw .invalid(reason: "a stack without sources") }
+            guard !request.sources.isEmpty else { throw .invalid(reason: "the stack has no sources") }
             guard request.sources.count <= WorkMessage.sourceLimit else {
                 throw .invalid(
-                    reason:
-                        "a stack of \(request.sources.count) instances, at most \(WorkMessage.sourceLimit) are taken")
+                    reason: "the stack has \(request.sources.count) instances; the limit is \(WorkMessage.sourceLimit)")
             }
             for source in request.sources {
                 guard !source.path.isEmpty, !source.path.hasPrefix("/"),
                     !source.path.split(separator: "/").contains("..")
-                else { throw .invalid(reason: "a source outside its folder") }
+                else { throw .invalid(reason: "a source is outside the folder") }
                 guard source.frameNumbers?.allSatisfy({ $0 > 0 }) ?? true else {
-                    throw .invalid(reason: "frames are counted from 1")
+                    throw .invalid(reason: "a frame number is less than 1")
                 }
             }
             guard Set(request.outputs.map(\.path)).count == request.outputs.count else {
-                throw .invalid(reason: "two outputs of one name")
+                throw .invalid(reason: "two outputs have the same path")
             }
         }
     }
 }
 
-/// Why a line is no message.
+/// A line that is not a valid message.
 public enum WorkMessageError: Error, Sendable, Hashable, CustomStringConvertible {
     case tooLong(bytes: Int)
     case malformed(reason: String)
@@ -143,7 +157,7 @@ public enum WorkMessageError: Error, Sendable, Hashable, CustomStringConvertible
 
     public var description: String {
         switch self {
-        case .tooLong(let bytes): "a message of \(bytes) bytes, at most \(WorkMessage.limit) are allowed"
+        case .tooLong(let bytes): "the message has \(bytes) bytes; the limit is \(WorkMessage.limit)"
         case .malformed(let reason): "not a message: \(reason)"
         case .invalid(let reason): "not a valid message: \(reason)"
         }

@@ -3,12 +3,24 @@
 public import DICOM
 public import Imaging
 
-/// What a worker is asked: one JSON line.
+/// The kind of work of a worker process.
+///
+/// A worker does not answer requests of another role.
+///
+/// Closing a series waits for indexing. The roles are separate so that indexing never queues behind a segmentation.
+public enum WorkerRole: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Reading the headers of instances.
+    case index
+    /// Segmenting stacks.
+    case segment
+}
+
+/// The request that a worker reads: one JSON line.
 public enum WorkRequest: Sendable, Hashable, Codable {
     case index(request: IndexRequest)
     case segment(request: SegmentRequest)
 
-    /// Which worker answers it.
+    /// The role of the worker that answers the request.
     public var role: WorkerRole {
         switch self {
         case .index: .index
@@ -16,20 +28,24 @@ public enum WorkRequest: Sendable, Hashable, Codable {
         }
     }
 
-    /// Size of the file of weights that it needs, 0 for none.
+    /// Size of the weight file that the request needs, in bytes; 0 if it does not need one.
     var weightBytes: Int {
         guard case .segment(let request) = self else { return 0 }
         return max(0, request.weights?.bytes ?? 0)
     }
 }
 
-/// Read the header of one received file.
+/// A request to read the header of one received file.
 public struct IndexRequest: Sendable, Hashable, Codable {
     /// Absolute path of the file.
     public var path: String
-    /// Affected SOP Class and Instance UID of the C-STORE command: the data set must say the same. `nil` for a file that
-    /// came with no command.
+    /// Affected SOP Class UID of the C-STORE command, which the data set must repeat.
+    ///
+    /// `nil` for a file from a folder.
     public var sopClassUID: String?
+    /// Affected SOP Instance UID of the C-STORE command, which the data set must repeat.
+    ///
+    /// `nil` for a file from a folder.
     public var sopInstanceUID: String?
 
     public init(path: String, sopClassUID: String? = nil, sopInstanceUID: String? = nil) {
@@ -39,25 +55,25 @@ public struct IndexRequest: Sendable, Hashable, Codable {
     }
 }
 
-/// Segment one stack, and write the objects asked for.
+/// A request to segment one stack, and to write its objects.
 ///
-/// The answer is a function of this request and the files it names: dates and UIDs are given, not made.
+/// The answer is a function of this request and of the files that it names. The request therefore holds dates and UIDs.
 public struct SegmentRequest: Sendable, Hashable, Codable {
-    /// What the sources are.
+    /// A kind of sources.
     public enum Form: String, Sendable, Hashable, Codable {
         /// DICOM instances.
         case instances
-        /// PNG and JPEG files: frames about which nothing more is known. They get masks as pictures, and no SEG.
+        /// PNG and JPEG files: frames without geometry or other attributes. Their masks become pictures, not a SEG.
         case pictures
     }
 
     /// One source instance, in stack order.
     public struct Source: Sendable, Hashable, Codable {
-        /// Relative to `folder`.
+        /// Path relative to `folder`.
         public var path: String
-        /// Empty for a picture.
+        /// SOP Instance UID; empty for a picture.
         public var sopInstanceUID: String
-        /// Counted from 1; `nil` for all of them.
+        /// The frames to use, counted from 1; `nil` for all frames.
         public var frameNumbers: [Int]?
 
         public init(path: String, sopInstanceUID: String, frameNumbers: [Int]? = nil) {
@@ -69,9 +85,11 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
 
     /// One object to write.
     public struct Output: Sendable, Hashable, Codable {
-        /// Absolute; a name with the run in it, so that an orphan of an earlier run cannot race this one.
+        /// Absolute path.
+        ///
+        /// The name contains the run, so that the file of an earlier run cannot take its place.
         public var path: String
-        /// The worker adds the confidences.
+        /// Everything about the object except the confidences, which the worker adds.
         public var description: SegmentationDescription
 
         public init(path: String, description: SegmentationDescription) {
@@ -80,27 +98,35 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
         }
     }
 
-    /// Names this attempt among all others.
+    /// A name that no other attempt has.
     public var run: String
     /// Absolute path of the folder below which the sources lie.
     public var folder: String
+    /// The kind of the sources.
     public var form: Form
+    /// The sources, in stack order.
     public var sources: [Source]
-    /// The recipe and weights to use: a worker that has others refuses.
+    /// The recipe and the weights to use.
+    ///
+    /// A worker that has others refuses the request.
     public var segmenter: SegmenterDescriptor
-    /// The file of the weights, where they are not inside the executable; its hash is the segmenter's.
+    /// The weight file, if the weights are not inside the executable.
+    ///
+    /// Its hash is the segmenter's.
     public var weights: WeightFile?
+    /// The options of the segmenter, such as a box.
     public var options: SegmenterOptions
-    /// What a volume with gaps or doubled positions is: unfit, or taken as it is with a note.
+    /// Whether a volume with gaps or doubled positions is unfit, or is segmented with a note.
     public var gaps: VolumeAssembly.Gaps
+    /// The SEG objects to write.
     public var outputs: [Output]
-    /// Where to put one PNG for each frame in which something was found; `nil` for none.
+    /// Folder for one PNG overlay per frame with a finding; `nil` to write none.
     public var overlayFolder: String?
-    /// Where to put one PNG mask (0 and 255) for each frame, also where nothing was found; `nil` for none.
+    /// Folder for one PNG mask (0 and 255) per frame, with or without a finding; `nil` to write none.
     public var maskFolder: String?
-    /// Where to put what the networks took in and gave out, one safetensors file for each frame; `nil` for none.
+    /// Folder for the inputs and outputs of the networks, one safetensors file per frame; `nil` to write none.
     public var dumpFolder: String?
-    /// Where to put the masks that the segmenter chose from, one JSON file for each frame; `nil` for none.
+    /// Folder for the candidate masks that the segmenter chose from, one JSON file per frame; `nil` to write none.
     public var candidateFolder: String?
 
     public init(

@@ -3,18 +3,27 @@
 public import DICOM
 public import Imaging
 
-/// How far a worker is with its request. Each one is a sign of life: the watchdog starts anew.
+/// The progress of a request.
+///
+/// Each progress line is a sign of life, after which the allowed silence starts anew.
 public struct WorkProgress: Sendable, Hashable, Codable {
+    /// The step of the work that `done` and `total` count.
     public enum Phase: String, Sendable, Hashable, Codable {
-        /// Weights are read, verified and packed.
+        /// The worker reads, verifies and packs weights.
         case loading
+        /// The worker decodes source frames.
         case reading
+        /// The worker segments frames or slices.
         case segmenting
+        /// The worker writes objects and reads them back.
         case writing
     }
 
+    /// The step of the work.
     public var phase: Phase
+    /// Finished steps of the phase.
     public var done: Int
+    /// All steps of the phase.
     public var total: Int
 
     public init(phase: Phase, done: Int, total: Int) {
@@ -24,32 +33,38 @@ public struct WorkProgress: Sendable, Hashable, Codable {
     }
 }
 
-/// A worker's answer. Reasons hold no patient data.
+/// A worker's answer.
+///
+/// Its reasons do not contain patient data.
 public enum WorkResponse: Sendable, Hashable, Codable {
     /// The header of an instance, and the digest of its image (`InstanceFile.imageDigest()`).
     case indexed(header: InstanceHeader, imageDigest: String)
-    /// The file cannot be read, or is not what its command said.
+    /// The file cannot be read, or its UIDs differ from those of its command.
     case quarantine(reason: String)
     case segmented(outcome: SegmentOutcome)
-    /// The stack is none that the segmenter accepts; trying again gives the same.
+    /// The segmenter does not accept the stack. A second attempt would give the same answer.
     case unfit(reason: String)
-    /// The work failed for a reason of its own, a pixel decoding error, say; trying again gives the same.
+    /// The work itself failed, for instance because pixels cannot be decoded. A second attempt would fail too.
     case failed(reason: String)
-    /// The work could not be done now: a file could not be read or written. Trying again may help.
+    /// A file could not be read or written now. A second attempt may succeed.
     case hindered(reason: String)
 }
 
-/// What was found in a stack and what was written.
+/// The result of segmenting a stack: the findings and the written objects.
 public struct SegmentOutcome: Sendable, Hashable, Codable {
-    /// A SEG that was written, read back and found to be the one that was meant.
+    /// A SEG that was written, read back and compared with the mask.
     public struct Output: Sendable, Hashable, Codable {
+        /// The path of the request.
         public var path: String
-        /// Of the whole file, 64 lower-case hexadecimal digits.
+        /// SHA-256 of the whole file, 64 lower-case hexadecimal digits.
         public var sha256: String
+        /// Size of the file.
         public var bytes: Int
+        /// SOP Instance UID of the SEG.
         public var sopInstanceUID: String
+        /// Series Instance UID of the SEG.
         public var seriesInstanceUID: String
-        /// Frames in the object: those in which something was found.
+        /// Number of frames in the object: the frames with a finding.
         public var frames: Int
 
         public init(
@@ -64,25 +79,32 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
         }
     }
 
-    /// Frames or slices that were segmented.
+    /// Number of frames or slices that were segmented.
     public var frames: Int
-    /// Those in which something was found, as indices into them; ascending.
+    /// The frames with a finding: ascending indices, `0..<frames`.
     public var foundFrames: [Int]
+    /// The confidence of the whole answer.
     public var confidence: Confidence
-    /// 0...1, one a frame.
+    /// The confidence per frame, 0...1.
     public var frameConfidence: [Double]
-    /// The measures that confidences were made of, by name, one value a frame; NaN for a frame without it. Left out for
-    /// more than `framesMeasured` frames.
+    /// The measures behind the confidences: by name, one value per frame, NaN for a frame without the measure.
+    ///
+    /// Empty for more than ``framesMeasured`` frames.
     public var frameMeasures: [String: [Double]]
-    /// Empty when nothing was found.
+    /// The written objects.
+    ///
+    /// Empty if no frame has a finding.
     public var outputs: [Output]
     /// Absolute paths of the overlays.
     public var overlays: [String]
-    /// Absolute paths of the masks written as pictures, one a frame.
+    /// Absolute paths of the masks that were written as pictures, one per frame.
     public var masks: [String]
+    /// Remarks about the stack and the work, for a person to read.
     public var notes: [String]
 
-    /// So that an outcome fits its line.
+    /// Most frames with measures.
+    ///
+    /// With more measures, an outcome would exceed ``WorkMessage/limit``.
     public static let framesMeasured = 10_000
 
     public init(

@@ -86,7 +86,7 @@ import Testing
         }
     }
 
-    @Test func `what is no UID is no abstract syntax, and the rest of the request stands`() throws {
+    @Test func `text that is not a UID is not an abstract syntax, and the rest of the request is read`() throws {
         var request = try AssociateRequest(parsing: Self.body)
         request.contexts.append(
             ProposedContext(id: 3, abstractSyntax: "../../etc", transferSyntaxes: ["x", "1.2.840.10008.1.2"]))

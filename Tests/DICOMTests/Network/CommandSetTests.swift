@@ -74,7 +74,7 @@ import Testing
         #expect(store.hasDataSet && !response.hasDataSet)
     }
 
-    @Test func `N-ACTION-RQ is answered about what it requested`() throws {
+    @Test func `the response to N-ACTION-RQ names the requested instance`() throws {
         let uid = Array("1.2.3\0".utf8)
         let action = try Self.parse(
             Self.element(0x0003, uid) + Self.request(0x0130) + Self.element(0x1001, uid) + Self.element(0x1008, [1, 0]))
@@ -84,7 +84,7 @@ import Testing
         #expect(response.text(.affectedSOPInstanceUID) == "1.2.3")
     }
 
-    @Test func `every cut of a command is refused or whole`() throws {
+    @Test func `a command that is cut off anywhere is refused`() throws {
         // A cut between two elements before Command Data Set Type lacks that; any other cut breaks an element.
         for count in 0..<Self.echo.count {
             #expect(throws: CommandSetError.self) { try Self.parse(Array(Self.echo[..<count])) }

@@ -76,7 +76,7 @@ import Testing
     }
 
     @Test(arguments: [0xFFFF_FFFF, 131_073, 0] as [UInt32])
-    func `a PDU longer than agreed, or without room for what is in it, gets A-ABORT`(length: UInt32) async throws {
+    func `a PDU longer than negotiated, or too short for its content, gets A-ABORT`(length: UInt32) async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
             guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
@@ -113,7 +113,7 @@ import Testing
     }
 
     @Test(arguments: [1, 2, 3, 6] as [UInt8])
-    func `a PDU that has no place in data transfer gets A-ABORT`(type: UInt8) async throws {
+    func `a PDU that is not allowed in data transfer gets A-ABORT`(type: UInt8) async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
             guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
@@ -133,7 +133,7 @@ import Testing
         #expect(answer == abort(2, 1))
     }
 
-    @Test func `a response that nobody asked for gets A-ABORT`() async throws {
+    @Test func `a response without a request gets A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
             guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
@@ -152,7 +152,7 @@ import Testing
         #expect(answer == abort(2, 6))
     }
 
-    @Test func `whoever speaks first and no DICOM is hung up on`() async throws {
+    @Test func `a peer that sends other bytes first is disconnected`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
             client.send(Array("GET / HTTP/1.1\r\n\r\n".utf8))
@@ -161,7 +161,7 @@ import Testing
         #expect(answer == .closed)
     }
 
-    @Test func `an A-ASSOCIATE-RQ of more than 64 KiB is hung up on`() async throws {
+    @Test func `a peer that sends an A-ASSOCIATE-RQ of more than 64 KiB is disconnected`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
             client.send([1, 0, 0, 1, 0, 1])
@@ -206,7 +206,7 @@ import Testing
         #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
     }
 
-    @Test func `fragments of a byte, several in a PDU, make a message`() async throws {
+    @Test func `fragments of one byte, several in a PDU, make a message`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
             guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
@@ -225,7 +225,7 @@ import Testing
         #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
     }
 
-    @Test func `a request that begins within the PDU of another has to come to its end`() async throws {
+    @Test func `a request that begins within the PDU of another one is read to its end`() async throws {
         // The watchdog is told of it; its windows are tested with the socket.
         let answer = try await attack { port in
             let client = RawClient(port: port)
@@ -245,7 +245,7 @@ import Testing
         #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
     }
 
-    @Test func `200 silent connections delay nobody, and are closed after five seconds`() async throws {
+    @Test func `200 silent connections do not delay others, and are closed after five seconds`() async throws {
         try await LoopbackNode.with { node in
             let port = node.port
             let silent = try await DedicatedThread.run(name: "test-silent") {
@@ -259,7 +259,7 @@ import Testing
         }
     }
 
-    @Test func `a byte a second is not fast enough to ask for an association`() async throws {
+    @Test func `one byte per second is too slow for an A-ASSOCIATE-RQ`() async throws {
         try await LoopbackNode.with { node in
             let port = node.port
             async let sent = DedicatedThread.run(name: "test-slow") {
@@ -276,7 +276,7 @@ import Testing
         }
     }
 
-    @Test func `when too many wait, the oldest goes`() async throws {
+    @Test func `if too many connections wait, the oldest is closed`() async throws {
         try await LoopbackNode.with(maximumWaiting: 4) { node in
             let port = node.port
             let answers = try await DedicatedThread.run(name: "test-many") {
@@ -292,7 +292,7 @@ import Testing
         }
     }
 
-    @Test func `an association that asks nothing is ended after its idle limit`() async throws {
+    @Test func `an association without requests is ended after its idle limit`() async throws {
         try await LoopbackNode.with(idleLimit: .seconds(1)) { node in
             let port = node.port
             let answer = try await DedicatedThread.run(name: "test-idle") {

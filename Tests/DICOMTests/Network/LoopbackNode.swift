@@ -74,7 +74,7 @@ final class LoopbackNode: Sendable {
             let peer =
                 pending.callingAETitle == Self.caller ? Peer(name: "caller", aeTitle: Self.caller, may: may) : nil
             let association = try pending.accept(
-                as: Self.aeTitle, peer: peer, idleLimit: idleLimit, interruption: Interruption(), hasRoom: { true })
+                as: Self.aeTitle, peer: peer, idleLimit: idleLimit, interruption: Interruption(), admit: { true })
             defer { association.close() }
             while let request = try association.nextRequest() {
                 switch request {

@@ -66,14 +66,14 @@ private struct Exercise {
         #expect(exercise.receive(Exercise.echo, command: true, last: true, context: 5) == "abort 2/6")
     }
 
-    @Test func `what is no command is aborted`() {
+    @Test func `bytes that are not a command are aborted`() {
         var exercise = Exercise()
         #expect(exercise.receive([1, 2, 3], command: true, last: true) == "abort 2/6")
     }
 }
 
 @Suite struct InCommandTests {
-    @Test func `the rest makes it whole`() {
+    @Test func `the last fragment completes the command`() {
         var exercise = Exercise.inCommand
         #expect(exercise.receive(Array(Exercise.echo[30...]), command: true, last: true) == "command")
     }

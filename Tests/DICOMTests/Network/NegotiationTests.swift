@@ -34,7 +34,7 @@ import Testing
         return rejection
     }
 
-    @Test func `whoever is not known is rejected 1/1/3`() {
+    @Test func `an unknown caller is rejected with 1/1/3`() {
         let request = Self.request([(Self.ctImageStorage, [Self.implicit])])
         #expect(Self.rejection(of: request, peer: nil) == .callingAETitleNotRecognized)
         #expect(
@@ -42,7 +42,7 @@ import Testing
                 == .callingAETitleNotRecognized)
     }
 
-    @Test func `whoever means somebody else is rejected 1/1/7`() {
+    @Test func `a caller of another AE title is rejected with 1/1/7`() {
         var request = Self.request([(Self.ctImageStorage, [Self.implicit])])
         request.calledAETitle = AETitle("OTHER")
         #expect(Self.rejection(of: request, peer: Peer(name: "a", aeTitle: Self.them)) == .calledAETitleNotRecognized)
@@ -71,31 +71,31 @@ import Testing
         "1.2.840.10008.5.1.4.1.2.1.1", "1.2.840.10008.5.1.4.1.2.2.3", "1.2.840.10008.5.1.4.31", "1.2.840.10008.5.1.1.9",
         "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.1.20.1", "1.2.840.10008.5.1.4.38.2", "1.2.840.10008.5.1.4.34.6.1",
     ])
-    func `query, retrieve, print, worklist and the like are not`(sopClass: String) throws {
+    func `classes of query, retrieve, print, worklist and similar services are not accepted`(sopClass: String) throws {
         #expect(try Self.answers([(sopClass, [Self.implicit])])[0].result == .abstractSyntaxNotSupported)
     }
 
-    @Test func `a peer gets what it may`() throws {
+    @Test func `a peer gets the services that it may use`() throws {
         let both = [(Self.ctImageStorage, [Self.implicit]), (SOPClass.verification, [Self.implicit])]
         #expect(try Self.answers(both, may: [.store]).map(\.result) == [.acceptance, .userRejection])
         #expect(try Self.answers(both, may: [.echo]).map(\.result) == [.userRejection, .acceptance])
         #expect(try Self.answers(both).map(\.result) == [.acceptance, .acceptance])
     }
 
-    @Test func `of the transfer syntaxes the first that can be decoded is taken`() throws {
+    @Test func `the first transfer syntax that can be decoded is accepted`() throws {
         let jpeg = TransferSyntax.jpegBaseline.rawValue
         #expect(
             try Self.answers([(Self.ctImageStorage, [Self.jpeg2000, jpeg, Self.implicit])])[0].transferSyntax == jpeg)
     }
 
-    @Test func `what cannot be decoded is stored as it is, but JPIP never`() throws {
+    @Test func `other transfer syntaxes are stored unchanged, except JPIP`() throws {
         #expect(
             try Self.answers([(Self.ctImageStorage, [Self.jpip, Self.jpeg2000])])[0].transferSyntax == Self.jpeg2000)
         #expect(try Self.answers([(Self.ctImageStorage, [Self.jpip])])[0].result == .transferSyntaxesNotSupported)
         #expect(try Self.answers([(Self.ctImageStorage, [])])[0].result == .transferSyntaxesNotSupported)
     }
 
-    @Test func `we are the SCP`() throws {
+    @Test func `the node accepts only the role of the SCP`() throws {
         let proposal = [(Self.ctImageStorage, [Self.implicit])]
         let scp = [RoleSelection(sopClass: Self.ctImageStorage, scu: false, scp: true)]
         #expect(try Self.answers(proposal, roles: scp)[0].result == .userRejection)

@@ -66,7 +66,7 @@ import Testing
         }
     }
 
-    @Test func `a peer that does not take the class says so, and the association stands`() async throws {
+    @Test func `a peer that does not accept the class says so, and the association goes on`() async throws {
         try await LoopbackNode.with(may: [.echo]) { node in
             let peer = node.peer
             try await withFile([1, 2]) { path in
@@ -85,7 +85,7 @@ import Testing
         }
     }
 
-    @Test func `a file that is no Part 10 file is not sent, and the association stands`() async throws {
+    @Test func `a file that is not a Part 10 file is not sent, and the association goes on`() async throws {
         try await LoopbackNode.with { node in
             let peer = node.peer
             try await withFile([1, 2]) { path in
@@ -104,7 +104,7 @@ import Testing
         }
     }
 
-    @Test func `an unknown peer is rejected for good`() async throws {
+    @Test func `an unknown peer is rejected permanently`() async throws {
         try await LoopbackNode.with { node in
             let peer = node.peer
             let error = try await onThread {
@@ -129,7 +129,7 @@ import Testing
         }
     }
 
-    @Test func `nobody there is no connection`() async throws {
+    @Test func `a peer that does not listen cannot be connected`() async throws {
         let port = try AssociationListener(bind: .anyIPv4, port: 0).port
         let peers = [
             Peer(name: "none", aeTitle: LoopbackNode.aeTitle, host: "127.0.0.1", port: port),
@@ -158,7 +158,7 @@ import Testing
         withExtendedLifetime(listener) {}
     }
 
-    @Test func `an interruption ends what blocks`() async throws {
+    @Test func `an interruption ends a blocked call`() async throws {
         let listener = try AssociationListener(bind: .anyIPv4, port: 0)
         let peer = Peer(name: "mute", aeTitle: LoopbackNode.aeTitle, host: "127.0.0.1", port: listener.port)
         let interruption = Interruption()

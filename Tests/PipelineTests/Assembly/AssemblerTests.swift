@@ -31,17 +31,20 @@ struct AssemblerTests {
             }
             let slowCalls = calls
             let journal = try await DedicatedThread.run(name: "test") {
+                // Pages of one row: the loops must go on until a page is empty, whatever its size.
                 try Journal(
                     spool: Spool(
                         SpoolConfiguration(path: folder.path, minimumFree: 0), access: .node(name: "TEST"),
-                        calls: slowCalls))
+                        calls: slowCalls),
+                    now: { Date() }, pageSize: 1)
             }
             let pool = WorkerPool(
                 configuration: WorkerPoolConfiguration(executable: Executables.kontur), logger: .silent)
             let assembler = Assembler(
                 configuration: SeriesConfiguration(waiting: .init(quietSeconds: 3)),
                 planner: StackPlanner(targets: [], maximumInstances: 5000), peers: [], configurationHash: "",
-                journal: journal, pool: pool, open: OpenAssociations(), clock: .system, logger: .silent, onQueued: {},
+                journal: journal, pool: pool, open: OpenAssociations(limit: 8), clock: .system, logger: .silent,
+                onQueued: {},
                 onSuperseded: { _ in })
             let files = try NodeFolder.samples("lge").prefix(4)
             try await withThrowingTaskGroup(of: Void.self) { group in

@@ -2,6 +2,7 @@
 
 import Imaging
 import Pipeline
+import Platform
 import Supervision
 import Testing
 
@@ -56,7 +57,7 @@ import Testing
     }
 
     @Test func `a worker that could not be started is not charged`() {
-        let error = WorkerSpawnError(executable: "/kontur", code: 2)
+        let error = SpawnError(executable: "/kontur", cause: SystemCallError(call: "posix_spawn", code: 2))
         guard case .queuedAgain(let reason, charged: false) = JobVerdict(.notStarted(error), attempts: 9) else {
             Issue.record("charged")
             return

@@ -8,7 +8,7 @@ import Platform
 import TestSupport
 import Testing
 
-@Suite(.serialized) struct ReceptionTests {
+@Suite(.serialized, .timeLimit(.minutes(2))) struct ReceptionTests {
     /// Stores an instance of `count` bytes.
     ///
     /// - Returns: the status, as four digits; nil when the association is over.
@@ -112,25 +112,28 @@ import Testing
                 return UncheckedClient(client)
             }
             let association = try #require(try await listener.received().first?.association)
-            #expect(listener.open.isOpen(association))
+            #expect(listener.open.isAnyOpen(of: [association]))
             try await onThread {
                 client.value.send([5, 0, 0, 0, 0, 4, 0, 0, 0, 0])
                 #expect(client.value.receive() == .pdu(type: 6, body: [0, 0, 0, 0]))
             }
-            for _ in 0..<100 where listener.open.isOpen(association) { try await Task.sleep(for: .milliseconds(20)) }
-            #expect(!listener.open.isOpen(association))
+            for _ in 0..<100 where listener.open.isAnyOpen(of: [association]) {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(!listener.open.isAnyOpen(of: [association]))
         }
     }
 
     @Test func `an association that breaks off within a data set leaves nothing`() async throws {
         try await RunningListener.with { listener in
+            let (ended, end) = AsyncStream<UUID>.makeStream()
+            listener.open.whenOneEnds { end.yield($0) }
             try await onThread {
                 let client = try #require(listener.client())
                 client.send(RawClient.data(RawClient.store(), command: true, last: true))
                 client.send(RawClient.data([1, 2], command: false, last: false))
             }
-            for _ in 0..<100 where listener.open.count > 0 { try await Task.sleep(for: .milliseconds(20)) }
-            #expect(listener.open.count == 0)
+            for await _ in ended { break }
             #expect(try listener.files().isEmpty)
             #expect(try await listener.received().isEmpty)
         }

@@ -21,7 +21,15 @@ struct RunningListener: Sendable {
 
     /// Runs `body` beside a listener that knows `ENDO1` on this machine, and stops the listener.
     ///
-    /// - Parameter calls: what the spool does to the disk.
+    /// - Parameters:
+    ///   - maxAssociations: most associations that may store at once.
+    ///   - may: what the peer may ask for.
+    ///   - minimumFree: bytes that stay free on the disk.
+    ///   - maxInstance: bytes of the largest instance.
+    ///   - calls: what the spool does to the disk.
+    ///   - body: runs beside the listener.
+    /// - Returns: what `body` returned.
+    /// - Throws: what `body` threw.
     static func with<Result: Sendable>(
         maxAssociations: Int = 8, may: Set<Peer.Permission> = [.store, .echo], minimumFree: Int64 = 0,
         maxInstance: Int64 = 1 << 26, calls: DurableCalls = .real,
@@ -36,7 +44,7 @@ struct RunningListener: Sendable {
             let (listener, running) = try await DedicatedThread.run(name: "test-open") {
                 let spool = try Spool(spoolConfiguration, access: .node(name: "test"), calls: calls)
                 let journal = try Journal(spool: spool)
-                let open = OpenAssociations()
+                let open = OpenAssociations(limit: maxAssociations)
                 var logger = Logger(label: "test")
                 logger.logLevel = .critical
                 let listener = try Listener(

@@ -14,7 +14,7 @@ import Testing
 
     private func ids(_ numbers: Int64...) -> [DeliveryID] { numbers.map { DeliveryID(rawValue: $0) } }
 
-    @Test func `everything pending is offered to its peer, oldest first, one session a peer`() {
+    @Test func `all pending deliveries are offered to their peers, oldest first, in one session per peer`() {
         var schedule = OutboxSchedule()
         let pending = [delivery(3), delivery(1), delivery(2, peer: "other")]
         #expect(schedule.begin(pending, now: .zero).sessions == ["archive": ids(1, 3), "other": ids(2)])
@@ -47,7 +47,7 @@ import Testing
         #expect(schedule.offered(delivery(1), .dead(reason: "r"), now: .zero, chance: 0) == .dead(reason: "r"))
     }
 
-    @Test func `a peer that cannot be reached is left alone, longer each time`() {
+    @Test func `a peer that cannot be reached is called again after longer and longer waits`() {
         var schedule = OutboxSchedule()
         let pending = [delivery(1), delivery(2)]
         var now = Duration.zero
@@ -62,7 +62,7 @@ import Testing
         }
     }
 
-    @Test func `an object over which associations break does not hold up the others`() {
+    @Test func `an object that breaks associations does not delay the others`() {
         var schedule = OutboxSchedule()
         let pending = [delivery(1), delivery(2)]
         _ = schedule.begin(pending, now: .zero)
@@ -71,7 +71,7 @@ import Testing
         #expect(schedule.begin(pending, now: .seconds(5)).sessions == ["archive": ids(2, 1)])
     }
 
-    @Test func `trying ends after 72 hours of trying, added up over starts of the node`() {
+    @Test func `attempts end after 72 hours, added up over starts of the node`() {
         var schedule = OutboxSchedule()
         let old = delivery(1, tried: .seconds(72 * 3600 - 10))
         _ = schedule.begin([old], now: .seconds(100))
@@ -82,7 +82,7 @@ import Testing
         #expect(late == .dead(reason: "not delivered in 72 hours: r"))
     }
 
-    @Test func `what waits behind another object grows old too`() {
+    @Test func `the time of a delivery behind another one counts too`() {
         var schedule = OutboxSchedule()
         let (first, second) = (delivery(1), delivery(2, tried: .seconds(72 * 3600 - 5)))
         _ = schedule.begin([first, second], now: .zero)
@@ -118,7 +118,7 @@ import Testing
         #expect(schedule.begin([delivery(1)], now: .seconds(2)).sessions == ["archive": ids(1)])
     }
 
-    @Test func `a stopping node holds nothing against anybody`() {
+    @Test func `a stopping node charges neither peers nor deliveries`() {
         var schedule = OutboxSchedule()
         _ = schedule.begin([delivery(1)], now: .zero)
         #expect(schedule.ended("archive", .stopped, first: delivery(1), rest: [], now: .zero, chance: 0).isEmpty)

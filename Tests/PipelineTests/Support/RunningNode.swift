@@ -143,7 +143,12 @@ struct NodeFolder: Sendable {
 
     /// Stores files at a node, as a peer would.
     ///
-    /// - Parameter like: the files whose SOP classes and transfer syntaxes are proposed, when `files` are none themselves.
+    /// - Parameters:
+    ///   - files: what to store, in this order.
+    ///   - port: the node's port.
+    ///   - calling: the peer's AE title.
+    ///   - like: files whose SOP classes and transfer syntaxes are proposed, if `files` are not instances themselves.
+    /// - Throws: `SendFailure` for a status other than success, or the error of the association.
     static func send(
         _ files: [String], to port: UInt16, calling: String = "ENDO1", like: [String]? = nil
     ) async throws {

@@ -4,15 +4,17 @@ import Glibc
 
 /// An IPv4 or IPv6 address.
 ///
-/// An IPv4 address that arrived on an IPv6 socket (`::ffff:10.1.0.7`, RFC 4291 2.5.5.2) is the IPv4 address itself, so
-/// that a rule written for one holds for both.
+/// An IPv4 address that arrives on an IPv6 socket (`::ffff:10.1.0.7`, RFC 4291 2.5.5.2) becomes the IPv4 address, so
+/// that a rule for IPv4 callers holds on both kinds of socket.
 public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     /// Network byte order: 4 bytes for IPv4, 16 for IPv6.
     public let bytes: [UInt8]
 
-    /// Every IPv4 address, to listen on.
+    /// `0.0.0.0`: a socket that is bound to it listens on every IPv4 address.
     public static let anyIPv4 = IPAddress(bytes: [0, 0, 0, 0])
 
+    /// Makes an address from its bytes.
+    ///
     /// - Parameter bytes: 4 or 16 bytes in network byte order.
     init(bytes: [UInt8]) {
         precondition(bytes.count == 4 || bytes.count == 16, "an address has 4 or 16 bytes")
@@ -20,7 +22,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         self.bytes = bytes.count == 16 && bytes.starts(with: mappedPrefix) ? Array(bytes[12...]) : bytes
     }
 
-    /// Reads `10.1.0.7` or `fd00::7`; nil for anything else, names of hosts included.
+    /// Reads an address such as `10.1.0.7` or `fd00::7`; `nil` for other text, host names included.
     public init?(_ text: String) {
         var storage = [UInt8](repeating: 0, count: 16)
         if inet_pton(AF_INET, text, &storage) == 1 {
@@ -32,32 +34,20 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The address in a socket address of either family; nil for any other family.
-    init?(_ address: UnsafePointer<sockaddr>) {
-        switch Int32(address.pointee.sa_family) {
-        case AF_INET:
-            let bytes = address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { pointer in
-                withUnsafeBytes(of: pointer.pointee.sin_addr) { Array($0) }
-            }
-            self.init(bytes: bytes)
-        case AF_INET6:
-            let bytes = address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { pointer in
-                withUnsafeBytes(of: pointer.pointee.sin6_addr) { Array($0) }
-            }
-            self.init(bytes: bytes)
-        default:
-            return nil
-        }
-    }
-
+    /// The text form of RFC 5952, such as `fd00::7`.
     public var description: String {
         var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
         inet_ntop(bytes.count == 4 ? AF_INET : AF_INET6, bytes, &text, socklen_t(text.count))
         return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// What a host name or a literal address stands for now. Blocks on the resolver when it is a name.
-    static func resolve(_ host: String) -> [IPAddress] {
+    /// The addresses of a host, in the resolver's order.
+    ///
+    /// The call blocks on the resolver if `host` is a name.
+    ///
+    /// - Parameter host: a name, or an address as text.
+    /// - Returns: no address if the resolver does not know the name.
+    package static func resolve(_ host: String) -> [IPAddress] {
         if let literal = IPAddress(host) { return [literal] }
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -76,13 +66,63 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
+extension IPAddress {
+    /// `AF_INET` or `AF_INET6`.
+    var family: Int32 { bytes.count == 4 ? AF_INET : AF_INET6 }
+
+    /// Reads the address in a socket address; `nil` for families other than IPv4 and IPv6.
+    init?(_ address: UnsafePointer<sockaddr>) {
+        switch Int32(address.pointee.sa_family) {
+        case AF_INET:
+            let bytes = address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { pointer in
+                withUnsafeBytes(of: pointer.pointee.sin_addr) { Array($0) }
+            }
+            self.init(bytes: bytes)
+        case AF_INET6:
+            let bytes = address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { pointer in
+                withUnsafeBytes(of: pointer.pointee.sin6_addr) { Array($0) }
+            }
+            self.init(bytes: bytes)
+        default:
+            return nil
+        }
+    }
+
+    /// Passes the address with a port to `body`, in the form that bind(2) and connect(2) take.
+    func withSocketAddress<Result>(port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+        if bytes.count == 4 {
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = port.bigEndian
+            withUnsafeMutableBytes(of: &address.sin_addr) { $0.copyBytes(from: bytes) }
+            return withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+        }
+        var address = sockaddr_in6()
+        address.sin6_family = sa_family_t(AF_INET6)
+        address.sin6_port = port.bigEndian
+        withUnsafeMutableBytes(of: &address.sin6_addr) { $0.copyBytes(from: bytes) }
+        return withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
+            }
+        }
+    }
+}
+
 /// A block of addresses in CIDR notation: `10.1.0.0/24`, `fd00::/8`, or one address (RFC 4632, RFC 4291 2.3).
 public struct AddressBlock: Hashable, Sendable, CustomStringConvertible {
+    /// An address of the block.
+    ///
+    /// Bits behind the prefix do not matter.
     public let address: IPAddress
-    /// Leading bits that have to agree: 0...32 for IPv4, 0...128 for IPv6.
+    /// Number of leading bits that all addresses of the block share: 0...32 for IPv4, 0...128 for IPv6.
     public let prefixLength: Int
 
-    /// - Returns: nil when `text` is no address, or the prefix is longer than the address.
+    /// Reads a block; `nil` if `text` is not an address, or if the prefix is longer than the address.
     public init?(_ text: String) {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let address = IPAddress(String(parts[0])) else { return nil }
@@ -99,11 +139,14 @@ public struct AddressBlock: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// The block that holds `address` alone.
-    init(_ address: IPAddress) {
+    package init(_ address: IPAddress) {
         self.address = address
         prefixLength = address.bytes.count * 8
     }
 
+    /// Whether an address lies in the block.
+    ///
+    /// An IPv6 block never contains an IPv4 address.
     public func contains(_ other: IPAddress) -> Bool {
         guard other.bytes.count == address.bytes.count else { return false }
         let whole = prefixLength / 8
@@ -112,5 +155,6 @@ public struct AddressBlock: Hashable, Sendable, CustomStringConvertible {
         return rest == 0 || (other.bytes[whole] ^ address.bytes[whole]) >> (8 - rest) == 0
     }
 
+    /// CIDR notation, such as `10.1.0.0/24`.
     public var description: String { "\(address)/\(prefixLength)" }
 }

@@ -5,7 +5,7 @@ import Platform
 import Supervision
 import Testing
 
-@Suite struct WorkerWatchTests {
+@Suite struct WorkerLimitsTests {
     private let limits = WorkerLimits(
         memory: 1000, silence: .seconds(10), processorTime: .seconds(20), memoryMark: 500)
 
@@ -38,7 +38,7 @@ import Testing
         #expect(watch.check(now: .seconds(21), usage: nil) == .silence)
     }
 
-    @Test func `every frame that is done allows more processor time, progress of other kinds does not`() {
+    @Test func `every finished frame allows more processor time, and other progress does not`() {
         var limits = limits
         limits.processorTimePerStep = .seconds(5)
         var watch = WorkerWatch(limits: limits, now: .zero)
@@ -50,7 +50,7 @@ import Testing
         #expect(watch.check(now: .seconds(2), usage: usage(processor: 31)) == .processorTime)
     }
 
-    @Test func `weights from a file are allowed for, as far as the machine goes`() {
+    @Test func `weights from a file raise the limits, up to the size of the machine`() {
         let base = WorkerLimits.segment
         #expect(base.allowing(weightBytes: 0) == base)
         let large = base.allowing(weightBytes: 100 << 20)
@@ -59,20 +59,5 @@ import Testing
         #expect(large.silence == base.silence + .seconds(200))
         let most = Int(ProcessInfo.processInfo.physicalMemory)
         #expect(base.allowing(weightBytes: .max).memory <= max(base.memory, most))
-    }
-
-    @Test func `usage is parsed whatever the program is called`() throws {
-        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 5 0 0"
-        let usage = try #require(ProcessUsage(statm: "900 25 10 1 0 90 0\n", stat: stat))
-        #expect(usage.residentMemory == 25 * Int(sysconf(Int32(_SC_PAGESIZE))))
-        #expect(usage.processorTime == .milliseconds(200 * 1000 / Int(sysconf(Int32(_SC_CLK_TCK)))))
-        #expect(ProcessUsage(statm: "", stat: stat) == nil)
-        #expect(ProcessUsage(statm: "900 25", stat: "42 (x") == nil)
-    }
-
-    @Test func `the usage of this process is plausible`() throws {
-        let usage = try #require(ProcessUsage(processID: ProcessInfo.processInfo.processIdentifier))
-        #expect(usage.residentMemory > 1 << 20)
-        #expect(ProcessUsage(processID: 0) == nil)
     }
 }
