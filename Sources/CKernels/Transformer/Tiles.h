@@ -16,6 +16,8 @@
 
 #define FOUR_DOTS() (TILE_DOT(0, 4, 6), TILE_DOT(1, 4, 7), TILE_DOT(2, 5, 6), TILE_DOT(3, 5, 7))
 
+// Attention -----------------------------------------------------------------------------------------------------------
+//
 // Strides count floats. `columns` are pairs [pair][32]: two tiles side by side.
 
 // Computes output[i][:] = start[i][:] + a[i, :] columns for i < rows, where rows is rounded up to a multiple of 16. A
@@ -70,6 +72,8 @@ static void add_values_tiles(int64_t depth, const float *values, int64_t value_s
     tile_rows(depth, values, value_step, shares, rounded_up(count, 32) / 2, sums, 32, sums);
 }
 
+// Products ------------------------------------------------------------------------------------------------------------
+//
 // The weight lies in panels of 32 outputs, [panel][step][2][16 pairs][16 outputs]. A block of the input lies in
 // strips of 32 rows, [strip][step][2][16 rows][32 k]. Both are whole tiles, one after the other. A step is 32 of k.
 
