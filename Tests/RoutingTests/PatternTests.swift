@@ -83,7 +83,7 @@ import Testing
         ("*a", 1, "nothing to repeat before '*'; write '\\*' for the character"),
         ("a*|b|*", 6, "nothing to repeat before '*'; write '\\*' for the character"),
         ("a**", 2, "'**' repeats a repetition; put the first in parentheses"),
-        ("[**]\\**a{2}{3}", 8, "'{2}{3}' repeats a repetition; put the first in parentheses"),
+        ("[**]\\**a{2}{3}", 9, "'{2}{3}' repeats a repetition; put the first in parentheses"),
         ("a++", 2, "possessive repetition is not supported; leave the '+' of '++' out"),
         ("a{3,2}", 2, "the repetition '{3,2}' needs the smaller number first, and at most 1000 repeats in all"),
         ("a{9999}", 2, "the repetition '{9999}' needs the smaller number first, and at most 1000 repeats in all"),

@@ -190,8 +190,8 @@ import Testing
             reason([Self.frame(1)])
                 == "the segmenter needs a volume, but the images have no usable geometry: no position and orientation")
         #expect(
-            reason(Self.volume(1)) == "the images do not make a volume: a volume needs at least two slices; the stack has 1"
-        )
+            reason(Self.volume(1))
+                == "the images do not make a volume: a volume needs at least two slices; the stack has 1")
         #expect(
             reason(changed { $0.plane?.position = Vector3(0, 0, 7) })
                 == "the images do not make a volume: all slices lie at one position")

@@ -41,7 +41,7 @@ struct RouteExplainCommand: AsyncParsableCommand {
         let study = await OfflineStudy(reading: paths, with: pool, progress: ProgressLine())
         await pool.shutDown()
         let stacks = study.stacks.map { stack in
-            ExplainReport.StackLine(stack, planner, callingAETitles: callingAeTitle.map { [$0] } ?? [])
+            ExplainReport.ExplainedStack(stack, planner, callingAETitles: callingAeTitle.map { [$0] } ?? [])
         }
         let report = ExplainReport(
             configurationHash: configuration.hash, stacks: stacks, files: study.files,
@@ -52,7 +52,7 @@ struct RouteExplainCommand: AsyncParsableCommand {
 }
 
 struct ExplainReport: Report {
-    struct StackLine: Encodable {
+    struct ExplainedStack: Encodable {
         var seriesInstanceUID: String
         var key: String
         var modality: String?
@@ -91,7 +91,7 @@ struct ExplainReport: Report {
     }
 
     var configurationHash: String
-    var stacks: [StackLine]
+    var stacks: [ExplainedStack]
     var files: [FileOutcome]
     var withoutSender: Bool
 
@@ -129,7 +129,7 @@ struct ExplainReport: Report {
     }
 }
 
-extension ExplainReport.StackLine {
+extension ExplainReport.ExplainedStack {
     fileprivate var outcome: String {
         if let route, let unfit { return "routed to \(route), but unfit: \(unfit)" }
         if let route, let unavailable { return "routed to \(route), but unavailable: \(unavailable)" }

@@ -134,7 +134,8 @@ struct SegmentReport: Report {
                 [
                     picture.picture, picture.segmenter ?? "", picture.outcome.inWords,
                     picture.seconds.map { Formatted.seconds(.seconds($0)) } ?? "",
-                    Formatted.fraction(picture.confidence), picture.mask ?? "", picture.overlay ?? "", picture.reason ?? "",
+                    Formatted.fraction(picture.confidence), picture.mask ?? "", picture.overlay ?? "",
+                    picture.reason ?? "",
                 ]
             })
     }

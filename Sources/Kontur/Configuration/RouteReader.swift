@@ -15,13 +15,13 @@ package struct RoutePlace: Sendable, Hashable {
 
 /// Reads the section `routes`.
 enum RouteReader {
-    typealias Found = (route: Route, place: RoutePlace)
+    typealias PlacedRoute = (route: Route, place: RoutePlace)
 
     static func routes(
-        _ node: ConfigurationNode?, peers: [PeerReader.Found], segmenters: [String]
-    ) -> [Found] {
+        _ node: ConfigurationNode?, peers: [PeerReader.ReadPeer], segmenters: [String]
+    ) -> [PlacedRoute] {
         var names: [String] = []
-        var routes: [Found] = []
+        var routes: [PlacedRoute] = []
         for element in node?.elements(expecting: "routes with name, when, segmenter and sendTo") ?? [] {
             let section = element.section([
                 "name", "when", "segmenter", "weights", "margin", "shift", "sendTo", "gaps", "type", "reviewBelow",
@@ -87,7 +87,7 @@ enum RouteReader {
         return below.map { ReviewRule(below: $0, action: action ?? .mark) }
     }
 
-    private static func receivers(_ node: ConfigurationNode, peers: [PeerReader.Found]) -> [String] {
+    private static func receivers(_ node: ConfigurationNode, peers: [PeerReader.ReadPeer]) -> [String] {
         var names: [String] = []
         for element in node.elements(expecting: "names of peers") {
             guard let name = element.text(expecting: "the name of a peer") else { continue }

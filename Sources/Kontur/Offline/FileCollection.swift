@@ -10,14 +10,14 @@ struct FileCollection {
         var reason: String
     }
 
-    struct Found {
+    struct CollectedFile {
         var path: String
         /// Whether the command line names the file itself, not a folder above it.
         var isNamed: Bool
     }
 
     /// Sorted within each folder; each file once, also if the command line names it twice.
-    private(set) var files: [Found] = []
+    private(set) var files: [CollectedFile] = []
     /// Paths that could not be read.
     private(set) var refused: [Refused] = []
 
@@ -27,7 +27,7 @@ struct FileCollection {
         for path in paths {
             for file in Self.files(at: path, refused: &refused) {
                 let real = URL(fileURLWithPath: file).resolvingSymlinksInPath().path
-                if seen.insert(real).inserted { files.append(Found(path: file, isNamed: file == path)) }
+                if seen.insert(real).inserted { files.append(CollectedFile(path: file, isNamed: file == path)) }
             }
         }
     }

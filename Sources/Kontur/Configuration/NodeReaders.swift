@@ -34,22 +34,22 @@ enum PeerReader {
     /// A peer as far as it could be read.
     ///
     /// An incomplete peer still counts as known, so that its error does not cause errors in the routes that name it.
-    struct Found {
+    struct ReadPeer {
         var peer: Peer
         /// Whether the peer was read without an error.
         var isComplete: Bool
     }
 
-    static func peers(_ node: ConfigurationNode?) -> [Found] {
+    static func peers(_ node: ConfigurationNode?) -> [ReadPeer] {
         let form = "peers such as {name: archive, aeTitle: ORTHANC, host: 127.0.0.1, port: 4242}"
-        var peers: [Found] = []
+        var peers: [ReadPeer] = []
         for element in node?.elements(expecting: form) ?? [] {
             if let found = peer(element, known: peers.map(\.peer.name)) { peers.append(found) }
         }
         return peers
     }
 
-    private static func peer(_ node: ConfigurationNode, known: [String]) -> Found? {
+    private static func peer(_ node: ConfigurationNode, known: [String]) -> ReadPeer? {
         let section = node.section(["name", "aeTitle", "host", "port", "from", "may", "viewerProfile"])
         let before = node.problems.problems.count
         let name = section.required("name", "routes name the peer by it")?.name
@@ -77,7 +77,7 @@ enum PeerReader {
         guard let name, let title = aeTitle ?? AETitle("UNKNOWN") else { return nil }
         let peer = Peer(
             name: name, aeTitle: title, host: host, port: port, from: from, may: may, viewerProfile: profile)
-        return Found(peer: peer, isComplete: node.problems.problems.count == before)
+        return ReadPeer(peer: peer, isComplete: node.problems.problems.count == before)
     }
 }
 
