@@ -56,7 +56,14 @@ import Testing
             try Data(yaml.utf8).write(to: file)
             let explained = try await Self.explained(file.path)
             let segmented = try await Self.segmented(file.path, into: folder.appending(path: "out").path)
-            let decided = try await Self.decided(file.path, spool: folder.appending(path: "spool").path)
+            let studies = try await DedicatedThread.run(name: "test-commit") {
+                try Self.commit(into: folder.appending(path: "spool").path)
+            }
+            // A busy machine may need several runs: a node continues the work of its predecessor.
+            var decided: Set<Plan> = []
+            for _ in 0..<5 where decided.count < explained.count {
+                decided = try await Self.decided(file.path, studies)
+            }
             #expect(explained == segmented)
             #expect(explained == decided)
             #expect(Set(explained.map(\.series)).count >= Self.studies.count)
@@ -104,17 +111,21 @@ import Testing
             })
     }
 
-    /// What a node decides about instances that an earlier run acknowledged.
-    private static func decided(_ configuration: String, spool: String) async throws -> Set<Plan> {
-        let known = try await DedicatedThread.run(name: "test-commit") { try commit(into: spool) }
+    /// The decisions of a node that runs for a few seconds.
+    private static func decided(_ configuration: String, _ studies: Set<String>) async throws -> Set<Plan> {
         let node = try await runExternal(
             "/usr/bin/timeout",
             ["--preserve-status", "-s", "TERM", "8", Executables.kontur, "serve", "--config", configuration],
             within: 60)
         #expect(node.status == 0, "\(node.tail)")
         var plans: Set<Plan> = []
-        for study in known {
-            let report = try await json(["jobs", "show", study, "--config", configuration])
+        for study in studies {
+            let result = try await runExternal(
+                Executables.kontur, ["jobs", "show", study, "--config", configuration, "--json"], within: 60)
+            // The node has not indexed the study yet.
+            guard result.status == 0 else { continue }
+            let report = try #require(
+                try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
             for series in try #require(report["series"] as? [[String: Any]]) {
                 for entry in try #require(series["stacks"] as? [[String: Any]]) {
                     let stack = try #require(entry["stack"] as? [String: Any])
