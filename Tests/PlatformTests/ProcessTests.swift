@@ -22,11 +22,12 @@ import Testing
     }
 
     @Test func `a child has its arguments, its environment and only three descriptors`() throws {
+        // The shell itself holds the folder open while it lists the names, but not any more when it looks at them.
+        let script = "echo $0 $WORD; cd /proc/$$/fd; for number in *; do if [ -L $number ]; then echo $number; fi; done"
         let child = try ChildProcess(
-            executable: "/bin/sh", arguments: ["-c", "echo $0 $WORD; cd /proc/$$/fd; echo *", "first"],
-            environment: ["WORD": "second"], niceness: 10)
+            executable: "/bin/sh", arguments: ["-c", script, "first"], environment: ["WORD": "second"], niceness: 10)
         let lines = try output(of: child).split(separator: "\n")
-        #expect(lines == ["first second", "0 1 2"])
+        #expect(lines == ["first second", "0", "1", "2"])
     }
 
     @Test func `a child that ends tells its code, a killed one its signal`() throws {
