@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recipe of medsam2-compact: how prompts on some slices of a volume are tracked through all of them.
+
+1. `percentile_scaled()` of medsam-compact turns an MRI volume into bytes. Frames of an examination in the order of time
+   enter as they are.
+2. Each slice is resized to SIZE x SIZE with `resize.resize` (stretched, not rounded), repeated as three colours, divided by
+   255, normalised with MEAN and STD, and encoded once for both directions.
+3. Each prompted slice is a conditioning frame: its box becomes two points in pixels of the square, its mask is the single
+   mask, and it is remembered.
+4. From the first prompted slice the network tracks to the last slice. Then it forgets the tracked slices and tracks to
+   slice 0 (the recipe of MedSAM2: reset, prompt again). The temporal codes and pointers are SAM 2's. The length of the
+   sequence, for the scale of the pointers' codes, is the number of slices.
+5. A slice whose object score is at most 0 does not show the structure. Otherwise its low-resolution logits are resized to
+   the slice's size; the mask is where they are above 0. Of the volume's mask the largest component stays (26 neighbours).
+"""
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from training.networks.tracker import MEMORIES, POINTERS, SIZE, Features, choose
+from training.recipes.left_atrium_compact import largest_component
+from training.recipes.medsam_compact import scaled
+from training.recipes.polyp_compact import normalise
+from training.recipes.resize import resize
+
+NAME = "medsam2-compact"
+VERSION = "1.0.0"  # of the recipe, as the runtime names it
+ENCODED = 8  # slices that are encoded together
+
+
+class Track(NamedTuple):
+    """The answer for a volume [slices, rows, columns]."""
+    mask: np.ndarray  # bool [slices, rows, columns]
+    scores: np.ndarray  # object score of each slice
+    iou: np.ndarray  # predicted IoU of each slice
+
+
+@torch.no_grad()
+def embed(network, volume):
+    """The `Features` of each slice of a volume, grey [slices, rows, columns] or RGB [..., 3], in 0...255."""
+    found = []
+    for first in range(0, len(volume), ENCODED):
+        planes = [plane if plane.ndim == 3 else np.repeat(plane[..., None], 3, axis=2) for plane in volume[first:first + ENCODED]]
+        frames = np.stack([normalise(resize(plane, (SIZE, SIZE))) for plane in planes])
+        features = network.encode(torch.from_numpy(frames).to(memory_format=torch.channels_last))
+        found += [Features(*(part[k:k + 1] for part in features)) for k in range(len(frames))]
+    return found
+
+
+def prompted(network, features, box, shape):
+    """(logits [64, 64], score, predicted IoU, Memory) of a slice of shape (rows, columns) with a box XYXY."""
+    points = torch.from_numpy(scaled(box, shape)).reshape(1, 2, 2)
+    answer = network.decode(features.vision + network.no_mem_embed[0], features, points, torch.tensor([[2, 3]]))
+    logits, iou, token = choose(answer, several=False)
+    memory = network.remember(features.vision, logits, token, answer.score > 0, prompted=True)
+    return logits[0], float(answer.score), float(iou), memory
+
+
+def tracked(network, features, memories, pointers, frames):
+    """(logits [64, 64], score, predicted IoU, Memory) of a slice without a prompt."""
+    embedding = network.condition(features.vision, memories, pointers, frames)
+    answer = network.decode(embedding, features)
+    logits, iou, token = choose(answer, several=True)
+    memory = network.remember(features.vision, logits, token, answer.score > 0, prompted=False)
+    return logits[0], float(answer.score), float(iou), memory
+
+
+def bank(index, step, conditioning, others, frames):
+    """Memories and pointers that slice `index` attends to when tracking with `step` 1 or -1, as `condition` takes them."""
+    memories = [(MEMORIES - 1, memory) for memory in conditioning.values()]
+    memories += [(d - 1, others[index - step * d]) for d in range(MEMORIES - 1, 0, -1) if index - step * d in others]
+    pointers = [(step * (index - k), memory.pointer) for k, memory in conditioning.items() if step * (index - k) >= 0]
+    pointers += [(d, others[index - step * d].pointer) for d in range(1, min(frames, POINTERS)) if index - step * d in others]
+    return memories, pointers
+
+
+@torch.no_grad()
+def track(network, features, shape, boxes):
+    """The `Track` of slices of shape (rows, columns) with boxes XYXY {slice: box}."""
+    count, found = len(features), {}
+    conditioning = {}
+    for index, box in sorted(boxes.items()):
+        *found[index], conditioning[index] = prompted(network, features[index], box, shape)
+    first = min(boxes)
+    for step, last in ((1, count), (-1, -1)):
+        others = {}
+        for index in range(first + step, last, step):
+            if index not in conditioning:
+                memories, pointers = bank(index, step, conditioning, others, count)
+                *found[index], others[index] = tracked(network, features[index], memories, pointers, count)
+                others.pop(index - step * POINTERS, None)
+    mask = np.zeros((count, *shape), bool)
+    for index, (logits, score, _) in found.items():
+        if score > 0:
+            mask[index] = resize(logits.numpy(), shape) > 0
+    scores, iou = (np.array([found[index][k] for index in range(count)]) for k in (1, 2))
+    return Track(largest_component(mask), scores, iou)

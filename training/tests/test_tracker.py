@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network of medsam2-compact beside the package sam2, and the sequences and tracks of its training."""
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+
+from training.data import tracked_sequences
+from training.fitting import train_tracker
+from training.networks import tracker
+from training.networks.tracker import HIDDEN, LAYERS, SIZE, Tracker, choose
+from training.recipes import medsam2_compact
+
+FRAMES = 20
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    drawn = Tracker().eval()
+    with torch.no_grad():
+        for name, parameter in drawn.named_parameters():
+            if parameter.ndim == 1 and "norm" not in name:
+                parameter.normal_(0, 0.1)
+        drawn.no_obj_ptr.normal_(0, 0.5)
+    return drawn
+
+
+def reference():
+    """SAM 2.1 of the package sam2 in the sizes of the tracker."""
+    from sam2.modeling.backbones.image_encoder import FpnNeck
+    from sam2.modeling.backbones.image_encoder import ImageEncoder
+    from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+    from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
+    from sam2.modeling.position_encoding import PositionEmbeddingSine
+    from sam2.modeling.sam2_base import SAM2Base
+    from sam2.modeling.sam.transformer import RoPEAttention
+
+    def sine(width):
+        return PositionEmbeddingSine(num_pos_feats=width, normalize=True, scale=None, temperature=10000)
+
+    def rope(**options):
+        return RoPEAttention(rope_theta=10000.0, feat_sizes=[16, 16], embedding_dim=256, num_heads=1, downsample_rate=1,
+                             dropout=0.0, **options)
+
+    trunk = tracker.Trunk(tracker.TRUNK)
+    trunk.channel_list = [256, 192, 128, 64]
+    neck = FpnNeck(position_encoding=sine(256), d_model=256, backbone_channel_list=trunk.channel_list,
+                   fpn_top_down_levels=[2, 3], fpn_interp_model="nearest")
+    layer = MemoryAttentionLayer(
+        activation="relu", dim_feedforward=HIDDEN, dropout=0.0, pos_enc_at_attn=False, self_attention=rope(), d_model=256,
+        pos_enc_at_cross_attn_keys=True, pos_enc_at_cross_attn_queries=False,
+        cross_attention=rope(rope_k_repeat=True, kv_in_dim=64))
+    encoder = MemoryEncoder(
+        out_dim=64, position_encoding=sine(64), mask_downsampler=MaskDownSampler(kernel_size=3, stride=2, padding=1),
+        fuser=Fuser(CXBlock(dim=256, kernel_size=7, padding=3, layer_scale_init_value=1e-6, use_dwconv=True), num_layers=1))
+    made = SAM2Base(
+        ImageEncoder(trunk=trunk, neck=neck, scalp=1),
+        MemoryAttention(d_model=256, pos_enc_at_input=True, layer=layer, num_layers=LAYERS), encoder,
+        num_maskmem=7, image_size=SIZE, sigmoid_scale_for_mem_enc=20.0, sigmoid_bias_for_mem_enc=-10.0,
+        binarize_mask_from_pts_for_mem_enc=True, use_mask_input_as_output_without_sam=True, directly_add_no_mem_embed=True,
+        no_obj_embed_spatial=True, use_high_res_features_in_sam=True, multimask_output_in_sam=True,
+        iou_prediction_use_sigmoid=True, use_obj_ptrs_in_encoder=True, add_tpos_enc_to_obj_ptrs=True,
+        proj_tpos_enc_in_obj_ptrs=True, use_signed_tpos_enc_to_obj_ptrs=True, only_obj_ptrs_in_the_past_for_eval=True,
+        pred_obj_scores=True, pred_obj_scores_mlp=True, fixed_no_obj_ptr=True, multimask_output_for_tracking=True,
+        use_multimask_token_for_obj_ptr=True, multimask_min_pt_num=0, multimask_max_pt_num=1,
+        use_mlp_for_obj_ptr_proj=True,
+        sam_mask_decoder_extra_args={"dynamic_multimask_via_stability": True, "dynamic_multimask_stability_delta": 0.05,
+                                     "dynamic_multimask_stability_thresh": 0.98})
+    for layer in made.sam_mask_decoder.transformer.layers:
+        layer.mlp.layers = torch.nn.ModuleList([torch.nn.Linear(256, HIDDEN), torch.nn.Linear(HIDDEN, 256)])
+    return made.eval()
+
+
+def error(found, expected):
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.skipif(find_spec("sam2") is None, reason="needs requirements-reference.txt")
+@torch.no_grad()
+@pytest.mark.parametrize("shift", [3.0, -3.0])
+def test_a_track_is_that_of_sam2(network, shift):
+    """A box on frame 1, tracked forwards and backwards; with a negative shift the object is absent everywhere."""
+    network.sam_mask_decoder.pred_obj_score_head.layers[2].bias.fill_(shift)
+    theirs = reference()
+    theirs.load_state_dict(network.state_dict())
+    frames = torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    corners = torch.tensor([[[60.0, 80.0], [190.0, 170.0]]])
+    ours = [tracker.Features(*(part[k:k + 1] for part in network.encode(frames))) for k in range(len(frames))]
+    for step, order in ((1, (1, 2, 3)), (-1, (1, 0))):
+        outputs = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+        conditioning, others = {}, {}
+        for index in order:
+            _, vision, places, sizes = theirs._prepare_backbone_features(theirs.forward_image(frames[index:index + 1]))
+            first = index == 1
+            points = {"point_coords": corners, "point_labels": torch.tensor([[2, 3]])} if first else None
+            expected = theirs.track_step(index, first, vision, places, sizes, points, None, outputs, FRAMES, step < 0)
+            expected["maskmem_features"] = expected["maskmem_features"].bfloat16().float()
+            outputs["cond_frame_outputs" if first else "non_cond_frame_outputs"][index] = expected
+            assert error(ours[index].vision, vision[-1].transpose(0, 1)) < 1e-5
+            if first:
+                box = corners.flatten().numpy()
+                logits, score, _, memory = medsam2_compact.prompted(network, ours[index], box, (SIZE, SIZE))
+                conditioning[index] = memory
+            else:
+                logits, score, _, memory = medsam2_compact.tracked(
+                    network, ours[index], *medsam2_compact.bank(index, step, conditioning, others, FRAMES), FRAMES)
+                others[index] = memory
+            present = score > 0
+            assert present == (shift > 0) and abs(score - float(expected["object_score_logits"])) < 1e-4
+            if present:
+                assert error(logits, expected["pred_masks"][0, 0]) < 1e-4
+            assert error(memory.pointer, expected["obj_ptr"]) < 1e-4
+            assert error(memory.features, expected["maskmem_features"].flatten(2).transpose(1, 2)) < 2e-3
+
+
+@torch.no_grad()
+def test_frames_of_a_batch_are_tracked_apart(network):
+    frames = torch.randn(2, 3, SIZE, SIZE)
+    points, labels = torch.tensor([[[20.0, 30.0], [90.0, 99.0]], [[70.0, 80.0], [200.0, 190.0]]]), torch.tensor([[2, 3]] * 2)
+
+    def run(chosen):
+        features = network.encode(frames[chosen])
+        answer = network.decode(features.vision + network.no_mem_embed[0], features, points[chosen], labels[chosen])
+        logits, _, token = choose(answer, several=False)
+        memory = network.remember(features.vision, logits, token, answer.score > 0, prompted=True)
+        embedding = network.condition(features.vision, [(6, memory)], [(1, memory.pointer)])
+        return network.decode(embedding, features).logits
+    together = run([0, 1])
+    assert all(error(together[k:k + 1], run([k])) < 1e-3 for k in range(2))
+
+
+def test_a_track_back_begins_where_the_structure_was_seen_last():
+    present = torch.tensor([[1, 1], [1, 1], [0, 1], [0, 1]], dtype=torch.bool)
+    assert train_tracker.back(present, 4).T.tolist() == [[1, 0, 1, 2], [3, 2, 1, 0]]
+
+
+def test_slices_of_a_sequence_share_their_augmentation():
+    rng, training = np.random.default_rng(0), object.__new__(tracked_sequences.Training)
+    y, x = np.mgrid[:60, :80]
+    mask = np.stack([(y - 30) ** 2 + (x - 40) ** 2 < max(0, 18 - abs(z - 20)) ** 2 for z in range(40)])
+    training.volumes = [((50 + 150 * mask).astype(np.uint8), mask.astype(np.uint8), np.flatnonzero(mask.sum((1, 2)) >= 100))]
+    training.frames = None
+    frames, truth = training.batch(3, 6, rng)
+    assert frames.shape == (6, 3, 3, SIZE, SIZE) and truth.shape == (6, 3, SIZE, SIZE)
+    assert (truth[0].sum((1, 2)) >= tracked_sequences.LEAST_TARGET).all()
+    for k in range(3):
+        bright = (frames[:, k, 0] * truth[:, k]).sum() / truth[:, k].sum()
+        assert bright > (frames[:, k, 0] * (1 - truth[:, k])).sum() / (1 - truth[:, k]).sum()
