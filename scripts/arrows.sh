@@ -36,6 +36,10 @@ check() {
                     for (i = 1; i <= count; i++) may[name, list[i]] = 1
                 } else if (kind == "only") only[name] = rest
                 else if (kind == "header") header[name] = rest
+                else if (kind == "calls") {
+                    count = split(rest, list, " ")
+                    for (i = 1; i <= count; i++) calls[name] = calls[name] (calls[name] == "" ? "" : "|") list[i]
+                }
                 else complain("arrows.txt: unknown rule: " line)
             }
         }
@@ -69,10 +73,18 @@ check() {
                         if (index(quoted, prefix) == 1 && room != header[prefix])
                             complain(place() "includes " quoted ", which only " header[prefix] " may")
                 }
+                if (file ~ /\.swift$/) system_call(line)
                 escape(line, above)
                 above = line
             }
             close(file)
+        }
+        function system_call(line,    owner) {
+            gsub(/"([^"\\]|\\.)*"/, "", line)
+            sub(/\/\/.*/, "", line)
+            for (owner in calls)
+                if (room != owner && match(line, "(^|[^A-Za-z0-9_.`])(" calls[owner] ")([^A-Za-z0-9_:]|$)"))
+                    complain(place() "makes a system call, which only " owner " may: " trim(substr(line, RSTART)))
         }
         function escape(line, above) {
             if (line ~ /^[ \t]*\/\//) return
@@ -125,6 +137,11 @@ self_test() {
     expect Sources/DICOM/A.swift 'final class A: @unchecked Sendable {}' 'lacks a reason'
     expect Sources/DICOM/A.swift 'nonisolated(unsafe) var a = 1' 'lacks a reason'
     expect Package.swift '.unsafeFlags(["-Ofast"])' 'lacks a reason'
+    expect Sources/Pipeline/A.swift 'import Glibc' 'imports Glibc, which only Platform may'
+    expect Sources/Pipeline/A.swift 'let a = open(path, O_RDONLY)' 'makes a system call, which only Platform may'
+    expect Sources/Worker/A.swift 'guard fsync(descriptor) == 0 else { return }' 'only Platform may: fsync'
+    expect Sources/Platform/A.swift 'let a = errno' nothing
+    expect Sources/Pipeline/A.swift '// errno\nlet a = "errno" + b.errno' nothing
     expect Sources/DICOM/A.swift '// A lock guards it.\nfinal class A: @unchecked Sendable {}' nothing
     expect Sources/Imaging/Raster/A.swift 'import CPNG' nothing
     expect Sources/Pipeline/A.swift 'public import DICOM\nimport Logging\n// import Segmentation' nothing
