@@ -210,7 +210,8 @@ extension SegmentationSuites {
             names.map {
                 InstalledWeights(
                     name: $0, family: .sam, architecture: "ViT-B", sha256: String(repeating: "a", count: 64), bytes: 1,
-                    parameters: 1, source: InstalledWeights.OriginalFile(file: "x", sha256: ""), licence: "L", path: "/x")
+                    parameters: 1, source: InstalledWeights.OriginalFile(file: "x", sha256: ""), licence: "L",
+                    path: "/x")
             }
         }
 

@@ -54,7 +54,8 @@ public enum SegmentationInstance {
             throw .inconsistent(reason: "there are \(masks.count) masks for \(sources.frames.count) frames")
         }
         guard masks.allSatisfy({ $0.rows == header.rows && $0.columns == header.columns }) else {
-            throw .inconsistent(reason: "a mask does not have the size of its source, \(header.rows) x \(header.columns)")
+            throw .inconsistent(
+                reason: "a mask does not have the size of its source, \(header.rows) x \(header.columns)")
         }
         guard masks.contains(where: { !$0.isEmpty }) else { throw .nothingFound }
         let pixels = header.rows * header.columns

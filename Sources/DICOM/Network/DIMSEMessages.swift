@@ -223,7 +223,9 @@ package struct MessageMachine {
         }
     }
 
-    private mutating func add(_ value: PresentationDataValue, to bytes: [UInt8]) throws(AssociationError) -> FragmentMeaning {
+    private mutating func add(
+        _ value: PresentationDataValue, to bytes: [UInt8]
+    ) throws(AssociationError) -> FragmentMeaning {
         guard bytes.count + value.bytes.count <= CommandSet.maximumLength else {
             throw .aborted(.invalid("a command is longer than \(CommandSet.maximumLength) bytes"))
         }

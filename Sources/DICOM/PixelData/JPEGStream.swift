@@ -66,7 +66,9 @@ package struct JPEGStream: Hashable {
                 if marker == 0xD9 { break }
                 try readSegment(marker)
             }
-            guard var stream, scans > 0 else { throw Failure(reason: "the JPEG stream does not have a frame and a scan") }
+            guard var stream, scans > 0 else {
+                throw Failure(reason: "the JPEG stream does not have a frame and a scan")
+            }
             stream.hasJFIF = hasJFIF
             stream.adobeTransform = adobeTransform
             return stream
