@@ -126,7 +126,8 @@ import Testing
             try Data("<html>".utf8).write(to: file)
             let result = try await Self.models("add", file.path, in: folder)
             #expect(result.status == 1)
-            #expect(result.errors.hasPrefix("Error: could not add '\(file.path)': the file is a web page, not a checkpoint"))
+            #expect(
+                result.errors.hasPrefix("Error: could not add '\(file.path)': the file is a web page, not a checkpoint"))
             let family = try await Self.models("add", file.path, "--family", "sam2", in: folder)
             #expect(family.status == 64)
         }
