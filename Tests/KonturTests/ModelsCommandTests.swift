@@ -127,7 +127,8 @@ import Testing
             let result = try await Self.models("add", file.path, in: folder)
             #expect(result.status == 1)
             #expect(
-                result.errors.hasPrefix("Error: could not add '\(file.path)': the file is a web page, not a checkpoint"))
+                result.errors.hasPrefix("Error: could not add '\(file.path)': the file is a web page, not a checkpoint")
+            )
             let family = try await Self.models("add", file.path, "--family", "sam2", in: folder)
             #expect(family.status == 64)
         }
