@@ -40,7 +40,7 @@ import Testing
     }
 
     @Test(arguments: [PlainPNG.Kind.greyAlpha, .rgba], [8, 16])
-    func `transparency is dropped, also where nothing would be seen`(kind: PlainPNG.Kind, depth: Int) throws {
+    func `drops transparency, also of invisible pixels`(kind: PlainPNG.Kind, depth: Int) throws {
         var png = png(kind, depth: depth)
         for index in stride(from: kind.channels - 1, to: png.samples.count, by: 2 * kind.channels) {
             png.samples[index] = 0
@@ -86,7 +86,7 @@ import Testing
         }
     }
 
-    @Test func `a size that is not in the file takes no memory`() throws {
+    @Test func `does not allocate memory for a size that the file does not hold`() throws {
         var huge = PlainPNG(rows: 1, columns: 1, kind: .rgb, depth: 16, samples: [1, 2, 3])
         huge.claimed = (60_000, 60_000)
         #expect { try frame(huge.file) } throws: { "\($0)".contains("too large") }
@@ -101,11 +101,11 @@ import Testing
         (Data([0xff, 0xd8, 0xff, 0xe0]), .jpeg),
         (Data("DICM".utf8), nil), (Data(), nil), (Data([0x89, 0x50, 0x4e, 0x47]), nil), (Data([0xff, 0xd8]), nil),
     ])
-    func `formats are told by their first bytes`(start: Data, format: PictureFormat?) {
+    func `recognises formats by their first bytes`(start: Data, format: PictureFormat?) {
         #expect(PictureFormat(start) == format)
     }
 
-    @Test func `what is no picture, and what is not there, is said`() {
+    @Test func `names a file that is not a picture, and a missing file`() {
         #expect(throws: PictureError.unknownFormat) { try frame(Data("hello".utf8)) }
         #expect { try Frame(picture: "/nowhere/a.png") } throws: { "\($0)".contains("/nowhere/a.png") }
     }

@@ -53,7 +53,7 @@ struct WorkerProcessTests {
         }
     }
 
-    @Test func `a file that is no instance is to be quarantined, with a reason`() async throws {
+    @Test func `quarantines a file that is not an instance, with a reason`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder.appending(path: "text").path
             try "hello".write(toFile: path, atomically: true, encoding: .utf8)
@@ -78,7 +78,7 @@ struct WorkerProcessTests {
         #expect(busy == 0)
     }
 
-    @Test func `does not heed an interrupt and makes no core file`() async throws {
+    @Test func `ignores an interrupt and does not write a core file`() async throws {
         let line = try WorkMessage.line(.index(request: IndexRequest(path: try #require(colonoscopy.first))))
         let (result, status) = try await WorkerChild.run("index") { child in
             child.send(line)
@@ -93,7 +93,7 @@ struct WorkerProcessTests {
         #expect(status == 0)
     }
 
-    @Test func `what is no request ends it`() async throws {
+    @Test func `a line that is not a request ends it`() async throws {
         let (response, status) = try await WorkerChild.run("index") { child in
             child.send(Array("hello\n".utf8))
             return child.response()
@@ -145,7 +145,7 @@ struct WorkerProcessTests {
         }
     }
 
-    @Test func `a recipe or weights that are not here are refused`() async throws {
+    @Test func `refuses a recipe or weights that this executable does not have`() async throws {
         var request = try segmentRequest(colonoscopy, folder: "/tmp", outputs: [])
         request.segmenter.weightsHash = String(repeating: "0", count: 64)
         guard case .failed(let reason) = try await ask("segment", .segment(request: request)) else {
@@ -155,7 +155,7 @@ struct WorkerProcessTests {
         #expect(reason.contains("is not here") && reason.contains("send the images again"))
     }
 
-    @Test func `a volume with a missing slice is unfit and not papered over`() async throws {
+    @Test func `a volume with a missing slice is unfit`() async throws {
         var files = Self.samples("lge")
         try #require(files.count > 6)
         files.remove(at: 5)
@@ -206,7 +206,7 @@ struct WorkerProcessTests {
         }
     }
 
-    @Test func `weights that were removed meanwhile are named, with what to do`() async throws {
+    @Test func `names weights that were removed meanwhile, and what to do`() async throws {
         let entry = try Segmenters.entry("medsam-slices")
         var request = try segmentRequest(Self.samples("lge"), folder: "/tmp", outputs: [])
         request.segmenter = entry.template
@@ -222,7 +222,7 @@ struct WorkerProcessTests {
         #expect(reason.contains("kontur models add"))
     }
 
-    @Test func `a file with other bytes than the weights that were asked for is refused`() async throws {
+    @Test func `refuses a file that is not the requested weights`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder.appending(path: "a.safetensors").path
             try Data("no weights".utf8).write(to: URL(fileURLWithPath: path))

@@ -3,7 +3,7 @@
 import CDCMTK
 import Testing
 
-/// The C room alone: that it links, and does what its header says.
+/// The C room alone: it links, and does what its header says.
 @Suite struct CDCMTKDataSetTests {
     @Test func `puts, gets, iterates and encodes`() throws {
         let dataSet = try #require(cdcmtk_data_set_create())
@@ -54,7 +54,7 @@ import Testing
         #expect(cdcmtk_data_set_write(dataSet, { _, _, _ in 1 }, nil) == CDCMTK_IO)
     }
 
-    @Test func `answers what it cannot do with a status`() throws {
+    @Test func `answers invalid arguments with a status`() throws {
         var dataSet: OpaquePointer?
         #expect(cdcmtk_data_set_read("/nonexistent", &dataSet) == CDCMTK_CORRUPT)
         #expect(dataSet == nil)

@@ -2,7 +2,7 @@
 
 import Foundation
 
-/// Bytes of data elements, put together by hand (PS3.5 section 7) so that tests can lie in any of them.
+/// Bytes of data elements, composed by hand (PS3.5 section 7), so that a test can write any wrong value.
 struct ElementBytes {
     var bytes: [UInt8] = []
     var isExplicit = true

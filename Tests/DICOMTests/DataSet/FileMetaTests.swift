@@ -45,7 +45,7 @@ import Testing
         }
     }
 
-    @Test func `a UID that is none is refused, and not repeated`() {
+    @Test func `a value that is not a UID is refused, and not repeated`() {
         var meta = Self.meta
         meta.sopInstanceUID = "DOE^JOHN"
         #expect(throws: DataSetError.invalidValue(attribute: "MediaStorageSOPInstanceUID", reason: "it is not a UID")) {

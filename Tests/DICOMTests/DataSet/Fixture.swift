@@ -15,7 +15,7 @@ enum Fixture {
             .filter { $0.pathExtension == "dcm" }.sorted { $0.path < $1.path }
     }
 
-    /// What a fixture decodes to.
+    /// The expected frames of a fixture.
     struct Expected: Decodable {
         let rows: Int
         let columns: Int

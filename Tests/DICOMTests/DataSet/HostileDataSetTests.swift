@@ -5,9 +5,9 @@ import Foundation
 import Testing
 import TestSupport
 
-/// What must be refused, with the reason, before anything else looks at it.
+/// Files that must be refused, with the reason, before other code reads them.
 @Suite struct HostileDataSetTests {
-    /// Why the bytes are refused; `nil` when they are read.
+    /// The reason why the bytes are refused; `nil` if they are read.
     private func refusal(of bytes: [UInt8]) throws -> DataSetError? {
         try withTemporaryFolder { folder in
             let url = folder.appending(path: "instance")
@@ -127,7 +127,7 @@ import TestSupport
         }
     }
 
-    @Test func `calls text and empty files no DICOM`() throws {
+    @Test func `refuses text and empty files, which are not DICOM`() throws {
         for text in ["", "x", "This is a letter, not an image.\n", String(repeating: "DICOM? ", count: 100)] {
             let error = try refusal(of: Array(text.utf8))
             guard case .notDICOM = error else {
@@ -158,7 +158,7 @@ import TestSupport
         }
     }
 
-    @Test func `refuses a UID that is none, without repeating it`() throws {
+    @Test func `refuses a value that is not a UID, without repeating it`() throws {
         var data = ElementBytes()
         data.add(0x0008_0016, "UI", text: "1.2.840.10008.5.1.4.1.1.7")
         data.add(0x0008_0018, "UI", text: "../../etc/DOE^JOHN")

@@ -47,7 +47,7 @@ import TestSupport
         #expect(explicit != other)
     }
 
-    @Test func `does not mind fragments in the digest`() throws {
+    @Test func `gives one digest for one image in other fragments`() throws {
         let one = try InstanceFile(path: Fixture.path("movie_jpeg_fragmented"))
         let two = try InstanceFile(path: Fixture.path("movie_jpeg_fragmented_no_offset_table"))
         #expect(try one.imageDigest() == two.imageDigest())
@@ -85,7 +85,7 @@ import TestSupport
         ("0\\0\\0", "1\\0\\0\\0\\1\\0", "0\\1"), ("0\\0\\0", "1\\0\\0\\0\\1\\0", "-1\\1"),
         ("0\\0\\0", "1\\0\\0\\0\\1\\0", "inf\\1"), ("0\\0\\0", "", "1\\1"),
     ])
-    func `gives no plane for geometry that cannot be, and says why`(
+    func `does not make a plane of impossible geometry, and says why`(
         position: String, orientation: String, spacing: String
     ) throws {
         var data = ElementBytes.identified()
@@ -106,7 +106,7 @@ import TestSupport
         ("1.2.840.10008.5.1.4.1.1.104.1", "it is an encapsulated document"),
         ("1.2.840.10008.5.1.4.1.1.4", "it has no Pixel Data"),
     ])
-    func `knows what is no image`(sopClass: String, reason: String) throws {
+    func `names the reason why an instance is not an image`(sopClass: String, reason: String) throws {
         var data = ElementBytes()
         data.add(0x0008_0016, "UI", text: sopClass)
         data.add(0x0008_0018, "UI", text: "1.2.3.4")
@@ -115,7 +115,7 @@ import TestSupport
         #expect(try header(data).kind == .notAnImage(reason: reason))
     }
 
-    @Test func `does not take a class for its branch by its first digits`() throws {
+    @Test func `does not assign a class to a branch by its first digits alone`() throws {
         var data = ElementBytes()
         data.add(0x0008_0016, "UI", text: "1.2.840.10008.5.1.4.1.1.1104.1")
         data.add(0x0008_0018, "UI", text: "1.2.3.4")
@@ -125,7 +125,7 @@ import TestSupport
         #expect(try header(data).kind == .image)
     }
 
-    @Test func `recognises its own objects by Contributing Equipment`() throws {
+    @Test func `recognises objects of Kontur by Contributing Equipment`() throws {
         var data = ElementBytes.identified()
         #expect(try !header(data).namesKontur)
         data.add(0x0018_A001, "SQ", length: ElementBytes.undefined)

@@ -121,7 +121,7 @@ import TestSupport
         }
     }
 
-    @Test func `writes of each viewer profile what its viewer needs`() throws {
+    @Test func `writes the geometry that the viewer of each profile needs`() throws {
         try written(.endoscopy, .binary, .ohif) { data, _, _ in
             let shared = try #require(data.items(.sharedFunctionalGroupsSequence).first)
             let plane = try #require(data.items(.planeOrientationSequence, in: shared).first)
@@ -180,7 +180,7 @@ import TestSupport
         }
     }
 
-    @Test func `writes nothing where nothing was found`() throws {
+    @Test func `does not write a SEG if nothing was found`() throws {
         try withTemporaryFolder { folder in
             let sample = try SegmentationSample(.endoscopy, in: folder)
             let url = folder.appending(path: "seg.dcm")

@@ -5,7 +5,7 @@ import Foundation
 import Testing
 import TestSupport
 
-/// What others make of a SEG: dciodvfy, pydicom, highdicom, and dcmqi, with which 3D Slicer reads.
+/// Readings of a SEG by other programs: dciodvfy, pydicom, highdicom, and dcmqi, which 3D Slicer uses.
 @Suite(.serialized) struct SegmentationPeersTests {
     private static func isInstalled(_ tool: String) -> Bool {
         FileManager.default.isExecutableFile(atPath: "/usr/bin/\(tool)")

@@ -5,7 +5,7 @@ import Foundation
 import Imaging
 import TestSupport
 
-/// Source instances of each kind, masks for them, and what is said about them: 101 x 99, no side a multiple of 8.
+/// Source instances of each kind with masks and a description: 101 x 99 pixels, neither side a multiple of 8.
 struct SegmentationSample {
     enum Kind: String, CaseIterable, Sendable {
         /// MR Image, six oblique slices, the files in another order than the slices.
@@ -148,7 +148,7 @@ struct SegmentationSample {
             path: url.path, type: type, sources: sources, masks: masks, probabilities: probabilities)
     }
 
-    /// What the frames of a SEG should hold, in their order: one byte a pixel.
+    /// The expected pixels of a SEG's frames, in their order: one byte per pixel.
     func meant(_ type: SegmentationType, in read: SegmentationReader) throws -> Data {
         let uids = sources.map(\.file.header.sopInstanceUID)
         var bytes = Data()

@@ -15,7 +15,7 @@ import Testing
         "", "7", ".", "1.", ".1", "1..2", "1.2.", "1.2a", "1.2 3", "1.-2", "1.\u{0661}",
         String(repeating: "1.", count: 32) + "1",
     ])
-    func `refuses what PS3_5 does not call a UID`(text: String) {
+    func `refuses a text that is not a UID by PS3_5`(text: String) {
         #expect(UID(text) == nil)
         #expect(UID(padded: Array(text.utf8)) == nil)
     }

@@ -26,7 +26,7 @@ import TestSupport
         #expect(claimed.subtracting(found) == [])
     }
 
-    @Test func `decodes only the frames asked for`() throws {
+    @Test func `decodes only the requested frames`() throws {
         let all = try InstanceFile(path: Fixture.path("movie_jpeg_baseline")).frames()
         let some = try InstanceFile(path: Fixture.path("movie_jpeg_baseline")).frames([3, 1])
         #expect(some.map(\.samples) == [all[2].samples, all[0].samples])

@@ -10,17 +10,17 @@ import Testing
 
     private func stream(_ parts: [UInt8]...) -> [UInt8] { [0xFF, 0xD8] + parts.flatMap { $0 } + [0xFF, 0xD9] }
 
-    @Test func `reads what the frame header promises`() throws {
+    @Test func `reads the values of the frame header`() throws {
         let stream = try JPEGStream.read(stream(frameHeader, scan))
         #expect((stream.rows, stream.columns, stream.precision) == (2, 3, 8))
         #expect(stream.process == .baseline)
     }
 
-    @Test func `does not mind fill bytes and padding after the end`() throws {
+    @Test func `accepts fill bytes and padding after the end`() throws {
         #expect(throws: Never.self) { try JPEGStream.read(stream([0xFF, 0xFF], frameHeader, scan) + [0]) }
     }
 
-    @Test func `refuses markers that make no sense`() {
+    @Test func `refuses invalid markers`() {
         let cases: [[UInt8]] = [
             [], [0xFF], [0xFF, 0xD8], [0x00, 0xD8, 0xFF, 0xD9],
             stream(), stream(frameHeader), stream(scan, frameHeader), stream(frameHeader, frameHeader, scan),

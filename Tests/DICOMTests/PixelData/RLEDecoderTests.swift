@@ -33,7 +33,7 @@ import Testing
                 == [0x0103, 0x0A0B, 0x0C0D, 0x0204, 0x0A0B, 0x0C0D])
     }
 
-    @Test func `refuses what passes its bounds`() {
+    @Test func `refuses counts beyond the bounds of input and output`() {
         let cases: [[UInt8]] = [
             [], [UInt8](repeating: 0, count: 63), [UInt8](repeating: 0, count: 64),
             // A literal longer than the bytes there are, a replicate without its byte, nothing at all.

@@ -5,7 +5,7 @@ import Foundation
 import Testing
 import TestSupport
 
-/// Files that others made, well and badly formed: each gets an answer.
+/// Well and badly formed files of other makers: each gets an answer.
 @Suite(.enabled(if: Checkout.data != nil, "\(Checkout.dataMissing)"))
 struct ThirdPartyFilesTests {
     private func files(_ folder: String) throws -> [URL] {

@@ -53,7 +53,7 @@ import Testing
         #expect(throws: Never.self) { try VolumeAssembly(frames: frames(4), planes: planes([0, 2.004, 4, 5.998])) }
     }
 
-    @Test func `rejects what is no stack at all`() throws {
+    @Test func `rejects planes that are not a stack`() throws {
         #expect(throws: GeometryError.tooFewSlices(1)) { try VolumeAssembly(frames: frames(1), planes: planes([0])) }
         #expect(throws: GeometryError.differentSpacing) {
             try VolumeAssembly(frames: frames(3), planes: planes([0, 1, 2], tilt: 0.1))
