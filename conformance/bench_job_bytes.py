@@ -58,16 +58,22 @@ def write_movie(folder, frames=300, side=472):
 def captured_request(kontur, folder, segmenter, scratch):
     """The request to segment the stack of a folder, as `kontur segment` writes it into the worker's pipe."""
     log, output = f"{scratch}/strace", tempfile.mkdtemp(dir=scratch)
-    subprocess.run(
-        ["strace", "-f", "-qq", "-e", "trace=write", "-s", "4000000", "-o", log, kontur, "segment", folder,
-         "--segmenter", segmenter, "--output", output, "--json"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    with open(log, encoding="latin-1") as file:
-        for line in file:
-            found = re.search(r'write\(\d+, "(\{\\"segment\\":.*)\\n", \d+\)', line)
-            if found:
-                return json.loads(found[1].encode("latin-1").decode("unicode_escape"))
-    raise SystemExit(f"{kontur} sent no request to a worker in one write")
+    command = ["strace", "-f", "-qq", "-e", "trace=write", "-s", "4000000", "-o", log, kontur, "segment", folder,
+               "--segmenter", segmenter, "--output", output, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            while True:
+                ended = process.poll() is not None
+                with open(log, encoding="latin-1") if os.path.exists(log) else open(os.devnull) as file:
+                    for line in file:
+                        found = re.search(r'write\(\d+, "(\{\\"segment\\":.*)\\n", \d+', line)
+                        if found:
+                            return json.loads(found[1].encode("latin-1").decode("unicode_escape"))
+                if ended:
+                    raise SystemExit(f"{kontur} sent no request to a worker in one write")
+                time.sleep(0.1)
+        finally:
+            process.terminate()
 
 
 class Conversation:
@@ -156,6 +162,7 @@ def measure(kontur, role, requests, folder, scratch):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--study", choices=["88 slices", "300 frames"], help="measure this study only")
     parser.add_argument("--executable", action="append", metavar="NAME=PATH", help="a build to measure; may be repeated")
     options = parser.parse_args()
     builds = dict(one.split("=", 1) for one in options.executable or [f"kontur={executable()}"])
@@ -164,6 +171,8 @@ def main():
         studies = {"88 slices": ("left-atrium-compact", write_slices), "300 frames": ("polyp-compact", write_movie)}
         report = {"processor": processor(), "date": time.strftime("%Y-%m-%d"), "measured": []}
         for study, (segmenter, write) in studies.items():
+            if options.study not in (None, study):
+                continue
             folder = f"{scratch}/{study.replace(' ', '-')}"
             write(folder)
             size = sum(os.path.getsize(f"{folder}/{name}") for name in os.listdir(folder))
