@@ -35,29 +35,37 @@ struct AuditExportCommand: ParsableCommand {
             }
             return found.id
         }
-        if output == "-" {
-            // A failing write must fail the export, because an exported segment may be dropped.
-            try trail.export(segment: segment, by: .operatorOfThisCommand) { line in
-                try FileHandle.standardOutput.write(contentsOf: line + Data([UInt8(ascii: "\n")]))
-            }
-            return
+        do {
+            guard output != "-" else { return try Self.write(trail, segment) }
+            let end = try Self.write(trail, segment, to: output)
+            try ReportPrinter.print(
+                ExportReport(file: output, records: end.records, head: end.head), as: json ? .json : .text)
+        } catch let error as SystemCallError {
+            let name = output == "-" ? "standard output" : "'\(output)'"
+            throw CommandError("could not write \(name): \(error.reason); choose another --output")
         }
-        let end = try export(trail, segment, to: output)
-        try ReportPrinter.print(
-            ExportReport(file: output, records: end.records, head: end.head), as: json ? .json : .text)
+    }
+
+    /// Writes the export to standard output.
+    ///
+    /// A failing write fails the export, because an exported segment may be dropped.
+    private static func write(_ trail: AuditTrail, _ segment: Int64?) throws {
+        try trail.export(segment: segment, by: .operatorOfThisCommand) { line in
+            try (Array(line) + [UInt8(ascii: "\n")]).withUnsafeBytes { bytes in
+                try FileDescriptor.write(bytes, to: StandardStream.output.rawValue)
+            }
+        }
     }
 
     /// Writes the export to a file that only its owner can read, and that gets its name when it is complete.
-    private func export(_ trail: AuditTrail, _ segment: Int64?, to path: String) throws -> AuditTrail.ExportEnd {
-        do {
-            let file = try AtomicFile(temporaryPath: "\(path).partial")
-            let end = try trail.export(segment: segment, by: .operatorOfThisCommand) { line in
-                try file.write(Array(line) + [UInt8(ascii: "\n")])
-            }
+    private static func write(
+        _ trail: AuditTrail, _ segment: Int64?, to path: String
+    ) throws -> AuditTrail.ExportEnd {
+        let file = try AtomicFile(temporaryPath: "\(path).partial")
+        return try trail.export(segment: segment, by: .operatorOfThisCommand) { line in
+            try file.write(Array(line) + [UInt8(ascii: "\n")])
+        } finish: {
             try file.finish(as: path)
-            return end
-        } catch let error as SystemCallError {
-            throw CommandError("could not write '\(path)': \(error.reason); choose another --output")
         }
     }
 }

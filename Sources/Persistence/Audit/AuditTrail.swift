@@ -184,12 +184,14 @@ public struct AuditTrail: Sendable {
     /// - Parameters:
     ///   - segment: one segment, or `nil` for every segment that is not dropped.
     ///   - actor: the operator.
-    ///   - write: takes one line without its line end. If it throws, the segments do not count as exported.
+    ///   - write: takes one line without its line end.
+    ///   - finish: makes the lines durable after the last one. The segments count as exported only if it does not throw.
     /// - Returns: the last line.
-    /// - Throws: ``AuditTrailError/broken(_:)`` before a record that does not fit, and the errors of `write`.
+    /// - Throws: ``AuditTrailError/broken(_:)`` before a record that does not fit, and the errors of `write` and `finish`.
     @discardableResult
     public func export(
-        segment: Int64? = nil, by actor: AuditActor, _ write: (Data) throws -> Void
+        segment: Int64? = nil, by actor: AuditActor, _ write: (Data) throws -> Void,
+        finish: () throws -> Void = {}
     ) throws -> ExportEnd {
         let chosen = try segments().filter { !$0.isDropped && (segment == nil || $0.id == segment) }
         guard let first = chosen.first else { throw AuditTrailError.unknownSegment }
@@ -209,6 +211,7 @@ public struct AuditTrail: Sendable {
         }
         let end = ExportEnd(previousHash: first.previousHash, head: chain.head, records: chain.records)
         try write(encoder.encode(end))
+        try finish()
         try journal.write { transaction in
             for closed in chosen where closed.lastNumber != nil {
                 try transaction.execute(

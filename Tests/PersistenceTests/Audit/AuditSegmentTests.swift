@@ -102,13 +102,18 @@ import Testing
         }
     }
 
-    @Test func `do not count as exported if a line could not be written`() async throws {
+    @Test func `count as exported only if every line was written and made durable`() async throws {
         try await blocking {
             let (_, trail, _) = try Self.trail()
             #expect(throws: CancellationError.self) {
                 try trail.export(segment: 1, by: .user("admin")) { _ in throw CancellationError() }
             }
             #expect(try !trail.segments()[0].isExported)
+            #expect(throws: CancellationError.self) {
+                try trail.export(segment: 1, by: .user("admin")) { _ in } finish: { throw CancellationError() }
+            }
+            #expect(try !trail.segments()[0].isExported)
+            #expect(try !trail.latest(100).contains { $0.event == "auditExported" })
         }
     }
 
