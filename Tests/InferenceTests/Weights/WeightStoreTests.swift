@@ -190,7 +190,7 @@ import Testing
         try Self.withStore { store, folder in
             let path = try folder.file("x", Self.write(value, into: "sam_transformers.safetensors"))
             #expect { try store.add(path) } throws: {
-                "\($0)".hasSuffix("it has numbers that are infinite or not a number")
+                "\($0)".hasSuffix("it contains numbers that are infinite or not a number")
             }
             #expect(try FileManager.default.contentsOfDirectory(atPath: store.folder) == [".lock"])
             _ = try store.add(folder.file("y", Self.write(0x7f7f_ffff, into: "sam_transformers.safetensors")))
