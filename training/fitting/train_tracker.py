@@ -6,7 +6,7 @@ the hidden units of its MLPs with the largest weights, and the neck begins as th
 embedding at half the resolution. The trunk stays as it is unless `--trunk-rate` gives it a learning rate.
 
 A step encodes a batch of sequences (data/tracked_sequences.py) and tracks them twice: from the first frame on, and back
-from the last frame that shows the structure. The trunk costs a fifth of a step, so that its output is not cached, and every
+from the last frame that shows the structure. The trunk takes a tenth of a step, so that its output is not cached, and every
 step sees new augmentations. The first frame of a track is prompted with a jittered box. In one track of four another frame
 is prompted, too; in one of five, tracked frames get correcting points. Memories pass on the network's own masks, rounded to
 bf16; during the first TEACHER of the training, whether the structure is present comes from the truth.
