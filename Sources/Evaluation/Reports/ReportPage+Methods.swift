@@ -58,7 +58,7 @@ extension ReportPage {
         section{background:var(--paper);border:1px solid var(--line);border-radius:8px;padding:18px 20px;margin:16px 0}
         .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.4em 0}
         th,td{padding:5px 12px 5px 0;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;white-space:nowrap}
-        th:first-child{text-align:left}thead th{white-space:normal;vertical-align:bottom;color:var(--soft);font-weight:600;font-size:13px}tbody th{font-weight:500}
+        th:first-child{text-align:left}thead th{white-space:normal;vertical-align:bottom;color:var(--soft);font-weight:600;font-size:13px}tbody th{font-weight:500;white-space:normal}
         td small,p small{color:var(--soft)}figure{margin:10px 0}figcaption{color:var(--soft);font-size:13px}
         svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,"DejaVu Sans",sans-serif;fill:#3a4653}
         .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:6px 22px}

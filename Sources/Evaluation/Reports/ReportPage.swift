@@ -215,7 +215,7 @@ public struct ReportPage {
             + Markup.table(
                 [
                     "segmenters", "cases", "difference in Dice (first - second)",
-                    "cases in which the first : the second is better", "p (sign-flip test)", "p (Wilcoxon test)",
+                    "cases won (first : second)", "p (sign-flip test)", "p (Wilcoxon test)",
                 ], rows)
     }
 }
