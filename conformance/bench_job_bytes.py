@@ -58,8 +58,8 @@ def write_movie(folder, frames=300, side=472):
 def captured_request(kontur, folder, segmenter, scratch):
     """The request to segment the stack of a folder, as `kontur segment` writes it into the worker's pipe."""
     log, output = f"{scratch}/strace", tempfile.mkdtemp(dir=scratch)
-    command = ["strace", "-f", "-qq", "-e", "trace=write", "-s", "4000000", "-o", log, kontur, "segment", folder,
-               "--segmenter", segmenter, "--output", output, "--json"]
+    command = ["strace", "--seccomp-bpf", "-f", "-qq", "-e", "trace=write", "-s", "4000000", "-o", log, kontur,
+               "segment", folder, "--segmenter", segmenter, "--output", output, "--json"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             while True:
@@ -116,7 +116,7 @@ def opened(worker, requests, folder, scratch):
     """How often a worker opens files of the folder, and the bytes that it maps and reads of them."""
     log = f"{scratch}/strace"
     Conversation(requests, scratch).run(
-        ["strace", "-f", "-y", "-qq", "-e", "trace=openat,mmap,read,pread64", "-o", log, *worker])
+        ["strace", "--seccomp-bpf", "-f", "-y", "-qq", "-e", "trace=openat,mmap,read,pread64", "-o", log, *worker])
     opens = total = 0
     with open(log, encoding="latin-1") as file:
         for line in file:
@@ -163,7 +163,8 @@ def measure(kontur, role, requests, folder, scratch):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--study", choices=["88 slices", "300 frames"], help="measure this study only")
-    parser.add_argument("--executable", action="append", metavar="NAME=PATH", help="a build to measure; may be repeated")
+    parser.add_argument("--executable", action="append", metavar="NAME=PATH",
+                        help="a build to measure; may be repeated")
     options = parser.parse_args()
     builds = dict(one.split("=", 1) for one in options.executable or [f"kontur={executable()}"])
     scratch = tempfile.mkdtemp(prefix="kontur-bytes-")
