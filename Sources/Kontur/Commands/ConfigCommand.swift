@@ -3,6 +3,7 @@
 import ArgumentParser
 import DICOM
 import Imaging
+import Inference
 import Persistence
 import Pipeline
 import Routing
@@ -82,6 +83,8 @@ struct ConfigurationSummary: Report {
     var aeTitle: String
     var listens: String
     var spool: String
+    /// Why the fastest kernels of this processor are not used; `nil` if they are.
+    var kernelWarning: String?
     var peers: [PeerLine]
     var routes: [RouteLine]
 
@@ -92,6 +95,7 @@ struct ConfigurationSummary: Report {
         aeTitle = configuration.listener.aeTitle.text
         listens = "\(configuration.listener.bind) port \(configuration.listener.port)"
         spool = configuration.spool.path
+        kernelWarning = Compute.kernelWarning
         peers = configuration.peers.map { peer in
             let from = peer.from.map(\.description).joined(separator: ", ")
             return PeerLine(
@@ -119,8 +123,9 @@ struct ConfigurationSummary: Report {
         var parts: [ReportPart] = [
             .line("\(file ?? "no configuration"): no errors, hash \(hash)"),
             .line("\(aeTitle) listens on \(listens); spool in \(spool)"),
-            .line(""),
         ]
+        if let kernelWarning { parts.append(.line("warning: \(kernelWarning)")) }
+        parts.append(.line(""))
         if peers.isEmpty {
             parts.append(.line("No peers: the node refuses every caller."))
         } else {
