@@ -22,7 +22,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) dicom3tools libfaketime strace python3-venv
 
 help: ## Explain every target
 	@echo 'make TARGET, where TARGET is one of'
-	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 	@echo 'Missing Debian packages are installed with apt, as root or with sudo.'
 
 setup: ## Install the Debian packages that the build needs

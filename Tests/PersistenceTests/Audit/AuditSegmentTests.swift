@@ -110,7 +110,10 @@ import Testing
             }
             #expect(try !trail.segments()[0].isExported)
             #expect(throws: CancellationError.self) {
-                try trail.export(segment: 1, by: .user("admin")) { _ in } finish: { throw CancellationError() }
+                try trail.export(segment: 1, by: .user("admin")) { _ in
+                } finish: {
+                    throw CancellationError()
+                }
             }
             #expect(try !trail.segments()[0].isExported)
             #expect(try !trail.latest(100).contains { $0.event == "auditExported" })
