@@ -13,7 +13,7 @@ import Supervision
 public struct NodeSettings: Sendable {
     /// The listener.
     ///
-    /// Its peers are also those that routes send to.
+    /// Routes send to the peers of the listener.
     public var listener: ListenerConfiguration
     /// The folder of all files, and its limits.
     public var spool: SpoolConfiguration
@@ -62,7 +62,7 @@ public final class Node: Service {
     private let settings: NodeSettings
     private let logger: Logger
 
-    /// Opens the spool, queues the jobs again that a crash left running, and listens.
+    /// Opens the spool, queues again each job that a crash left running, and listens.
     ///
     /// The call blocks on the disk. It does not belong on Swift's cooperative pool: use `start` there.
     ///
@@ -119,7 +119,7 @@ public final class Node: Service {
 
     /// The port that the node listens on.
     ///
-    /// The kernel chose it if the settings say 0.
+    /// If the settings say 0, the kernel chose this port.
     public var port: UInt16 { listener.port }
 
     /// Runs until a graceful shutdown, a cancellation, or the failure of a service.

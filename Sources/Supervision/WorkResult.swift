@@ -48,9 +48,9 @@ public enum WorkerDeath: Sendable, Hashable, CustomStringConvertible {
 
 /// The time and memory that a request took, measured from outside.
 public struct WorkMeasure: Sendable, Hashable {
-    /// From the moment a worker was free for the request to its answer or end.
+    /// The time from the moment at which a worker was free for the request, until the worker answered or ended.
     ///
-    /// It includes the start of the worker.
+    /// The time includes the start of the worker.
     public var duration: Duration
     /// Peak of the worker's resident memory during the request, in bytes.
     ///

@@ -5,7 +5,8 @@ public import Platform
 
 /// The resources that one worker may use before it is killed, and the marks at which it is replaced.
 ///
-/// Memory means resident memory, watched from outside. An address-space limit would make OpenBLAS retry `mmap` for ever.
+/// Memory means resident memory, watched from outside. An address-space limit would make OpenBLAS retry `mmap` for
+/// ever.
 public struct WorkerLimits: Sendable, Hashable {
     /// Bytes of resident memory above which the worker is killed.
     public var memory: Int
@@ -36,7 +37,7 @@ public struct WorkerLimits: Sendable, Hashable {
 
     /// The limits for reading a header.
     ///
-    /// A second is already long; a file of 1 GiB is hashed once.
+    /// A request usually takes less than a second. The limits leave time to hash a file of 1 GiB.
     public static let index = WorkerLimits(
         memory: 3 << 30, silence: .seconds(60), processorTime: .seconds(60), memoryMark: 256 << 20)
     /// The limits for segmenting a stack.

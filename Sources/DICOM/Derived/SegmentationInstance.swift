@@ -136,7 +136,7 @@ enum SegmentationPixels {
     private static func even(_ bytes: [UInt8]) -> [UInt8] { bytes.count % 2 == 0 ? bytes : bytes + [0] }
 }
 
-/// The reason why a SEG was not written, or does not hold what was meant.
+/// The reason why a SEG was not written, or does not hold the intended content.
 public enum SegmentationObjectError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The source instance at `index` of the stack cannot be read.
     case source(index: Int, DataSetError)
@@ -150,7 +150,7 @@ public enum SegmentationObjectError: Error, Sendable, Hashable, CustomStringConv
     case cannotWrite(reason: String)
     /// The written file could not be read back.
     case cannotRead(DataSetError)
-    /// The file that was read back differs from what was meant.
+    /// The file that was read back differs from the intended content.
     case mismatch(reason: String)
 
     /// What is wrong, and where.

@@ -67,8 +67,8 @@ struct SegmentationSources {
 
     /// Reads the attributes of open files.
     ///
-    /// - Throws: `SegmentationObjectError.inconsistent` if there are no sources, if a frame number is too large, or if the
-    ///   sources are not of one series and size; `.source` if a deflated source cannot be inflated again.
+    /// - Throws: `SegmentationObjectError.inconsistent` if there are no sources, if a frame number is too large, or if
+    ///   the sources are not of one series and size; `.source` if a deflated source cannot be inflated again.
     init(_ sources: [SegmentationSource]) throws(SegmentationObjectError) {
         var instances: [SourceInstance] = []
         var frames: [(source: Int, frameNumber: Int)] = []

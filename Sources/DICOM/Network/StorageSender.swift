@@ -74,8 +74,8 @@ public final class StorageAssociation {
     ///
     /// - Parameter path: a Part 10 file.
     /// - Returns: the status of the C-STORE response, which may be a refusal.
-    /// - Throws: `noPresentationContext`, or `unreadableFile` if the file cannot be opened: the association goes on, and
-    ///   the next instance may be sent. After any other error the association is over.
+    /// - Throws: `noPresentationContext`, or `unreadableFile` if the file cannot be opened: the association goes on,
+    ///   and the next instance may be sent. After any other error the association is over.
     public func store(path: String) throws(AssociationError) -> DIMSEStatus {
         let file: FileDescriptor
         do throws(SystemCallError) {
@@ -152,7 +152,7 @@ public struct AssociationLimits: Sendable, Equatable {
 
 /// Lets another thread end an association whose own thread blocks.
 ///
-/// Each association needs one of its own.
+/// Each association needs an interruption of its own.
 public final class Interruption: Sendable {
     private struct State {
         weak var socket: StreamSocket?

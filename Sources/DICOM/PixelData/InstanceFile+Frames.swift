@@ -11,8 +11,8 @@ extension InstanceFile {
     /// The memory that the mapped pixel data took is given back afterwards.
     ///
     /// - Parameter numbers: the frames to decode, counted from 1; `nil` for all of them.
-    /// - Returns: the frames in the order of `numbers`. Grey frames hold modality units, with MONOCHROME1 inverted within
-    ///   the range of its stored values. Colour frames hold RGB, 0...255.
+    /// - Returns: the frames in the order of `numbers`. Grey frames hold modality units, with MONOCHROME1 inverted
+    ///   within the range of its stored values. Colour frames hold RGB, 0...255.
     /// - Throws: `PixelDataError`; `tooLarge` if the frames would take more than 1 GiB.
     public func frames(_ numbers: [Int]? = nil) throws(PixelDataError) -> [Frame] {
         if case .notAnImage(let reason) = header.kind { throw .notAnImage(reason: reason) }

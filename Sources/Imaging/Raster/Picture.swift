@@ -111,8 +111,8 @@ extension Picture {
         // Overlays are short-lived, and stronger compression would take a third of a segmentation's time.
         image.flags = png_uint_32(PNG_IMAGE_FLAG_FAST)
         defer { png_image_free(&image) }
-        // The buffer is larger than PNG_IMAGE_PNG_SIZE_MAX, so that incompressible samples fit. Asking libpng for the size
-        // would compress the picture twice.
+        // The buffer is larger than PNG_IMAGE_PNG_SIZE_MAX, so that incompressible samples fit. Asking libpng for the
+        // size would compress the picture twice.
         let filtered = samples.count + rows
         var count = png_alloc_size_t(filtered + filtered / 4 + 4096)
         var data = Data(count: count)

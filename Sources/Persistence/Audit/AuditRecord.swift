@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One record of the audit trail. `AuditRecord.fields` is the only list of its fields: the hash, the database and the page
-// docs/audit.md follow it. A change of the list or of the hash needs a new format number.
+// One record of the audit trail. `AuditRecord.fields` is the only list of its fields: the hash, the database and the
+// page docs/audit.md follow it. A change of the list or of the hash needs a new format number.
 
 public import Foundation
 import GRDB

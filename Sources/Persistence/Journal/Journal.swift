@@ -4,7 +4,7 @@ public import Foundation
 import GRDB
 import Platform
 
-/// The node's memory in one SQLite file: received instances, their states, and the record of every step.
+/// The persistent record of the node in one SQLite file: received instances, their states, and the audit trail.
 ///
 /// Every call blocks the calling thread while the disk works, so a call must not come from Swift's cooperative pool.
 /// Writers share commits: see ``write(_:)``.
@@ -28,13 +28,13 @@ public final class Journal: Sendable {
         case transaction((WriteTransaction) throws -> Void)
     }
 
-    /// Opens the database in the spool, and makes or migrates it.
+    /// Opens the database in the spool, and makes or migrates it first if necessary.
     ///
-    /// A node's spool is put in order first: a row whose file is missing or different was never acknowledged and is
-    /// removed. Files that no row names are removed, too.
+    /// The call also puts the spool of a node in order. It removes each row whose file is missing or different, because
+    /// that instance was never acknowledged. It removes files that no row names, too.
     ///
     /// - Parameters:
-    ///   - spool: the folder; only a spool opened as node is put in order.
+    ///   - spool: the folder; only a spool that was opened by a node is put in order.
     ///   - now: the wall clock, for display, folder names and the trail.
     /// - Throws: ``JournalError`` and ``SpoolError``.
     public convenience init(spool: Spool, now: @escaping @Sendable () -> Date = { Date() }) throws {

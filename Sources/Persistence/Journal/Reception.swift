@@ -115,7 +115,7 @@ final class UnsettledInstances: @unchecked Sendable {
         }
     }
 
-    /// Takes rows back whose transaction failed.
+    /// Takes rows back if their transaction failed.
     func giveBack(_ ids: [Int64]) {
         turn.withLock { confirmed += ids }
     }

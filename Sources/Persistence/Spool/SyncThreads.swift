@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Syncs a file, its folder and the journal at the same time, and a folder once for all who need it.
+// Syncs a file, its folder and the journal at the same time, and a folder once for all threads that need it.
 
 import Foundation
 import Platform

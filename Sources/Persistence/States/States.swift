@@ -4,7 +4,7 @@
 //
 //     instance   received -> indexed | own | notAnImage | quarantined      indexed -> quarantined
 //     series     open -> closed       reopened by a late instance: revision n+1
-//     stack      routed | unmatched | undetermined | unfit                 routed -> unfit, routed -> superseded
+//     stack      routed | unmatched | undetermined | unfit                 routed -> unfit
 //     job        queued -> running -> done | queued again | dead | superseded     dead -> queued (revived)
 //     delivery   pending -> sent | pending again | dead | superseded              dead -> pending (revived)
 //                held -> pending (released) | dropped | superseded
@@ -61,7 +61,8 @@ public enum JobState: String, Codable, CaseIterable, Sendable {
 
 /// The state of a delivery.
 public enum DeliveryState: String, Codable, CaseIterable, Sendable {
-    /// The object waits to be sent. The outbox moves it on. A crash needs no rescue, because sending twice is harmless.
+    /// The object waits to be sent. The outbox moves it on. A crash does not need a rescue, because sending twice is
+    /// harmless.
     case pending
     /// The object is held back for a person, because the confidence of its job was low; its file stays.
     ///

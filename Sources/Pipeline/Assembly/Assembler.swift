@@ -33,7 +33,7 @@ package final class Assembler: Service {
     ///   - journal: takes the states.
     ///   - pool: its index worker reads the instances.
     ///   - open: the associations that may still bring instances.
-    ///   - clock: times the quiet times.
+    ///   - clock: measures the quiet times.
     ///   - logger: told of each change of state.
     ///   - onQueued: called after jobs have been queued.
     ///   - onSuperseded: called with the running jobs that a late instance has superseded.
@@ -66,7 +66,7 @@ package final class Assembler: Service {
     /// May be called from any thread.
     package func received() { shared.somethingArrived.raise() }
 
-    /// Runs until a graceful shutdown, a cancellation, or an error that is not the disk's.
+    /// Runs until a graceful shutdown, a cancellation, or an error other than a disk error.
     package func run() async throws {
         try await withGracefulShutdownHandler {
             try await findOpenSeries()

@@ -45,8 +45,8 @@ public struct SeriesConfiguration: Sendable, Hashable {
 ///   series), and
 /// - the associations that brought its instances are over, or the series has waited long enough for them.
 ///
-/// All times are readings of one monotonic clock. They do not outlive the process: after a start, the quiet time of every
-/// open series begins anew.
+/// All times are readings of one monotonic clock. They do not outlive the process: after a start, the quiet time of
+/// every open series begins anew.
 package struct SeriesAssembly: Sendable {
     /// The actions that are due.
     package struct Actions: Sendable, Hashable {

@@ -9,8 +9,8 @@ import Synchronization
 
 /// The service that gives queued jobs to segment workers and records the results.
 ///
-/// The start of the node has queued the jobs again that a crash left running. When the node stops, the workers are killed
-/// and their jobs are queued again. These attempts are not charged.
+/// If a crash left jobs running, the start of the node has queued them again. When the node stops, the workers are
+/// killed and their jobs are queued again. These attempts are not charged.
 package final class Dispatcher: Service {
     private let pool: WorkerPool
     private let journal: RetryingJournal
@@ -66,7 +66,7 @@ package final class Dispatcher: Service {
         for stop in stops { stop.raise() }
     }
 
-    /// Runs until a graceful shutdown, a cancellation, or an error that is not the disk's.
+    /// Runs until a graceful shutdown, a cancellation, or an error other than a disk error.
     package func run() async throws {
         try await withGracefulShutdownHandler {
             try await withThrowingDiscardingTaskGroup { group in

@@ -97,7 +97,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     ///   - work: the plan's segmenter and route.
     ///   - sources: the plan's sources, in its order.
     ///   - newestSource: index of the source that was received last.
-    ///   - outputs: the objects to make; empty for a job whose result stays here.
+    ///   - outputs: the objects to make; empty for a job with a result that is not sent.
     ///   - created: seconds since 1970 UTC.
     ///   - localOffsetFromUTC: seconds east of UTC where the node runs.
     package init(
@@ -125,8 +125,8 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     /// - Parameters:
     ///   - purpose: whether the UID names the object or its series.
     ///   - profile: the viewer for which the object is written.
-    ///   - dated: whether `created` enters the UID too. `kontur segment` stores nothing from one run to the next, so
-    ///     each of its runs makes a new object.
+    ///   - dated: whether `created` enters the UID too. `kontur segment` does not store anything between runs, so each
+    ///     run makes a new object.
     /// - Returns: `2.25.` and a number: PS3.5 B.2.
     package func uid(_ purpose: UIDPurpose, for profile: ViewerProfile.Name, dated: Bool = false) -> String {
         let images = sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()

@@ -90,12 +90,12 @@ public final class Listener: Service {
 
     /// The port that the node listens on.
     ///
-    /// The kernel chose it if the configuration says 0.
+    /// If the configuration says 0, the kernel chose this port.
     public var port: UInt16 { acceptor.port }
 
     /// Serves until the service group shuts down or the task is cancelled.
     ///
-    /// Ends within eight seconds after that.
+    /// The call returns within eight seconds after that.
     public func run() async throws {
         logger.info(
             "listening",
@@ -148,7 +148,7 @@ public final class Listener: Service {
             try reception.run()
             logger.info("association released", metadata: ["association.instances": "\(reception.stored)"])
         } catch {
-            // `accept` has reported a rejection.
+            // `accept` has reported the rejection already.
             if case .rejected = error { return }
             logger.warning("association ended", metadata: ["error": "\(error)"])
         }
@@ -191,7 +191,7 @@ public final class Listener: Service {
 
 /// Limits the rejections that go into the log and the audit trail, to one a minute for each caller and reason.
 ///
-/// Any machine can be rejected a thousand times a second. That must not fill the disk.
+/// Any machine can cause a thousand rejections per second. These must not fill the disk.
 private final class RejectionLimiter: Sendable {
     struct Caller: Hashable {
         let address: IPAddress

@@ -44,7 +44,7 @@ public final class OpenAssociations: @unchecked Sendable {
         condition.withLock { associations.contains { open[$0] != nil } }
     }
 
-    /// Has `body` called after the end of each open association, on that association's thread.
+    /// Registers `body`, which is called after the end of each open association on that association's thread.
     public func whenOneEnds(_ body: @escaping @Sendable (UUID) -> Void) {
         condition.withLock { onEnd.append(body) }
     }
@@ -57,8 +57,8 @@ public final class OpenAssociations: @unchecked Sendable {
     ///   - id: the association's id in the journal.
     ///   - interruption: ends the association when the node stops.
     ///   - isVerificationOnly: whether the association proposes only Verification.
-    ///   - hasRoom: called with the number of other open associations that may store, if a place is free. It looks at the
-    ///     disk, so it runs outside the lock.
+    ///   - hasRoom: called with the number of other open associations that may store, if a place is free. It looks at
+    ///     the disk, so it runs outside the lock.
     /// - Returns: false if the association has to be rejected.
     func admit(
         _ id: UUID, interruption: Interruption, isVerificationOnly: Bool, hasRoom: (_ storing: Int) -> Bool
@@ -97,7 +97,7 @@ public final class OpenAssociations: @unchecked Sendable {
         }
     }
 
-    /// Says that a reserved thread is about to end.
+    /// Gives back a reserved thread, which is about to end.
     func releaseThread() {
         condition.withLock {
             threads -= 1

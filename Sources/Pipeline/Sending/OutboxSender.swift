@@ -46,7 +46,7 @@ package final class OutboxSender: Service {
     /// May be called from any thread.
     package func pending() { somethingChanged.raise() }
 
-    /// Runs until a graceful shutdown, a cancellation, or an error that is not the disk's.
+    /// Runs until a graceful shutdown, a cancellation, or an error other than a disk error.
     package func run() async throws {
         try await withGracefulShutdownHandler {
             try await withThrowingDiscardingTaskGroup { group in

@@ -2,9 +2,9 @@
 //
 // The parent's side of a child: spawn, three pipes, kill and reap.
 //
-// Children are spawned with posix_spawn(3) rather than swift-subprocess. There a child lives inside one `async` call that
-// reaps it on a thread of its own. Here one supervising thread must own the child from spawn to wait: only then its
-// `kill(-group)` cannot reach a process id that was reaped and given to another process.
+// Children are spawned with posix_spawn(3) rather than swift-subprocess, which reaps a child on a thread of its own.
+// Here one supervising thread owns the child from spawn to wait. Therefore its `kill(-group)` cannot hit another
+// process that got the id of a child that was already reaped.
 
 import CPlatform
 import Glibc
@@ -73,7 +73,7 @@ public final class ChildProcess {
         setpriority(__priority_which_t(PRIO_PROCESS.rawValue), id_t(processID), niceness)
     }
 
-    /// Starts a program with `descriptors` as its 0, 1 and 2.
+    /// Starts a program with `descriptors` as its descriptors 0, 1 and 2.
     private static func spawn(
         _ words: [String], environment: [String: String], descriptors: [FileDescriptor]
     ) throws(SystemCallError) -> Int32 {
@@ -109,7 +109,7 @@ public final class ChildProcess {
         return child
     }
 
-    /// Whether the child has closed its output, as an ended process has.
+    /// Whether the child has closed its output, which also happens when the child ends.
     public var hasHungUp: Bool {
         var entries = [PollEntry(output.number)]
         return Polling.wait(&entries, atMost: .zero)
