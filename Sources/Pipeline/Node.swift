@@ -29,7 +29,9 @@ public struct NodeSettings: Sendable {
     public var workers: Int
     /// Kontur's version, which is written into objects.
     public var softwareVersion: String
-    /// Path of the executable whose `worker` command is run.
+    /// Path of the executable.
+    ///
+    /// Workers run its `worker` command.
     public var executable: String
 
     public init(
@@ -51,7 +53,7 @@ public struct NodeSettings: Sendable {
 
 /// A running node: the spool, the journal and the services that work on them.
 ///
-/// The services stop together. On a graceful shutdown the node accepts no more associations and starts no more work. An
+/// The services stop together. On a graceful shutdown the node stops accepting associations and starting work. An
 /// instance in flight is finished, or its socket is shut down after five seconds. Running jobs are queued again.
 public final class Node: Service {
     private let services: [any Service]

@@ -68,7 +68,7 @@ final class Signal: Sendable {
     }
 }
 
-/// Tells all parts of a service that it shall end.
+/// Tells all parts of a service that the service has to end.
 final class StopFlag: Sendable {
     private let flag = Mutex(false)
 

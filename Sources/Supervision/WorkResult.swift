@@ -10,9 +10,9 @@ public enum WorkResult: Sendable {
     case workerDied(WorkerDeath)
     /// The worker exceeded a limit and was killed.
     case overran(Overrun)
-    /// The worker could not be started. This says nothing about the request.
+    /// The worker could not be started, which is not the fault of the request.
     case notStarted(SpawnError)
-    /// The pool is shutting down, or the asking task was cancelled. This says nothing about the request.
+    /// The pool is shutting down, or the calling task was cancelled. The request is not at fault.
     case stopped
 }
 

@@ -54,7 +54,8 @@ public struct WorkerLimits: Sendable, Hashable {
     ///
     /// The memory limit and the memory mark grow by three times the size of the file: it is mapped, packed, and held a
     /// third time for a moment. The raised mark keeps a worker that holds large weights. The allowed silence grows by
-    /// two seconds per MiB, because larger networks take longer per frame, and workers run behind all other processes.
+    /// two seconds per MiB, because larger networks take longer per frame, and workers have a lower priority than other
+    /// processes.
     ///
     /// - Parameter weightBytes: size of the file; 0 leaves the limits as they are.
     /// - Returns: the raised limits.
@@ -118,7 +119,8 @@ public struct WorkerWatch: Sendable {
     ///
     /// - Parameters:
     ///   - now: when the sample was taken.
-    ///   - usage: what the process uses; `nil` if it could not be read, as for a process that has just ended.
+    ///   - usage: the resources that the process uses; `nil` if it could not be read, as for a process that has just
+    ///     ended.
     /// - Returns: the exceeded limit, or `nil` if all limits hold.
     public mutating func check(now: Duration, usage: ProcessUsage?) -> Overrun? {
         if let usage {

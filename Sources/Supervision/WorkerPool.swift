@@ -59,7 +59,7 @@ public final class WorkerPool: Sendable {
 
     /// - Parameters:
     ///   - configuration: the executable, the number of workers and their limits.
-    ///   - logger: told of the start and the end of workers.
+    ///   - logger: receives a message for the start and the end of each worker.
     public init(configuration: WorkerPoolConfiguration, logger: Logger) {
         self.configuration = configuration
         index = WorkerQueue(role: .index, workers: 1, configuration: configuration, logger: logger)

@@ -53,7 +53,7 @@ final class WorkerQueue: @unchecked Sendable {
     ///   - role: the kind of requests.
     ///   - workers: most workers at once.
     ///   - configuration: the executable and the limits.
-    ///   - logger: told of the start and the end of workers.
+    ///   - logger: receives a message for the start and the end of each worker.
     init(role: WorkerRole, workers: Int, configuration: WorkerPoolConfiguration, logger: Logger) {
         self.role = role
         self.workers = workers
@@ -65,7 +65,7 @@ final class WorkerQueue: @unchecked Sendable {
 
     /// Adds a request.
     ///
-    /// A thread is started for it if none is idle and another one is allowed.
+    /// If all threads are busy and another one is allowed, a thread is started for the request.
     ///
     /// - Parameters:
     ///   - request: cancelled or queued once.

@@ -8,7 +8,7 @@ import Platform
 ///
 /// It belongs to one thread of its ``WorkerQueue``. All calls block.
 final class WorkerSlot {
-    /// Scheduling priority of workers behind the node's own threads, for nice(2).
+    /// The lower scheduling priority of workers, relative to the node's own threads, for nice(2).
     private static let niceness: Int32 = 10
 
     private let role: WorkerRole

@@ -4,7 +4,7 @@ import CDCMTK
 
 /// One data set of a file, checked as a whole.
 ///
-/// Values stay in the mapped file and are decoded each time they are asked for.
+/// Values stay in the mapped file and are decoded for each call.
 package struct DataSet {
     /// The elements of the data set or of one item of a sequence: a range of `elements`.
     package struct Item: Hashable, Sendable {
@@ -128,7 +128,7 @@ package struct DataSet {
         }
     }
 
-    /// The VR that the file names, or the attribute's own if the file names none.
+    /// The VR that the file names, or the attribute's own if the file does not name one.
     private func representation(_ element: ScannedElement, _ attribute: Attribute) -> ValueRepresentation {
         element.encoding.isExplicit && element.vr != .unknown ? element.vr : attribute.vr
     }
@@ -208,7 +208,7 @@ public enum DataSetError: Error, Sendable, Hashable, CustomStringConvertible {
         .invalidValue(attribute: attribute.keyword, reason: "it is not a UID")
     }
 
-    /// What is wrong, where, and in case of a truncation what to do.
+    /// The mistake and its place, and the remedy for a truncation.
     public var description: String {
         switch self {
         case .cannotOpen(let reason): "could not open the file: \(reason)"

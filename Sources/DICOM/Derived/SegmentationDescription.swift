@@ -43,8 +43,8 @@ public struct SegmentationDescription: Sendable, Hashable, Codable {
     public var seriesNumber: Int
     /// The moment the job was made, in seconds since 1970 UTC: Content, Series and Instance Creation Date and Time.
     ///
-    /// They are written in the Timezone Offset From UTC of the sources, or in `localOffsetFromUTC` if the sources have
-    /// none.
+    /// The dates and times are written in the Timezone Offset From UTC of the sources, or in `localOffsetFromUTC` if
+    /// the sources have none.
     public var created: Int64
     /// The offset of the node's time zone from UTC at `created`, in seconds.
     public var localOffsetFromUTC: Int
@@ -107,7 +107,7 @@ public struct ViewerProfile: Sendable, Hashable {
     public enum Name: String, Sendable, Hashable, Codable, CaseIterable {
         /// Follows PS3.3 A.51: without a frame of reference the SEG does not have plane groups.
         case strict
-        /// Adds a shared Plane Orientation: OHIF shows nothing without it.
+        /// Adds a shared Plane Orientation: OHIF does not show the SEG without it.
         case ohif
         /// Adds an invented frame of reference with plane groups: 3D Slicer does not load the SEG without them.
         case slicer

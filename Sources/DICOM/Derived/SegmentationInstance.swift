@@ -17,7 +17,7 @@ public enum SegmentationInstance {
     /// - Parameters:
     ///   - description: everything that does not come from sources or masks.
     ///   - sources: the open source instances, in stack order.
-    ///   - masks: one for each frame of the sources, in their order, on the source grid. Frames whose mask is empty are
+    ///   - masks: one for each frame of the sources, in their order, on the source grid. Frames with an empty mask are
     ///     left out.
     ///   - probabilities: of the same shape, 0...1; needed only for `.fractional`.
     ///   - path: a file of this name is replaced. The file is not synced.
@@ -153,7 +153,7 @@ public enum SegmentationObjectError: Error, Sendable, Hashable, CustomStringConv
     /// The file that was read back differs from the intended content.
     case mismatch(reason: String)
 
-    /// What is wrong, and where.
+    /// The mistake and its place.
     public var description: String {
         switch self {
         case .source(let index, let error): "could not read source instance \(index + 1): \(error)"

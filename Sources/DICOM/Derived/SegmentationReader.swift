@@ -2,7 +2,7 @@
 
 public import Imaging
 
-/// A SEG read from its file, by code that shares nothing with the packer.
+/// A SEG read from its file, by code that is independent of the packer.
 ///
 /// The reader computes the bit address of each pixel in the bytes that the flat scanner found.
 public struct SegmentationReader: Sendable {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The SOP classes that Kontur tells apart: PS3.4 table B.5-1 (storage), PS3.6 table A-1 (all).
+// The SOP classes that Kontur distinguishes: PS3.4 table B.5-1 (storage), PS3.6 table A-1 (all).
 
 /// A storage SOP class of images that Kontur knows by name, and tables of the other classes.
 public struct SOPClass: Sendable, Hashable {
@@ -80,7 +80,8 @@ public struct SOPClass: Sendable, Hashable {
 
     // MARK: Classes without images
 
-    /// The reason why instances of a class have nothing to segment; `nil` for a class of images or an unknown one.
+    /// The reason why instances of a class do not have an image to segment; `nil` for a class of images or an unknown
+    /// class.
     static func reasonNotAnImage(_ uid: String) -> String? {
         notImages.first { uid == $0.uid || uid.hasPrefix($0.uid + ".") }?.reason
     }

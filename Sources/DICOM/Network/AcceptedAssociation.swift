@@ -37,9 +37,9 @@ public enum AssociationRequest: Sendable {
 
 /// An association that a peer requested, in data transfer (PS3.8 9.2, state 6).
 ///
-/// It belongs to one thread, and its calls block. Take each request with `nextRequest`, then its data set, if it has
-/// one, with `receiveDataSet`, and answer with `respond`. After an error the association is over: call `close`, which
-/// sends the peer an A-ABORT if one is due.
+/// The association belongs to one thread, and its calls block. Take each request with `nextRequest`, then its data set,
+/// if it has one, with `receiveDataSet`, and answer with `respond`. After an error the association is over: call
+/// `close`, which sends the peer an A-ABORT if one is due.
 public final class AcceptedAssociation {
     /// The configured peer that called.
     public let peer: Peer

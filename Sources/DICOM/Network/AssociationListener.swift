@@ -5,9 +5,9 @@ import Synchronization
 
 /// A node that cannot listen.
 public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// The address that was asked for.
+    /// The requested address.
     public let address: IPAddress
-    /// The port that was asked for.
+    /// The requested port.
     public let port: UInt16
     /// The system's words, such as "Address already in use".
     public let cause: String
@@ -19,8 +19,8 @@ public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
 
 /// Accepts connections, and hands each one on after it has sent its whole A-ASSOCIATE-RQ.
 ///
-/// Until then a connection is an entry in one poll set, so that 200 silent connections delay nothing. A connection has
-/// five seconds and 64 KiB for its request. If too many connections wait, the listener closes the oldest.
+/// Until then a connection is an entry in one poll set, so that silent connections do not delay others. A connection
+/// has five seconds and 64 KiB for its request. If too many connections wait, the listener closes the oldest.
 public final class AssociationListener: Sendable {
     /// Default for the number of connections that may wait at once.
     public static let maximumWaiting = 512
@@ -156,7 +156,7 @@ private final class WaitingConnection {
 
     /// - Parameters:
     ///   - socket: closed with the last reference to this object.
-    ///   - role: what to read.
+    ///   - role: the kind of bytes to read.
     ///   - deadline: a reading of `MonotonicClock`.
     init(_ socket: StreamSocket, role: Role, deadline: Duration) {
         self.socket = socket
@@ -164,7 +164,7 @@ private final class WaitingConnection {
         self.deadline = deadline
     }
 
-    /// Reads what has arrived, without waiting.
+    /// Reads the bytes that have arrived, without waiting.
     func read() -> Progress {
         switch role {
         case .request: readRequest()

@@ -95,7 +95,7 @@ final class PDUStream {
     /// Splits a P-DATA-TF into its fragments.
     ///
     /// - Parameter body: the variable part of the PDU.
-    /// - Returns: the fragments, whose bytes lie in `body`.
+    /// - Returns: the fragments; their bytes lie in `body`.
     /// - Throws: `aborted` if the lengths do not add up, or if a fragment is shorter than its header.
     static func values(
         of body: UnsafeRawBufferPointer

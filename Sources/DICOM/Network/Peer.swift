@@ -5,8 +5,8 @@ import Synchronization
 
 /// The name of a DICOM application (PS3.5 6.2, VR AE).
 ///
-/// It has 1 to 16 characters of the default repertoire, without backslash and control characters. Leading and trailing
-/// spaces do not count.
+/// A title has 1 to 16 characters of the default repertoire, without backslash and control characters. Leading and
+/// trailing spaces do not count.
 public struct AETitle: Hashable, Sendable, CustomStringConvertible {
     /// The title without padding.
     public let text: String

@@ -4,7 +4,7 @@ import Platform
 
 /// An association that the node requested, in data transfer (PS3.8 9.2, state 6).
 ///
-/// It belongs to one thread, and its calls block.
+/// The association belongs to one thread, and its calls block.
 final class RequestedAssociation {
     private let socket: StreamSocket
     private let stream: PDUStream

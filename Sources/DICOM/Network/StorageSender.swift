@@ -60,7 +60,8 @@ public struct StorageSender: Sendable {
 
 /// An association for storing instances at a peer.
 ///
-/// One thread at a time may use it. If its last reference goes without a `release`, the peer gets an A-ABORT.
+/// One thread at a time may use it. If the last reference to the association goes without a `release`, the peer gets an
+/// A-ABORT.
 public final class StorageAssociation {
     private let association: RequestedAssociation
 
@@ -150,7 +151,7 @@ public struct AssociationLimits: Sendable, Equatable {
     }
 }
 
-/// Lets another thread end an association whose own thread blocks.
+/// Lets another thread end an association while the association's own thread blocks.
 ///
 /// Each association needs an interruption of its own.
 public final class Interruption: Sendable {

@@ -124,7 +124,7 @@ struct EncapsulatedPixels {
         }
     }
 
-    /// The interpretation to tell the codec.
+    /// The photometric interpretation that the codec is given.
     ///
     /// The codec turns YBR into RGB if the process is DCT-based. `SampleInterpretation` converts lossless samples
     /// later.

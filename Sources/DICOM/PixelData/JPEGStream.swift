@@ -25,7 +25,7 @@ package struct JPEGStream: Hashable {
     package var columns: Int
     /// The identifiers of the components, in their order.
     var componentIdentifiers: [UInt8]
-    /// Whether the stream has a JFIF marker, whose colours are YCbCr.
+    /// Whether the stream has a JFIF marker, which means that its colours are YCbCr.
     var hasJFIF: Bool
     /// Colour transform of Adobe's APP14: 0 for none, 1 for YCbCr; `nil` without that marker.
     var adobeTransform: Int?

@@ -25,7 +25,7 @@ public enum GeometryError: Error, Sendable, Hashable, CustomStringConvertible {
     /// Neighbouring gaps range from `smallest` to `largest` mm, which missing slices do not explain.
     case irregularSpacing(smallest: Double, largest: Double)
 
-    /// What is wrong with the slices.
+    /// The mistake in the slices.
     public var description: String {
         func mm(_ value: Double) -> String { "\((value * 1000).rounded() / 1000) mm" }
         return switch self {

@@ -47,7 +47,7 @@ extension Picture {
     /// The largest number of samples of a picture that is read: 1 GiB.
     private static let mostSamples = 1 << 30
 
-    /// Reads a PNG or JPEG file; its first bytes tell the format.
+    /// Reads a PNG or JPEG file; its first bytes identify the format.
     ///
     /// - Throws: `PictureError`.
     public init(path: String) throws(PictureError) {
@@ -153,7 +153,7 @@ public enum PictureError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The file has neither a PNG nor a JPEG signature.
     case unknownFormat
 
-    /// What is wrong, and where.
+    /// The mistake and its place.
     public var description: String {
         switch self {
         case .unreadableFile(let path, let reason): "could not read \(path): \(reason)"

@@ -88,7 +88,7 @@ public struct AuditActor: Sendable, Equatable, Codable {
     public static func user(_ name: String) -> AuditActor { AuditActor(user: name) }
 }
 
-/// The rule, recipe and weights behind an event.
+/// The rule, recipe and weights that led to an event.
 public struct AuditMethod: Sendable, Equatable, Codable {
     /// Name of the route.
     public var route: String?

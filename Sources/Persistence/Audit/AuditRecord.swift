@@ -7,7 +7,7 @@ public import Foundation
 import GRDB
 import Platform
 
-/// One record of the audit trail; ``fields`` says what each property means.
+/// One record of the audit trail; ``fields`` states the meaning of each property.
 ///
 /// Lists of SOP Instance UIDs are separated by spaces. An absent value is `nil`.
 public struct AuditRecord: Sendable, Equatable, Codable {

@@ -41,7 +41,7 @@ public struct Retention: Sendable {
     /// Number of rows that one transaction deletes.
     private static let page = 200
 
-    /// Makes a retention, whose monotonic clock starts now.
+    /// Makes a retention and starts its monotonic clock.
     ///
     /// - Parameters:
     ///   - journal: the journal to tidy.
@@ -184,7 +184,7 @@ public struct Retention: Sendable {
 
     /// Deletes the files of derived objects that every peer has, or that are not sent any more.
     ///
-    /// Their rows stay, so that the node recognises its own objects when an archive sends them back.
+    /// The rows stay, so that the node recognises its own objects when an archive sends them back.
     private func deleteDerived(_ limits: Limits, _ deletions: inout Deletions) throws {
         while true {
             let paths: [String] = try journal.write { transaction in

@@ -6,7 +6,7 @@ import Synchronization
 
 /// The node's folder on disk: received instances, derived objects, and the database beside them.
 ///
-/// Folders are 0700 and files 0600. A UUID names each file; nothing that a peer sent is part of a name. Stored paths
+/// Folders are 0700 and files 0600. A UUID names each file. A name does not contain text that a peer sent. Stored paths
 /// are relative to the spool, so that an operator can move the whole folder.
 public final class Spool: Sendable {
     /// The user of the spool.
@@ -22,7 +22,7 @@ public final class Spool: Sendable {
     /// Absolute path of the spool's folder.
     public let path: String
     let calls: DurableCalls
-    /// Folders whose names this process has synced.
+    /// Folders with names that this process has synced.
     private let durableFolders = Mutex(Set<String>())
     private let lock: FileLock?
 
@@ -181,7 +181,7 @@ public final class Spool: Sendable {
     }
 }
 
-/// The reason why the spool cannot be used; no case holds anything that a peer sent.
+/// The reason why the spool cannot be used; the cases do not hold text that a peer sent.
 public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Another process holds the spool; `holder` is its text in the lock file.
     case held(path: String, holder: String)

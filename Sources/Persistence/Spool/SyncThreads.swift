@@ -8,7 +8,7 @@ import Platform
 /// A few threads that wait for disks.
 // `@unchecked`: everything mutable is used only under `turn`.
 final class SyncThreads: @unchecked Sendable {
-    /// The outcome of one sync, for the thread that asked for it.
+    /// The outcome of one sync, for the thread that requested it.
     // `@unchecked`: `result` is used only under `turn`.
     final class Ticket: @unchecked Sendable {
         private let turn = NSCondition()

@@ -15,7 +15,7 @@ public enum InstanceState: String, Codable, CaseIterable, Sendable {
     ///
     /// The indexer moves it on. After a crash ``ReadTransaction/arrivals(after:)`` finds it again.
     case received
-    /// Its header was read, and it belongs to a series. Final, unless its file turns out to kill workers.
+    /// Its header was read, and it belongs to a series. Final, unless its file kills workers later.
     case indexed
     /// Kontur made the instance, and an archive sent it back. Final.
     case own
@@ -80,7 +80,8 @@ public enum DeliveryState: String, Codable, CaseIterable, Sendable {
 
 // MARK: - Row numbers
 
-/// Number of a row; `State` tells the tables apart, so that a job's number cannot be taken for a delivery's.
+/// Number of a row; `State` distinguishes the tables, so that the number of a job cannot be used as the number of a
+/// delivery.
 public struct RowID<State>: RawRepresentable, Hashable, Comparable, Codable, Sendable {
     /// The primary key of the row; grows in the order of the rows.
     public let rawValue: Int64

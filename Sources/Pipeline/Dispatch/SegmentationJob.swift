@@ -48,7 +48,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     package var segmenter: SegmenterDescriptor
     /// The weight file, if the weights are not inside the executable.
     package var weights: WeightFile?
-    /// The options of the route; `nil` if the route sets none.
+    /// The options of the route; `nil` if the route does not set any.
     package var options: SegmenterOptions?
     /// BINARY or FRACTIONAL.
     package var type: SegmentationType
@@ -64,7 +64,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     package var created: Int64
     /// Seconds east of UTC at the node at that time.
     package var localOffsetFromUTC: Int
-    /// The rule for answers of low confidence; `nil` if the route has none.
+    /// The rule for answers of low confidence; `nil` if the route does not have a rule.
     package var review: ReviewRule?
     /// Irregularities that the route accepts, such as a gap that is marked.
     package var notes: [String]

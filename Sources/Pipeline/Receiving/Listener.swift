@@ -70,7 +70,7 @@ public final class Listener: Service {
     ///   - journal: takes the rows.
     ///   - open: the registry for the associations.
     ///   - clock: the time of records.
-    ///   - logger: told of each association.
+    ///   - logger: receives a message for each association.
     ///   - onReceived: called after each stored instance, on its association's thread; must not block.
     /// - Throws: if the port is taken, for instance.
     public init(
@@ -223,7 +223,7 @@ private final class RejectionLimiter: Sendable {
     /// - Parameters:
     ///   - caller: the caller, and the reason of the rejection.
     ///   - now: a reading of the monotonic clock.
-    /// - Returns: whether the rejection shall be recorded.
+    /// - Returns: whether the rejection is to be recorded.
     func admit(_ caller: Caller, at now: Duration) -> Bool {
         recorded.withLock { recorded in
             recorded = recorded.filter { now - $0.value < Self.interval }

@@ -6,8 +6,9 @@ import Platform
 
 /// The registry of open associations, by the id that the journal keeps with each received instance.
 ///
-/// It limits their number, keeps a series open while one of them may bring more instances, and ends them all when the
-/// node stops. An association that is not registered is over. After a restart the registry is empty.
+/// The registry limits the number of associations. It keeps a series open while an association may bring more
+/// instances, and it ends all associations when the node stops. An association that is not registered is over. After a
+/// restart the registry is empty.
 ///
 /// Two places above the limit are for associations that propose only Verification, so that a busy node still answers
 /// C-ECHO.
@@ -117,7 +118,7 @@ public final class OpenAssociations: @unchecked Sendable {
         _ = waitForThreads(atMost: Self.grace)
     }
 
-    /// Admits no more associations.
+    /// Stops admitting associations.
     ///
     /// - Returns: the interruptions of the open associations.
     private func stop() -> [Interruption] {

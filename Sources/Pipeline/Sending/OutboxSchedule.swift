@@ -4,7 +4,7 @@ package import Persistence
 
 /// Decides which objects to send to which peer and when, and when to give up.
 ///
-/// This is a value.
+/// This type is a value: it does not perform the actions.
 ///
 /// Times are readings of the monotonic clock, which do not outlive the process. The row of a delivery adds up the time
 /// of its attempts. Neither a jump of the wall clock nor a restart can therefore use up its 72 hours.
@@ -180,7 +180,7 @@ package struct OutboxSchedule: Sendable {
         return changes
     }
 
-    /// Frees a peer whose session ended without a result.
+    /// Frees a peer after a session that ended without a result.
     package mutating func released(_ peer: String) { peers[peer]?.isBusy = false }
 
     private mutating func setback(

@@ -15,7 +15,7 @@ public final class MappedFile: @unchecked Sendable {
 
     /// All bytes of the file.
     ///
-    /// They are valid as long as this object lives.
+    /// The bytes are valid as long as this object lives.
     public let bytes: UnsafeRawBufferPointer
 
     /// Maps a file.

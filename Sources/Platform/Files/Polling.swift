@@ -26,8 +26,9 @@ public enum Polling {
     /// Waits until an entry is ready or the time is over.
     ///
     /// - Parameters:
-    ///   - entries: the descriptors; each tells afterwards whether it is ready.
-    ///   - limit: `nil` waits for ever. The call waits for an hour at most, so the caller must check again after it.
+    ///   - entries: the descriptors; `isReady` of each is set by the call.
+    ///   - limit: `nil` waits for ever. A limit of more than an hour counts as an hour, so the caller must check again
+    ///     after the call.
     /// - Returns: whether an entry is ready.
     @discardableResult
     public static func wait(_ entries: inout [PollEntry], atMost limit: Duration?) -> Bool {

@@ -41,7 +41,7 @@ public final class ChildProcess {
     public let input: FileDescriptor
     /// Reads the child's standard output; does not block.
     public let output: FileDescriptor
-    /// Reads what the child prints to its standard error; does not block.
+    /// Reads the child's standard error; does not block.
     public let errors: FileDescriptor
     private var ending: Ending?
 
@@ -53,7 +53,7 @@ public final class ChildProcess {
     ///   - executable: a path; `PATH` is not searched.
     ///   - arguments: without the program's name.
     ///   - environment: all variables of the child.
-    ///   - niceness: added to the parent's scheduling priority: 10 puts the child behind the parent.
+    ///   - niceness: added to the parent's scheduling priority: 10 gives the child a lower priority than the parent.
     /// - Throws: ``SpawnError`` with the error of pipe2(2) or posix_spawn(3).
     public init(
         executable: String, arguments: [String], environment: [String: String], niceness: Int32

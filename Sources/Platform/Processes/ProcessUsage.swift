@@ -14,7 +14,7 @@ public struct ProcessUsage: Sendable, Hashable {
         self.processorTime = processorTime
     }
 
-    /// Reads the usage of a living process; `nil` if no process has that id.
+    /// Reads the usage of a living process; `nil` if a process with that id does not exist.
     public init?(processID: Int32) {
         guard let memory = ProcessUsage.file("/proc/\(processID)/statm"),
             let status = ProcessUsage.file("/proc/\(processID)/stat")

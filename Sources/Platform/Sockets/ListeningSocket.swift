@@ -55,7 +55,7 @@ package final class ListeningSocket: Sendable {
 
     /// The number to wait for with ``Polling``.
     ///
-    /// It stays valid as long as this object lives.
+    /// The number stays valid as long as this object lives.
     package var descriptor: Int32 { file.number }
 
     /// Accepts the next connection, without waiting.

@@ -68,7 +68,7 @@ package final class StreamSocket: Sendable {
 
     /// The number to wait for with ``Polling``.
     ///
-    /// It stays valid as long as this object lives.
+    /// The number stays valid as long as this object lives.
     package var descriptor: Int32 { file.number }
 
     // MARK: Activities and endings
@@ -181,7 +181,7 @@ package final class StreamSocket: Sendable {
         }
     }
 
-    /// Reads what has arrived, without waiting.
+    /// Reads the bytes that have arrived, without waiting.
     ///
     /// - Returns: `.end` also for a broken connection.
     package func readAvailable(into buffer: UnsafeMutableRawBufferPointer) -> FileDescriptor.ReadResult {
