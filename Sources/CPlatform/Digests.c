@@ -7,7 +7,7 @@
 #include <openssl/hmac.h>
 #include <zlib.h>
 
-// The opaque handle is libcrypto's own context: no structure of ours surrounds it.
+// The opaque handle is libcrypto's own context, without another structure around it.
 static EVP_MD_CTX *context(cplatform_sha256 *digest) { return (EVP_MD_CTX *)digest; }
 
 cplatform_sha256 *cplatform_sha256_create(void)
@@ -51,6 +51,6 @@ int cplatform_hmac_sha256(
 
 uint32_t cplatform_crc32(uint32_t checksum, const void *bytes, size_t count)
 {
-    // zlib reads a null pointer as "begin anew".
+    // zlib resets the checksum if it gets a null pointer, so a possibly null pointer of zero bytes must not reach it.
     return count == 0 ? checksum : (uint32_t)crc32_z(checksum, bytes, count);
 }

@@ -16,18 +16,19 @@ public enum ConnectedComponents {
 
     /// Keeps the largest component and clears the others.
     ///
-    /// Of equally large ones, the first in the array is kept.
+    /// If several components are equally large, the first one in the array is kept.
     ///
     /// - Parameters:
     ///   - values: `[slices, rows, columns]`, 0 or 1.
     ///   - slices: the number of slices; 1 for a plane.
     ///   - rows: the number of rows.
     ///   - columns: the number of columns.
-    /// - Returns: the number of components before.
+    /// - Returns: the number of components before the call.
     @discardableResult
     public static func keepLargest(_ values: inout [UInt8], slices: Int, rows: Int, columns: Int) -> Int {
         var found = Labels(values, slices: slices, rows: rows, columns: columns)
-        // Roots are the first runs of their components, so the first of equals is the first in the array.
+        // A root is the first run of its component. If components are equally large, the first root is therefore the
+        // first one in the array.
         let sizes = found.sizes
         guard let largest = sizes.indices.max(by: { (sizes[$0], $1) < (sizes[$1], $0) }) else { return 0 }
         found.clear(&values, columns: columns) { $0 != largest }
@@ -83,7 +84,7 @@ public enum ConnectedComponents {
             }
         }
 
-        /// Clears the components for whose first run `chosen` returns true.
+        /// Clears each component if `chosen` returns true for the component's first run.
         mutating func clear(_ values: inout [UInt8], columns: Int, where chosen: (Int) -> Bool) {
             for line in 0..<lineStarts.count - 1 {
                 for index in lineStarts[line]..<lineStarts[line + 1] where chosen(root(index, &parents)) {
@@ -132,7 +133,7 @@ public enum ConnectedComponents {
 
     /// The first run of a run's component.
     ///
-    /// The path to it is halved on the way.
+    /// The search also halves the path to this run, so that later searches are faster.
     private static func root(_ index: Int, _ parents: inout [Int]) -> Int {
         var index = index
         while parents[index] != index {

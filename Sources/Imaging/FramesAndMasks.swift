@@ -2,7 +2,7 @@
 
 /// A plane of pixels for a segmenter.
 ///
-/// It does not tell whose image it is.
+/// A frame does not identify the patient.
 ///
 /// One channel holds modality units, after rescale, with MONOCHROME1 inverted so that a larger value is brighter. Three
 /// channels hold RGB, 0...255.
@@ -80,7 +80,7 @@ public enum Dice {
     ///
     /// - Parameters:
     ///   - a: values of 0 or 1.
-    ///   - b: as many values of 0 or 1.
+    ///   - b: the same number of values of 0 or 1.
     /// - Returns: 0...1.
     public static func score(_ a: [UInt8], _ b: [UInt8]) -> Double {
         precondition(a.count == b.count, "both masks have the same size")

@@ -28,7 +28,7 @@ public struct SegmenterDescriptor: Sendable, Hashable, Codable {
     public var category: CodedConcept
     /// Segmented Property Type, PS3.16 CID 7151 and its children.
     public var type: CodedConcept
-    /// The region of the body; `nil` if the type tells it.
+    /// The region of the body; `nil` if the type implies it.
     public var anatomicRegion: CodedConcept?
     /// The colour of overlays, and of Recommended Display CIELab Value.
     public var recommendedDisplayColor: DisplayColor
@@ -69,7 +69,7 @@ public struct DisplayColor: Sendable, Hashable, Codable {
     /// 0...255.
     public var blue: UInt8
 
-    /// Makes a colour of its channels, 0...255 each.
+    /// Makes a colour from its channels, 0...255 each.
     public init(red: UInt8, green: UInt8, blue: UInt8) {
         self.red = red
         self.green = green
@@ -86,7 +86,7 @@ public struct CodedConcept: Sendable, Hashable, Codable {
     /// Code Meaning.
     public var meaning: String
 
-    /// Makes a triplet of Code Value, Coding Scheme Designator and Code Meaning.
+    /// Makes a triplet from Code Value, Coding Scheme Designator and Code Meaning.
     public init(_ value: String, _ scheme: String, _ meaning: String) {
         self.value = value
         self.scheme = scheme
@@ -98,8 +98,9 @@ public struct CodedConcept: Sendable, Hashable, Codable {
 public struct Confidence: Sendable, Hashable, Codable {
     /// The number that routes and people compare, 0...1.
     ///
-    /// For a compact network it is the Dice that the answer is expected to reach; for an empty answer, the probability that
-    /// the structure is absent. A segmenter without a fit on unseen cases gives a number of the same direction.
+    /// For a compact network it is the Dice that the answer is expected to reach; for an empty answer, the probability
+    /// that the structure is absent. A segmenter that was not fitted on unseen cases gives another number, for which
+    /// higher is better too.
     public var value: Double
     /// The measures by name, each 0...1, such as `expectedDice` and `viewAgreement`.
     public var measures: [String: Double]

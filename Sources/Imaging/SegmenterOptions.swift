@@ -26,7 +26,7 @@ public struct SegmenterOptions: Sendable, Hashable, Codable {
         self.shift = shift
     }
 
-    /// No prompt, and no parameter.
+    /// Options without a prompt or a parameter.
     public static let none = SegmenterOptions()
 
     /// Whether there is a box or a point.

@@ -13,7 +13,7 @@ import Supervision
 public struct NodeSettings: Sendable {
     /// The listener.
     ///
-    /// Its peers are also those that routes send to.
+    /// Routes send to the peers of the listener.
     public var listener: ListenerConfiguration
     /// The folder of all files, and its limits.
     public var spool: SpoolConfiguration
@@ -29,7 +29,9 @@ public struct NodeSettings: Sendable {
     public var workers: Int
     /// Kontur's version, which is written into objects.
     public var softwareVersion: String
-    /// Path of the executable whose `worker` command is run.
+    /// Path of the executable.
+    ///
+    /// Workers run its `worker` command.
     public var executable: String
 
     public init(
@@ -51,7 +53,7 @@ public struct NodeSettings: Sendable {
 
 /// A running node: the spool, the journal and the services that work on them.
 ///
-/// The services stop together. On a graceful shutdown the node accepts no more associations and starts no more work. An
+/// The services stop together. On a graceful shutdown the node stops accepting associations and starting work. An
 /// instance in flight is finished, or its socket is shut down after five seconds. Running jobs are queued again.
 public final class Node: Service {
     private let services: [any Service]
@@ -62,7 +64,7 @@ public final class Node: Service {
     private let settings: NodeSettings
     private let logger: Logger
 
-    /// Opens the spool, queues the jobs again that a crash left running, and listens.
+    /// Opens the spool, queues again each job that a crash left running, and listens.
     ///
     /// The call blocks on the disk. It does not belong on Swift's cooperative pool: use `start` there.
     ///
@@ -119,7 +121,7 @@ public final class Node: Service {
 
     /// The port that the node listens on.
     ///
-    /// The kernel chose it if the settings say 0.
+    /// If the settings say 0, the kernel chose this port.
     public var port: UInt16 { listener.port }
 
     /// Runs until a graceful shutdown, a cancellation, or the failure of a service.

@@ -5,7 +5,7 @@ import Platform
 
 /// The time and the randomness of the services.
 ///
-/// They are passed in, so that tests control them.
+/// The clocks and the randomness are passed in, so that tests control them.
 ///
 /// Everything that waits uses `monotonic`. The wall clock is only written into records and objects.
 public struct NodeClock: Sendable {
@@ -52,7 +52,7 @@ package struct Backoff: Sendable, Hashable {
 
     /// The waits of deliveries: 5 seconds to 10 minutes.
     package static let delivery = Backoff(shortest: .seconds(5), longest: .seconds(600))
-    /// The waits of jobs whose worker was lost: 2 to 30 seconds.
+    /// The waits of jobs after a lost worker: 2 to 30 seconds.
     package static let job = Backoff(shortest: .seconds(2), longest: .seconds(30))
 
     /// The wait after a failure.

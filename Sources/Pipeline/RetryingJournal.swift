@@ -11,10 +11,12 @@ struct RetryingJournal: Sendable {
     /// The wait between two attempts grows by a second per failure, up to this.
     private static let longestPause: Duration = .seconds(10)
 
-    /// The journal itself, whose errors the caller handles.
+    /// The journal itself.
+    ///
+    /// The caller handles its errors.
     let direct: Journal
     let logger: Logger
-    /// Whether the service shall end.
+    /// Whether the service has to end.
     ///
     /// Calls then stop retrying.
     let isStopping: @Sendable () -> Bool

@@ -5,8 +5,8 @@ import Synchronization
 
 /// Wakes one waiting task, because there may be work.
 ///
-/// A signal that is raised twice before the task looks counts once. A signal that is raised while the task does not wait
-/// ends its next wait at once.
+/// A signal that is raised twice before the task looks counts once. A signal that is raised while the task does not
+/// wait ends its next wait at once.
 final class Signal: Sendable {
     private struct State {
         var isRaised = false
@@ -68,7 +68,7 @@ final class Signal: Sendable {
     }
 }
 
-/// Tells all parts of a service that it shall end.
+/// Tells all parts of a service that the service has to end.
 final class StopFlag: Sendable {
     private let flag = Mutex(false)
 

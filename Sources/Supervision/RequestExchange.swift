@@ -20,7 +20,8 @@ final class RequestExchange {
         self.printed = printed
     }
 
-    /// Sends the request and waits until the worker answers, ends or exceeds a limit, or until `isStopped`.
+    /// Sends the request and waits until the worker answers, ends or exceeds a limit, or until `isStopped` returns
+    /// true.
     ///
     /// The call blocks. It leaves a worker that exceeds a limit alive: the caller kills it.
     func perform(_ request: QueuedRequest, watch: WorkerWatch, isStopped: () -> Bool) -> WorkResult {
@@ -87,7 +88,7 @@ final class RequestExchange {
         case lines([[UInt8]])
     }
 
-    /// Reads what is in the pipe, and cuts it into whole lines.
+    /// Reads the bytes in the pipe, and cuts them into whole lines.
     private func receive() -> Received {
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         guard let result = try? buffer.withUnsafeMutableBytes({ try process.output.read(into: $0) }) else {

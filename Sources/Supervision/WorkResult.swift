@@ -10,9 +10,9 @@ public enum WorkResult: Sendable {
     case workerDied(WorkerDeath)
     /// The worker exceeded a limit and was killed.
     case overran(Overrun)
-    /// The worker could not be started. This says nothing about the request.
+    /// The worker could not be started, which is not the fault of the request.
     case notStarted(SpawnError)
-    /// The pool is shutting down, or the asking task was cancelled. This says nothing about the request.
+    /// The pool is shutting down, or the calling task was cancelled. The request is not at fault.
     case stopped
 }
 
@@ -48,9 +48,9 @@ public enum WorkerDeath: Sendable, Hashable, CustomStringConvertible {
 
 /// The time and memory that a request took, measured from outside.
 public struct WorkMeasure: Sendable, Hashable {
-    /// From the moment a worker was free for the request to its answer or end.
+    /// The time from the moment at which a worker was free for the request, until the worker answered or ended.
     ///
-    /// It includes the start of the worker.
+    /// The time includes the start of the worker.
     public var duration: Duration
     /// Peak of the worker's resident memory during the request, in bytes.
     ///

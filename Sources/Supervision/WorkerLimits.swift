@@ -5,7 +5,8 @@ public import Platform
 
 /// The resources that one worker may use before it is killed, and the marks at which it is replaced.
 ///
-/// Memory means resident memory, watched from outside. An address-space limit would make OpenBLAS retry `mmap` for ever.
+/// Memory means resident memory, watched from outside. An address-space limit would make OpenBLAS retry `mmap` for
+/// ever.
 public struct WorkerLimits: Sendable, Hashable {
     /// Bytes of resident memory above which the worker is killed.
     public var memory: Int
@@ -36,7 +37,7 @@ public struct WorkerLimits: Sendable, Hashable {
 
     /// The limits for reading a header.
     ///
-    /// A second is already long; a file of 1 GiB is hashed once.
+    /// A request usually takes less than a second. The limits leave time to hash a file of 1 GiB.
     public static let index = WorkerLimits(
         memory: 3 << 30, silence: .seconds(60), processorTime: .seconds(60), memoryMark: 256 << 20)
     /// The limits for segmenting a stack.
@@ -53,7 +54,8 @@ public struct WorkerLimits: Sendable, Hashable {
     ///
     /// The memory limit and the memory mark grow by three times the size of the file: it is mapped, packed, and held a
     /// third time for a moment. The raised mark keeps a worker that holds large weights. The allowed silence grows by
-    /// two seconds per MiB, because larger networks take longer per frame, and workers run behind all other processes.
+    /// two seconds per MiB, because larger networks take longer per frame, and workers have a lower priority than other
+    /// processes.
     ///
     /// - Parameter weightBytes: size of the file; 0 leaves the limits as they are.
     /// - Returns: the raised limits.
@@ -117,7 +119,8 @@ public struct WorkerWatch: Sendable {
     ///
     /// - Parameters:
     ///   - now: when the sample was taken.
-    ///   - usage: what the process uses; `nil` if it could not be read, as for a process that has just ended.
+    ///   - usage: the resources that the process uses; `nil` if it could not be read, as for a process that has just
+    ///     ended.
     /// - Returns: the exceeded limit, or `nil` if all limits hold.
     public mutating func check(now: Duration, usage: ProcessUsage?) -> Overrun? {
         if let usage {

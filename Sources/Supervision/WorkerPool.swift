@@ -48,9 +48,9 @@ public struct WorkerPoolConfiguration: Sendable {
 
 /// The workers of a node or of one command: one for indexing and up to `segmentWorkers` for segmenting.
 ///
-/// Each worker has a thread that starts, feeds, watches, kills and reaps it. The pool does not block Swift's cooperative
-/// threads. Workers start with the first request. A worker is replaced after a crash, an overrun, 1,000 requests, or a
-/// request that leaves it above its memory mark. Shut a pool down before you release it.
+/// Each worker has a thread that starts, feeds, watches, kills and reaps it. The pool does not block Swift's
+/// cooperative threads. Workers start with the first request. A worker is replaced after a crash, an overrun, 1,000
+/// requests, or a request that leaves it above its memory mark. Shut a pool down before you release it.
 public final class WorkerPool: Sendable {
     /// The executable, the number of workers and their limits.
     public let configuration: WorkerPoolConfiguration
@@ -59,7 +59,7 @@ public final class WorkerPool: Sendable {
 
     /// - Parameters:
     ///   - configuration: the executable, the number of workers and their limits.
-    ///   - logger: told of the start and the end of workers.
+    ///   - logger: receives a message for the start and the end of each worker.
     public init(configuration: WorkerPoolConfiguration, logger: Logger) {
         self.configuration = configuration
         index = WorkerQueue(role: .index, workers: 1, configuration: configuration, logger: logger)
@@ -75,9 +75,10 @@ public final class WorkerPool: Sendable {
     /// If the calling task is cancelled, a worker that is busy with the request is killed.
     ///
     /// - Parameters:
-    ///   - request: what the worker shall do.
+    ///   - request: the work of the worker.
     ///   - progress: called on the worker's thread for every progress line; must not block.
-    ///   - measured: called there once, before the result is returned, if a worker was given the request; must not block.
+    ///   - measured: called once on the worker's thread before the result is returned, if a worker was given the
+    ///     request; must not block.
     /// - Returns: `.stopped` also if the calling task is cancelled.
     /// - Throws: `WorkMessageError` if the request is not a valid message, for instance because it is too long.
     public func perform(
@@ -95,7 +96,7 @@ public final class WorkerPool: Sendable {
         }
     }
 
-    /// Kills every worker, and answers all requests with `.stopped`, later ones too.
+    /// Kills every worker, and answers all requests with `.stopped`, including later ones.
     ///
     /// The call returns after all workers are reaped.
     public func shutDown() async {

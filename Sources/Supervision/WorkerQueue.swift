@@ -53,7 +53,7 @@ final class WorkerQueue: @unchecked Sendable {
     ///   - role: the kind of requests.
     ///   - workers: most workers at once.
     ///   - configuration: the executable and the limits.
-    ///   - logger: told of the start and the end of workers.
+    ///   - logger: receives a message for the start and the end of each worker.
     init(role: WorkerRole, workers: Int, configuration: WorkerPoolConfiguration, logger: Logger) {
         self.role = role
         self.workers = workers
@@ -65,11 +65,12 @@ final class WorkerQueue: @unchecked Sendable {
 
     /// Adds a request.
     ///
-    /// A thread is started for it if none is idle and another one is allowed.
+    /// If all threads are busy and another one is allowed, a thread is started for the request.
     ///
     /// - Parameters:
     ///   - request: cancelled or queued once.
-    ///   - continuation: resumed with the result; at once with `.stopped` if the request is cancelled or the queue stops.
+    ///   - continuation: resumed with the result; at once with `.stopped` if the request is cancelled or the queue
+    ///     stops.
     func enqueue(_ request: QueuedRequest, continuation: CheckedContinuation<WorkResult, Never>) {
         let refused: Bool = condition.withLock {
             guard !isStopping, !request.isCancelled else { return true }
@@ -88,7 +89,8 @@ final class WorkerQueue: @unchecked Sendable {
 
     /// Cancels a request.
     ///
-    /// One that waits is answered at once. One that a worker has is answered when its thread notices.
+    /// A request that waits is answered at once. A request that a worker has is answered when the worker's thread
+    /// notices the cancellation.
     func cancel(_ request: QueuedRequest) {
         let continuation = condition.withLock { () -> CheckedContinuation<WorkResult, Never>? in
             request.isCancelled = true
@@ -100,7 +102,7 @@ final class WorkerQueue: @unchecked Sendable {
         continuation?.resume(returning: .stopped)
     }
 
-    /// Stops for good.
+    /// Stops the queue permanently.
     ///
     /// All requests are answered with `.stopped`.
     ///
@@ -151,7 +153,7 @@ final class WorkerQueue: @unchecked Sendable {
         return isOver
     }
 
-    /// Waits for the next request; `nil` if the thread shall end.
+    /// Waits for the next request; `nil` if the thread has to end.
     private func next() -> QueuedRequest? {
         condition.withLock {
             idleThreads += 1

@@ -8,7 +8,7 @@ import Platform
 ///
 /// It belongs to one thread of its ``WorkerQueue``. All calls block.
 final class WorkerSlot {
-    /// Scheduling priority of workers behind the node's own threads, for nice(2).
+    /// The lower scheduling priority of workers, relative to the node's own threads, for nice(2).
     private static let niceness: Int32 = 10
 
     private let role: WorkerRole
@@ -38,8 +38,8 @@ final class WorkerSlot {
     ///
     /// - Parameters:
     ///   - request: a valid request of the slot's role.
-    ///   - isStopped: asked ten times a second. Once it is true, the worker is killed.
-    /// - Returns: the result; `.stopped` once `isStopped` is true.
+    ///   - isStopped: called ten times per second. Once it returns true, the worker is killed.
+    /// - Returns: the result; `.stopped` once `isStopped` returns true.
     func perform(_ request: QueuedRequest, isStopped: () -> Bool) -> WorkResult {
         if isStopped() { return .stopped }
         let start = MonotonicClock.now()
@@ -71,17 +71,17 @@ final class WorkerSlot {
 
     /// Ends the worker, if there is one.
     ///
-    /// It is idle: a request that is not answered yet has been given up.
+    /// The worker is idle, or its request has been given up.
     func endWorker() {
         process?.kill()
         process = nil
     }
 
-    /// The living process.
+    /// The running process of the worker.
     ///
-    /// It is started if there is none.
+    /// The method starts the process if there is none.
     ///
-    /// A process that died while it was idle is replaced silently: the next request must not be blamed for its death.
+    /// A process that died while it was idle is replaced silently: the death must not count against the next request.
     private func ready() throws(SpawnError) -> ChildProcess {
         if let process, !process.hasHungUp { return process }
         endWorker()
@@ -97,11 +97,13 @@ final class WorkerSlot {
         return started
     }
 
-    /// The environment of a worker: fixed variables, and of the node's own only the overrides of the kernels and the
-    /// folder into which sam-auto writes the masks that it considered.
+    /// The environment of a worker: fixed variables, and a few variables of the node.
+    ///
+    /// The latter are the overrides of the kernels, and the folder into which sam-auto writes the masks that it
+    /// considered.
     ///
     /// OpenMP's threads sleep while they wait. By default they spin, which costs three times the processor time if the
-    /// cores are shared. OpenBLAS computes on the threads of OpenMP, and needs none of its own.
+    /// cores are shared. OpenBLAS computes on the threads of OpenMP, and does not need threads of its own.
     private static func environment(threads: String) -> [String: String] {
         let own = ProcessInfo.processInfo.environment
         let passed = ["ONEDNN_MAX_CPU_ISA", "KONTUR_KERNELS", "KONTUR_SAM_AUTO_MASKS"]
@@ -133,8 +135,8 @@ final class WorkerSlot {
 
 /// The size-capped file for the standard error of a worker.
 ///
-/// Libraries print what they like there, patient values included. The text therefore goes into a file in the spool
-/// (0600) and never into the log. Each new worker empties the file.
+/// Libraries may print any text there, even patient data. The text therefore goes into a file in the spool (0600) and
+/// never into the log. Each new worker empties the file.
 final class StandardErrorFile {
     /// `nil` drops the text.
     let path: String?
@@ -152,7 +154,7 @@ final class StandardErrorFile {
 
     /// Empties the file for a new worker.
     ///
-    /// The text of the worker before it is kept in a file named `.old`.
+    /// The text of the previous worker is kept in a file whose name ends in `.old`.
     func begin() {
         guard let path else { return }
         file = nil
@@ -161,7 +163,7 @@ final class StandardErrorFile {
         written = 0
     }
 
-    /// Moves what is in the pipe to the file.
+    /// Moves the bytes in the pipe to the file.
     ///
     /// The worker never blocks on the pipe, because text over the limit is dropped.
     ///
@@ -185,7 +187,7 @@ final class StandardErrorFile {
             try bytes.withUnsafeBytes { try file.write($0) }
             written += bytes.count
         } catch {
-            // A full disk loses this text and nothing else.
+            // If the disk is full, only this text is lost.
         }
     }
 }

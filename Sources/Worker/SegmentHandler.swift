@@ -74,7 +74,7 @@ struct SegmentHandler: RequestHandler {
         return segmenter
     }
 
-    /// Writes the outputs of a request, unless nothing was found.
+    /// Writes the outputs of a request, if at least one frame has a finding.
     private func write(
         _ stack: SegmentedStack, of sources: StackSources, for request: SegmentRequest,
         progress: (WorkProgress) -> Void
@@ -143,11 +143,11 @@ struct SegmentHandler: RequestHandler {
 
 /// The reason why a request does not have an outcome, thrown up to the handler.
 enum Refusal: Error {
-    /// The segmenter does not accept the stack; trying again gives the same.
+    /// The segmenter does not accept the stack; another attempt would fail too.
     case unfit(String)
-    /// The work failed for a reason in the files or the request; trying again gives the same.
+    /// The work failed for a reason in the files or the request; another attempt would fail too.
     case failed(String)
-    /// A file could not be read or written; trying again may help.
+    /// A file could not be read or written; another attempt may succeed.
     case hindered(String)
 
     /// The refusal as the worker answers it.

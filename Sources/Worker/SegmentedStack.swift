@@ -88,7 +88,8 @@ enum FrameStack {
 
     /// The mean over batches.
     ///
-    /// A batch has the weight of its frames in which something was found.
+    /// The weight of a batch is the number of its frames with a finding, plus a thousandth of the number of its frames.
+    /// The thousandth gives a mean if no frame has a finding.
     private static func merged(_ batches: [(Confidence, weight: Double)]) -> Confidence {
         guard batches.count != 1 else { return batches[0].0 }
         let whole = batches.reduce(0) { $0 + $1.weight }

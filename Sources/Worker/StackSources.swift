@@ -27,7 +27,7 @@ struct StackSources {
     /// The number of sources.
     var count: Int { sources.count }
 
-    /// The largest number of frames of one instance that is taken: hours of video.
+    /// The largest accepted number of frames in one instance: hours of video.
     private static let frameLimit = 100_000
 
     /// Opens the instances that a request names; pictures are read when they are decoded.
@@ -104,8 +104,8 @@ struct StackSources {
 
     /// Decodes the frames of a part.
     ///
-    /// - Throws: `Refusal.unfit` if Kontur does not decode such images, `.hindered` if the file cannot be read now, `.failed`
-    ///   if its pixels are damaged.
+    /// - Throws: `Refusal.unfit` if Kontur does not decode such images, `.hindered` if the file cannot be read now,
+    ///   `.failed` if its pixels are damaged.
     func frames(of part: Part) throws(Refusal) -> [Frame] {
         switch sources[part.source] {
         case .instance(let file, let source):

@@ -16,13 +16,13 @@ final class WorkerChannel: @unchecked Sendable {
     private let condition = MonotonicCondition()
     private var lines: [[UInt8]] = []
 
-    /// Prepares this process for its life as a worker: signals, permissions and standard output.
+    /// Prepares this process to be a worker: signals, permissions and standard output.
     init() {
         // An interrupt from the terminal reaches the whole process group; only the supervisor reacts to it.
         CurrentProcess.ignoreInterrupts()
         CurrentProcess.ignoreBrokenPipes()
         CurrentProcess.keepFilesPrivate()
-        // Prints of libraries go to standard error, which the supervisor keeps in a file of limited size.
+        // Text that libraries print goes to standard error, which the supervisor keeps in a file of limited size.
         output = CurrentProcess.takeStandardOutput()
     }
 
@@ -58,7 +58,7 @@ final class WorkerChannel: @unchecked Sendable {
 
     /// Answers one line.
     ///
-    /// A line that is not a valid request ends the process: the two sides are not of one version.
+    /// A line that is not a valid request ends the process, because the two sides are then of different versions.
     func answer(_ line: [UInt8], with handler: inout any RequestHandler) {
         do {
             let request = try WorkRequest(line: line)

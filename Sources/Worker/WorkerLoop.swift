@@ -6,9 +6,9 @@ public import Supervision
 
 /// The life of a worker process: the command `kontur worker --role index|segment --threads N`.
 ///
-/// Requests come in on standard input, one JSON line each. Progress and answers leave on the descriptor that was standard
-/// output when the process started. The process ends when its input closes, also in the middle of a request: then the
-/// supervisor does not wait for the answer any more.
+/// Requests come in on standard input, one JSON line each. Progress and answers leave on the descriptor that was
+/// standard output when the process started. The process ends when its input closes, even in the middle of a request,
+/// because the supervisor then does not wait for the answer any more.
 public enum WorkerLoop {
     /// Answers requests until the input closes; never returns.
     ///
@@ -31,7 +31,7 @@ protocol RequestHandler {
     /// Answers one request.
     ///
     /// - Parameters:
-    ///   - request: a request of any role: a handler refuses those of the other one.
+    ///   - request: a request of any role. A handler refuses a request of another role.
     ///   - progress: reports each step, which restarts the supervisor's watch.
     /// - Returns: the answer.
     mutating func answer(_ request: WorkRequest, progress: (WorkProgress) -> Void) -> WorkResponse

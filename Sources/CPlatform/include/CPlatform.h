@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The calls of Linux, libcrypto and zlib that Swift's C library module does not show. Platform is the only importer.
+// The calls of Linux, libcrypto and zlib that Swift's Glibc module does not export. Only Platform imports this header.
 //
 // Threads: every function may be called from any thread. One digest belongs to one thread at a time.
 // Errors: functions that return an int descriptor or status set errno as their system call does.
@@ -10,11 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Descriptors. Each is made with FD_CLOEXEC in the same call: a child process that another thread starts at the same
-// moment does not inherit it, which a later fcntl could not prevent.
+// Descriptors. Each call sets FD_CLOEXEC as it makes the descriptor. If a later fcntl(2) set the flag, a child process
+// that another thread starts in between would inherit the descriptor.
 
-/// accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC. `address` has room for `*length` bytes of a socket address; `*length`
-/// becomes the size of the peer's address. Returns the descriptor, or -1.
+/// accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC. `address` has room for `*length` bytes of a socket address;
+/// `*length` becomes the size of the peer's address. Returns the descriptor, or -1.
 int cplatform_accept(int listener, void *address, unsigned int *length);
 
 /// pipe2(2) with O_CLOEXEC: `ends[0]` reads, `ends[1]` writes. Returns 0, or -1.
@@ -32,13 +32,15 @@ int cplatform_close_from(void *actions, int lowest);
 enum { CPLATFORM_SHA256_SIZE = 32 };
 typedef struct cplatform_sha256 cplatform_sha256;
 
-/// A digest of no bytes. The caller frees it with cplatform_sha256_destroy. NULL if memory is exhausted.
+/// Makes a digest to which bytes can be added. The caller frees it with cplatform_sha256_destroy. NULL if memory is
+/// exhausted.
 cplatform_sha256 *cplatform_sha256_create(void);
-/// An independent digest of the same bytes so far. The caller frees it. NULL if memory is exhausted.
+/// Copies a digest with the bytes added so far. The copy is independent, and the caller frees it. NULL if memory is
+/// exhausted.
 cplatform_sha256 *cplatform_sha256_copy(const cplatform_sha256 *digest);
 /// Adds `count` bytes. Returns 1, or 0 if libcrypto failed.
 int cplatform_sha256_update(cplatform_sha256 *digest, const void *bytes, size_t count);
-/// Writes the hash of all bytes. `digest` can only be destroyed afterwards. Returns 1, or 0 if libcrypto failed.
+/// Writes the hash of all bytes. After this call, `digest` can only be destroyed. Returns 1, or 0 if libcrypto failed.
 int cplatform_sha256_finish(cplatform_sha256 *digest, uint8_t hash[CPLATFORM_SHA256_SIZE]);
 void cplatform_sha256_destroy(cplatform_sha256 *digest);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opening a file: PS3.10 section 7. Files without preamble, without File Meta Information or in another encoding than
-// they declare are read where only one reading is possible.
+// Opening a file: PS3.10 section 7. A file may lack the preamble or the File Meta Information, or have another encoding
+// than it declares. Kontur reads such a file if only one interpretation is possible.
 
 import CDCMTK
 
@@ -55,7 +55,8 @@ extension DataSet {
         return encoding.isBigEndian ? .explicitVRBigEndian : .explicitVRLittleEndian
     }
 
-    /// The encoding that the first element has, which counts more than the declared one: some writers declare a wrong one.
+    /// The encoding of the first element, which overrides the declared encoding, because some writers declare a wrong
+    /// one.
     private static func encoding(
         of bytes: UnsafeRawBufferPointer, at start: Int, declared: String?, hasMeta: Bool
     ) throws(DataSetError) -> ElementEncoding {

@@ -4,7 +4,7 @@ import CDCMTK
 
 /// One data set of a file, checked as a whole.
 ///
-/// Values stay in the mapped file and are decoded each time they are asked for.
+/// Values stay in the mapped file and are decoded for each call.
 package struct DataSet {
     /// The elements of the data set or of one item of a sequence: a range of `elements`.
     package struct Item: Hashable, Sendable {
@@ -13,7 +13,7 @@ package struct DataSet {
 
     let bytes: FileBytes
     let elements: [ScannedElement]
-    /// The syntax that the file declares; without File Meta Information, the one that the encoding has.
+    /// The syntax that the file declares; without File Meta Information, the one that fits the encoding.
     package let transferSyntaxUID: String
 
     private var root: Item { Item(range: 0..<elements.count) }
@@ -128,14 +128,15 @@ package struct DataSet {
         }
     }
 
-    /// The VR that the file names, or the attribute's own if the file names none.
+    /// The VR that the file names, or the attribute's own if the file does not name one.
     private func representation(_ element: ScannedElement, _ attribute: Attribute) -> ValueRepresentation {
         element.encoding.isExplicit && element.vr != .unknown ? element.vr : attribute.vr
     }
 
     /// The number of bytes after which text is cut: no attribute that Kontur reads is longer.
     private static let textLimit = 64 << 10
-    /// The number of bytes after which numbers are cut: the longest that Kontur reads are lookup tables of 65,536 words.
+    /// The number of bytes after which numbers are cut: the longest that Kontur reads are lookup tables of 65,536
+    /// words.
     private static let numberLimit = 256 << 10
 
     /// A text without the spaces and NULs on both sides.
@@ -152,8 +153,8 @@ package struct DataSet {
 extension DataSet {
     /// The first value of a text attribute, decoded to UTF-8; `nil` if it is absent or empty.
     ///
-    /// Specific Character Set names the encoding (PS3.3 C.12.1.1.2, PS3.5 6.1). Bytes outside it are replaced, because the
-    /// text is shown and matched but never written back.
+    /// Specific Character Set names the encoding (PS3.3 C.12.1.1.2, PS3.5 6.1). Bytes outside it are replaced, because
+    /// the text is shown and matched but never written back.
     package func text(_ attribute: Attribute) -> String? {
         guard let value = raw(attribute), !value.isEmpty else { return nil }
         let cut = value.prefix(Self.decodedTextLimit)
@@ -200,12 +201,14 @@ public enum DataSetError: Error, Sendable, Hashable, CustomStringConvertible {
     /// A required attribute has a value that its definition does not allow.
     case invalidValue(attribute: String, reason: String)
 
-    /// An attribute whose value is not a UID; the value is not repeated, because it may be any text.
+    /// The error for an attribute that does not hold a UID.
+    ///
+    /// The text leaves the value out, because it may be any text.
     static func notUID(_ attribute: Attribute) -> DataSetError {
         .invalidValue(attribute: attribute.keyword, reason: "it is not a UID")
     }
 
-    /// What is wrong, where, and in case of a truncation what to do.
+    /// The mistake and its place, and the remedy for a truncation.
     public var description: String {
         switch self {
         case .cannotOpen(let reason): "could not open the file: \(reason)"

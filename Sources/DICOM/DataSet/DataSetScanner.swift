@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A flat reader of encoded data sets: PS3.5 section 7 (data elements, nested sequences) and A.4 (fragments). It keeps a
-// stack of its own and does not recurse, so that a hostile file cannot overflow the thread's stack. It checks every length
-// against the item around it, and does not copy values. Left out: the meaning of attributes.
+// A flat reader of encoded data sets: PS3.5 section 7 (data elements, nested sequences) and A.4 (fragments). The
+// scanner keeps a stack of its own and does not recurse, so that a hostile file cannot overflow the thread's stack. It
+// checks every length against the item around it, and does not copy values. Left out: the meaning of attributes.
 
 import CDCMTK
 
@@ -52,7 +52,7 @@ struct DataSetScanner {
 
     private enum Kind { case root, sequence, item, fragments }
 
-    /// A sequence, item or run of fragments whose content is being scanned.
+    /// A sequence, item or run of fragments that is being scanned.
     private struct Container {
         var kind: Kind
         /// The offset of its end; `nil` until its delimiter is found.

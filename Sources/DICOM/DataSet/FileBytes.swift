@@ -19,7 +19,9 @@ final class FileBytes {
     /// The number of bytes.
     var count: Int { base.count }
 
-    /// Whether the bytes are those of the file: the memory of such bytes can be given back and read again.
+    /// Whether the bytes are mapped from the file.
+    ///
+    /// Their memory can be given back, because the file can be read again.
     var isMapped: Bool { if case .file = owner { true } else { false } }
 
     /// Maps a regular file.

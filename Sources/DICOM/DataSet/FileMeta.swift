@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Preamble and File Meta Information of a Part 10 file: PS3.10 7.1. Group 0002 is always in Explicit VR Little Endian and
-// flat. Its group length is often wrong and is not used.
+// Preamble and File Meta Information of a Part 10 file: PS3.10 7.1. Group 0002 is always in Explicit VR Little Endian
+// and flat. Its group length is often wrong and is not used.
 
 /// The File Meta Information of an instance that Kontur stores, sends or writes.
 public struct FileMeta: Sendable, Equatable {
@@ -52,8 +52,8 @@ public struct FileMeta: Sendable, Equatable {
     ///
     /// - Parameter head: the beginning of the file: all of group 0002.
     /// - Returns: the values, and where the data set begins, in bytes from the beginning of the file.
-    /// - Throws: `DataSetError` if there is no File Meta Information, if it is cut off or malformed, or if one of its UIDs
-    ///   is missing or not valid.
+    /// - Throws: `DataSetError` if there is no File Meta Information, if it is cut off or malformed, or if one of its
+    ///   UIDs is missing or not valid.
     package static func read(
         _ head: UnsafeRawBufferPointer
     ) throws(DataSetError) -> (meta: FileMeta, dataSetOffset: Int) {

@@ -38,9 +38,9 @@ public final class InstanceFile {
 
     /// Hashes the image: two variants of an instance with one digest show the same image.
     ///
-    /// The digest covers the Image Pixel and Image Plane attributes as numbers, the attributes that turn stored values into
-    /// modality units or colours, and the pixel data. Fragments count as one run of bytes and the basic offset table does
-    /// not count, because archives fragment anew.
+    /// The digest covers the Image Pixel and Image Plane attributes as numbers, the attributes that turn stored values
+    /// into modality units or colours, and the pixel data. Fragments count as one run of bytes and the basic offset
+    /// table does not count, because archives fragment anew.
     ///
     /// - Returns: a SHA-256 over length-prefixed fields: 64 lower-case hexadecimal digits.
     /// - Throws: `DataSetError` if a deflated data set cannot be inflated again.

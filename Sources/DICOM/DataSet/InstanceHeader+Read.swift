@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The attributes of a data set to a header, and the Image Plane Module to geometry (PS3.3 C.7.6.2).
+// Reads the attributes of a data set into a header, and the Image Plane Module into a plane (PS3.3 C.7.6.2).
 
 import Foundation
 import Imaging

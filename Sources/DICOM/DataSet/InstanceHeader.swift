@@ -9,7 +9,7 @@ public import Imaging
 public struct InstanceHeader: Sendable, Hashable, Codable {
     /// Whether the instance has an image to segment.
     public enum Kind: Sendable, Hashable, Codable {
-        /// It has Pixel Data, and its class is not known to be anything but an image.
+        /// It has Pixel Data, and its SOP class is not one of the known classes without images.
         case image
         /// It is a SEG, an SR, a presentation state, a document or the like, or it has no Pixel Data.
         case notAnImage(reason: String)
@@ -20,7 +20,7 @@ public struct InstanceHeader: Sendable, Hashable, Codable {
     public var sopClassUID: String
     /// SOP Instance UID.
     public var sopInstanceUID: String
-    /// Transfer Syntax UID of the file; without File Meta Information, the syntax that the encoding has.
+    /// Transfer Syntax UID of the file; without File Meta Information, the one that fits the encoding.
     public var transferSyntaxUID: String
     /// Study Instance UID.
     public var studyInstanceUID: String
@@ -28,7 +28,7 @@ public struct InstanceHeader: Sendable, Hashable, Codable {
     public var seriesInstanceUID: String
     /// Whether there is an image to segment.
     public var kind: Kind = .image
-    /// Whether Contributing Equipment Sequence or Manufacturer names Kontur, which then made this object.
+    /// Whether Contributing Equipment Sequence or Manufacturer names Kontur as the maker of this object.
     public var namesKontur = false
     /// Modality, such as `MR`.
     public var modality: String?
@@ -93,7 +93,7 @@ public struct InstanceHeader: Sendable, Hashable, Codable {
     /// Frame of Reference UID.
     public var frameOfReferenceUID: String?
 
-    /// Makes a header of the required UIDs; every other attribute is absent.
+    /// Makes a header from the required UIDs; every other attribute is absent.
     public init(
         sopClassUID: String, sopInstanceUID: String, transferSyntaxUID: String, studyInstanceUID: String,
         seriesInstanceUID: String

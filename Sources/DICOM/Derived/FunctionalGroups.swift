@@ -77,7 +77,9 @@ enum FunctionalGroups {
         return item
     }
 
-    /// The dimensions: segment, then position, or without geometry the number among the written frames.
+    /// The dimensions: segment, then position.
+    ///
+    /// Without geometry, the frame's number among the written frames replaces the position.
     static func dimensions(_ context: SegmentationContext) -> [ItemElements] {
         let place: (Attribute, Attribute, String) =
             context.geometry == nil

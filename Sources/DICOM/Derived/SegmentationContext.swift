@@ -77,7 +77,7 @@ struct SegmentationContext {
         return text.hasPrefix("-") ? -seconds : seconds
     }
 
-    /// Quotient and remainder, the remainder never negative.
+    /// The quotient, and the remainder, which is never negative.
     private static func split(_ value: Int, by unit: Int) -> (Int, Int) {
         let rest = ((value % unit) + unit) % unit
         return ((value - rest) / unit, rest)

@@ -21,7 +21,7 @@ public struct InstanceReference: Sendable, Hashable, Codable {
     /// SOP Instance UID.
     public var sopInstanceUID: String
 
-    /// Makes a reference of the four UIDs.
+    /// Makes a reference from the four UIDs.
     public init(studyInstanceUID: String, seriesInstanceUID: String, sopClassUID: String, sopInstanceUID: String) {
         self.studyInstanceUID = studyInstanceUID
         self.seriesInstanceUID = seriesInstanceUID
@@ -32,7 +32,8 @@ public struct InstanceReference: Sendable, Hashable, Codable {
 
 /// Everything about a SEG that comes neither from its source images nor from its masks.
 ///
-/// The writer reads no clock and draws no UID: the same description and sources give the same bytes.
+/// The writer does not read a clock or make random UIDs. The same description and sources therefore give the same
+/// bytes.
 public struct SegmentationDescription: Sendable, Hashable, Codable {
     /// SOP Instance UID of the SEG.
     public var sopInstanceUID: String
@@ -42,7 +43,8 @@ public struct SegmentationDescription: Sendable, Hashable, Codable {
     public var seriesNumber: Int
     /// The moment the job was made, in seconds since 1970 UTC: Content, Series and Instance Creation Date and Time.
     ///
-    /// They are written in the Timezone Offset From UTC of the sources, or in `localOffsetFromUTC` if the sources have none.
+    /// The dates and times are written in the Timezone Offset From UTC of the sources, or in `localOffsetFromUTC` if
+    /// the sources have none.
     public var created: Int64
     /// The offset of the node's time zone from UTC at `created`, in seconds.
     public var localOffsetFromUTC: Int
@@ -89,23 +91,23 @@ public struct SegmentationDescription: Sendable, Hashable, Codable {
         self.newestSource = newestSource
     }
 
-    /// The words in parentheses with which the object's descriptions qualify it.
+    /// The note that the object's descriptions add in parentheses.
     var standing: String {
         if let reviewBelow, let confidence, confidence.value < reviewBelow { return "AI, low confidence, review" }
         return "AI, not reviewed"
     }
 }
 
-/// The geometry attributes that a SEG of images without a frame of reference gets: viewers need different ones.
+/// The geometry attributes that a SEG of images without a frame of reference gets, because viewers need different ones.
 ///
-/// A profile is a value of attribute choices: the writer does not ask for its name. Images with a frame of reference get
-/// the same object in every profile.
+/// The writer follows the choices in a profile and does not test the profile's name. Images with a frame of reference
+/// get the same object in every profile.
 public struct ViewerProfile: Sendable, Hashable {
     /// The profiles by name.
     public enum Name: String, Sendable, Hashable, Codable, CaseIterable {
         /// Follows PS3.3 A.51: without a frame of reference the SEG does not have plane groups.
         case strict
-        /// Adds a shared Plane Orientation: OHIF shows nothing without it.
+        /// Adds a shared Plane Orientation: OHIF does not show the SEG without it.
         case ohif
         /// Adds an invented frame of reference with plane groups: 3D Slicer does not load the SEG without them.
         case slicer

@@ -17,7 +17,7 @@ public enum SegmentationInstance {
     /// - Parameters:
     ///   - description: everything that does not come from sources or masks.
     ///   - sources: the open source instances, in stack order.
-    ///   - masks: one for each frame of the sources, in their order, on the source grid. Frames whose mask is empty are
+    ///   - masks: one for each frame of the sources, in their order, on the source grid. Frames with an empty mask are
     ///     left out.
     ///   - probabilities: of the same shape, 0...1; needed only for `.fractional`.
     ///   - path: a file of this name is replaced. The file is not synced.
@@ -136,7 +136,7 @@ enum SegmentationPixels {
     private static func even(_ bytes: [UInt8]) -> [UInt8] { bytes.count % 2 == 0 ? bytes : bytes + [0] }
 }
 
-/// The reason why a SEG was not written, or does not hold what was meant.
+/// The reason why a SEG was not written, or does not hold the intended content.
 public enum SegmentationObjectError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The source instance at `index` of the stack cannot be read.
     case source(index: Int, DataSetError)
@@ -150,10 +150,10 @@ public enum SegmentationObjectError: Error, Sendable, Hashable, CustomStringConv
     case cannotWrite(reason: String)
     /// The written file could not be read back.
     case cannotRead(DataSetError)
-    /// The file that was read back differs from what was meant.
+    /// The file that was read back differs from the intended content.
     case mismatch(reason: String)
 
-    /// What is wrong, and where.
+    /// The mistake and its place.
     public var description: String {
         switch self {
         case .source(let index, let error): "could not read source instance \(index + 1): \(error)"

@@ -2,7 +2,7 @@
 
 public import Imaging
 
-/// A SEG read from its file, by code that shares nothing with the packer.
+/// A SEG read from its file, by code that is independent of the packer.
 ///
 /// The reader computes the bit address of each pixel in the bytes that the flat scanner found.
 public struct SegmentationReader: Sendable {
@@ -115,15 +115,17 @@ public struct SegmentationReader: Sendable {
 }
 
 extension SegmentationReader {
-    /// The change of a position, in mm, that writing it as a Decimal String may cause.
+    /// The largest change of a position, in mm, that writing it as a Decimal String may cause.
     private static let positionTolerance = 1e-4
 
-    /// Reads a written SEG back and compares it with what was meant: pixels, sources, frame numbers and positions.
+    /// Reads a written SEG back and compares it with the intended content: pixels, sources, frame numbers and
+    /// positions.
     ///
     /// - Parameters:
     ///   - path: the written file, which is read anew.
-    ///   - type: the type that was meant.
-    ///   - sources: as they were given to `SegmentationInstance.write`, as are the parameters that follow.
+    ///   - type: the intended type.
+    ///   - sources: the sources that were given to `SegmentationInstance.write`. The other parameters were given to it
+    ///     too.
     ///   - masks: one for each frame of the sources.
     ///   - probabilities: of the same shape; needed only for `.fractional`.
     /// - Throws: `SegmentationObjectError.mismatch` with the first difference.

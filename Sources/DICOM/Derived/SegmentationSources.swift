@@ -59,7 +59,7 @@ struct SegmentationGeometry {
     var positions: [[String]]
 }
 
-/// The source instances of a stack, and what follows from all of them together.
+/// The source instances of a stack, and the properties of the whole stack.
 struct SegmentationSources {
     let instances: [SourceInstance]
     /// For every frame of the stack: the index of its source, and its number there from 1.
@@ -67,8 +67,8 @@ struct SegmentationSources {
 
     /// Reads the attributes of open files.
     ///
-    /// - Throws: `SegmentationObjectError.inconsistent` if there are no sources, if a frame number is too large, or if the
-    ///   sources are not of one series and size; `.source` if a deflated source cannot be inflated again.
+    /// - Throws: `SegmentationObjectError.inconsistent` if there are no sources, if a frame number is too large, or if
+    ///   the sources are not of one series and size; `.source` if a deflated source cannot be inflated again.
     init(_ sources: [SegmentationSource]) throws(SegmentationObjectError) {
         var instances: [SourceInstance] = []
         var frames: [(source: Int, frameNumber: Int)] = []
@@ -111,7 +111,8 @@ struct SegmentationSources {
         guard instances.count > 1 else {
             return geometry(uid, spacing: first.header.spacingBetweenSlices ?? first.header.sliceThickness ?? 1)
         }
-        // Planes that cannot be ordered (turned or shifted sideways) have no shared orientation and no regular grid.
+        // Planes that cannot be ordered (turned or shifted sideways) do not have a shared orientation and a regular
+        // grid.
         guard let order = try? SliceOrder(planes: planes) else { return nil }
         let extent = (along.max() ?? 0) - (along.min() ?? 0)
         return geometry(uid, spacing: order.spacing > 0 ? order.spacing : max(extent, 1))

@@ -36,7 +36,7 @@ package struct ValueRepresentation: Hashable, Sendable {
 package struct Attribute: Hashable, Sendable {
     /// Group << 16 | element.
     package let tag: UInt32
-    /// The representation that Kontur writes, and assumes where a file does not name one.
+    /// The representation that Kontur writes, and assumes if a file does not name one.
     package let vr: ValueRepresentation
     /// The keyword, such as `PatientID`: messages name the attribute by it.
     package let keyword: String

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The SOP classes that Kontur tells apart: PS3.4 table B.5-1 (storage), PS3.6 table A-1 (all).
+// The SOP classes that Kontur distinguishes: PS3.4 table B.5-1 (storage), PS3.6 table A-1 (all).
 
 /// A storage SOP class of images that Kontur knows by name, and tables of the other classes.
 public struct SOPClass: Sendable, Hashable {
@@ -10,7 +10,7 @@ public struct SOPClass: Sendable, Hashable {
     public let keyword: String
     /// The name of PS3.6, such as `MR Image Storage`.
     public let name: String
-    /// Whether each frame has a geometry or meaning of its own, which only functional groups tell (PS3.3 C.7.6.16).
+    /// Whether each frame has a geometry or meaning of its own, which only functional groups describe (PS3.3 C.7.6.16).
     ///
     /// Kontur does not decode instances of such a class.
     public let needsFunctionalGroups: Bool
@@ -78,14 +78,17 @@ public struct SOPClass: Sendable, Hashable {
     /// The row of a UID in `images`; `nil` for every other class.
     public static func image(_ uid: String) -> SOPClass? { images.first { $0.uid == uid } }
 
-    // MARK: What is not an image
+    // MARK: Classes without images
 
-    /// The reason why instances of a class have nothing to segment; `nil` for a class of images or an unknown one.
+    /// The reason why instances of a class do not have an image to segment; `nil` for a class of images or an unknown
+    /// class.
     static func reasonNotAnImage(_ uid: String) -> String? {
         notImages.first { uid == $0.uid || uid.hasPrefix($0.uid + ".") }?.reason
     }
 
-    /// Classes, or branches whose classes are all alike; of two that fit, the first counts.
+    /// SOP classes, or UID prefixes that cover several alike classes.
+    ///
+    /// If two entries match, the first one counts.
     private static let notImages: [(uid: String, reason: String)] = [
         (segmentation, "it is a Segmentation"),
         ("1.2.840.10008.5.1.4.1.1.66.7", "it is a Label Map Segmentation"),
@@ -105,7 +108,7 @@ public struct SOPClass: Sendable, Hashable {
 
     // MARK: Services
 
-    /// Whether objects of an abstract syntax are not stored.
+    /// Whether an abstract syntax is a service that does not store objects.
     ///
     /// Such classes serve query, retrieve, print, worklists, procedure steps, commitment or notification. Every other
     /// class is a storage class, private and unknown ones included.

@@ -36,7 +36,7 @@ public enum TransferSyntax: String, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// Whether the data set behind File Meta Information is deflated (PS3.5 A.5), for any transfer syntax.
+    /// Whether the data set after File Meta Information is deflated (PS3.5 A.5), for any transfer syntax.
     static func isDeflated(_ uid: String) -> Bool {
         uid == deflatedExplicitVRLittleEndian.rawValue || uid == jpipReferencedDeflate
     }

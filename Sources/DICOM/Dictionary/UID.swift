@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What counts as a UID: PS3.5 9.1. Left out: the ban on leading zeros, which some devices do not keep.
+// The rules for a UID: PS3.5 9.1. Left out: the ban on leading zeros, which some devices violate.
 
 import Platform
 
 /// A unique identifier: components of digits, joined by dots.
 ///
-/// A value has at least two components and at most 64 characters. Every reader in Kontur applies this one rule: of data
-/// sets, File Meta Information, PDUs and routes.
+/// A value has at least two components and at most 64 characters. All readers of data sets, File Meta Information, PDUs
+/// and routes apply this one rule.
 public struct UID: Hashable, Sendable, CustomStringConvertible {
     /// The characters, without padding.
     public let text: String
@@ -39,15 +39,15 @@ public struct UID: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// UIDs that are computed from what they name, so that a job that runs twice makes the same ones.
+/// UIDs that are computed from the content that they name, so that a job that runs twice makes the same UIDs.
 ///
 /// A derived UID is `2.25.` and a UUID as a decimal number (PS3.5 B.2). The UUID holds the first 16 bytes of a SHA-256,
 /// with the version and variant bits of a custom UUID (RFC 9562 5.8, version 8).
 public enum DerivedUID {
     /// Makes the UID of an object.
     ///
-    /// - Parameter fields: everything that decides the bytes of the object, in a fixed order; never a clock or a revision.
-    ///   Each field is hashed behind its length, so that fields do not run together.
+    /// - Parameter fields: everything that decides the bytes of the object, in a fixed order; never a clock or a
+    ///   revision. Each field is hashed after its length, so that fields do not run together.
     /// - Returns: a UID of at most 44 characters.
     public static func make(_ fields: [String]) -> String {
         var hash = SHA256()
@@ -61,7 +61,7 @@ public enum DerivedUID {
 }
 
 extension SHA256 {
-    /// Adds a field behind its length in 8 bytes, so that fields do not run together.
+    /// Adds a field after its length in 8 bytes, so that fields do not run together.
     mutating func update(field: [UInt8]) {
         withUnsafeBytes(of: UInt64(field.count).bigEndian) { update(bufferPointer: $0) }
         update(data: field)

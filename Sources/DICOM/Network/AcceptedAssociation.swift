@@ -37,9 +37,9 @@ public enum AssociationRequest: Sendable {
 
 /// An association that a peer requested, in data transfer (PS3.8 9.2, state 6).
 ///
-/// It belongs to one thread, and its calls block. Take each request with `nextRequest`, then its data set, if it has one,
-/// with `receiveDataSet`, and answer with `respond`. After an error the association is over: call `close`, which sends
-/// the peer an A-ABORT if one is due.
+/// The association belongs to one thread, and its calls block. Take each request with `nextRequest`, then its data set,
+/// if it has one, with `receiveDataSet`, and answer with `respond`. After an error the association is over: call
+/// `close`, which sends the peer an A-ABORT if one is due.
 public final class AcceptedAssociation {
     /// The configured peer that called.
     public let peer: Peer
@@ -94,7 +94,7 @@ public final class AcceptedAssociation {
     /// - Throws: the error that ended the association.
     public func nextRequest() throws(AssociationError) -> AssociationRequest? {
         try rememberingAbort { () throws(AssociationError) in
-            // Bytes that arrived behind the last request belong to the next one.
+            // Bytes that arrived after the last request belong to the next one.
             socket.begin(
                 values.isEmpty ? .waiting(idleLimit, what: "a request") : .moving(what: "the rest of a request"))
             while let value = try nextValue(began: { socket.begin(.moving(what: "the rest of a request")) }) {
@@ -102,7 +102,7 @@ public final class AcceptedAssociation {
                 guard command.field & CommandField.response == 0 else {
                     throw .aborted(.unexpected("a response came without a request"))
                 }
-                // The request that it cancels has been answered already.
+                // A C-CANCEL-RQ has no effect, because the request that it cancels has been answered already.
                 if command.field == CommandField.cancelRequest { continue }
                 socket.begin(command.hasDataSet ? .moving(what: "a data set") : .working)
                 return request(command, contextID: contextID)
@@ -132,8 +132,8 @@ public final class AcceptedAssociation {
 
     /// Receives the data set of the last request.
     ///
-    /// - Parameter consume: called with each part as it arrives. The bytes are valid only within the call. The time that
-    ///   it takes does not count against the peer.
+    /// - Parameter consume: called with each part as it arrives. The bytes are valid only within the call. The time
+    ///   that it takes does not count against the peer.
     /// - Throws: the error that ended the association.
     public func receiveDataSet(_ consume: (UnsafeRawBufferPointer) -> Void) throws(AssociationError) {
         try rememberingAbort { () throws(AssociationError) in

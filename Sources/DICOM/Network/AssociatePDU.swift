@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A-ASSOCIATE-RQ, -AC and -RJ (PS3.8 9.3.2 to 9.3.4, PS3.7 annex D.3). Items nest at most two deep.
-// Not implemented: asynchronous operations, extended negotiation and user identity. An acceptor may ignore these items by
-// not answering them.
+// A-ASSOCIATE-RQ, -AC and -RJ (PS3.8 9.3.2 to 9.3.4, PS3.7 annex D.3). Items nest at most two deep. Not implemented:
+// asynchronous operations, extended negotiation and user identity. An acceptor may ignore these items by not answering
+// them.
 
 /// A presentation context of a request (PS3.8 table 9-13).
 package struct ProposedContext: Equatable, Sendable {
@@ -321,7 +321,7 @@ extension AssociationAbort {
     }
 }
 
-/// Kontur's name for peers and in the files that it stores (PS3.7 D.3.3.2).
+/// Kontur's identification towards peers and in the files that it stores (PS3.7 D.3.3.2).
 public enum Implementation {
     /// Implementation Class UID, made from a UUID (PS3.5 B.2).
     public static let classUID = "2.25.113113869798546695159296333199751311506"

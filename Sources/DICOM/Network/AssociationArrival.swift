@@ -25,7 +25,7 @@ public struct AssociationArrival: Sendable {
 
     /// Parses the request.
     ///
-    /// - Throws: `aborted` if the request is malformed. The peer has been sent the A-ABORT.
+    /// - Throws: `aborted` if the request is malformed. In this case the peer has been sent an A-ABORT.
     public func parsed() throws(AssociationError) -> PendingAssociation {
         do {
             return PendingAssociation(

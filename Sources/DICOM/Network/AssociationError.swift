@@ -12,7 +12,7 @@ public enum AssociationError: Error, Sendable, Equatable, CustomStringConvertibl
     case aborted(AssociationAbort)
     /// The connection broke without an A-ABORT.
     case connectionLost(reason: String)
-    /// The peer did not act within its time. The text names what the node waited for.
+    /// The peer did not act within its time. The text names the event for which the node waited.
     case timeout(waitingFor: String)
     /// The peer did not accept a presentation context for this SOP class and transfer syntax. The association goes on.
     case noPresentationContext(sopClassUID: String, transferSyntaxUID: String)
@@ -125,9 +125,9 @@ public struct AssociationAbort: Sendable, Equatable, CustomStringConvertible {
     public let by: Sender
     /// 0 service user, 2 service provider.
     public let source: UInt8
-    /// A reason of the service provider; of no meaning if the source is the service user.
+    /// A reason of the service provider; without meaning if the source is the service user.
     public let reason: UInt8
-    /// What the peer did wrong, if the node sent the abort; otherwise empty.
+    /// The peer's mistake, if the node sent the abort; otherwise empty.
     public let cause: String
 
     init(by: Sender, source: UInt8, reason: UInt8, cause: String = "") {

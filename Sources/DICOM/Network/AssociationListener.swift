@@ -5,9 +5,9 @@ import Synchronization
 
 /// A node that cannot listen.
 public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// The address that was asked for.
+    /// The requested address.
     public let address: IPAddress
-    /// The port that was asked for.
+    /// The requested port.
     public let port: UInt16
     /// The system's words, such as "Address already in use".
     public let cause: String
@@ -19,8 +19,8 @@ public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
 
 /// Accepts connections, and hands each one on after it has sent its whole A-ASSOCIATE-RQ.
 ///
-/// Until then a connection is an entry in one poll set, so that 200 silent connections delay nothing. A connection has
-/// five seconds and 64 KiB for its request. If too many connections wait, the listener closes the oldest.
+/// Until then a connection is an entry in one poll set, so that silent connections do not delay others. A connection
+/// has five seconds and 64 KiB for its request. If too many connections wait, the listener closes the oldest.
 public final class AssociationListener: Sendable {
     /// Default for the number of connections that may wait at once.
     public static let maximumWaiting = 512
@@ -38,7 +38,7 @@ public final class AssociationListener: Sendable {
     /// - Parameters:
     ///   - address: the IPv6 address `::` accepts callers of both families.
     ///   - port: 0 lets the kernel choose.
-    ///   - maximumWaiting: connections without a whole request that are held at once.
+    ///   - maximumWaiting: the largest number of connections that may wait without a whole request.
     /// - Throws: the reason why the node cannot listen, for instance a port that is taken.
     public init(
         bind address: IPAddress, port: UInt16, maximumWaiting: Int = AssociationListener.maximumWaiting
@@ -54,7 +54,7 @@ public final class AssociationListener: Sendable {
 
     /// The port that the node listens on.
     ///
-    /// The kernel chose it if 0 was asked for.
+    /// If the caller asked for port 0, the kernel chose this port.
     public var port: UInt16 { socket.port }
 
     /// Accepts until `stop`.
@@ -64,7 +64,7 @@ public final class AssociationListener: Sendable {
     /// - Parameter arrived: called on this thread for each whole request; must not block.
     public func run(_ arrived: (AssociationArrival) -> Void) {
         var waiting: [WaitingConnection] = []
-        // Without descriptors the kernel's queue is left alone for a moment. Otherwise the loop would spin.
+        // If the process has no descriptors left, the loop does not accept for a moment. Otherwise it would spin.
         var acceptsAgainAt = MonotonicClock.now()
         while !lingering.isStopped {
             waiting += lingering.takeAll()
@@ -142,7 +142,7 @@ private final class WaitingConnection {
         case waits
         /// The variable part of the whole A-ASSOCIATE-RQ.
         case request([UInt8])
-        /// The connection is closed, or what it sent is not an A-ASSOCIATE-RQ.
+        /// The connection is closed, or the bytes received are not an A-ASSOCIATE-RQ.
         case over
     }
 
@@ -156,7 +156,7 @@ private final class WaitingConnection {
 
     /// - Parameters:
     ///   - socket: closed with the last reference to this object.
-    ///   - role: what to read.
+    ///   - role: the kind of bytes to read.
     ///   - deadline: a reading of `MonotonicClock`.
     init(_ socket: StreamSocket, role: Role, deadline: Duration) {
         self.socket = socket
@@ -164,7 +164,7 @@ private final class WaitingConnection {
         self.deadline = deadline
     }
 
-    /// Reads what has arrived, without waiting.
+    /// Reads the bytes that have arrived, without waiting.
     func read() -> Progress {
         switch role {
         case .request: readRequest()
@@ -189,7 +189,8 @@ private final class WaitingConnection {
         }
     }
 
-    /// Never more than the request, so that bytes behind it stay in the socket for the association.
+    /// The number of bytes to read: never more than the request, so that later bytes stay in the socket for the
+    /// association.
     private var wantedLength: Int {
         guard received.count >= PDUStream.headerLength else { return PDUStream.headerLength }
         return PDUStream.headerLength + received[2..<6].reduce(0) { $0 << 8 | Int($1) }
@@ -211,8 +212,8 @@ private final class WaitingConnection {
 
 /// Sockets whose association is over and whose last PDU is still on its way to the peer.
 ///
-/// Closing a socket that holds unread bytes resets the connection, and a reset may destroy the last PDU. The accept loop
-/// therefore reads on until the peer closes, for at most a second. No thread waits for it.
+/// Closing a socket that holds unread bytes resets the connection, and a reset may destroy the last PDU. The accept
+/// loop therefore reads on until the peer closes, for at most a second. No thread waits for it.
 final class LingeringSockets: Sendable {
     /// How long the accept loop reads on.
     private static let limit: Duration = .seconds(1)
@@ -227,7 +228,7 @@ final class LingeringSockets: Sendable {
     private let capacity: Int
     private let state = Mutex(State())
 
-    /// - Parameter capacity: sockets that are held for the accept loop at most.
+    /// - Parameter capacity: the largest number of sockets that are held for the accept loop.
     /// - Throws: the error of eventfd(2), if no descriptor is left.
     init(capacity: Int) throws(SystemCallError) {
         self.capacity = capacity
@@ -242,7 +243,7 @@ final class LingeringSockets: Sendable {
         socket.begin(.working)
         socket.finishSending()
         let isTaken = state.withLock { state in
-            // Beyond the capacity the oldest socket goes, because it had the most time.
+            // If the capacity is reached, the oldest socket is closed, because it had the most time.
             if state.sockets.count >= capacity { state.sockets.removeFirst() }
             if !state.isStopped { state.sockets.append(socket) }
             return !state.isStopped

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// DIMSE messages (PS3.7): command sets (6.3 and annex E), the status of a response (annex C), and the machine that joins
-// fragments to messages (PS3.8 annex E.2).
+// DIMSE messages (PS3.7): command sets (6.3 and annex E), the status of a response (annex C), and the machine that
+// joins fragments to messages (PS3.8 annex E.2).
 //
 // A command set is flat: Implicit VR Little Endian, group 0000. DCMTK would read it with its recursive data set parser,
 // which overflows the stack on 20,000 nested sequences. The parser here is one loop.
@@ -160,7 +160,8 @@ public struct CommandSet: Equatable, Sendable {
     }
 }
 
-/// Joins fragments to messages: a command, and its data set if the command announces one (PS3.7 6.3.1, PS3.8 annex E.2).
+/// Joins fragments to messages: a command, and its data set if the command announces one (PS3.7 6.3.1, PS3.8 annex
+/// E.2).
 ///
 /// This value takes one fragment at a time, and returns the action that follows from it. Messages do not interleave:
 /// fragments of two contexts do not mix, and a command cannot come before the data set of the command before it.
@@ -201,7 +202,7 @@ package struct MessageMachine {
         guard contextIDs.contains(value.contextID) else {
             throw .aborted(.invalid("a fragment names a presentation context that was not accepted"))
         }
-        // With empty fragments a peer could send one message for ever, without ever reaching a limit on its length.
+        // A peer could otherwise send empty fragments of one message for ever, without reaching a limit on its length.
         guard value.isLast || !value.bytes.isEmpty else {
             throw .aborted(.invalid("an empty fragment is not the last"))
         }

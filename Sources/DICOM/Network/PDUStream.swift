@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The bytes of an association as protocol data units (PS3.8 9.3). A PDU is held whole, at most 131,078 bytes, because the
-// negotiated limit applies to PDUs. Its presentation data values are handed on without copying.
+// The bytes of an association as protocol data units (PS3.8 9.3). A PDU is held whole, at most 131,078 bytes, because
+// the negotiated limit applies to PDUs. Its presentation data values are handed on without copying.
 
 import Platform
 
@@ -95,7 +95,7 @@ final class PDUStream {
     /// Splits a P-DATA-TF into its fragments.
     ///
     /// - Parameter body: the variable part of the PDU.
-    /// - Returns: the fragments, whose bytes lie in `body`.
+    /// - Returns: the fragments; their bytes lie in `body`.
     /// - Throws: `aborted` if the lengths do not add up, or if a fragment is shorter than its header.
     static func values(
         of body: UnsafeRawBufferPointer
@@ -140,6 +140,6 @@ final class PDUStream {
 enum PDULimits {
     /// A peer that asks for shorter PDUs gets PDUs of this length.
     static let smallest = 4096
-    /// The node accepts PDUs up to this length, and sends none that are longer.
+    /// The node accepts PDUs up to this length, and does not send longer ones.
     static let ours = 131_072
 }

@@ -5,8 +5,8 @@ import Synchronization
 
 /// The name of a DICOM application (PS3.5 6.2, VR AE).
 ///
-/// It has 1 to 16 characters of the default repertoire, without backslash and control characters. Leading and trailing
-/// spaces do not count.
+/// A title has 1 to 16 characters of the default repertoire, without backslash and control characters. Leading and
+/// trailing spaces do not count.
 public struct AETitle: Hashable, Sendable, CustomStringConvertible {
     /// The title without padding.
     public let text: String
@@ -39,9 +39,9 @@ public struct AETitle: Hashable, Sendable, CustomStringConvertible {
 
 /// A DICOM node that may call this node, that this node calls, or both.
 ///
-/// The short form of the configuration, `{name, aeTitle, host, port}`, means a peer that may store and verify from the
-/// addresses of its host, and that is called there. `from` replaces those addresses. `may` limits the services: a peer
-/// with an empty `may` cannot call this node.
+/// The short form of the configuration, `{name, aeTitle, host, port}`, describes a peer that may store and verify from
+/// the addresses of its host. The node calls the peer at that host and port. `from` replaces the addresses from which
+/// the peer may call. `may` limits the services: a peer with an empty `may` cannot call this node.
 public struct Peer: Sendable, Equatable {
     /// A service that a calling peer may use.
     public enum Permission: String, Sendable, Codable, CaseIterable {
@@ -101,7 +101,7 @@ public final class PeerDirectory: Sendable {
     private static let resolvedFor: Duration = .seconds(60)
     /// How long a name stays unknown.
     ///
-    /// It is short, because the resolver may start after the node.
+    /// This time is short, because the resolver may start after the node.
     private static let unresolvedFor: Duration = .seconds(5)
 
     private let peers: [Peer]

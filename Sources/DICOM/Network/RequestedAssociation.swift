@@ -4,14 +4,17 @@ import Platform
 
 /// An association that the node requested, in data transfer (PS3.8 9.2, state 6).
 ///
-/// It belongs to one thread, and its calls block.
+/// The association belongs to one thread, and its calls block.
 final class RequestedAssociation {
     private let socket: StreamSocket
     private let stream: PDUStream
     private let limits: AssociationLimits
     /// The accepted presentation contexts: their IDs by SOP class and transfer syntax.
     private let contexts: [SOPClassAndSyntax: UInt8]
-    /// Longest fragment to send, in bytes: what the peer accepts, at most ``PDULimits/ours``.
+    /// Longest fragment to send, in bytes.
+    ///
+    /// The PDU length that the peer accepts is held between ``PDULimits/smallest`` and ``PDULimits/ours``, and the
+    /// header of the fragment is subtracted.
     private let maximumPayload: Int
     private var lastMessageID: UInt16 = 0
     private var isOver = false
@@ -109,7 +112,8 @@ final class RequestedAssociation {
 
     /// A new message ID.
     ///
-    /// It has to differ only from those of unanswered messages, and there is at most one (PS3.7 E.1).
+    /// The ID has to differ only from the IDs of unanswered messages (PS3.7 E.1), and at most one message is
+    /// unanswered.
     func nextMessageID() -> UInt16 {
         lastMessageID = lastMessageID == .max ? 1 : lastMessageID + 1
         return lastMessageID

@@ -60,7 +60,8 @@ public struct StorageSender: Sendable {
 
 /// An association for storing instances at a peer.
 ///
-/// One thread at a time may use it. If its last reference goes without a `release`, the peer gets an A-ABORT.
+/// One thread at a time may use it. If the last reference to the association goes without a `release`, the peer gets an
+/// A-ABORT.
 public final class StorageAssociation {
     private let association: RequestedAssociation
 
@@ -74,8 +75,8 @@ public final class StorageAssociation {
     ///
     /// - Parameter path: a Part 10 file.
     /// - Returns: the status of the C-STORE response, which may be a refusal.
-    /// - Throws: `noPresentationContext`, or `unreadableFile` if the file cannot be opened: the association goes on, and
-    ///   the next instance may be sent. After any other error the association is over.
+    /// - Throws: `noPresentationContext`, or `unreadableFile` if the file cannot be opened: the association goes on,
+    ///   and the next instance may be sent. After any other error the association is over.
     public func store(path: String) throws(AssociationError) -> DIMSEStatus {
         let file: FileDescriptor
         do throws(SystemCallError) {
@@ -150,9 +151,9 @@ public struct AssociationLimits: Sendable, Equatable {
     }
 }
 
-/// Lets another thread end an association whose own thread blocks.
+/// Lets another thread end an association while the association's own thread blocks.
 ///
-/// Each association needs one of its own.
+/// Each association needs an interruption of its own.
 public final class Interruption: Sendable {
     private struct State {
         weak var socket: StreamSocket?

@@ -14,7 +14,8 @@ struct EncapsulatedPixels {
 
     /// Finds the fragments of each frame.
     ///
-    /// - Throws: `PixelDataError.inconsistent` if Pixel Data is not in fragments, or if they cannot be assigned to frames.
+    /// - Throws: `PixelDataError.inconsistent` if Pixel Data is not in fragments, or if they cannot be assigned to
+    ///   frames.
     init(_ layout: PixelLayout, syntax: TransferSyntax, in data: DataSet) throws(PixelDataError) {
         self.layout = layout
         self.syntax = syntax
@@ -123,9 +124,10 @@ struct EncapsulatedPixels {
         }
     }
 
-    /// The interpretation to tell the codec.
+    /// The photometric interpretation that the codec is given.
     ///
-    /// The codec turns YBR into RGB if the process is DCT-based. `SampleInterpretation` converts lossless samples later.
+    /// The codec turns YBR into RGB if the process is DCT-based. `SampleInterpretation` converts lossless samples
+    /// later.
     private func photometricForCodec(_ stream: JPEGStream) -> String {
         guard layout.samples == 3 else { return PixelLayout.Photometric.monochrome2.rawValue }
         let isDCT = stream.process != .lossless && stream.process != .jpegLS

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Decoding: PS3.3 C.7.6.3 (Image Pixel), PS3.3 C.11.1 (Modality LUT), PS3.5 section 8. Left out: images whose frames
-// need their functional groups to be understood, and the codecs that `TransferSyntax` does not list.
+// Decoding: PS3.3 C.7.6.3 (Image Pixel), PS3.3 C.11.1 (Modality LUT), PS3.5 section 8. Left out: images with frames
+// that cannot be understood without their functional groups, and the codecs that `TransferSyntax` does not list.
 
 public import Imaging
 
@@ -11,8 +11,8 @@ extension InstanceFile {
     /// The memory that the mapped pixel data took is given back afterwards.
     ///
     /// - Parameter numbers: the frames to decode, counted from 1; `nil` for all of them.
-    /// - Returns: the frames in the order of `numbers`. Grey frames hold modality units, with MONOCHROME1 inverted within
-    ///   the range of its stored values. Colour frames hold RGB, 0...255.
+    /// - Returns: the frames in the order of `numbers`. Grey frames hold modality units, with MONOCHROME1 inverted
+    ///   within the range of its stored values. Colour frames hold RGB, 0...255.
     /// - Throws: `PixelDataError`; `tooLarge` if the frames would take more than 1 GiB.
     public func frames(_ numbers: [Int]? = nil) throws(PixelDataError) -> [Frame] {
         if case .notAnImage(let reason) = header.kind { throw .notAnImage(reason: reason) }
@@ -59,11 +59,11 @@ extension InstanceFile {
 public enum PixelDataError: Error, Sendable, Hashable, CustomStringConvertible {
     /// A deflated data set could not be inflated again.
     case dataSet(DataSetError)
-    /// The instance holds nothing to segment.
+    /// The instance does not hold an image to segment.
     case notAnImage(reason: String)
     /// A syntax that Kontur does not decode, such as JPEG 2000, HTJ2K or MPEG.
     case unsupportedTransferSyntax(uid: String)
-    /// A class whose frames need their functional groups to be understood, such as Enhanced MR.
+    /// A class with frames that cannot be understood without their functional groups, such as Enhanced MR.
     case unsupportedClass(name: String, uid: String)
     /// A combination of Image Pixel attributes that Kontur does not decode.
     case unsupportedEncoding(reason: String)
@@ -74,7 +74,7 @@ public enum PixelDataError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The bytes of one frame do not decode.
     case frame(number: Int, reason: String)
 
-    /// What is wrong, where, and what the sender can do.
+    /// The mistake, its place, and the remedy for the sender.
     public var description: String {
         switch self {
         case .dataSet(let error): error.description

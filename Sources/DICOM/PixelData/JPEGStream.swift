@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The markers of a JPEG or JPEG-LS frame: ISO/IEC 10918-1 Annex B, ISO/IEC 14495-1 Annex C. They are checked before DCMTK
-// decodes the frame: DCMTK 3.6.7 can loop for ever on invalid markers, and trusts the size in the frame header.
+// The markers of a JPEG or JPEG-LS frame: ISO/IEC 10918-1 Annex B, ISO/IEC 14495-1 Annex C. They are checked before
+// DCMTK decodes the frame: DCMTK 3.6.7 can loop for ever on invalid markers, and trusts the size in the frame header.
 
 /// The properties of a JPEG or JPEG-LS stream, from its markers.
 package struct JPEGStream: Hashable {
@@ -19,13 +19,13 @@ package struct JPEGStream: Hashable {
     package var process: Process
     /// Bits per sample.
     package var precision: Int
-    /// Rows that the frame header tells.
+    /// Rows in the frame header.
     package var rows: Int
-    /// Columns that the frame header tells.
+    /// Columns in the frame header.
     package var columns: Int
     /// The identifiers of the components, in their order.
     var componentIdentifiers: [UInt8]
-    /// Whether the stream has a JFIF marker, whose colours are YCbCr.
+    /// Whether the stream has a JFIF marker, which means that its colours are YCbCr.
     var hasJFIF: Bool
     /// Colour transform of Adobe's APP14: 0 for none, 1 for YCbCr; `nil` without that marker.
     var adobeTransform: Int?

@@ -82,7 +82,7 @@ struct NativePixels {
 
     private func byte(at offset: Int) -> UInt8 {
         guard swapsBytePairs else { return bytes[offset] }
-        // The last byte of an odd number does not have a partner.
+        // If the number of bytes is odd, the last byte does not have a partner.
         return bytes[min(offset ^ 1, bytes.count - 1)]
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stored values to the samples of frames: PS3.3 C.7.6.3.1.2 (Photometric Interpretation), C.7.6.3.1.5 and .6 (palettes),
-// C.11.1 (Modality LUT).
+// Converts stored values to the samples of frames: PS3.3 C.7.6.3.1.2 (Photometric Interpretation), C.7.6.3.1.5 and .6
+// (palettes), C.11.1 (Modality LUT).
 
 import Imaging
 
@@ -11,7 +11,7 @@ struct SampleInterpretation {
     private let modality: ModalityTransform
     private let palette: ColorPalette?
 
-    /// Reads the tables and the line that the conversion needs.
+    /// Reads the tables and the linear function that the conversion needs.
     ///
     /// - Throws: `PixelDataError.inconsistent` or `.unsupportedEncoding`.
     init(_ layout: PixelLayout, in data: DataSet) throws(PixelDataError) {
@@ -70,7 +70,7 @@ struct SampleInterpretation {
     private static func limited(_ value: Float) -> Float { min(max(value.rounded(), 0), 255) }
 }
 
-/// The conversion of stored values to modality units: a line, or a table.
+/// The conversion of stored values to modality units: a linear function, or a table.
 struct ModalityTransform {
     private let slope: Float
     private let intercept: Float
@@ -129,7 +129,7 @@ struct LookupTable {
         first = isSigned ? Int32(Int16(truncatingIfNeeded: unsigned)) : Int32(unsigned)
         bits = descriptor[2]
         guard let element else { throw .inconsistent(reason: "\(name) has no data") }
-        // Entries of 8 bits are in bytes, or in words if some writers made them.
+        // Entries of 8 bits are in bytes, but some writers put them into words.
         let isBytes = bits == 8 && element.length < 2 * count
         entries =
             isBytes
@@ -142,7 +142,7 @@ struct LookupTable {
 
     /// Entries of one byte.
     ///
-    /// Those of an OW element are in words, the low byte first.
+    /// The words of a big-endian element other than OB are swapped, so that the low byte comes first.
     private static func bytes(_ element: ScannedElement, of data: DataSet) -> [UInt8] {
         guard element.encoding.isBigEndian, element.vr != .otherByte else { return Array(data.bytes[element.range]) }
         return data.numbers(element, UInt16.self).flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }

@@ -25,7 +25,7 @@ public enum GeometryError: Error, Sendable, Hashable, CustomStringConvertible {
     /// Neighbouring gaps range from `smallest` to `largest` mm, which missing slices do not explain.
     case irregularSpacing(smallest: Double, largest: Double)
 
-    /// What is wrong with the slices.
+    /// The mistake in the slices.
     public var description: String {
         func mm(_ value: Double) -> String { "\((value * 1000).rounded() / 1000) mm" }
         return switch self {
@@ -72,7 +72,8 @@ public struct SliceOrder: Sendable, Hashable, Codable {
     ///
     /// - Parameters:
     ///   - planes: at least two, of one orientation.
-    ///   - tolerance: the deviation of a distance from a multiple of the spacing that is allowed, as a part of the spacing.
+    ///   - tolerance: the deviation of a distance from a multiple of the spacing that is allowed, as a fraction of the
+    ///     spacing.
     /// - Throws: `GeometryError` if the planes cannot be ordered: too few, different orientations or spacings, skewed.
     public init(planes: [PlaneGeometry], tolerance: Double = 0.05) throws(GeometryError) {
         guard let first = planes.first, planes.count >= 2 else { throw .tooFewSlices(planes.count) }
@@ -113,7 +114,7 @@ public struct SliceOrder: Sendable, Hashable, Codable {
 
     /// The distance in mm up to which two centres have one position.
     private static let samePosition = 0.01
-    /// The difference in a direction, or in pixel spacing as a part of it, that rounding explains.
+    /// The largest difference that rounding explains: between directions, or between pixel spacings as a fraction.
     private static let rounding = 1e-3
 
     private static func checkLikeness(of planes: [PlaneGeometry], to first: PlaneGeometry) throws(GeometryError) {
@@ -139,7 +140,7 @@ public struct VolumeAssembly: Sendable {
     public enum Gaps: String, Sendable, Hashable, Codable {
         /// Such a stack is not a volume.
         case refuse
-        /// The slices are taken as evenly spaced, and `order` tells what is wrong.
+        /// The slices are taken as evenly spaced, and `order` lists the irregularities.
         case mark
     }
 

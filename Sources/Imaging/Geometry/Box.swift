@@ -11,7 +11,7 @@ public struct Box: Sendable, Hashable, Codable {
     /// The lower edge.
     public var y1: Double
 
-    /// Makes a rectangle of its edges.
+    /// Makes a rectangle from its edges.
     public init(x0: Double, y0: Double, x1: Double, y1: Double) {
         self.x0 = x0
         self.y0 = y0

@@ -39,14 +39,14 @@ public struct Vector3: Sendable, Hashable, Codable {
     /// To the head.
     public var z: Double
 
-    /// Makes a vector of its components.
+    /// Makes a vector from its components.
     public init(_ x: Double, _ y: Double, _ z: Double) {
         self.x = x
         self.y = y
         self.z = z
     }
 
-    /// Makes a vector of three finite numbers, as DICOM stores one; `nil` for any other count or an infinite number.
+    /// Makes a vector from three finite numbers, as DICOM stores one; `nil` for any other count or an infinite number.
     public init?(_ values: some Collection<Double>) {
         guard values.count == 3, values.allSatisfy(\.isFinite) else { return nil }
         let all = Array(values)

@@ -32,17 +32,17 @@ public struct Volume: Sendable {
 
 /// The permutation and flips that turn a volume to the orientation that recipes for volumes work in.
 ///
-/// In that orientation slices go from inferior to superior, rows to posterior, and columns to the patient's left. Voxels
-/// are moved but not interpolated. Each axis of an oblique volume counts as the nearest patient axis, so that the three
-/// differ.
+/// In that orientation slices go from inferior to superior, rows to posterior, and columns to the patient's left.
+/// Voxels are moved but not interpolated. The three axes of an oblique volume count as three different patient axes:
+/// the assignment with the closest directions.
 public struct CanonicalOrientation: Sendable, Hashable {
     /// The extents of the source: slices, rows, columns.
     public let sourceShape: [Int]
     /// The source axis that becomes canonical axis 0 (slices), 1 (rows) and 2 (columns).
     public let axes: [Int]
-    /// Whether canonical axis `a` runs against its source axis.
+    /// For each canonical axis, whether it runs against its source axis.
     public let flipped: [Bool]
-    /// The distance of neighbouring samples along each canonical axis, mm.
+    /// The distance between neighbouring samples along each canonical axis, mm.
     public let spacing: [Double]
 
     /// Finds the permutation and flips of a volume.
@@ -54,7 +54,7 @@ public struct CanonicalOrientation: Sendable, Hashable {
         func closeness(_ permutation: [Int]) -> Double {
             zip(permutation, targets).reduce(0) { $0 + abs(directions[$1.0].dot($1.1)) }
         }
-        // Of equally close permutations the first is taken, so that a tie gives the identity.
+        // If several permutations are equally close, the first one is taken, so that a tie gives the identity.
         var best = permutations[0]
         for other in permutations.dropFirst() where closeness(other) > closeness(best) + 1e-9 { best = other }
         let spacings = [volume.sliceSpacing, plane.rowSpacing, plane.columnSpacing]

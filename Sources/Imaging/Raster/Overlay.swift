@@ -135,7 +135,8 @@ struct Window {
         self.high = high
     }
 
-    /// Makes a window from the 1st to the 99th percentile of the finite values, or of a regular sample of a large array.
+    /// Makes a window from the 1st to the 99th percentile of the finite values, or of a regular sample of a large
+    /// array.
     init(percentilesOf values: [Float]) {
         let step = max(1, values.count / 200_000)
         let sorted = stride(from: 0, to: values.count, by: step).map { values[$0] }.filter(\.isFinite).sorted()

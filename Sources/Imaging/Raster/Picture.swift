@@ -47,7 +47,7 @@ extension Picture {
     /// The largest number of samples of a picture that is read: 1 GiB.
     private static let mostSamples = 1 << 30
 
-    /// Reads a PNG or JPEG file; its first bytes tell the format.
+    /// Reads a PNG or JPEG file; its first bytes identify the format.
     ///
     /// - Throws: `PictureError`.
     public init(path: String) throws(PictureError) {
@@ -111,8 +111,8 @@ extension Picture {
         // Overlays are short-lived, and stronger compression would take a third of a segmentation's time.
         image.flags = png_uint_32(PNG_IMAGE_FLAG_FAST)
         defer { png_image_free(&image) }
-        // The buffer is larger than PNG_IMAGE_PNG_SIZE_MAX, so that incompressible samples fit. Asking libpng for the size
-        // would compress the picture twice.
+        // The buffer is larger than PNG_IMAGE_PNG_SIZE_MAX, so that incompressible samples fit. Asking libpng for the
+        // size would compress the picture twice.
         let filtered = samples.count + rows
         var count = png_alloc_size_t(filtered + filtered / 4 + 4096)
         var data = Data(count: count)
@@ -153,7 +153,7 @@ public enum PictureError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The file has neither a PNG nor a JPEG signature.
     case unknownFormat
 
-    /// What is wrong, and where.
+    /// The mistake and its place.
     public var description: String {
         switch self {
         case .unreadableFile(let path, let reason): "could not read \(path): \(reason)"

@@ -2,8 +2,9 @@
 
 /// The caller's part of an audit record: who caused a state change, by which means, and why.
 ///
-/// The arrow adds its own name and the UIDs of the study, series and SOP instances that it changes. An event cannot hold
-/// a patient's name, identifier or birth date, or a description. It holds only names of nodes, users, routes and recipes.
+/// The arrow adds its own name and the UIDs of the study, series and SOP instances that it changes. An event cannot
+/// hold a patient's name, identifier or birth date, or a description. It holds only names of nodes, users, routes and
+/// recipes.
 public struct AuditEvent: Sendable, Equatable {
     /// The peer, user or node that caused the event.
     public var by: AuditActor
@@ -87,7 +88,7 @@ public struct AuditActor: Sendable, Equatable, Codable {
     public static func user(_ name: String) -> AuditActor { AuditActor(user: name) }
 }
 
-/// The rule, recipe and weights behind an event.
+/// The rule, recipe and weights that led to an event.
 public struct AuditMethod: Sendable, Equatable, Codable {
     /// Name of the route.
     public var route: String?

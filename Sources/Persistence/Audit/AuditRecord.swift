@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One record of the audit trail. `AuditRecord.fields` is the only list of its fields: the hash, the database and the page
-// docs/audit.md follow it. A change of the list or of the hash needs a new format number.
+// One record of the audit trail. `AuditRecord.fields` is the only list of its fields: the hash, the database and the
+// page docs/audit.md follow it. A change of the list or of the hash needs a new format number.
 
 public import Foundation
 import GRDB
 import Platform
 
-/// One record of the audit trail; ``fields`` says what each property means.
+/// One record of the audit trail; ``fields`` states the meaning of each property.
 ///
 /// Lists of SOP Instance UIDs are separated by spaces. An absent value is `nil`.
 public struct AuditRecord: Sendable, Equatable, Codable {

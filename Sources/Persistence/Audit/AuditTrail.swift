@@ -7,8 +7,8 @@ import GRDB
 
 /// The audit trail of one journal, for reading.
 ///
-/// The chain is not signed. It shows that records fit together, but it does not show who wrote them. Anybody who can
-/// write to the database can compute a new chain; only a head that was noted elsewhere reveals that.
+/// The chain is not signed. It shows that records fit together, but it does not show who wrote them. A person who can
+/// write to the database can compute a new chain. Only a head that was noted elsewhere reveals a new chain.
 public struct AuditTrail: Sendable {
     let journal: Journal
 
@@ -122,13 +122,13 @@ public struct AuditTrail: Sendable {
 
     /// Deletes the records of the oldest segment, if it is closed and was exported.
     ///
-    /// The rest of the chain stays provable, because the row of the segment keeps its head. A call for a segment that is
-    /// already dropped finishes a deletion that was cut off.
+    /// The rest of the chain stays provable, because the row of the segment keeps its head. A call for a segment that
+    /// is already dropped finishes a deletion that was cut off.
     ///
     /// - Parameters:
     ///   - id: the segment.
     ///   - actor: the operator.
-    /// - Returns: how many records the segment had.
+    /// - Returns: the number of records that the segment had.
     /// - Throws: ``AuditTrailError`` if the segment must stay.
     @discardableResult
     public func drop(segment id: Int64, by actor: AuditActor) throws -> Int64 {
@@ -185,9 +185,11 @@ public struct AuditTrail: Sendable {
     ///   - segment: one segment, or `nil` for every segment that is not dropped.
     ///   - actor: the operator.
     ///   - write: takes one line without its line end.
-    ///   - finish: makes the lines durable after the last one. The segments count as exported only if it does not throw.
+    ///   - finish: makes the lines durable after the last one. The segments count as exported only if it does not
+    ///     throw.
     /// - Returns: the last line.
-    /// - Throws: ``AuditTrailError/broken(_:)`` before a record that does not fit, and the errors of `write` and `finish`.
+    /// - Throws: ``AuditTrailError/broken(_:)`` before a record that does not fit, and the errors of `write` and
+    ///   `finish`.
     @discardableResult
     public func export(
         segment: Int64? = nil, by actor: AuditActor, _ write: (Data) throws -> Void,
@@ -232,7 +234,7 @@ public enum AuditTrailError: Error, Equatable, Sendable, CustomStringConvertible
     case unknownSegment
     /// The segment is the newest one.
     case growing(month: String)
-    /// Nobody has exported the whole segment.
+    /// The whole segment has not been exported.
     case notExported(month: String)
     /// An older segment is still in the trail.
     case notOldest(month: String, oldest: String)

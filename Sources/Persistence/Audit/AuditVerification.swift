@@ -36,7 +36,7 @@ struct AuditChain {
     private(set) var next: Int64
     /// Hash that the next record must name as the previous one.
     private(set) var head: String
-    /// A head that must occur; `nil` once it did, or if none was given.
+    /// A head that must occur; `nil` once it has occurred, or if the caller did not give one.
     private var wanted: String?
 
     /// Begins before record `next`.

@@ -30,7 +30,7 @@ enum AuditWriter {
     ///   - db: a connection inside an immediate transaction.
     ///   - name: the event.
     ///   - event: the caller's part of the record.
-    ///   - subject: the arrow's part of the record; the event's route, segmenter and configuration go first.
+    ///   - subject: the arrow's part of the record; the event's route, segmenter and configuration take precedence.
     ///   - time: microseconds since 1970; decides the segment.
     /// - Throws: the errors of the database.
     static func write(

@@ -9,7 +9,7 @@ import Platform
 
 /// The key of the patient hashes: 32 random bytes in the spool, mode 0600, made at the first use.
 ///
-/// Without a key, anybody could undo a hash by trying all identifiers.
+/// A hash without a key could be reversed by trying all identifiers.
 struct SubjectKey: Sendable {
     private static let size = 32
     private let bytes: [UInt8]

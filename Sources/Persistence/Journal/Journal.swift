@@ -4,7 +4,7 @@ public import Foundation
 import GRDB
 import Platform
 
-/// The node's memory in one SQLite file: received instances, their states, and the record of every step.
+/// The persistent record of the node in one SQLite file: received instances, their states, and the audit trail.
 ///
 /// Every call blocks the calling thread while the disk works, so a call must not come from Swift's cooperative pool.
 /// Writers share commits: see ``write(_:)``.
@@ -28,13 +28,13 @@ public final class Journal: Sendable {
         case transaction((WriteTransaction) throws -> Void)
     }
 
-    /// Opens the database in the spool, and makes or migrates it.
+    /// Opens the database in the spool, and makes or migrates it first if necessary.
     ///
-    /// A node's spool is put in order first: a row whose file is missing or different was never acknowledged and is
-    /// removed. Files that no row names are removed, too.
+    /// The call also puts the spool of a node in order. It removes each row whose file is missing or different, because
+    /// that instance was never acknowledged. It removes files that no row names, too.
     ///
     /// - Parameters:
-    ///   - spool: the folder; only a spool opened as node is put in order.
+    ///   - spool: the folder; only a spool that was opened by a node is put in order.
     ///   - now: the wall clock, for display, folder names and the trail.
     /// - Throws: ``JournalError`` and ``SpoolError``.
     public convenience init(spool: Spool, now: @escaping @Sendable () -> Date = { Date() }) throws {
@@ -123,7 +123,8 @@ public final class Journal: Sendable {
     ///   - file: the file, which this call closes. It is removed after an error, and if the instance was stored before.
     ///   - instance: the command's description of the instance.
     /// - Returns: whether the instance is new.
-    /// - Throws: ``JournalError``. The instance must not be acknowledged then, and nothing of it is left.
+    /// - Throws: ``JournalError``. In this case the instance must not be acknowledged. Its file is removed, and its row
+    ///   too: at once, or at the next start if the database fails.
     public func commit(_ file: IncomingFile, _ instance: IncomingInstance) throws(JournalError) -> Reception {
         guard let descriptor = file.descriptor else { preconditionFailure("a file is committed once") }
         let path = file.path
@@ -176,14 +177,14 @@ public final class Journal: Sendable {
         return nil
     }
 
-    /// Removes a row whose file could not be synced.
+    /// Removes a row, because its file could not be synced.
     private func withdraw(_ id: Int64, _ instance: IncomingInstance) {
         do {
             try write { transaction in
                 try transaction.neverAcknowledged(
                     id, AuditEvent(by: instance.association.actor, reason: "its file could not be synced"))
             }
-            // A reader whose view is older still sees the row.
+            // A reader with an older view still sees the row.
             unsettled.end(id, confirmed: false, withdrawn: true)
         } catch {
             // The disk fails for the database as well. The row is not confirmed, so the next start removes it.
@@ -243,7 +244,7 @@ public final class Journal: Sendable {
 
 /// The reason why the journal cannot be used.
 ///
-/// After a failed commit nothing of the instance is left, and the node must not acknowledge it.
+/// After a failed commit, the instance is not stored and the node must not acknowledge it.
 public enum JournalError: Error, Sendable, CustomStringConvertible {
     /// The disk is full, for the file or for the database.
     case full(cause: String)

@@ -64,7 +64,7 @@ public enum Reception: Sendable, Equatable {
     }
 }
 
-/// Instances whose rows are committed, but whose files may not be on disk yet.
+/// Instances with committed rows and with files that may not be on disk yet.
 ///
 /// A second copy that arrives meanwhile must not be acknowledged, because the first copy may still fail.
 // `@unchecked`: everything mutable is used only under `turn`.
@@ -115,7 +115,7 @@ final class UnsettledInstances: @unchecked Sendable {
         }
     }
 
-    /// Takes rows back whose transaction failed.
+    /// Takes rows back if their transaction failed.
     func giveBack(_ ids: [Int64]) {
         turn.withLock { confirmed += ids }
     }

@@ -24,7 +24,7 @@ struct Recovery {
         let confirmed: Bool
     }
 
-    /// Confirms or removes the rows whose file may not be on disk.
+    /// Confirms or removes each row if its file may not be on disk.
     ///
     /// The file of an unconfirmed row is hashed and synced. The file of a confirmed row that waits to be indexed only
     /// needs the right size.

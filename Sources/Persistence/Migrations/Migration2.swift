@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Results of low confidence: jobs say so, and deliveries can be held back. SQLite cannot change a CHECK, so the table of
-// deliveries is made anew.
+// Results of low confidence: jobs say so, and deliveries can be held back. SQLite cannot change a CHECK, so the table
+// of deliveries is made anew.
 
 enum Migration2 {
     static let name = "2"

@@ -7,12 +7,13 @@ import Platform
 /// Deletes files and rows that the node does not need any more.
 ///
 /// The node needs an instance while the instance waits, while its series is open, and while a job or a delivery of its
-/// series is open. The configuration keeps the instance for some time after that. A folder of received files goes as a
-/// whole, once the node needs none of them. A dead delivery keeps its file.
+/// series is open. The configuration keeps the instance for some time after that. A folder of received files is deleted
+/// as a whole, once the node does not need any of its files. A dead delivery keeps its file.
 ///
-/// An age ends at the earlier of two clocks: the wall clock, and a monotonic clock that started at the same time. A wall
-/// clock that jumps forward therefore does not make a row old. If the wall clock jumps back, new rows get earlier times;
-/// the wall clock then ends their age, so that they are not old at once.
+/// The present time, at which an age ends, is the earlier of two readings: the wall clock, and a monotonic clock that
+/// was set to the wall clock's time at the start. A wall clock that jumps forward therefore does not age a row. If the
+/// wall clock jumps back, new rows get earlier times. The wall clock is then the earlier reading, so that these rows
+/// are not old at once.
 public struct Retention: Sendable {
     /// The numbers of things that a run deleted.
     public struct Deletions: Sendable, Equatable {
@@ -40,7 +41,7 @@ public struct Retention: Sendable {
     /// Number of rows that one transaction deletes.
     private static let page = 200
 
-    /// Makes a retention, whose monotonic clock starts now.
+    /// Makes a retention and starts its monotonic clock.
     ///
     /// - Parameters:
     ///   - journal: the journal to tidy.
@@ -183,7 +184,7 @@ public struct Retention: Sendable {
 
     /// Deletes the files of derived objects that every peer has, or that are not sent any more.
     ///
-    /// Their rows stay, so that the node recognises its own objects when an archive sends them back.
+    /// The rows stay, so that the node recognises its own objects when an archive sends them back.
     private func deleteDerived(_ limits: Limits, _ deletions: inout Deletions) throws {
         while true {
             let paths: [String] = try journal.write { transaction in

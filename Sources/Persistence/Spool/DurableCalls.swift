@@ -17,13 +17,13 @@ public struct DurableCalls: Sendable {
     public var syncFile: @Sendable (_ file: FileDescriptor, _ path: String) throws(SystemCallError) -> Void
     /// Waits until the names in a folder are on disk.
     public var syncFolder: @Sendable (_ path: String) throws(SystemCallError) -> Void
-    /// Makes a folder, mode 0700; a folder that exists is fine.
+    /// Makes a folder, mode 0700; a folder that exists stays as it is.
     public var makeFolder: @Sendable (_ path: String) throws(SystemCallError) -> Void
     /// Renames a file within the spool.
     public var rename: @Sendable (_ from: String, _ to: String) throws(SystemCallError) -> Void
     /// Gives a file a second name.
     public var link: @Sendable (_ from: String, _ to: String) throws(SystemCallError) -> Void
-    /// Removes a file; a file that does not exist is fine.
+    /// Removes a file; does nothing if the file does not exist.
     public var remove: @Sendable (_ path: String) throws(SystemCallError) -> Void
     /// Runs the database's commit, which writes and syncs the write-ahead log.
     public var commit: @Sendable (_ body: () throws -> Void) throws -> Void

@@ -5,8 +5,8 @@ import Platform
 
 /// The file of an instance that is being received: its data set goes to disk and is hashed on the way.
 ///
-/// The file belongs to the thread of its association. ``Journal/commit(_:_:)`` keeps it; ``discard()`` removes it. A file
-/// whose last reference goes before either call is removed, too.
+/// The file belongs to the thread of its association. ``Journal/commit(_:_:)`` keeps it; ``discard()`` removes it. If
+/// the last reference goes before either call, the file is removed, too.
 public final class IncomingFile {
     /// Folder of the file, relative to the spool.
     let folder: String

@@ -6,8 +6,8 @@ import Synchronization
 
 /// The node's folder on disk: received instances, derived objects, and the database beside them.
 ///
-/// Folders are 0700 and files 0600. A UUID names each file; nothing that a peer sent is part of a name. Stored paths are
-/// relative to the spool, so that an operator can move the whole folder.
+/// Folders are 0700 and files 0600. A UUID names each file. A name does not contain text that a peer sent. Stored paths
+/// are relative to the spool, so that an operator can move the whole folder.
 public final class Spool: Sendable {
     /// The user of the spool.
     public enum Access: Sendable, Equatable {
@@ -22,7 +22,7 @@ public final class Spool: Sendable {
     /// Absolute path of the spool's folder.
     public let path: String
     let calls: DurableCalls
-    /// Folders whose names this process has synced.
+    /// Folders with names that this process has synced.
     private let durableFolders = Mutex(Set<String>())
     private let lock: FileLock?
 
@@ -81,7 +81,7 @@ public final class Spool: Sendable {
     /// Absolute path of the folder that workers write into; the next start of the node empties it.
     public var workPath: String { path + "/work" }
 
-    /// The absolute path of a stored, relative one.
+    /// The absolute path of a stored path, which is relative to the spool.
     public func absolute(_ stored: String) -> String { path + "/" + stored }
 
     /// The text of the node that holds the spool at `path`; `nil` if a node is not running.
@@ -152,8 +152,8 @@ public final class Spool: Sendable {
 
     /// Moves a worker's result into `derived/`, durably, under a new name.
     ///
-    /// The file belongs to a row as soon as a job is ``WriteTransaction/done(_:_:_:)`` with it. The next start of the node
-    /// removes a file without a row.
+    /// The file belongs to a row as soon as a job is ``WriteTransaction/done(_:_:_:)`` with it. The next start of the
+    /// node removes a file without a row.
     ///
     /// - Parameters:
     ///   - written: an absolute path in ``workPath``.
@@ -175,13 +175,13 @@ public final class Spool: Sendable {
         return stored
     }
 
-    /// Removes a file that no row names; a file that does not exist is fine.
+    /// Removes a file that no row names; does nothing if the file does not exist.
     public func discard(_ stored: String) {
         try? calls.remove(absolute(stored))
     }
 }
 
-/// The reason why the spool cannot be used; no case holds anything that a peer sent.
+/// The reason why the spool cannot be used; the cases do not hold text that a peer sent.
 public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Another process holds the spool; `holder` is its text in the lock file.
     case held(path: String, holder: String)

@@ -2,9 +2,9 @@
 
 /// The place and the limits of the spool: `spool:` in the configuration.
 public struct SpoolConfiguration: Sendable, Equatable, Codable {
-    /// Time for which files stay after nothing needs them.
+    /// Time for which files stay after the node does not need them any more.
     public struct Keep: Sendable, Equatable, Codable {
-        /// Applies to instances whose stacks are all done, and to SEG files that were delivered.
+        /// Applies to instances if all their stacks are done, and to delivered SEG files.
         public var done: Duration
         /// Applies to instances that no route took, that have no image, or that Kontur made itself.
         public var unmatched: Duration
@@ -28,7 +28,7 @@ public struct SpoolConfiguration: Sendable, Equatable, Codable {
     public var minimumFree: Int64
     /// Size of the largest instance that is accepted, in bytes of the file.
     public var maxInstance: Int64
-    /// Time for which files stay after nothing needs them.
+    /// Time for which files stay after the node does not need them any more.
     public var keep: Keep
 
     /// Makes a configuration; the defaults keep 2 GiB free and accept instances of up to 1 GiB.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Syncs a file, its folder and the journal at the same time, and a folder once for all who need it.
+// Syncs a file, its folder and the journal at the same time, and a folder once for all threads that need it.
 
 import Foundation
 import Platform
@@ -8,7 +8,7 @@ import Platform
 /// A few threads that wait for disks.
 // `@unchecked`: everything mutable is used only under `turn`.
 final class SyncThreads: @unchecked Sendable {
-    /// The outcome of one sync, for the thread that asked for it.
+    /// The outcome of one sync, for the thread that requested it.
     // `@unchecked`: `result` is used only under `turn`.
     final class Ticket: @unchecked Sendable {
         private let turn = NSCondition()

@@ -207,7 +207,7 @@ public class ReadTransaction {
 
     /// The objects that the job's objects will replace, newest revision first.
     ///
-    /// They were made for the same stack and segmenter in earlier revisions, and were sent.
+    /// The replaced objects were made for the same stack and segmenter in earlier revisions, and were sent.
     public func predecessors(of job: JobID) throws -> [DerivedInstance] {
         try rows(
             Self.derived + """

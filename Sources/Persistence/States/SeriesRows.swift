@@ -34,7 +34,8 @@ public struct IndexedInstance: Sendable, Equatable {
     public var seriesInstanceUID: String
     /// Modality, such as `CT`; `nil` if the attribute is missing.
     public var modality: String?
-    /// SHA-256 of pixels, image pixel and plane attributes, in hexadecimal digits; two variants of an image differ in it.
+    /// SHA-256 of pixels, image pixel and plane attributes, in hexadecimal digits; two variants of an image differ in
+    /// it.
     public var imageDigest: String
     /// Patient ID; only a keyed hash of it is stored, in a table that can be erased.
     public var patientID: String?

@@ -4,7 +4,7 @@
 //
 //     instance   received -> indexed | own | notAnImage | quarantined      indexed -> quarantined
 //     series     open -> closed       reopened by a late instance: revision n+1
-//     stack      routed | unmatched | undetermined | unfit                 routed -> unfit, routed -> superseded
+//     stack      routed | unmatched | undetermined | unfit                 routed -> unfit
 //     job        queued -> running -> done | queued again | dead | superseded     dead -> queued (revived)
 //     delivery   pending -> sent | pending again | dead | superseded              dead -> pending (revived)
 //                held -> pending (released) | dropped | superseded
@@ -15,7 +15,7 @@ public enum InstanceState: String, Codable, CaseIterable, Sendable {
     ///
     /// The indexer moves it on. After a crash ``ReadTransaction/arrivals(after:)`` finds it again.
     case received
-    /// Its header was read, and it belongs to a series. Final, unless its file turns out to kill workers.
+    /// Its header was read, and it belongs to a series. Final, unless its file kills workers later.
     case indexed
     /// Kontur made the instance, and an archive sent it back. Final.
     case own
@@ -61,7 +61,8 @@ public enum JobState: String, Codable, CaseIterable, Sendable {
 
 /// The state of a delivery.
 public enum DeliveryState: String, Codable, CaseIterable, Sendable {
-    /// The object waits to be sent. The outbox moves it on. A crash needs no rescue, because sending twice is harmless.
+    /// The object waits to be sent. The outbox moves it on. A crash does not need a rescue, because sending twice is
+    /// harmless.
     case pending
     /// The object is held back for a person, because the confidence of its job was low; its file stays.
     ///
@@ -79,7 +80,8 @@ public enum DeliveryState: String, Codable, CaseIterable, Sendable {
 
 // MARK: - Row numbers
 
-/// Number of a row; `State` tells the tables apart, so that a job's number cannot be taken for a delivery's.
+/// Number of a row; `State` distinguishes the tables, so that the number of a job cannot be used as the number of a
+/// delivery.
 public struct RowID<State>: RawRepresentable, Hashable, Comparable, Codable, Sendable {
     /// The primary key of the row; grows in the order of the rows.
     public let rawValue: Int64

@@ -6,7 +6,8 @@ import GRDB
 extension WriteTransaction {
     /// received -> indexed: each instance joins its series, which it may open again; one record per series.
     ///
-    /// An instance with the UID of a derived object becomes ``InstanceState/own``, whatever the caller found.
+    /// An instance with the UID of a derived object becomes ``InstanceState/own``, even if the caller found an image in
+    /// it.
     ///
     /// - Returns: one outcome per instance, in the order of `instances`.
     public func indexed(_ instances: [IndexedInstance], _ event: AuditEvent) throws -> [IndexedOutcome] {

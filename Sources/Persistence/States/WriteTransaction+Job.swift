@@ -29,8 +29,8 @@ extension WriteTransaction {
 
     /// running -> done, with the objects of the job and their deliveries.
     ///
-    /// If an object with the same UID is stored, that one stays and the new file is removed, because an archive keeps the
-    /// first of two. A superseded delivery of the object is pending again.
+    /// If an object with the same UID is stored, that one stays and the new file is removed, because an archive keeps
+    /// the first of two. A superseded delivery of the object is pending again.
     ///
     /// - Parameters:
     ///   - id: the job.
@@ -217,7 +217,8 @@ extension WriteTransaction {
     ///
     /// - Parameters:
     ///   - id: the delivery.
-    ///   - spent: monotonic time since the attempt before, or since the node started; it is added to ``Delivery/tried``.
+    ///   - spent: monotonic time since the attempt before, or since the node started; it is added to
+    ///     ``Delivery/tried``.
     ///   - memory: the sender's notes.
     ///   - event: the cause.
     /// - Throws: ``StateError``.

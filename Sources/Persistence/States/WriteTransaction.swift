@@ -3,7 +3,7 @@
 public import Foundation
 import GRDB
 
-/// The only door through which a state changes.
+/// The only way to change a state.
 ///
 /// Each arrow of the state diagram in `States.swift` is one method that bears the arrow's name. The method takes an
 /// ``AuditEvent`` and writes its record in the same transaction. So a state change and its record exist together, or

@@ -26,7 +26,7 @@ public struct NodeStatus: Sendable, Equatable, Codable {
     public let jobs: [Count]
     /// One count per ``DeliveryState``.
     public let deliveries: [Count]
-    /// Jobs whose confidence was lower than their route asks for, so that a person has to look at them.
+    /// Jobs with a lower confidence than their route asks for, so that a person has to look at them.
     public let lowConfidence: Count
     /// Name and process of the node that holds the spool; `nil` if a node is not running.
     public let node: String?

@@ -12,8 +12,8 @@ import Synchronization
 
 /// The service that turns acknowledged instances into routed stacks.
 ///
-/// It has instances indexed, waits until series are complete, sorts their instances into stacks, routes the stacks and
-/// queues their jobs.
+/// The service has instances indexed, waits until series are complete, sorts their instances into stacks, routes the
+/// stacks and queues their jobs.
 package final class Assembler: Service {
     private let indexer: Indexer
     private let closer: SeriesCloser
@@ -33,8 +33,8 @@ package final class Assembler: Service {
     ///   - journal: takes the states.
     ///   - pool: its index worker reads the instances.
     ///   - open: the associations that may still bring instances.
-    ///   - clock: times the quiet times.
-    ///   - logger: told of each change of state.
+    ///   - clock: measures the quiet times.
+    ///   - logger: receives a message for each change of state.
     ///   - onQueued: called after jobs have been queued.
     ///   - onSuperseded: called with the running jobs that a late instance has superseded.
     package init(
@@ -66,7 +66,7 @@ package final class Assembler: Service {
     /// May be called from any thread.
     package func received() { shared.somethingArrived.raise() }
 
-    /// Runs until a graceful shutdown, a cancellation, or an error that is not the disk's.
+    /// Runs until a graceful shutdown, a cancellation, or an error other than a disk error.
     package func run() async throws {
         try await withGracefulShutdownHandler {
             try await findOpenSeries()
@@ -85,7 +85,7 @@ package final class Assembler: Service {
 
     /// Adds the series that were open when the node ended.
     ///
-    /// Their quiet time begins anew.
+    /// The quiet time of these series begins anew.
     private func findOpenSeries() async throws {
         guard let open = try await journal.readAll({ try $0.openSeries(after: $1?.id) }) else { return }
         shared.update { assembly, now in

@@ -18,9 +18,9 @@ final class Indexer: Sendable {
     private static let pauseAfterSmallBatch: Duration = .milliseconds(150)
     /// Worker deaths after which a file is quarantined.
     private static let deaths = 3
-    /// Worker deaths by a kill from outside after which a file is quarantined.
+    /// Deaths of workers that another process killed, after which a file is quarantined.
     ///
-    /// The file is rarely their cause.
+    /// The file is rarely the cause of such a death.
     private static let deathsFromOutside = 20
 
     private struct WaitingInstances: Sendable {
@@ -75,7 +75,8 @@ final class Indexer: Sendable {
             do {
                 try await record(findings)
             } catch {
-                // The instances stay received in the journal, and the next start tries again. Other instances do not wait.
+                // The instances stay received in the journal, and the next start tries again. Other instances do not
+                // wait.
                 logger.error(
                     "instances not indexed", metadata: ["instances": "\(findings.count)", "error": "\(error)"])
                 shared.update { assembly, _ in for finding in findings { assembly.settled(finding.id) } }
@@ -87,7 +88,7 @@ final class Indexer: Sendable {
 
     /// Takes in all instances that were acknowledged since the last call.
     ///
-    /// Their quiet time counts from now.
+    /// The quiet time of their series counts from now.
     func takeIn() async throws {
         var cursor = waiting.withLock { $0.complete }
         var gap: InstanceID?

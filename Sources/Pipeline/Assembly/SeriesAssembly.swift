@@ -11,7 +11,7 @@ public struct SeriesConfiguration: Sendable, Hashable {
         public var quietSeconds: Int
         /// Seconds after the first instance of a series.
         ///
-        /// From then on, an open association no longer keeps it open.
+        /// After this time, an open association does not keep the series open any more.
         public var waitAtMostSeconds: Int
 
         public init(quietSeconds: Int = 10, waitAtMostSeconds: Int = 900) {
@@ -45,8 +45,8 @@ public struct SeriesConfiguration: Sendable, Hashable {
 ///   series), and
 /// - the associations that brought its instances are over, or the series has waited long enough for them.
 ///
-/// All times are readings of one monotonic clock. They do not outlive the process: after a start, the quiet time of every
-/// open series begins anew.
+/// All times are readings of one monotonic clock. They do not outlive the process: after a start, the quiet time of
+/// every open series begins anew.
 package struct SeriesAssembly: Sendable {
     /// The actions that are due.
     package struct Actions: Sendable, Hashable {
@@ -80,7 +80,7 @@ package struct SeriesAssembly: Sendable {
 
         /// The end of the quiet time.
         var quietAt: Duration { last + SeriesAssembly.quietTime(waiting, revision: revision) }
-        /// From then on, an open association no longer keeps the series open.
+        /// The time from which an open association does not keep the series open any more.
         var patientUntil: Duration { first + .seconds(waiting.waitAtMostSeconds) }
     }
 

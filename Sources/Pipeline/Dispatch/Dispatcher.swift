@@ -9,8 +9,8 @@ import Synchronization
 
 /// The service that gives queued jobs to segment workers and records the results.
 ///
-/// The start of the node has queued the jobs again that a crash left running. When the node stops, the workers are killed
-/// and their jobs are queued again. These attempts are not charged.
+/// If a crash left jobs running, the start of the node has queued them again. When the node stops, the workers are
+/// killed and their jobs are queued again. These attempts are not charged.
 package final class Dispatcher: Service {
     private let pool: WorkerPool
     private let journal: RetryingJournal
@@ -31,7 +31,7 @@ package final class Dispatcher: Service {
     ///   - journal: takes the states.
     ///   - pool: its segment workers do the work.
     ///   - clock: times the waits and names the runs.
-    ///   - logger: told of each change of state.
+    ///   - logger: receives a message for each change of state.
     ///   - softwareVersion: Kontur's version, which is written into objects.
     ///   - backoff: the waits after lost workers.
     ///   - onDone: called after a job has left objects to be sent.
@@ -66,7 +66,7 @@ package final class Dispatcher: Service {
         for stop in stops { stop.raise() }
     }
 
-    /// Runs until a graceful shutdown, a cancellation, or an error that is not the disk's.
+    /// Runs until a graceful shutdown, a cancellation, or an error other than a disk error.
     package func run() async throws {
         try await withGracefulShutdownHandler {
             try await withThrowingDiscardingTaskGroup { group in
@@ -85,7 +85,7 @@ package final class Dispatcher: Service {
         }
     }
 
-    /// The jobs to start now, and after what time another one may be due.
+    /// The jobs to start now, and the time until another one may be due.
     private func due() async throws -> ([Job], Duration?) {
         guard let jobs = try await journal.readAll({ try $0.queuedJobs(after: $1?.id) }) else {
             return ([], nil)
@@ -127,7 +127,7 @@ package final class Dispatcher: Service {
 
 /// Decides which queued jobs may run now.
 ///
-/// This is a value.
+/// This type is a value: it does not run the jobs.
 ///
 /// Waiting times are kept in memory, on the monotonic clock. After a start every job may run at once.
 package struct DispatchSchedule: Sendable {

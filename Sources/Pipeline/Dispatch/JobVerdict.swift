@@ -10,14 +10,15 @@ package enum JobVerdict: Sendable, Hashable {
     case unfit(reason: String)
     /// The job is given up. `charged` says whether the last attempt counts.
     case dead(reason: String, charged: Bool)
-    /// The job runs again later. Only an attempt whose worker died or exceeded a limit while the node lived is `charged`.
+    /// The job runs again later. Only an attempt whose worker died or exceeded a limit while the node lived is
+    /// `charged`.
     case queuedAgain(reason: String, charged: Bool)
 
-    /// Attempts after which a job is given up whose workers crash or exceed a limit.
+    /// Attempts after which a job is given up because its workers crash or exceed a limit.
     private static let attempts = 5
-    /// Attempts after which a job is given up whose workers are killed from outside.
+    /// Attempts after which a job is given up because another process kills its workers.
     ///
-    /// The job is rarely the cause.
+    /// The job is rarely the cause of such a kill.
     private static let attemptsFromOutside = 20
 
     /// Judges the result of a run.

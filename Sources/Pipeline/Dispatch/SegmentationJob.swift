@@ -48,7 +48,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     package var segmenter: SegmenterDescriptor
     /// The weight file, if the weights are not inside the executable.
     package var weights: WeightFile?
-    /// The options of the route; `nil` if the route sets none.
+    /// The options of the route; `nil` if the route does not set any.
     package var options: SegmenterOptions?
     /// BINARY or FRACTIONAL.
     package var type: SegmentationType
@@ -64,7 +64,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     package var created: Int64
     /// Seconds east of UTC at the node at that time.
     package var localOffsetFromUTC: Int
-    /// The rule for answers of low confidence; `nil` if the route has none.
+    /// The rule for answers of low confidence; `nil` if the route does not have a rule.
     package var review: ReviewRule?
     /// Irregularities that the route accepts, such as a gap that is marked.
     package var notes: [String]
@@ -97,7 +97,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     ///   - work: the plan's segmenter and route.
     ///   - sources: the plan's sources, in its order.
     ///   - newestSource: index of the source that was received last.
-    ///   - outputs: the objects to make; empty for a job whose result stays here.
+    ///   - outputs: the objects to make; empty for a job with a result that is not sent.
     ///   - created: seconds since 1970 UTC.
     ///   - localOffsetFromUTC: seconds east of UTC where the node runs.
     package init(
@@ -125,8 +125,8 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     /// - Parameters:
     ///   - purpose: whether the UID names the object or its series.
     ///   - profile: the viewer for which the object is written.
-    ///   - dated: whether `created` enters the UID too. `kontur segment` stores nothing from one run to the next, so
-    ///     each of its runs makes a new object.
+    ///   - dated: whether `created` enters the UID too. `kontur segment` does not store anything between runs, so each
+    ///     run makes a new object.
     /// - Returns: `2.25.` and a number: PS3.5 B.2.
     package func uid(_ purpose: UIDPurpose, for profile: ViewerProfile.Name, dated: Bool = false) -> String {
         let images = sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()

@@ -70,7 +70,7 @@ public final class Listener: Service {
     ///   - journal: takes the rows.
     ///   - open: the registry for the associations.
     ///   - clock: the time of records.
-    ///   - logger: told of each association.
+    ///   - logger: receives a message for each association.
     ///   - onReceived: called after each stored instance, on its association's thread; must not block.
     /// - Throws: if the port is taken, for instance.
     public init(
@@ -90,12 +90,12 @@ public final class Listener: Service {
 
     /// The port that the node listens on.
     ///
-    /// The kernel chose it if the configuration says 0.
+    /// If the configuration says 0, the kernel chose this port.
     public var port: UInt16 { acceptor.port }
 
     /// Serves until the service group shuts down or the task is cancelled.
     ///
-    /// Ends within eight seconds after that.
+    /// The call returns within eight seconds after that.
     public func run() async throws {
         logger.info(
             "listening",
@@ -148,7 +148,7 @@ public final class Listener: Service {
             try reception.run()
             logger.info("association released", metadata: ["association.instances": "\(reception.stored)"])
         } catch {
-            // `accept` has reported a rejection.
+            // `accept` has reported the rejection already.
             if case .rejected = error { return }
             logger.warning("association ended", metadata: ["error": "\(error)"])
         }
@@ -191,7 +191,7 @@ public final class Listener: Service {
 
 /// Limits the rejections that go into the log and the audit trail, to one a minute for each caller and reason.
 ///
-/// Any machine can be rejected a thousand times a second. That must not fill the disk.
+/// Any machine can cause a thousand rejections per second. These must not fill the disk.
 private final class RejectionLimiter: Sendable {
     struct Caller: Hashable {
         let address: IPAddress
@@ -223,7 +223,7 @@ private final class RejectionLimiter: Sendable {
     /// - Parameters:
     ///   - caller: the caller, and the reason of the rejection.
     ///   - now: a reading of the monotonic clock.
-    /// - Returns: whether the rejection shall be recorded.
+    /// - Returns: whether the rejection is to be recorded.
     func admit(_ caller: Caller, at now: Duration) -> Bool {
         recorded.withLock { recorded in
             recorded = recorded.filter { now - $0.value < Self.interval }

@@ -6,8 +6,9 @@ import Platform
 
 /// The registry of open associations, by the id that the journal keeps with each received instance.
 ///
-/// It limits their number, keeps a series open while one of them may bring more instances, and ends them all when the
-/// node stops. An association that is not registered is over. After a restart the registry is empty.
+/// The registry limits the number of associations. It keeps a series open while an association may bring more
+/// instances, and it ends all associations when the node stops. An association that is not registered is over. After a
+/// restart the registry is empty.
 ///
 /// Two places above the limit are for associations that propose only Verification, so that a busy node still answers
 /// C-ECHO.
@@ -44,7 +45,7 @@ public final class OpenAssociations: @unchecked Sendable {
         condition.withLock { associations.contains { open[$0] != nil } }
     }
 
-    /// Has `body` called after the end of each open association, on that association's thread.
+    /// Registers `body`, which is called after the end of each open association on that association's thread.
     public func whenOneEnds(_ body: @escaping @Sendable (UUID) -> Void) {
         condition.withLock { onEnd.append(body) }
     }
@@ -57,8 +58,8 @@ public final class OpenAssociations: @unchecked Sendable {
     ///   - id: the association's id in the journal.
     ///   - interruption: ends the association when the node stops.
     ///   - isVerificationOnly: whether the association proposes only Verification.
-    ///   - hasRoom: called with the number of other open associations that may store, if a place is free. It looks at the
-    ///     disk, so it runs outside the lock.
+    ///   - hasRoom: called with the number of other open associations that may store, if a place is free. It looks at
+    ///     the disk, so it runs outside the lock.
     /// - Returns: false if the association has to be rejected.
     func admit(
         _ id: UUID, interruption: Interruption, isVerificationOnly: Bool, hasRoom: (_ storing: Int) -> Bool
@@ -97,7 +98,7 @@ public final class OpenAssociations: @unchecked Sendable {
         }
     }
 
-    /// Says that a reserved thread is about to end.
+    /// Gives back a reserved thread, which is about to end.
     func releaseThread() {
         condition.withLock {
             threads -= 1
@@ -117,7 +118,7 @@ public final class OpenAssociations: @unchecked Sendable {
         _ = waitForThreads(atMost: Self.grace)
     }
 
-    /// Admits no more associations.
+    /// Stops admitting associations.
     ///
     /// - Returns: the interruptions of the open associations.
     private func stop() -> [Interruption] {

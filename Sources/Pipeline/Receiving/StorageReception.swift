@@ -119,8 +119,8 @@ final class StorageReception {
         return status
     }
 
-    // The refusals of the storage service class (PS3.4 table B.2-1): a peer may try again after A7xx. The others need an
-    // operator first.
+    // The refusals of the storage service class (PS3.4 table B.2-1): a peer may try again after A7xx. The others need
+    // an operator first.
     private static func status(for error: SpoolError) -> DIMSEStatus {
         switch error {
         case .full, .tooLarge: .outOfResources

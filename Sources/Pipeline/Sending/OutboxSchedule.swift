@@ -4,10 +4,10 @@ package import Persistence
 
 /// Decides which objects to send to which peer and when, and when to give up.
 ///
-/// This is a value.
+/// This type is a value: it does not perform the actions.
 ///
-/// Times are readings of the monotonic clock, which do not outlive the process. The row of a delivery adds up the time of
-/// its attempts. Neither a jump of the wall clock nor a restart can therefore use up its 72 hours.
+/// Times are readings of the monotonic clock, which do not outlive the process. The row of a delivery adds up the time
+/// of its attempts. Neither a jump of the wall clock nor a restart can therefore use up its 72 hours.
 package struct OutboxSchedule: Sendable {
     /// How a session with a peer ended.
     ///
@@ -57,7 +57,7 @@ package struct OutboxSchedule: Sendable {
     package static let rejectionInterval: Duration = .seconds(3600)
     /// Permanent rejections in a row after which a delivery is given up: a day, with one attempt per hour.
     package static let rejections = 25
-    /// How often the time of deliveries is written that wait behind another one.
+    /// The interval at which the time of a delivery is written while the delivery waits behind another one.
     private static let accounting: Duration = .seconds(3600)
 
     private struct PeerState: Sendable {
@@ -180,7 +180,7 @@ package struct OutboxSchedule: Sendable {
         return changes
     }
 
-    /// Frees a peer whose session ended without a result.
+    /// Frees a peer after a session that ended without a result.
     package mutating func released(_ peer: String) { peers[peer]?.isBusy = false }
 
     private mutating func setback(

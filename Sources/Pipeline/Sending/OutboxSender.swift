@@ -30,7 +30,7 @@ package final class OutboxSender: Service {
     ///   - peers: the peers that routes may name.
     ///   - journal: takes the states.
     ///   - clock: times the waits.
-    ///   - logger: told of each change of state.
+    ///   - logger: receives a message for each change of state.
     package init(sender: StorageSender, peers: [Peer], journal: Journal, clock: NodeClock, logger: Logger) {
         let stop = StopFlag()
         self.stop = stop
@@ -46,7 +46,7 @@ package final class OutboxSender: Service {
     /// May be called from any thread.
     package func pending() { somethingChanged.raise() }
 
-    /// Runs until a graceful shutdown, a cancellation, or an error that is not the disk's.
+    /// Runs until a graceful shutdown, a cancellation, or an error other than a disk error.
     package func run() async throws {
         try await withGracefulShutdownHandler {
             try await withThrowingDiscardingTaskGroup { group in
@@ -67,7 +67,7 @@ package final class OutboxSender: Service {
         }
     }
 
-    /// The sessions to begin now, and after what time another one may be due.
+    /// The sessions to begin now, and the time until another one may be due.
     private func due() async throws -> ([String: [Delivery]], Duration?) {
         guard let pending = try await pendingDeliveries() else { return ([:], nil) }
         let now = clock.monotonic()

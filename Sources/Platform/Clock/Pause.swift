@@ -35,7 +35,8 @@ public final class Pause: Sendable {
         }
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                // A cancellation before this finds nothing to end, but is seen here.
+                // If the task was cancelled before this point, `onCancel` did not find a waiter, so the cancellation is
+                // checked here.
                 let isOver = state.withLock { state in
                     guard !Task.isCancelled else { return true }
                     state.waiting[id] = (until, continuation)

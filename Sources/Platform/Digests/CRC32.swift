@@ -2,7 +2,7 @@
 
 import CPlatform
 
-/// CRC-32 as zip and PNG files have it (ISO 3309), computed by zlib.
+/// The CRC-32 of zip and PNG files (ISO 3309), computed by zlib.
 public struct CRC32: Sendable {
     /// The checksum of all bytes so far.
     public private(set) var value: UInt32 = 0

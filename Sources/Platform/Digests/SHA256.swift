@@ -5,7 +5,7 @@ public import Foundation
 
 /// SHA-256 (FIPS 180-4), computed by libcrypto.
 ///
-/// A copy continues on its own.
+/// A copy is independent of the original.
 public struct SHA256: Sendable {
     /// The 32 bytes of a hash.
     public struct Digest: Sequence, Hashable, Sendable {
@@ -16,7 +16,7 @@ public struct SHA256: Sendable {
     }
 
     /// Owns libcrypto's state.
-    // `@unchecked`: a state is changed only while one SHA256 value alone holds it.
+    // `@unchecked`: a state changes only while exactly one SHA256 value refers to it.
     private final class State: @unchecked Sendable {
         let digest: OpaquePointer
 
@@ -31,7 +31,7 @@ public struct SHA256: Sendable {
 
     private var state = State(cplatform_sha256_create())
 
-    /// A hash of no bytes so far.
+    /// Begins a hash, before any bytes are added.
     public init() {}
 
     /// Adds bytes.

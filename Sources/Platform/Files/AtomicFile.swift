@@ -2,11 +2,11 @@
 
 import Glibc
 
-/// A file that has its name only when all of it is on disk.
+/// A file that gets its final name only after all its bytes are on disk.
 ///
-/// It is written under a temporary name, mode 0600.
+/// The file is written under a temporary name, mode 0600.
 ///
-/// A file that is let go before ``finish(as:)`` is removed. Belongs to one thread.
+/// If the last reference goes before ``finish(as:)``, the temporary file is removed. An object belongs to one thread.
 public final class AtomicFile {
     /// The temporary name.
     public let path: String

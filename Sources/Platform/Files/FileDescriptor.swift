@@ -7,7 +7,7 @@ import Glibc
 ///
 /// Child processes do not inherit it.
 public final class FileDescriptor: Sendable {
-    /// What a file is opened for.
+    /// The purpose for which a file is opened.
     public enum Purpose: Sendable {
         /// Read a file that exists. Opening a named pipe does not block.
         case reading
@@ -15,7 +15,7 @@ public final class FileDescriptor: Sendable {
         case folder
         /// Write a new file, mode 0600. Opening fails if the path exists, also as a symbolic link.
         case creating
-        /// Write a file, mode 0600, and drop what it held. The file is made if it is missing.
+        /// Write a file, mode 0600, and discard its previous content. The file is made if it is missing.
         case replacing
         /// Add to the end of a file, mode 0600. The file is made if it is missing.
         case appending
@@ -40,20 +40,20 @@ public final class FileDescriptor: Sendable {
         }
     }
 
-    /// What a read found.
+    /// The result of a read.
     public enum ReadResult: Sendable, Equatable {
         /// This number of bytes, at least 1.
         case bytes(Int)
         /// The end of the file, or a pipe whose writers are gone.
         case end
-        /// A descriptor that does not block has nothing to read now.
+        /// The descriptor does not block, and does not have bytes to read now.
         case wouldBlock
     }
 
     /// The number that system calls take.
     ///
-    /// It is valid as long as this object lives: whoever passes the number to a call keeps a reference until the call
-    /// returns, for instance in a property or with `withExtendedLifetime`.
+    /// The number is valid as long as this object lives. A caller that passes the number to a system call must keep a
+    /// reference until the call returns, for instance in a property or with `withExtendedLifetime`.
     public let number: Int32
 
     /// Takes over an open descriptor.
@@ -69,7 +69,7 @@ public final class FileDescriptor: Sendable {
 
     deinit { if number >= 0 { close(number) } }
 
-    /// A pipe: what is written to `writer` can be read from `reader`.
+    /// Makes a pipe: bytes that are written to `writer` can be read from `reader`.
     ///
     /// - Throws: the error of pipe2(2), for instance if no descriptor is left.
     public static func pipe() throws(SystemCallError) -> (reader: FileDescriptor, writer: FileDescriptor) {
@@ -81,14 +81,14 @@ public final class FileDescriptor: Sendable {
     /// Lets reads and writes return at once if they would have to wait.
     public func setNonblocking() { _ = fcntl(number, F_SETFL, fcntl(number, F_GETFL) | O_NONBLOCK) }
 
-    /// Writes all bytes, however many calls that takes.
+    /// Writes all bytes, with as many calls as necessary.
     ///
     /// - Throws: the error of write(2). Part of the bytes may have been written.
     public func write(_ bytes: UnsafeRawBufferPointer) throws(SystemCallError) {
         try Self.write(bytes, to: number)
     }
 
-    /// Writes all bytes to a descriptor that somebody else owns.
+    /// Writes all bytes to a descriptor that the caller does not own.
     ///
     /// - Throws: the error of write(2). Part of the bytes may have been written.
     public static func write(_ bytes: UnsafeRawBufferPointer, to number: Int32) throws(SystemCallError) {
@@ -105,7 +105,7 @@ public final class FileDescriptor: Sendable {
 
     /// Writes as many bytes as the descriptor takes in one call.
     ///
-    /// - Returns: the number of bytes written; 0 if a descriptor that does not block takes none now.
+    /// - Returns: the number of bytes written; 0 if the descriptor does not block and cannot take bytes now.
     /// - Throws: the error of write(2).
     public func writeSome(_ bytes: UnsafeRawBufferPointer) throws(SystemCallError) -> Int {
         let written = Glibc.write(number, bytes.baseAddress, bytes.count)

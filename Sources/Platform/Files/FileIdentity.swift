@@ -4,8 +4,7 @@ import Glibc
 
 /// The identity and the version of an open file.
 ///
-/// Two equal values mean that the file is the same one and was not written in between, as far as its size and its
-/// modification time show.
+/// Equal values mean that the file is the same, and that its size and its modification time have not changed.
 public struct FileIdentity: Sendable, Hashable {
     /// The size in bytes.
     public let size: Int
@@ -35,7 +34,7 @@ extension FileDescriptor {
         return FileIdentity(status)
     }
 
-    /// Reads from `offset` on until the buffer is full or the file ends, however many calls that takes.
+    /// Reads from `offset` on until the buffer is full or the file ends, with as many calls as necessary.
     ///
     /// The descriptor's own position stays where it is, so several threads may read at once.
     ///

@@ -2,9 +2,9 @@
 
 import Glibc
 
-/// A lock file that one process holds: flock(2) on a file that says who holds it.
+/// A lock file that one process holds: flock(2) on a file that names the holder.
 ///
-/// The kernel drops the lock when the process ends, however it ends. So a lock is never stale.
+/// The kernel drops the lock when the process ends, even after a crash. So a lock is never stale.
 public final class FileLock: Sendable {
     /// Why the lock was not taken.
     public enum Failure: Error, Sendable, Equatable {
@@ -22,7 +22,8 @@ public final class FileLock: Sendable {
     ///   - holder: one line of text that other processes are shown.
     /// - Throws: ``Failure``.
     public init(path: String, holder: String) throws(Failure) {
-        // Stored only with the lock: `deinit` would otherwise erase the text of the process that holds it.
+        // Stored only once the lock is held. Otherwise `deinit` would erase the text of the process that holds the
+        // lock.
         let descriptor: FileDescriptor
         do throws(SystemCallError) {
             descriptor = try FileDescriptor(path: path, for: .updating)
@@ -30,7 +31,7 @@ public final class FileLock: Sendable {
             throw .failing(error)
         }
         var attempts = 0
-        // `holder(path:)` takes the lock for a moment.
+        // Tried again, because `holder(path:)` of another process takes the lock for a moment.
         while flock(descriptor.number, LOCK_EX | LOCK_NB) != 0 {
             let error = SystemCallError.last("flock")
             guard error.code == EWOULDBLOCK else { throw .failing(error) }

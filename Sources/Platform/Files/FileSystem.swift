@@ -4,10 +4,12 @@ import Glibc
 
 /// Names in the file system.
 public enum FileSystem {
-    /// Whether something is at `path`, a symbolic link to nowhere excepted.
+    /// Whether `path` exists.
+    ///
+    /// A symbolic link counts only if its target exists.
     public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-    /// What a path names.
+    /// The kinds of things that a path can name.
     public enum Kind: Sendable {
         case file
         case folder
@@ -16,11 +18,11 @@ public enum FileSystem {
         case other
     }
 
-    /// What `path` names.
+    /// The kind of the thing that `path` names.
     ///
     /// - Parameters:
     ///   - path: absolute, or relative to the working folder.
-    ///   - followingLinks: whether a symbolic link stands for what it points to.
+    ///   - followingLinks: whether a symbolic link stands for its target.
     /// - Returns: never `symbolicLink` if links are followed.
     /// - Throws: the error of stat(2) or lstat(2).
     public static func kind(of path: String, followingLinks: Bool = true) throws(SystemCallError) -> Kind {
@@ -68,7 +70,7 @@ public enum FileSystem {
 
     /// Removes a file.
     ///
-    /// A file that does not exist is fine.
+    /// The call does nothing if the file does not exist.
     ///
     /// - Throws: the error of unlink(2).
     public static func remove(_ path: String) throws(SystemCallError) {

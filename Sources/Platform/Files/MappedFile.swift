@@ -15,7 +15,7 @@ public final class MappedFile: @unchecked Sendable {
 
     /// All bytes of the file.
     ///
-    /// They are valid as long as this object lives.
+    /// The bytes are valid as long as this object lives.
     public let bytes: UnsafeRawBufferPointer
 
     /// Maps a file.
@@ -56,7 +56,7 @@ public final class MappedFile: @unchecked Sendable {
         guard let base = bytes.baseAddress else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         let first = (range.lowerBound + page - 1) / page * page
-        // The last page of the file is whole in memory.
+        // The mapping holds the last page whole, although the file may end inside it.
         let end = range.upperBound == bytes.count ? range.upperBound : range.upperBound / page * page
         guard first < end else { return }
         madvise(UnsafeMutableRawPointer(mutating: base + first), end - first, MADV_DONTNEED)

@@ -7,17 +7,17 @@ import Glibc
 public struct PollEntry: Sendable {
     fileprivate var entry: pollfd
 
-    /// Waits for something to read, or for room to write.
+    /// Makes an entry that waits for something to read, or for room to write.
     ///
     /// - Parameters:
-    ///   - descriptor: a negative number is passed over.
+    ///   - descriptor: poll(2) ignores a negative number.
     ///   - reading: waits for something to read, or for the end.
     ///   - writing: waits for room to write.
     public init(_ descriptor: Int32, reading: Bool = false, writing: Bool = false) {
         entry = pollfd(fd: descriptor, events: Int16((reading ? POLLIN : 0) | (writing ? POLLOUT : 0)), revents: 0)
     }
 
-    /// Whether a read, a write or an error can be taken now.
+    /// Whether the descriptor can be read or written now, or has an error.
     public var isReady: Bool { entry.revents != 0 }
 }
 
@@ -26,14 +26,15 @@ public enum Polling {
     /// Waits until an entry is ready or the time is over.
     ///
     /// - Parameters:
-    ///   - entries: the descriptors; each tells afterwards whether it is ready.
-    ///   - limit: `nil` waits for ever. An hour is the longest wait: the caller looks again after it.
+    ///   - entries: the descriptors; `isReady` of each is set by the call.
+    ///   - limit: `nil` waits for ever. A limit of more than an hour counts as an hour, so the caller must check again
+    ///     after the call.
     /// - Returns: whether an entry is ready.
     @discardableResult
     public static func wait(_ entries: inout [PollEntry], atMost limit: Duration?) -> Bool {
         let milliseconds = limit.map { Int32((min(max($0, .zero), .seconds(3600)) / .milliseconds(1)).rounded(.up)) }
         let count = entries.withUnsafeMutableBytes { bytes in
-            // A PollEntry is a pollfd and nothing else.
+            // A PollEntry has the layout of a pollfd, which is its only stored property.
             let descriptors = bytes.bindMemory(to: pollfd.self)
             return poll(descriptors.baseAddress, nfds_t(descriptors.count), milliseconds ?? -1)
         }
@@ -53,7 +54,7 @@ public final class WakeUp: Sendable {
         event = FileDescriptor(owning: number)
     }
 
-    /// Becomes ready to read with ``ring()``.
+    /// Becomes ready to read when ``ring()`` is called.
     public var descriptor: Int32 { event.number }
 
     /// Wakes the waiting thread, now or at its next wait.
@@ -61,11 +62,11 @@ public final class WakeUp: Sendable {
     /// May be called from any thread; does not block.
     public func ring() {
         var one: UInt64 = 1
-        // A full counter is ready already.
+        // The write fails only if the counter is full. A full counter is ready to read already.
         _ = Glibc.write(event.number, &one, 8)
     }
 
-    /// Makes ready for the next ring.
+    /// Resets the descriptor, so that the next ``ring()`` makes it ready again.
     public func clear() {
         var count: UInt64 = 0
         _ = Glibc.read(event.number, &count, 8)

@@ -2,7 +2,7 @@
 
 import Glibc
 
-/// The streams that the parent gave this process for its texts.
+/// The standard streams to which this process writes text.
 public enum StandardStream: Int32, Sendable {
     case output = 1
     case error = 2
@@ -12,7 +12,7 @@ public enum StandardStream: Int32, Sendable {
 
     /// Writes the whole text in one call if the stream takes it, so that the lines of several threads do not mix.
     ///
-    /// A reader that is gone is not an error of the writer: the rest of the text is then lost.
+    /// If the reader is gone, the rest of the text is lost and the call does not fail.
     public func write(_ text: String) {
         var text = text
         text.withUTF8 { bytes in try? FileDescriptor.write(UnsafeRawBufferPointer(bytes), to: rawValue) }

@@ -2,9 +2,9 @@
 //
 // The parent's side of a child: spawn, three pipes, kill and reap.
 //
-// Children are spawned with posix_spawn(3) rather than swift-subprocess. There a child lives inside one `async` call that
-// reaps it on a thread of its own. Here one supervising thread must own the child from spawn to wait: only then its
-// `kill(-group)` cannot reach a process id that was reaped and given to another process.
+// Children are spawned with posix_spawn(3) rather than swift-subprocess, which reaps a child on a thread of its own.
+// Here one supervising thread owns the child from spawn to wait. Therefore its `kill(-group)` cannot hit another
+// process that got the id of a child that was already reaped.
 
 import CPlatform
 import Glibc
@@ -41,7 +41,7 @@ public final class ChildProcess {
     public let input: FileDescriptor
     /// Reads the child's standard output; does not block.
     public let output: FileDescriptor
-    /// Reads what the child prints to its standard error; does not block.
+    /// Reads the child's standard error; does not block.
     public let errors: FileDescriptor
     private var ending: Ending?
 
@@ -53,7 +53,7 @@ public final class ChildProcess {
     ///   - executable: a path; `PATH` is not searched.
     ///   - arguments: without the program's name.
     ///   - environment: all variables of the child.
-    ///   - niceness: added to the parent's scheduling priority: 10 puts the child behind the parent.
+    ///   - niceness: added to the parent's scheduling priority: 10 gives the child a lower priority than the parent.
     /// - Throws: ``SpawnError`` with the error of pipe2(2) or posix_spawn(3).
     public init(
         executable: String, arguments: [String], environment: [String: String], niceness: Int32
@@ -73,7 +73,7 @@ public final class ChildProcess {
         setpriority(__priority_which_t(PRIO_PROCESS.rawValue), id_t(processID), niceness)
     }
 
-    /// Starts a program with `descriptors` as its 0, 1 and 2.
+    /// Starts a program with `descriptors` as its descriptors 0, 1 and 2.
     private static func spawn(
         _ words: [String], environment: [String: String], descriptors: [FileDescriptor]
     ) throws(SystemCallError) -> Int32 {
@@ -109,7 +109,7 @@ public final class ChildProcess {
         return child
     }
 
-    /// Whether the child has closed its output, as an ended process has.
+    /// Whether the child has closed its output, which also happens when the child ends.
     public var hasHungUp: Bool {
         var entries = [PollEntry(output.number)]
         return Polling.wait(&entries, atMost: .zero)

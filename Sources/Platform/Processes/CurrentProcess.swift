@@ -13,44 +13,46 @@ public enum CurrentProcess {
 
     /// Starts this program anew in the same process, with one more environment variable.
     ///
-    /// Libraries read some variables before `main`. The call does nothing if the variable is set already, and returns
-    /// only then or if the program cannot be started anew.
+    /// Libraries read some variables before `main`. If the variable is set already, the call does nothing. Otherwise it
+    /// returns only if the program cannot be started anew.
     public static func restart(settingOnce variable: String, to value: String) {
         guard getenv(variable) == nil else { return }
         setenv(variable, value, 1)
         execv(executable, CommandLine.unsafeArgv)
     }
 
-    /// Lets signals pass without effect.
+    /// Makes this process ignore signals.
     public static func ignore(_ signals: Int32...) { for number in signals { signal(number, SIG_IGN) } }
 
-    /// A write to a pipe or socket whose reader is gone fails, instead of ending the process.
+    /// Makes a write to a pipe or socket fail if the reader is gone.
+    ///
+    /// By default, such a write would end the process.
     public static func ignoreBrokenPipes() { ignore(SIGPIPE) }
 
-    /// The process goes on when the user interrupts its process group from the terminal.
+    /// Keeps the process running when the user interrupts its process group from the terminal.
     public static func ignoreInterrupts() { ignore(SIGINT) }
 
-    /// The process goes on after its terminal is closed.
+    /// Keeps the process running after its terminal is closed.
     public static func ignoreHangUps() { ignore(SIGHUP) }
 
-    /// Makes new files readable by this user alone, and writes no core file: it would hold the images of a patient.
+    /// Makes new files readable by this user alone, and disables core files, which would hold a patient's images.
     public static func keepFilesPrivate() {
         umask(0o077)
         var none = rlimit(rlim_cur: 0, rlim_max: 0)
         setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
     }
 
-    /// Moves standard output away, so that nothing but the caller writes to it.
+    /// Moves standard output to another descriptor, so that only the caller writes to it.
     ///
-    /// Prints of libraries go to standard error from now on.
+    /// Text that libraries print goes to standard error from now on.
     ///
-    /// - Returns: what was standard output.
+    /// - Returns: the former standard output.
     public static func takeStandardOutput() -> FileDescriptor {
         let output = FileDescriptor(owning: fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3))
         dup2(STDERR_FILENO, STDOUT_FILENO)
         return output
     }
 
-    /// Ends the process at once, without exit handlers: another thread may be anywhere in a computation.
+    /// Ends the process at once, without exit handlers, because another thread may still be computing.
     public static func exitAtOnce(_ code: Int32) -> Never { _exit(code) }
 }

@@ -14,7 +14,7 @@ public struct ProcessUsage: Sendable, Hashable {
         self.processorTime = processorTime
     }
 
-    /// Reads the usage of a living process; `nil` if no process has that id.
+    /// Reads the usage of a living process; `nil` if a process with that id does not exist.
     public init?(processID: Int32) {
         guard let memory = ProcessUsage.file("/proc/\(processID)/statm"),
             let status = ProcessUsage.file("/proc/\(processID)/stat")
@@ -38,7 +38,7 @@ public struct ProcessUsage: Sendable, Hashable {
         processorTime = .milliseconds((user + system) * 1000 / max(1, Int(sysconf(Int32(_SC_CLK_TCK)))))
     }
 
-    /// Makes the kernel count the peak of resident memory anew: proc(5), `/proc/<pid>/clear_refs`.
+    /// Resets the peak of resident memory that the kernel records: proc(5), `/proc/<pid>/clear_refs`.
     public static func resetPeak(processID: Int32) {
         guard let file = try? FileDescriptor(path: "/proc/\(processID)/clear_refs", for: .writing) else { return }
         [UInt8(ascii: "5")].withUnsafeBytes { try? file.write($0) }
@@ -55,7 +55,7 @@ public struct ProcessUsage: Sendable, Hashable {
 
     /// Reads a small file of /proc.
     ///
-    /// Such files tell no size.
+    /// The kernel does not report the size of such a file, so one read of at most `capacity` bytes is made.
     private static func file(_ path: String, capacity: Int = 1024) -> String? {
         guard let file = try? FileDescriptor(path: path, for: .reading) else { return nil }
         var buffer = [UInt8](repeating: 0, count: capacity)

@@ -46,7 +46,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     /// The call blocks on the resolver if `host` is a name.
     ///
     /// - Parameter host: a name, or an address as text.
-    /// - Returns: no address if the resolver does not know the name.
+    /// - Returns: an empty list if the resolver does not know the name.
     package static func resolve(_ host: String) -> [IPAddress] {
         if let literal = IPAddress(host) { return [literal] }
         var hints = addrinfo()
@@ -117,7 +117,7 @@ extension IPAddress {
 public struct AddressBlock: Hashable, Sendable, CustomStringConvertible {
     /// An address of the block.
     ///
-    /// Bits behind the prefix do not matter.
+    /// Bits after the prefix are ignored.
     public let address: IPAddress
     /// Number of leading bits that all addresses of the block share: 0...32 for IPv4, 0...128 for IPv6.
     public let prefixLength: Int

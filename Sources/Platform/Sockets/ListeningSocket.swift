@@ -5,7 +5,7 @@ import Glibc
 
 /// A TCP socket that accepts connections.
 package final class ListeningSocket: Sendable {
-    /// What ``accept()`` found.
+    /// The result of ``accept()``.
     package enum Accepted {
         case connection(StreamSocket)
         /// No connection waits.
@@ -20,7 +20,7 @@ package final class ListeningSocket: Sendable {
     private let file: FileDescriptor
     /// The port that the socket listens on.
     ///
-    /// The kernel chose it if 0 was asked for.
+    /// If the caller asked for port 0, the kernel chose this port.
     package let port: UInt16
 
     /// Binds to an address and listens.
@@ -55,12 +55,12 @@ package final class ListeningSocket: Sendable {
 
     /// The number to wait for with ``Polling``.
     ///
-    /// It stays valid as long as this object lives.
+    /// The number stays valid as long as this object lives.
     package var descriptor: Int32 { file.number }
 
     /// Accepts the next connection, without waiting.
     ///
-    /// Connections that broke while they waited are passed over.
+    /// Connections that broke while they waited are skipped.
     package func accept() -> Accepted {
         while true {
             var storage = sockaddr_storage()

@@ -5,8 +5,8 @@ import Synchronization
 
 /// One thread that holds every socket of the process to its limit.
 ///
-/// A peer that sends one byte a second keeps the timeout of every single call. The watchdog therefore requires a minimum
-/// rate of a peer that is in the middle of a transfer.
+/// A peer that sends one byte per second never exceeds the timeout of a single call. The watchdog therefore requires a
+/// minimum rate of a peer that is in the middle of a transfer.
 package final class SocketWatchdog: Sendable {
     static let shared = SocketWatchdog()
 

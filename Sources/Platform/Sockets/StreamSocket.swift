@@ -5,7 +5,8 @@ import Synchronization
 
 /// Why a call on a socket failed.
 package enum SocketError: Error, Sendable, Equatable {
-    /// The watchdog ended the socket, because the peer was too slow. The text names what the owner waited for.
+    /// The watchdog ended the socket, because the peer was too slow. The text names the event for which the owner
+    /// waited.
     case timeout(waitingFor: String)
     /// Another thread ended the socket.
     case stopped
@@ -19,9 +20,9 @@ package enum SocketError: Error, Sendable, Equatable {
 /// thread may call ``shutDown(_:)``; the blocked call then throws the reason. The descriptor is closed with the object,
 /// so that a late `shutDown` cannot hit another connection that got the same number.
 package final class StreamSocket: Sendable {
-    /// What the thread that owns the socket is doing.
+    /// The activity of the thread that owns the socket.
     ///
-    /// The watchdog derives its limit from it.
+    /// The watchdog derives the limit for the peer from the activity.
     package enum Activity: Sendable, Equatable {
         /// The owner works by itself. The watchdog does not limit it.
         case working
@@ -38,9 +39,9 @@ package final class StreamSocket: Sendable {
         var since: Duration
         /// Bytes moved since `since`.
         var moved = 0
-        /// Set while the owner handles received bytes.
+        /// The time at which the owner began to handle received bytes; `nil` at other times.
         ///
-        /// The peer's time stands still.
+        /// The time that the owner takes does not count against the peer.
         var pausedAt: Duration?
         /// Why the socket was ended from outside.
         var ending: SocketError?
@@ -67,14 +68,14 @@ package final class StreamSocket: Sendable {
 
     /// The number to wait for with ``Polling``.
     ///
-    /// It stays valid as long as this object lives.
+    /// The number stays valid as long as this object lives.
     package var descriptor: Int32 { file.number }
 
     // MARK: Activities and endings
 
-    /// Tells the watchdog what the owner does from now on.
+    /// Tells the watchdog the new activity of the owner.
     ///
-    /// Its limit counts from this call.
+    /// The limit of the activity counts from this call.
     package func begin(_ activity: Activity) {
         let now = MonotonicClock.now()
         let stops = state.withLock { state in
@@ -101,15 +102,15 @@ package final class StreamSocket: Sendable {
         return result
     }
 
-    /// Ends every call on the socket, now and later, from any thread.
+    /// Ends the current call and every later call on the socket; may be called from any thread.
     ///
-    /// The first reason stays.
+    /// If the socket is shut down again, the first reason stays.
     package func shutDown(_ reason: SocketError) {
         state.withLock { if $0.ending == nil { $0.ending = reason } }
         shutdown(descriptor, Int32(SHUT_RDWR))
     }
 
-    /// Ends reading as soon as the owner waits for the peer, from any thread.
+    /// Ends reading as soon as the owner waits for the peer; may be called from any thread.
     ///
     /// A transfer that has begun is finished first. The owner can still write afterwards.
     package func stopWhenIdle() {
@@ -167,7 +168,8 @@ package final class StreamSocket: Sendable {
         while true {
             let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
             if count > 0 {
-                // The kernel leaves this mode by itself. Peers that use Nagle's algorithm wait for each ACK.
+                // Set again after each read, because the kernel leaves this mode by itself. Peers that use Nagle's
+                // algorithm wait for each ACK.
                 file.switchOn(TCP_QUICKACK, at: Int32(IPPROTO_TCP))
                 state.withLock { $0.moved += count }
                 return count
@@ -179,7 +181,7 @@ package final class StreamSocket: Sendable {
         }
     }
 
-    /// Reads what has arrived, without waiting.
+    /// Reads the bytes that have arrived, without waiting.
     ///
     /// - Returns: `.end` also for a broken connection.
     package func readAvailable(into buffer: UnsafeMutableRawBufferPointer) -> FileDescriptor.ReadResult {
@@ -214,7 +216,7 @@ extension StreamSocket {
     ///   - addresses: at least one.
     ///   - port: the TCP port.
     ///   - limit: the time for each address.
-    ///   - isStopped: asked ten times a second. The attempt ends once it is true.
+    ///   - isStopped: called ten times per second. The attempt ends once it returns true.
     /// - Throws: the error of the last address.
     package convenience init(
         connectingTo addresses: [IPAddress], port: UInt16, within limit: Duration, isStopped: () -> Bool
@@ -254,7 +256,7 @@ extension StreamSocket {
 }
 
 extension FileDescriptor {
-    /// A TCP socket that does not block and is not inherited.
+    /// Makes a TCP socket that does not block and that child processes do not inherit.
     ///
     /// - Parameter family: `AF_INET` or `AF_INET6`.
     /// - Throws: the error of socket(2).

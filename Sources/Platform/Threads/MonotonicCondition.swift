@@ -2,7 +2,7 @@
 
 import Glibc
 
-/// A lock with a condition whose timed waits use the monotonic clock.
+/// A lock with a condition; timed waits use the monotonic clock.
 ///
 /// `NSCondition` waits until a wall-clock date: a clock that is set back by a year would hold its waiters for a year.
 // `@unchecked`: the two pthread objects live at fixed addresses until deinit and are made for use by many threads.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The protocol between the node and its workers: one JSON message per line, at most 1 MiB each. The node writes requests
-// to one pipe. The worker writes progress lines and one response per request to the other pipe. Each side checks the
-// messages that it reads.
+// The protocol between the node and its workers: one JSON message per line, at most 1 MiB each. The node writes
+// requests to one pipe. The worker writes progress lines and one response per request to the other pipe. Each side
+// checks the messages that it reads.
 
 import Foundation
 import Imaging
@@ -79,7 +79,7 @@ public enum WorkMessage: Sendable, Hashable, Codable {
         }
     }
 
-    /// Checks what the type cannot express.
+    /// Checks the rules that the type cannot express.
     private func check() throws(WorkMessageError) {
         switch self {
         case .progress(let progress):
@@ -110,7 +110,7 @@ extension WorkRequest {
         try check()
     }
 
-    /// Checks what the type cannot express.
+    /// Checks the rules that the type cannot express.
     fileprivate func check() throws(WorkMessageError) {
         switch self {
         case .index(let request):

@@ -98,7 +98,7 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
         }
     }
 
-    /// A name that no other attempt has.
+    /// The name of the attempt, which differs from the name of every other attempt.
     public var run: String
     /// Absolute path of the folder below which the sources lie.
     public var folder: String
@@ -108,11 +108,11 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
     public var sources: [Source]
     /// The recipe and the weights to use.
     ///
-    /// A worker that has others refuses the request.
+    /// A worker with another recipe or other weights refuses the request.
     public var segmenter: SegmenterDescriptor
     /// The weight file, if the weights are not inside the executable.
     ///
-    /// Its hash is the segmenter's.
+    /// Its hash is that of the segmenter.
     public var weights: WeightFile?
     /// The options of the segmenter, such as a box.
     public var options: SegmenterOptions

@@ -35,7 +35,7 @@ public struct WorkProgress: Sendable, Hashable, Codable {
 
 /// A worker's answer.
 ///
-/// Its reasons do not contain patient data.
+/// The reasons in an answer do not contain patient data.
 public enum WorkResponse: Sendable, Hashable, Codable {
     /// The header of an instance, and the digest of its image (`InstanceFile.imageDigest()`).
     case indexed(header: InstanceHeader, imageDigest: String)
@@ -87,7 +87,8 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
     public var confidence: Confidence
     /// The confidence per frame, 0...1.
     public var frameConfidence: [Double]
-    /// The measures behind the confidences: by name, one value per frame, NaN for a frame without the measure.
+    /// The measures that the confidences were computed from: by name, one value per frame, NaN for a frame without the
+    /// measure.
     ///
     /// Empty for more than ``framesMeasured`` frames.
     public var frameMeasures: [String: [Double]]

@@ -22,7 +22,7 @@ static void give_up(j_common_ptr info) {
     longjmp(f->escape, 1);
 }
 
-// Warnings (level -1) are damaged data, which libjpeg would fill with grey; traces are dropped.
+// A warning (level -1) means damaged data, which libjpeg would fill with grey. Traces are dropped.
 static void judge(j_common_ptr info, int level) {
     if (level < 0) give_up(info);
 }

@@ -21,7 +21,7 @@ static void give_up(png_structp png, png_const_charp text) {
     longjmp(r->escape, 1);
 }
 
-// What libpng warns of (a wrong date, an odd profile) does not touch the samples.
+// libpng warns about a wrong date or an odd profile, for instance. Such faults do not affect the samples.
 static void pass_over(png_structp png, png_const_charp text) {
     (void)png;
     (void)text;
@@ -66,7 +66,7 @@ static void decode(png_structp png, png_infop info, size_t most, reading *r) {
 
 int cpng_read(const unsigned char *bytes, size_t count, size_t most, cpng_picture *picture) {
     memset(picture, 0, sizeof *picture);
-    // On the heap: what changes between setjmp and longjmp must not live in registers.
+    // On the heap, because a local variable that changes between setjmp and longjmp may lose its value.
     reading *r = calloc(1, sizeof *r);
     png_structp png = r ? png_create_read_struct(PNG_LIBPNG_VER_STRING, r, give_up, pass_over) : NULL;
     png_infop info = png ? png_create_info_struct(png) : NULL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads a JPEG from memory with libjpeg, whose errors would otherwise end the process: they need setjmp, which Swift
-// has not.
+// Reads a JPEG from memory with libjpeg. By default, an error in libjpeg ends the process. Catching the error needs
+// setjmp, which Swift does not have.
 #pragma once
 
 #include <stddef.h>
@@ -18,8 +18,8 @@ typedef struct {
     char message[CJPEG_MESSAGE];  // why there is no picture
 } cjpeg_picture;
 
-// 1: a picture; 0: none, and a message. Truncated files count as damaged. Pictures with more samples than `most` are
-// refused before their memory is taken.
+// Returns 1 with a picture, or 0 with a message. Truncated files count as damaged. Pictures with more samples than
+// `most` are refused before their memory is allocated.
 int cjpeg_read(const unsigned char *bytes, size_t count, size_t most, cjpeg_picture *picture);
 
 #ifdef __cplusplus

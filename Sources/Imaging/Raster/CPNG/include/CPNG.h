@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reads a PNG from memory with libpng: its samples as they are in the file, without the gamma, transparency and 16 bit
-// conversions of libpng's simplified interface. libpng's errors need setjmp, which Swift has not.
+// conversions of libpng's simplified interface. Catching libpng's errors needs setjmp, which Swift does not have.
 #pragma once
 
 #include <png.h>
@@ -20,8 +20,8 @@ typedef struct {
     char message[CPNG_MESSAGE];   // why there is no picture
 } cpng_picture;
 
-// 1: a picture; 0: none, and a message. Truncated files count as damaged. Pictures of more bytes than `most` are refused
-// before their memory is taken.
+// Returns 1 with a picture, or 0 with a message. Truncated files count as damaged. Pictures of more bytes than `most`
+// are refused before their memory is allocated.
 int cpng_read(const unsigned char *bytes, size_t count, size_t most, cpng_picture *picture);
 
 #ifdef __cplusplus
