@@ -7,7 +7,9 @@ public import Imaging
 public struct Route: Sendable {
     /// The name in the configuration, which the audit trail records; empty if the command line made the route.
     public var name: String
-    /// One of these sets must hold.
+    /// The alternative sets of conditions.
+    ///
+    /// At least one must hold.
     public var when: [ConditionSet]
     /// The name of a `SegmenterDescriptor`.
     public var segmenter: String
@@ -23,7 +25,7 @@ public struct Route: Sendable {
     public var gaps: VolumeAssembly.Gaps
     /// How the SEG stores its pixels.
     public var type: SegmentationType
-    /// Which results a person has to review; `nil` if none.
+    /// The rule for results that a person has to review; `nil` if results do not need a review.
     public var review: ReviewRule?
 
     public init(
@@ -42,7 +44,7 @@ public struct Route: Sendable {
         self.review = review
     }
 
-    /// Evaluates every condition of the route, also after one that decides.
+    /// Evaluates every condition of the route, even after the outcome is decided.
     public func explain(_ facts: StackFacts) -> RouteExplanation {
         let sets = when.map { $0.explain(facts) }
         return RouteExplanation(route: name, outcome: .any(sets.map(\.outcome)), sets: sets)

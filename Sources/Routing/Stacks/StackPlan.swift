@@ -40,7 +40,7 @@ public struct StackPlan: Sendable {
 
     /// The reasons for the choice of the route; `nil` if the target was forced.
     public var decision: RouteDecision?
-    /// The route that takes the stack, also if its segmenter cannot.
+    /// The route that takes the stack, even if its segmenter cannot run.
     public var route: Route?
     public var outcome: Outcome
 }
@@ -72,7 +72,7 @@ public struct StackPlanner: Sendable {
     /// The largest stack that one request to a worker can name.
     public var maximumInstances: Int
 
-    /// The target of every stack, whatever the conditions of its route; `nil` if the conditions decide.
+    /// The target that takes every stack, regardless of the conditions of its route; `nil` if the conditions decide.
     public var forced: Target?
 
     public init(targets: [Target], maximumInstances: Int, forced: Target? = nil) {
