@@ -169,7 +169,7 @@ def load_cache(data, cache):
 
 
 def unseen(data, cache, leave_out, logits):
-    """Yields (name, image, mask, presence logit or None) of frames for which an unbiased presence is known.
+    """Yields (name, image, mask, presence logit or None) of frames whose presence logit is unbiased.
 
     These are the frames of the centre `leave_out` and the real frames without a polyp of the other centres. `logits`
     holds one presence logit per real frame without a polyp, in their order, from heads that were fitted without the

@@ -5,7 +5,8 @@ The file is Tests/InferenceTests/Golden/automatic-masks.json. Each case has para
 crop, point and mask in the generator's order, and the records that the reference makes of them. A stub stands in for the
 network: a candidate is seven whole numbers from which its logits follow exactly (`plane`; the test repeats these lines), and
 a score. In cases without `low` the logits have the crop's size. In cases with `low` they have a low resolution and go through
-Sam.postprocess_masks. A logit within 2e-6 of a cut could then fall on either side, so that such drawings are thrown away.
+Sam.postprocess_masks. A logit within 2e-6 of a cut could then fall on either side, so the script draws such
+a case again with another seed.
 """
 import json
 from types import SimpleNamespace

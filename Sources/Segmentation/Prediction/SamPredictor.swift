@@ -30,7 +30,7 @@ public struct PredictedMask: Sendable {
     public var predictedIoU: Float
     /// Low-resolution logits, `[size, size]`.
     ///
-    /// They refine the next answer if they are its mask prompt.
+    /// As the mask prompt of the next call, they refine its answer.
     public var logits: Tensor
 }
 
@@ -45,10 +45,10 @@ public final class SamPredictor {
     /// Packs the weights of a network.
     ///
     /// - Parameters:
-    ///   - weights: of `family`. The tensors of SAM and MedSAM do not show which of the two they
-    ///     are.
+    ///   - weights: weights of `family`. SAM and MedSAM have the same tensors, so the weights do not show which of the
+    ///     two they are.
     ///   - family: decides how images and answers are processed.
-    ///   - precision: of the matrix products.
+    ///   - precision: the number format of the matrix products.
     /// - Throws: `WeightFileError` or `ComputeError`.
     public init(_ weights: SafeTensors, family: ModelFamily, precision: Precision) throws {
         self.family = family

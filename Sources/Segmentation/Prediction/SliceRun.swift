@@ -7,7 +7,7 @@ package import Inference
 struct SliceRun {
     /// The source of the boxes, which are in pixels of the network's input.
     enum Plan {
-        /// One box per slice. A slice without a box between two others takes the nearest one.
+        /// One box per slice. A slice without a box that lies between slices with a box takes the nearest box.
         case slices([PromptBox?])
         /// One box, carried from slice to slice in both directions.
         case walk(from: Int, box: PromptBox)
@@ -94,7 +94,7 @@ struct SliceRun {
 ///
 /// The functions are pure; the caller runs the network.
 package enum BoxWalk {
-    /// After an empty mask the first box is tried again, in at most this many consecutive slices.
+    /// The largest number of consecutive slices in which the first box is tried again after an empty mask.
     package static let mostRetries = 3
 
     /// Boxes for the slices from the first to the last slice that has one.
