@@ -38,7 +38,7 @@ public struct Pattern: Sendable, CustomStringConvertible {
 public struct PatternError: Error, Equatable, CustomStringConvertible {
     /// The place of the error: characters (Unicode scalars) of the pattern, counted from 1.
     public let position: Int
-    /// What is wrong, and what to write instead where that is known.
+    /// The fault and, if it is known, the correct form.
     public let reason: String
 
     /// The place and the reason in one line.

@@ -21,7 +21,7 @@ public struct Route: Sendable {
     public var options: SegmenterOptions
     /// Names of peers; empty if results stay in the spool.
     public var sendTo: [String]
-    /// What to do with a volume that has missing, doubled or unevenly spaced slices.
+    /// The treatment of a volume with missing, doubled or unevenly spaced slices.
     public var gaps: VolumeAssembly.Gaps
     /// How the SEG stores its pixels.
     public var type: SegmentationType
@@ -51,9 +51,9 @@ public struct Route: Sendable {
     }
 }
 
-/// What a route does with results whose confidence is low.
+/// The rule of a route for results with a low confidence.
 public struct ReviewRule: Sendable, Hashable, Codable {
-    /// What happens to a result that needs review.
+    /// The treatment of a result that needs review.
     public enum Action: String, Sendable, Hashable, Codable, CaseIterable {
         /// The node sends the result like any other. The audit trail and `kontur status` say that it needs review.
         case send

@@ -145,7 +145,7 @@ def healthy_crop(mask, rng):
 def load_cache(data, cache):
     """Images, masks, filled frames, decoys (uint8 squares of CACHE_SIZE) and origins. Builds them if they are missing.
 
-    A filled frame is all zeros if no healthy patch fitted.
+    A filled frame is all zeros if a fitting healthy patch was not found.
     """
     paths = [Path(cache) / f"polyp-{name}.npy" for name in ("images", "masks", "filled", "decoys", "origin")]
     if not paths[-1].exists():

@@ -101,7 +101,7 @@ def run(name, seed, size, grain=0, low=None, input_size=1024, **parameters):
     if "point_grids" in parameters:
         parameters["point_grids"] = [grid.tolist() for grid in parameters["point_grids"]]
     print(name, sum(len(crop["masks"]) for crop in stub.crops), "->", len(found))
-    # JSON has no NaN: 0/0 is null.
+    # JSON does not have NaN, so 0/0 becomes null.
     for mask in found:
         mask["stability_score"] = None if np.isnan(mask["stability_score"]) else mask["stability_score"]
     return {"name": name, "size": size, "low": low, "input": input_size, "parameters": parameters,

@@ -2,7 +2,7 @@
 
 public import Imaging
 
-/// The scores that polyp segmentation reports for one frame beside Dice and IoU.
+/// The scores that publications on polyp segmentation report for one frame besides Dice and IoU.
 public struct FrameScores: Sendable, Hashable, Codable {
     /// Weighted F-measure, Margolin 2014.
     public var weightedF: Double

@@ -32,7 +32,7 @@ extension WeightStore {
         public var weights: InstalledWeights
         /// The format of the checkpoint: `PyTorch checkpoint` or `safetensors file`.
         public var format: String
-        /// Sentences that say what was assumed, renamed or left out.
+        /// Sentences about assumptions, renamed tensors and tensors that were left out.
         public var notes: [String]
         /// Whether the same file was already installed under this name; if so, the store did not change.
         public var wasThere: Bool

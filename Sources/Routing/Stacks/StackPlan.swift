@@ -3,12 +3,12 @@
 public import DICOM
 public import Imaging
 
-/// What happens to one stack, and why.
+/// The decision about one stack: whether a segmenter runs on it, and the reason.
 ///
 /// The node, `kontur segment` and `kontur route explain` all ask a `StackPlanner` for this value, so they cannot
 /// disagree about a stack.
 public struct StackPlan: Sendable {
-    /// What happens to the stack.
+    /// The result of the plan.
     public enum Outcome: Sendable {
         /// A segmenter can run on the stack.
         case segment(Work)

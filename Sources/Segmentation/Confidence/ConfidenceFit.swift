@@ -14,7 +14,7 @@ package import Imaging
 package struct ConfidenceFit: Sendable, Equatable {
     /// The reason why coefficients are refused.
     package struct CoefficientError: Error, Equatable, CustomStringConvertible {
-        /// What is wrong with them.
+        /// The fault in the coefficients.
         package let description: String
     }
 

@@ -138,7 +138,7 @@ public final class SamPredictor {
     }
 }
 
-/// A box drawn as a mask prompt, which medsam-compact gets beside the box (`drawn_box` of
+/// A box drawn as a mask prompt, which medsam-compact gets in addition to the box prompt (`drawn_box` of
 /// training/recipes/medsam_compact.py).
 package enum DrawnBox {
     /// Draws 5 in the centre of the box, 0 on the ellipse inside it, and -5 from its corners

@@ -100,8 +100,8 @@ package enum BoxWalk {
     /// Boxes for the slices from the first to the last slice that has one.
     ///
     /// - Parameter boxes: one element per slice.
-    /// - Returns: each slice's own box, or that of the nearest slice. Of two equally near slices
-    ///   the earlier one counts.
+    /// - Returns: each slice's own box, or that of the nearest slice. If two slices are equally near, the earlier one
+    ///   counts.
     package static func filled(_ boxes: [PromptBox?]) -> [PromptBox?] {
         let found = boxes.indices.filter { boxes[$0] != nil }
         guard let first = found.first, let last = found.last else { return boxes }
