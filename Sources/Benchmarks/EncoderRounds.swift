@@ -4,7 +4,7 @@ import Foundation
 import Inference
 import Platform
 
-/// A contender of `conformance/bench_encoder.py`.
+/// A program that `conformance/bench_encoder.py` compares with others.
 ///
 /// It loads a network once and prints `ready`. Then it reads commands from standard input, one per line:
 ///

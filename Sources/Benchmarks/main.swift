@@ -5,7 +5,7 @@
 //
 //   Benchmarks [NAME]                     all benchmarks, or those whose name contains NAME
 //   Benchmarks answer FOLDER              answers for `training/references/exact_sam.py`; it does not measure a rate
-//   Benchmarks encoder|prompt|automatic WEIGHTS    a contender of `conformance/bench_encoder.py`
+//   Benchmarks encoder|prompt|automatic WEIGHTS    serves `conformance/bench_encoder.py`
 
 import Foundation
 

@@ -12,7 +12,7 @@
 
 namespace cdcmtk {
 
-// Keeps the words for cdcmtk_last_error and returns the status.
+// Stores the text that cdcmtk_last_error returns, and returns the status.
 cdcmtk_status fail(cdcmtk_status status, const char *words);
 
 // The status for a condition of DCMTK, whose text is constant and does not quote values.

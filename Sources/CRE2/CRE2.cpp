@@ -17,7 +17,7 @@ cre2_pattern *cre2_create(const char *expression, size_t length) {
         re2::RE2::Options options;
         // The caller reports errors; RE2 would write them to standard error.
         options.set_log_errors(false);
-        // Only searches are made, so groups need not be remembered.
+        // The caller only asks whether a match exists, so RE2 does not need to record groups.
         options.set_never_capture(true);
         return new cre2_pattern(expression, length, options);
     } catch (...) {

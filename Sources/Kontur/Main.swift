@@ -16,7 +16,8 @@ enum Main {
                 try command.run()
             }
         } catch let error as ConfigurationError {
-            // Its lines begin with file and line, so the usual prefix "Error: " must not precede them.
+            // The lines of a configuration error begin with file and line, so the usual prefix "Error: " must not
+            // precede them.
             StandardStream.error.write("\(error)\n")
             exit(1)
         } catch {

@@ -2,7 +2,7 @@
 
 import CRE2
 
-/// A regular expression that is searched in time linear in the text, whatever the expression.
+/// A regular expression whose search time is linear in the length of the text, for every expression.
 ///
 /// The syntax is that of RE2 (https://github.com/google/re2/wiki/Syntax): Perl's without backreferences and
 /// look-around. `\d`, `\w`, `\s` and `\b` know ASCII only, `.` is any character but a line feed, and `(?i)` follows
@@ -38,7 +38,7 @@ public struct Pattern: Sendable, CustomStringConvertible {
 public struct PatternError: Error, Equatable, CustomStringConvertible {
     /// The place of the error: characters (Unicode scalars) of the pattern, counted from 1.
     public let position: Int
-    /// What is wrong, and what to write instead where that is known.
+    /// The fault and, if it is known, the correct form.
     public let reason: String
 
     /// The place and the reason in one line.
@@ -53,7 +53,7 @@ extension PatternError {
         self.init(position: position, reason: Self.reason(for: refused, in: rest))
     }
 
-    /// Finds the place of an error; RE2 tells only the text of the offending part.
+    /// Finds the place of an error, because RE2 reports only the text of the offending part.
     private static func position(of refused: CompiledPattern, in scalars: [Unicode.Scalar]) -> Int {
         let length = refused.argument.unicodeScalars.count
         switch refused.status {

@@ -7,7 +7,9 @@ public import Imaging
 public struct Route: Sendable {
     /// The name in the configuration, which the audit trail records; empty if the command line made the route.
     public var name: String
-    /// One of these sets must hold.
+    /// The alternative sets of conditions.
+    ///
+    /// At least one must hold.
     public var when: [ConditionSet]
     /// The name of a `SegmenterDescriptor`.
     public var segmenter: String
@@ -19,11 +21,11 @@ public struct Route: Sendable {
     public var options: SegmenterOptions
     /// Names of peers; empty if results stay in the spool.
     public var sendTo: [String]
-    /// What to do with a volume that has missing, doubled or unevenly spaced slices.
+    /// The treatment of a volume with missing, doubled or unevenly spaced slices.
     public var gaps: VolumeAssembly.Gaps
     /// How the SEG stores its pixels.
     public var type: SegmentationType
-    /// Which results a person has to review; `nil` if none.
+    /// The rule for results that a person has to review; `nil` if results do not need a review.
     public var review: ReviewRule?
 
     public init(
@@ -42,16 +44,16 @@ public struct Route: Sendable {
         self.review = review
     }
 
-    /// Evaluates every condition of the route, also after one that decides.
+    /// Evaluates every condition of the route, even after the outcome is decided.
     public func explain(_ facts: StackFacts) -> RouteExplanation {
         let sets = when.map { $0.explain(facts) }
         return RouteExplanation(route: name, outcome: .any(sets.map(\.outcome)), sets: sets)
     }
 }
 
-/// What a route does with results whose confidence is low.
+/// The rule of a route for results with a low confidence.
 public struct ReviewRule: Sendable, Hashable, Codable {
-    /// What happens to a result that needs review.
+    /// The treatment of a result that needs review.
     public enum Action: String, Sendable, Hashable, Codable, CaseIterable {
         /// The node sends the result like any other. The audit trail and `kontur status` say that it needs review.
         case send

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The route that takes a stack, and for every condition of every route why it holds or not.
+/// The route that takes a stack, and the reason why each condition of each route holds or fails.
 ///
 /// The node stores the decision with the stack and does not make it again.
 public struct RouteDecision: Sendable, Hashable, Codable {
@@ -15,7 +15,7 @@ public struct RouteDecision: Sendable, Hashable, Codable {
     }
 
     public var outcome: Outcome
-    /// Every route in the order of the configuration, also those after the one that takes the stack.
+    /// Every route in the order of the configuration, including the routes after the one that takes the stack.
     public var routes: [RouteExplanation]
 
     public init(outcome: Outcome, routes: [RouteExplanation]) {
@@ -64,7 +64,9 @@ public struct RouteExplanation: Sendable, Hashable, Codable {
     public var route: String
     /// Matched if one of the sets matches.
     public var outcome: RouteOutcome
-    /// The alternatives of the route, of which one must hold.
+    /// The alternative sets of the route.
+    ///
+    /// At least one must hold.
     public var sets: [SetExplanation]
 
     public init(route: String, outcome: RouteOutcome, sets: [SetExplanation]) {

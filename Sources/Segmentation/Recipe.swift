@@ -61,7 +61,7 @@ struct Recipe: Sendable {
     /// - Parameters:
     ///   - wanted: the descriptor that the job names.
     ///   - file: installed weights; `nil` for the weights inside the executable.
-    ///   - precision: of the network's matrix products.
+    ///   - precision: the number format of the network's matrix products.
     /// - Returns: the loaded segmenter.
     /// - Throws: `SegmentationError`.
     func load(_ wanted: SegmenterDescriptor, file: WeightFile?, precision: Precision) throws -> any Segmenter {

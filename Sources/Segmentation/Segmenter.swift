@@ -20,8 +20,7 @@ public protocol Segmenter: AnyObject {
     /// - Parameters:
     ///   - input: frames or a volume, as `descriptor.accepts` says.
     ///   - options: a person's prompts and settings. Options that `SegmenterEntry.options` does not
-    ///     list are refused. A box and points hold for every frame. In a volume they lie in the key
-    ///     slice.
+    ///     list are refused. A box and points apply to every frame. In a volume they lie in the key slice.
     ///   - trace: receives the network's inputs and outputs frame by frame, if it is not `nil`.
     ///   - progress: called on the same thread after every step with the steps done and the steps
     ///     in all. A step is a frame, or a part of the work on a volume.
@@ -147,7 +146,7 @@ public struct SegmenterResult: Sendable {
     ///   - probabilities: 0...1, `[rows, columns]`.
     ///   - rows: rows of the frame.
     ///   - columns: columns of the frame.
-    ///   - confidence: of this frame.
+    ///   - confidence: the confidence of this frame.
     mutating func add(
         mask: [UInt8], probabilities: [Float], rows: Int, columns: Int, confidence: Confidence
     ) {

@@ -112,7 +112,7 @@ public enum Segmenters {
     /// Call this on the thread that will use the segmenter.
     ///
     /// - Parameters:
-    ///   - segmenter: of this executable's recipe and version. Others are refused.
+    ///   - segmenter: a segmenter whose recipe and version are those of this executable. Others are refused.
     ///   - threads: threads for all inference in this process. The first call fixes the number;
     ///     later calls must ask for the same. `nil` takes the fixed number, or else the number of
     ///     processors, at most 8.

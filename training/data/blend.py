@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames made from frames: polyps filled in from their surroundings, healthy patches exchanged, polyps pasted.
 
-`clone` follows Poisson image editing (Perez 2003) with a membrane interpolated on a pyramid: inside the mask lies the source's
-texture plus a smooth field that matches the target along the edge. A frame whose polyp is filled in becomes a frame without
-a polyp. `decoy` treats a healthy patch of a frame with a polyp in the same way, so that a network cannot learn to recognise
-the seams.
+`clone` follows Poisson image editing (Perez 2003) with a membrane interpolated on a pyramid: inside the mask, the
+result is the source's texture plus a smooth field that matches the target along the edge. Filling in its polyp turns a
+frame into one without a polyp. `decoy` treats a healthy patch of a frame with a polyp in the same way, so a network
+cannot learn to recognise the seams.
 """
 import numpy as np
 import torch

@@ -145,7 +145,7 @@ def healthy_crop(mask, rng):
 def load_cache(data, cache):
     """Images, masks, filled frames, decoys (uint8 squares of CACHE_SIZE) and origins. Builds them if they are missing.
 
-    A filled frame is all zeros if no healthy patch fitted.
+    A filled frame is all zeros if a fitting healthy patch was not found.
     """
     paths = [Path(cache) / f"polyp-{name}.npy" for name in ("images", "masks", "filled", "decoys", "origin")]
     if not paths[-1].exists():
@@ -169,7 +169,7 @@ def load_cache(data, cache):
 
 
 def unseen(data, cache, leave_out, logits):
-    """Yields (name, image, mask, presence logit or None) of frames for which an unbiased presence is known.
+    """Yields (name, image, mask, presence logit or None) of frames whose presence logit is unbiased.
 
     These are the frames of the centre `leave_out` and the real frames without a polyp of the other centres. `logits`
     holds one presence logit per real frame without a polyp, in their order, from heads that were fitted without the

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a checkpoint to the fp16 file that ships, its scores and its model card."""
+"""Turns a checkpoint into the fp16 file that ships, its scores and its model card."""

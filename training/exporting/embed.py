@@ -2,7 +2,8 @@
 """Writes Sources/CWeights/weights.S, the table of shipped networks: python -m training.exporting.embed
 
 The table lists the files in Sources/CWeights/files. The assembler finds them through the target's header search path. A
-file's name carries its hash: new weights change the text of weights.S, so that a build includes them without a clean.
+file's name contains its hash. New weights therefore change the text of weights.S, so an incremental build includes
+them.
 """
 import hashlib
 import re

@@ -3,8 +3,8 @@
 
 The export takes the averaged weights, folds batch norms, rounds to fp16 and scores the rounded network on the held-out
 cases. It writes Sources/CWeights/files/<name>-<first 8 hex digits of the file's SHA-256>.safetensors, removes the older
-file of that name, and writes training/cards/<name>.md. The file's metadata has one key, `kontur`: a JSON with everything
-that a runtime needs beside the tensors. `--early` marks weights of an unfinished run. `--no-scores` skips the scoring.
+file of that name, and writes training/cards/<name>.md. The file's metadata has one key, `kontur`: JSON with everything
+that a runtime needs besides the tensors. `--early` marks weights of an unfinished run. `--no-scores` skips the scoring.
 """
 import argparse
 import hashlib

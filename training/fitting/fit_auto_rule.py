@@ -2,20 +2,20 @@
 """Fits the rule by which sam-auto chooses among generated masks.
 
 A site can fit the rule on its own frames and weights. If KONTUR_SAM_AUTO_MASKS=/full/path/masks.csv is set,
-`kontur segment FRAMES... --segmenter sam-auto` writes every mask that it considered to this file. With a folder of truth
-pictures, whose sorted names are in the order of the frames,
+`kontur segment FRAMES... --segmenter sam-auto` writes every mask that it considered to this file. The truth pictures
+lie in a folder, and their sorted names have the order of the frames. The following command then writes a rule:
 
     python -m training.fitting.fit_auto_rule --csv masks.csv --truth FOLDER --out NAME.rule.json
 
-writes a rule. sam-auto reads the rule if it lies beside the weights NAME.safetensors. Every fifth frame is held out.
+sam-auto reads the rule if it lies beside the weights NAME.safetensors. Every fifth frame is held out.
 
-The rule inside the executable comes from
+The following command made the rule inside the executable:
 
     python -m training.fitting.fit_auto_rule --proxy DATA/kvasir-seg --swift
 
-which does not use a network, since no official weights were available. Its masks are regions grown by colour from a grid of
-points, three per point as in SAM, and the truth moved, grown and shrunk. These masks have a stability but no predicted IoU,
-so that the coefficient of the predicted IoU stays 0.
+The command does not use a network, because the official weights were not available. Its masks are regions grown by
+colour from a grid of points, three per point as in SAM, and the truth moved, grown and shrunk. These masks have a
+stability but do not have a predicted IoU, so the coefficient of the predicted IoU stays 0.
 
 The model is a logistic regression of a mask's Dice with the truth. Features are standardised, and a small penalty pulls the
 coefficients to 0.
@@ -131,7 +131,7 @@ def fit(x, target, pull=1.0, rounds=50):
 
 
 def make(train, held, weights, fitted_on):
-    """The rule as the JSON that sam-auto reads, fitted to the rows `train`. Prints how it does on the rows `held`."""
+    """Fits the rule to the rows `train` as JSON for sam-auto, and prints its scores on the rows `held`."""
     x, target = np.array([row[1] for row in train]), np.array([row[2] for row in train])
     mean, deviation = x.mean(0), x.std(0)
     deviation[deviation < 1e-9] = 1

@@ -2,14 +2,14 @@
 """Fits the confidence (recipes/confidence.py) of a finished network. exporting/export.py calls it.
 
 The weights never saw the cases of the fit. These cases are the held-out cases of the task, the cases that the last stage of
-training left out, and real frames without a polyp. The trunk was trained on most of the latter, but their presence comes
-from presence heads that were fitted without the frame's centre.
+training left out, and real frames without a polyp. The trunk was trained on most of these real frames. Their presence,
+however, comes from presence heads that were fitted without the frame's centre.
 
 Each case also has corrupted copies: blurred, noisy, with less contrast, and cropped. The strength of the corruption varies
-from case to case. The recipe answers all of them. One logistic regression maps the logits of the measures to the Dice
-reached, a share instead of a yes or no, with weights that may not be negative. A second one maps the absence to the
-probability that nothing is there, for empty answers. The figures in the report are cross-fitted: the confidence of a case
-and of its copies comes from a fit to the other folds.
+from case to case. The recipe segments the cases and all copies. One logistic regression maps the logits of the measures
+to the Dice of the answer. Its target is a share 0...1 instead of a class, and its weights cannot be negative. For empty
+answers, a second regression maps the absence to the probability that the structure is absent. The figures in the report
+are cross-fitted: the confidence of a case and of its copies comes from a fit to the other folds.
 
 Components, area, presence and the mean probability inside the mask did not improve the cross-fitted figures. The agreement
 with a view at 4/3 of the scale did (Spearman 0.71 instead of 0.67 on frames in which something was found), but costs 44%
@@ -34,8 +34,8 @@ def corrupted(image, truth, kind, strength, rng):
     """A corrupted copy: (image, truth). The meaning of `strength` depends on the kind:
 
     blur: standard deviation as a share of the mean side; noise: standard deviation as a share of the 99th percentile;
-    crop: share of each side that is kept; contrast: share of the contrast that is kept. A volume's normalisation would undo
-    a lower contrast, so that a volume gets the inverse of the strength as an exponent.
+    crop: share of each side that is kept; contrast: share of the contrast that is kept. The normalisation of a volume
+    would undo a lower contrast. Therefore its voxels get the inverse of the strength as an exponent.
     """
     axes, image = truth.ndim, np.asarray(image, np.float32)
     if kind == "blur":
@@ -65,7 +65,7 @@ def copies(image, truth, number):
 
 
 def collect(task, network, data, unseen=()):
-    """One row for each case and copy: origin, kind, Dice, whether something is there and was found, and the measures.
+    """One row per case and copy: origin, kind, Dice, whether the structure is present and found, and the measures.
 
     `unseen` holds further cases (name, image, truth, presence logit). A logit of None stands for the network's own.
     """

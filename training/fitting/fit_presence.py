@@ -5,8 +5,9 @@ The head is fitted to frames without a polyp and to frames with a polyp. Some fr
 made: crops without the polyp, and frames whose polyp is filled in (data/blend.py). Frames with a polyp are made in the
 same ways, so that the head cannot recognise a made frame by its seams.
 
-The threshold is chosen on real frames without a polyp of hospitals to which the head was not fitted, for one of CENTRES
-after the other. Then the head is fitted to all frames, and its bias is shifted so that the threshold is a presence of 0.5.
+The threshold is chosen on real frames without a polyp. For each of CENTRES in turn, these frames come from that
+hospital, and the head is fitted without it. Then the head is fitted to all frames, and its bias is shifted so that the
+threshold is a presence of 0.5.
 """
 import hashlib
 from pathlib import Path

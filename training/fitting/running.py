@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the trainings share: seed, learning rate, averaged weights, checkpoints, the log and its curve."""
+"""Code that the trainings share: seed, learning rate, averaged weights, checkpoints, the log and its curve."""
 import csv
 import math
 import os
@@ -64,7 +64,8 @@ def plot(rows, path):
 def reuse_memory():
     """Restarts Python with a malloc that keeps freed blocks, and threads that do not spin while they wait.
 
-    Otherwise page faults take a sixth of a step. On a busy machine spinning threads take many times the work itself.
+    Without the restart, page faults take a sixth of a step. On a busy machine, spinning threads take much more time
+    than the work itself.
     """
     if "MALLOC_MMAP_THRESHOLD_" not in os.environ:
         os.environ |= {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000",

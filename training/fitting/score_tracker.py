@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scores medsam2-compact on held-out volumes: python -m training.fitting.score_tracker --data DATA
 
-The network is that of a file (`--weights`) or the averaged one of the checkpoint in RUNS. The prompt is a box around the truth
-on the middle slice of the atrium, each edge moved by up to 20% of the side, and is tracked in both directions. The script
-prints the Dice of each volume, and the slices beyond the atrium's two ends that are marked.
+The network comes from a file (`--weights`), or is the averaged network of the checkpoint in RUNS. The prompt is a box
+around the truth on the middle slice of the atrium, each edge moved by up to 20% of the side, and is tracked in both
+directions. The script prints the Dice of each volume, and the number of marked slices beyond the two ends of the
+atrium.
 """
 import argparse
 import json

@@ -2,9 +2,9 @@
 """Trains a residual U-Net that ships: python -m training.fitting.train polyp-compact --data DATA
 
 The training continues from RUNS/<name>/checkpoint.pt if that file exists. Otherwise `--start FILE` begins a new stage from
-shipped weights. Seeds are fixed: every step draws from a generator seeded with the step's number, so that a resumed run
-sees what an uninterrupted run would see. log.csv and curve.png lie beside the checkpoint. At the end exporting/export.py
-turns the checkpoint into the shipped file and its model card.
+shipped weights. Seeds are fixed: every step draws from a generator seeded with the step's number, so a resumed run sees
+the same samples as an uninterrupted run. log.csv and curve.png lie beside the checkpoint. At the end
+exporting/export.py turns the checkpoint into the shipped file and its model card.
 """
 import argparse
 import copy
@@ -44,7 +44,7 @@ def score(task, network, data):
 
 
 def watch(task, network, training):
-    """Two texts about the centre left out: mean Dice of its frames with a polyp, share of its other frames with a mask."""
+    """Two texts about the left-out centre: mean Dice of frames with a polyp, share of other frames with a mask."""
     found = [(dice(mask := task.recipe.predict(network, image), truth), mask.any(), truth.any())
              for image, truth in training.left_out_cases()]
     return (f"{np.mean([score for score, _, present in found if present]):.4f}",

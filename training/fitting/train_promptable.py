@@ -79,8 +79,8 @@ def mask_loss(logits, truth):
 def loss(logits, iou, truth, lone_point):
     """The loss of the single mask and of its predicted IoU.
 
-    A lone point is ambiguous. For it the loss also covers the best of the three other masks, and all three a little, so
-    that each keeps learning.
+    A lone point is ambiguous. For a lone point the loss also covers the best of the three other masks. All three get a
+    small weight, so each keeps learning.
     """
     each = mask_loss(logits, truth)
     value = each[:, 0].mean()

@@ -6,10 +6,11 @@ the hidden units of its MLPs with the largest weights, and the neck begins as th
 embedding at half the resolution. The trunk stays as it is unless `--trunk-rate` gives it a learning rate.
 
 A step encodes a batch of sequences (data/tracked_sequences.py) and tracks them twice: from the first frame on, and back
-from the last frame that shows the structure. The trunk takes a tenth of a step, so that its output is not cached, and every
-step sees new augmentations. The first frame of a track is prompted with a jittered box. In one track of four another frame
-is prompted, too; in one of five, tracked frames get correcting points. Memories pass on the network's own masks, rounded to
-bf16; during the first TEACHER of the training, whether the structure is present comes from the truth.
+from the last frame that shows the structure. The trunk takes a tenth of the time of a step. Its output is therefore not
+cached, and every step sees new augmentations. The first frame of a track is prompted with a jittered box. In one track
+of four another frame is prompted, too; in one of five, tracked frames get correcting points. Memories contain the
+network's own masks, rounded to bf16. During the first TEACHER of the training, the truth decides whether the structure
+counts as present.
 
 The training continues from RUNS/medsam2-compact/checkpoint.pt if that file exists. log.csv and curve.png lie beside the
 checkpoint. exporting/export_tracker.py turns the checkpoint into a file and its card.
@@ -70,7 +71,7 @@ def begin(training):
             if name.startswith(ours) and source in given and given[source].shape == state[name].shape:
                 state[name] = given[source]
     take("image_encoder.trunk.", "image_encoder.")
-    # The trunk has one residual block at stride 32; medsam-compact loses less without its first than without its second.
+    # The trunk has one residual block at stride 32, medsam-compact has two. Leaving out the first of them costs less.
     take("image_encoder.trunk.encoder.4.blocks.0.", "image_encoder.encoder.4.blocks.1.")
     take("sam_prompt_encoder.", "prompt_encoder.")
     take("sam_mask_decoder.", "mask_decoder.")
@@ -133,7 +134,8 @@ def mask_loss(logits, truth):
 def frame_loss(answer, truth, present, several):
     """The loss of one frame: masks and predicted IoU where the structure is present, and the object score everywhere.
 
-    With `several` the best alternative learns most, otherwise the single mask. The others learn a little.
+    With `several`, the best alternative has the largest weight. Otherwise, the single mask has it. Other masks have a
+    small weight.
     """
     each, iou = mask_loss(answer.logits, F.avg_pool2d(truth[:, None], SIZE // LOW))
     main = each[:, 1:].min(dim=1).values if several else each[:, 0]

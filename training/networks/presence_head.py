@@ -10,8 +10,8 @@ It is a logistic regression on three statistics of the network's head before its
 
     presence = sigmoid(mean over the views of weight . statistics + bias)
 
-Richer heads (a perceptron on pooled features of the encoder and decoder, with and without these statistics) did worse on
-hospitals to which they were not fitted, since only 99 real frames without a polyp are available.
+Richer heads (a perceptron on pooled features of the encoder and decoder, with and without these statistics) did worse
+on hospitals to which they were not fitted. Only 99 real frames without a polyp are available for a fit.
 """
 import torch
 from torch import nn

@@ -203,7 +203,7 @@ class UNet(nn.Module):
     def widened(self, arch):
         """The same function in a network with more channels per level.
 
-        New filters are drawn. Existing filters ignore the new channels: those weights are 0.
+        New filters are drawn. The weights of existing filters for the new channels are 0.
         """
         wide = UNet(arch)
         old, new = self.state_dict(), wide.state_dict()

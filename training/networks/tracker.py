@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What later frames know of a frame."""
+    """The record of a frame that later frames attend to."""
     features: torch.Tensor  # [batch, 256, 64], rounded to bf16
     pointer: torch.Tensor  # [batch, 256]
 
@@ -109,7 +109,7 @@ def rotary(grid=GRID, width=WIDTH):
 
 
 def rotated(x, turn):
-    """x [batch, n, width] with neighbouring channels turned by `turn` [2, m, width / 2]; rows behind the m-th stay."""
+    """x [batch, n, width] with neighbouring channels turned by `turn` [2, m, width / 2]; rows after the m-th stay."""
     cos, sin = turn.to(x.dtype)
     even, odd = x[:, :len(cos), 0::2], x[:, :len(cos), 1::2]
     turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(2)
@@ -454,8 +454,8 @@ def stability(logits):
 def choose(answer, several):
     """The chosen logits [batch, 64, 64], predicted IoU [batch] and mask token [batch, 256] of an `Answer`.
 
-    With `several` it is the alternative with the highest predicted IoU. Otherwise it is the single mask, and the best
-    alternative where the single mask is unstable; the token then still is that of the single mask.
+    With `several`, the choice is the alternative with the highest predicted IoU. Otherwise it is the single mask, or
+    the best alternative if the single mask is unstable. In both cases the token is that of the single mask.
     """
     every = torch.arange(len(answer.iou))
     best = 1 + answer.iou[:, 1:].argmax(dim=1)

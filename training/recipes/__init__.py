@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens before and after each network. `Sources/Segmentation` computes the same in Swift."""
+"""Pre-processing and post-processing of each network. `Sources/Segmentation` computes the same in Swift."""

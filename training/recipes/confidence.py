@@ -19,10 +19,11 @@ The confidence is the expected Dice of the answer:
 
     sigmoid(bias + sum of weight * logit(measure)),     logit(x) = log(x / (1 - x)) with x clipped to EDGE ... 1 - EDGE
 
-The weights are at least 0, so that a larger measure never lowers the confidence. An answer with an empty mask is right if
-nothing is there. Its confidence is the probability of that, sigmoid(bias + weight * logit(absence)). The absence is
-1 - presence, or 1 - the largest p without a presence head. fitting/fit_confidence.py fits the coefficients, and the weight
-file carries them. A network without coefficients uses `plain()`: agreement x foreground (x presence, with a presence head).
+The weights are at least 0, so a larger measure never lowers the confidence. An answer with an empty mask is right if
+the structure is absent. Its confidence is the probability of absence, sigmoid(bias + weight * logit(absence)). The
+absence is 1 - presence, or 1 - the largest p without a presence head. fitting/fit_confidence.py fits the coefficients,
+and the weight file carries them. A network without coefficients uses `plain()`: agreement x foreground (x presence,
+with a presence head).
 """
 from typing import NamedTuple
 

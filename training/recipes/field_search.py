@@ -56,7 +56,7 @@ def distance(window, other):
 
 
 def region(grid, answered):
-    """The slices of the region and its plausibility, which is zero if no window has an answer.
+    """The slices of the region and its plausibility, which is zero if every answer is empty.
 
     `answered(part)` returns the probability and the mask of a part of the grid.
     """

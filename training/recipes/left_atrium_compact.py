@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recipe of left-atrium-compact: what happens to a volume before and after the network.
+"""The recipe of left-atrium-compact: the processing of a volume before and after the network.
 
 A volume is [slices, rows, columns]. Slice 0 is the most inferior, rows grow to posterior and columns grow to the
 patient's left. Volumes of another orientation are permuted and flipped first. Left and right are never exchanged.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much a volume resembles the training volumes, judged by two statistics of the image alone.
 
-    roughness   log of the root mean square of the discrete Laplacian, divided by that of the differences between neighbours.
+    roughness   log of a ratio: root mean square of the discrete Laplacian over that of the differences of neighbours.
                 The Laplacian uses each voxel's neighbours along the axes; beyond a border it repeats the voxel itself.
                 Blur lowers the roughness, noise raises it.
     skewness    third standardised moment of the voxels above the smallest value. It depends on contrast and field of view.

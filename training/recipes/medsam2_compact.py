@@ -11,7 +11,8 @@
    slice 0 (the recipe of MedSAM2: reset, prompt again). The temporal codes and pointers are SAM 2's. The length of the
    sequence, for the scale of the pointers' codes, is the number of slices.
 5. A slice whose object score is at most 0 does not show the structure. Otherwise its low-resolution logits are resized to
-   the slice's size; the mask is where they are above 0. Of the volume's mask the largest component stays (26 neighbours).
+   the slice's size; the mask is where they are above 0. Only the largest component of the volume's mask is kept (26
+   neighbours).
 """
 from typing import NamedTuple
 

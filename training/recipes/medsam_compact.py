@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recipe of medsam-compact: what happens to an image and its prompt before and after the network.
+"""The recipe of medsam-compact: the processing of an image and its prompt before and after the network.
 
 1. MRI only: `percentile_scaled()` turns the volume into bytes, and each slice is repeated as three colours.
 2. Resize the RGB image (0...255) to SIZE x SIZE with `resize.resize`. The image is stretched and not rounded.
@@ -69,7 +69,7 @@ def predict(network, embedding, shape, box):
 
 @torch.no_grad()
 def predict_points(network, embedding, shape, points, labels):
-    """The mask for points [n, 2] (x, y) with labels [n]: of three masks the one with the highest predicted IoU."""
+    """The mask with the highest predicted IoU, of three, for points [n, 2] (x, y) with labels [n]."""
     given = torch.from_numpy(scaled(points, shape))[None], torch.from_numpy(labels)[None]
     logits, iou = network.decode(embedding, points=given)
     return resize(logits[0, 1 + int(iou[0, 1:].argmax())].numpy(), shape) > 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recipe of polyp-compact: what happens to a colonoscopy frame before and after the network.
+"""The recipe of polyp-compact: the processing of a colonoscopy frame before and after the network.
 
 1. Resize the RGB frame (0...255) to SIZE x SIZE with `resize.resize`. The frame is stretched and not rounded.
 2. Subtract MEAN and divide by STD, after dividing by 255.
@@ -7,8 +7,8 @@
 4. Resize the mean probability to the frame's size. The mask is where it is at least 0.5.
 
 The presence head (networks/presence_head.py) gives one logit per flip. If the sigmoid of the mean logit is below
-PRESENCE_THRESHOLD, the frame shows no polyp: the recipe multiplies the probabilities by that sigmoid, which empties the
-mask.
+PRESENCE_THRESHOLD, the frame does not show a polyp. The recipe then multiplies the probabilities by that sigmoid, which
+empties the mask.
 """
 import numpy as np
 import torch

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws weights from a tensor's name and shape alone, so that golden files do not have to hold them.
 
-Tests/InferenceTests/SegmentAnything/DrawnWeights.swift draws the same bits. Every tensor gets drawn values: a test with zero
-relative positions or unit norms would not prove anything about them.
+Tests/InferenceTests/SegmentAnything/DrawnWeights.swift draws the same bits. Every tensor gets drawn values, because a
+test with zero relative positions or unit norms would not prove anything about them.
 
     norm weights 1 +- .2, biases +- .2, running variances .5 ... 1.5, running means +- .2
     pos_embed, rel_pos_*, attention_biases N(0, .3); every other matrix N(0, 1.5 / sqrt(fan-in)), whose fan-in is the
     product of all axes but the first
 
-Larger prompt embeddings make the mask decoder chaotic: then even the reference answers differently in fp64.
+Larger prompt embeddings make the mask decoder chaotic: even the reference then gives other answers in fp64.
 """
 import math
 

@@ -5,7 +5,8 @@ The file is Tests/InferenceTests/Golden/automatic-masks.json. Each case has para
 crop, point and mask in the generator's order, and the records that the reference makes of them. A stub stands in for the
 network: a candidate is seven whole numbers from which its logits follow exactly (`plane`; the test repeats these lines), and
 a score. In cases without `low` the logits have the crop's size. In cases with `low` they have a low resolution and go through
-Sam.postprocess_masks. A logit within 2e-6 of a cut could then fall on either side, so that such drawings are thrown away.
+Sam.postprocess_masks. A logit within 2e-6 of a cut could then fall on either side, so the script draws such
+a case again with another seed.
 """
 import json
 from types import SimpleNamespace
@@ -100,7 +101,7 @@ def run(name, seed, size, grain=0, low=None, input_size=1024, **parameters):
     if "point_grids" in parameters:
         parameters["point_grids"] = [grid.tolist() for grid in parameters["point_grids"]]
     print(name, sum(len(crop["masks"]) for crop in stub.crops), "->", len(found))
-    # JSON has no NaN: 0/0 is null.
+    # JSON does not have NaN, so 0/0 becomes null.
     for mask in found:
         mask["stability_score"] = None if np.isnan(mask["stability_score"]) else mask["stability_score"]
     return {"name": name, "size": size, "low": low, "input": input_size, "parameters": parameters,

@@ -6,7 +6,7 @@ picture, its size, the records, and which records are *safe*: rounding cannot ch
 
     the predicted IoU is more than 1e-3 from its threshold,
     three pixels cannot move the stability across its threshold,
-    the box has no IoU within .02 of the threshold of the non-maximum suppression with a competing box,
+    the IoU of the box with every competing box is more than .02 from the threshold of the non-maximum suppression,
     the score is more than 1e-4 from the scores of competing boxes and of the neighbours in the list.
 
 shapes-inputs.safetensors holds the network's input for each picture as whole numbers, resized but not normalised, since

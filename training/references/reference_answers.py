@@ -4,8 +4,8 @@
 For each shipped U-Net it writes Tests/SegmentationTests/Golden/<name>.safetensors: drawn inputs (`<n>.input`), and the mean
 probability and the mask that the recipe gives for them (`<n>.probability`, `<n>.mask`). The metadata key `kontur` holds the
 weights' SHA-256 and the spacing, measures and confidence of each input. If the data are present, it also holds the Dice of
-the first held-out frames and the mask's area in pixels per slice of MR series. The numbers belong to one set of weights, so
-that exporting/export.py calls this script.
+the first held-out frames and the mask's area in pixels per slice of MR series. The numbers belong to one set of
+weights, so exporting/export.py calls this script after each export.
 """
 import argparse
 import hashlib

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains a scaled-down Segment Anything on drawn shapes: python -m training.references.shapes_sam [--steps N]
 
-The tests of automatic mask generation need a network with stable masks; with drawn weights no mask would pass the filters.
-This network has every part of SAM's ViT-B at a fraction of its size: 128 x 128 pixels, an encoder of four blocks of 64
-channels with windows and relative positions, and 64 channels in the decoder. It is built from the reference's own classes.
-It learns three drawn pictures by heart within minutes, which suffices to compare two programs. It is written to
-Tests/InferenceTests/Golden/shapes-sam.safetensors in fp16, with the reference's tensor names. Seeds are fixed. One thread
-keeps the order of sums.
+The tests of automatic mask generation need a network with stable masks; with drawn weights, masks would not pass the
+filters. This network has every part of SAM's ViT-B at a fraction of its size: 128 x 128 pixels, an encoder of four
+blocks of 64 channels with windows and relative positions, and 64 channels in the decoder. It is built from the
+reference's own classes. It learns three drawn pictures by heart within minutes, which suffices to compare two programs.
+It is written to Tests/InferenceTests/Golden/shapes-sam.safetensors in fp16, with the reference's tensor names. Seeds
+are fixed. One thread keeps the order of sums.
 """
 import argparse
 import json

@@ -44,7 +44,7 @@ typedef struct {
 // Turns off DCMTK's logger, which quotes values, and registers the codecs. Every other function calls this one first.
 void cdcmtk_initialize(void);
 
-// The reason of this thread's last failure: constant words, without values of the data set.
+// The reason of this thread's last failure: a constant text without values of the data set.
 const char *cdcmtk_last_error(void);
 
 void cdcmtk_bytes_free(cdcmtk_bytes *bytes);

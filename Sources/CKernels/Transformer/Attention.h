@@ -10,7 +10,7 @@
 // on the key's row is added with the maximum.
 
 // Keys are taken in blocks of whole rows, or of a part of one row if that is long. A row of a block takes `pitch`
-// places: one per key, or in pairs the next multiple of PLACES. Places without a key have share 0.
+// places: one per key, or in pairs the next multiple of PLACES. A place without a key has the share 0.
 
 #define KEYS 256  // the most keys in a block, whose scores stay in the first-level cache
 #ifdef TILES
@@ -267,7 +267,8 @@ static void shares(block k, float *scores, vector c, const vector less[2], vecto
         }
 }
 
-// The same to pairs of bf16 for neighbouring places. The pairs may overwrite the scores of earlier places.
+// Turns the scores of a row into shares as pairs of bf16, one pair for two neighbouring places. The pairs may overwrite
+// the scores of earlier places.
 static void pair_shares(block k, const float *scores, vector c, const vector less[2], float *pairs, vector sum[2]) {
     int64_t i = 0;
     for (; i + 1 < k.columns; i += 2, scores += 2 * COLUMNS, pairs += COLUMNS)

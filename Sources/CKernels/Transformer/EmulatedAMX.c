@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kernels for AMX on a processor with AVX2. TDPBF16PS sums the even and the odd products of pairs separately,
-// each with fused multiply-adds, and adds both sums to the tile (Intel's Software Developer's Manual). The emulation
-// does not treat denormal numbers as zero, as the instruction does.
+// each with fused multiply-adds, and adds both sums to the tile (Intel's Software Developer's Manual). The instruction
+// treats denormal numbers as zero; the emulation does not.
 
 #if defined(__x86_64__)
 #include <math.h>

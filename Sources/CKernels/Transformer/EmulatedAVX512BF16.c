@@ -2,7 +2,7 @@
 //
 // The kernels for AVX-512 with products of bf16 pairs, on a processor with AVX2. VDPBF16PS adds the product of the
 // odd elements and then that of the even elements, each with a fused multiply-add (Intel's Software Developer's
-// Manual). The emulation does not treat denormal numbers as zero, as the instruction does.
+// Manual). The instruction treats denormal numbers as zero; the emulation does not.
 
 #if defined(__x86_64__)
 #include <math.h>

@@ -89,7 +89,7 @@ INLINE void finish_vector(const ck_multiplication *m, vector x, int64_t row, int
         store_bf16((uint16_t *)m->output + at, x);
 }
 
-// The same for the last columns if they do not fill a vector; it goes through a copy.
+// Does the same for the last columns if they do not fill a vector. It goes through a copy of them.
 static void finish_rest(const ck_multiplication *m, vector x, int64_t row, int64_t column, int64_t count) {
     float residual[LANES] = {0}, output[LANES];
     uint16_t rounded[LANES];

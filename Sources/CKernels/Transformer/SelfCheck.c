@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Before a path other than the plain one is used, it computes a small product and a small attention in both
-// precisions. The plain path has to agree.
+// precisions. Its results must agree with those of the plain path.
 
 #include <math.h>
 #include <string.h>

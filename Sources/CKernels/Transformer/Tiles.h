@@ -9,7 +9,7 @@
 //   TILE_DOT(c, a, b)              c[i][j] += sum over 32 k of a[i][k] b[k][j]; a row of b holds a pair of k for 16 j
 //   TILES_BEGIN(), TILES_END()     called around the use of tiles on a thread
 //
-// Tiles 0...3 are sums, 4 and 5 their rows, 6 and 7 their columns.
+// Tiles 0...3 hold the sums. Tiles 4 and 5 hold rows of the left factor, tiles 6 and 7 columns of the right factor.
 
 #define TILES
 #define TILE_WORDS 256  // floats or pairs of bf16 in a tile

@@ -46,8 +46,8 @@ INLINE vector exp2_of(vector x) {
     return (vector)((integers)p + ((integers)shifted << 23));
 }
 
-// The same with a relative error of 1.1e-4, for results that become bf16 (2e-3). The polynomial is the minimax one of
-// degree 3.
+// 2^x with a relative error of 1.1e-4, for results that are rounded to bf16 (relative error 2e-3). The polynomial is
+// the minimax one of degree 3.
 INLINE vector coarse_exp2_of(vector x) {
     vector floor = every(-126), magic = every(0x1.8p23f);
     x = floor > x ? floor : x;

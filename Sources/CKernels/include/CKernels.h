@@ -10,9 +10,9 @@
 // matching destroy function. Arguments do not overlap unless the function's comment allows it.
 //
 // Threads: call `ck_start` first. It fixes the number of threads for the whole process. Then call all functions from
-// one thread, because OpenMP creates and keeps a team of threads for each calling thread. Another calling thread gets
-// the same results. The functions do not lock: two threads must not run the same convolution at the same time, and
-// `ck_choose_path` must not run beside another function.
+// one thread, because OpenMP creates and keeps a team of threads for each calling thread. A call from another thread
+// gives the same results. The functions do not lock: two threads must not run the same convolution at the same time,
+// and `ck_choose_path` must not run beside another function.
 //
 // Results: the same input, processor, precision and thread count give the same bits. The kernels written here do not
 // depend on the thread count either, because they take every sum over blocks of a fixed size, in order.
@@ -90,7 +90,7 @@ ck_status ck_instance_norm(int64_t batch, int64_t voxels, int64_t channels, floa
 
 // Linear enlargement by a whole factor on every axis, with half-pixel centres and repeated edges (torch's
 // align_corners=False): output (+)= enlarged(input). With `adds` 1, the enlarged input is added to the content of
-// output. Two axes are depth 1 and depth_factor 1.
+// output. For two axes, pass depth 1 and depth_factor 1.
 ck_status ck_upsample(int64_t batch, int64_t depth, int64_t height, int64_t width, int64_t channels, int depth_factor,
                       int factor, const float *input, float *output, int adds);
 
@@ -224,9 +224,9 @@ ck_status ck_cross_attend(const ck_cross_attention *a);
 // Few tokens, many places -------------------------------------------------------------------------------------------
 
 // The mask decoder's attention between the tokens of a prompt and the places of the image, in fp32. A place is one
-// position of the image embedding's grid. No place is projected: since q . (K x) = (K^T q) . x, a matrix that would
-// multiply every place multiplies the tokens instead. Each token then has a vector of the places' channels for each of
-// 8 heads; vector j = 8 * token + head.
+// position of the image embedding's grid. The places are not projected. Since q . (K x) = (K^T q) . x, a matrix that
+// would multiply every place multiplies the tokens instead. Each token then has a vector of the places' channels for
+// each of 8 heads; vector j = 8 * token + head.
 //
 // If `key` is set, the places attend to the tokens:
 //     output[n] = norm(rows[n] + bias + sum over j of share[n][j] value[j])

@@ -7,8 +7,8 @@
 //
 // Threads. A pattern never changes after cre2_create, so any number of threads may search with it at the same time.
 //
-// Errors. No C++ exception leaves. A pattern that RE2 refuses is still an object: its status says why, and it must not be
-// searched. Lengths are in bytes and explicit; all texts are UTF-8.
+// Errors. C++ exceptions do not cross this header. A pattern that RE2 refuses is still an object. Its status gives the
+// reason, and the caller must not search it. Lengths are in bytes and explicit; all texts are UTF-8.
 #pragma once
 
 #include <stddef.h>
@@ -46,10 +46,10 @@ cre2_status cre2_get_status(const cre2_pattern *pattern);
 // whole expression.
 const char *cre2_error_argument(const cre2_pattern *pattern, size_t *length);
 
-// RE2's own words; they end with a zero.
+// RE2's own error text, which ends with a zero.
 const char *cre2_error_text(const cre2_pattern *pattern);
 
-// 1: a match begins somewhere in the text. 0: none does. -1: out of memory.
+// 1: a match begins somewhere in the text. 0: the text does not contain a match. -1: out of memory.
 int cre2_search(const cre2_pattern *pattern, const char *text, size_t length);
 
 #ifdef __cplusplus

@@ -85,11 +85,11 @@ public enum SeriesCases {
     /// The cases of one stack: one volume if its slices form one, or else a case for every frame.
     ///
     /// - Parameters:
-    ///   - instances: of one stack, in its order.
+    ///   - instances: the instances of one stack, in its order.
     ///   - paths: absolute paths by SOP Instance UID.
     ///   - truth: the SEG of the stack, or `nothing`.
     ///   - id: the name of a volume's case, and the start of the names of frames.
-    ///   - group: of the cases.
+    ///   - group: the group of the cases.
     /// - Returns: cases in the order of the stack.
     public static func cases(
         _ instances: [InstanceHeader], paths: [String: String], truth: EvaluationCase.Truth, id: String,

@@ -34,8 +34,7 @@ public struct EvaluationCase: Sendable, Hashable {
     public enum Truth: Sendable, Hashable {
         /// The structure is absent, such as in a frame without a polyp.
         case nothing
-        /// A picture whose pixels brighter than 127 belong to the structure, also in a blurred JPEG
-        /// file.
+        /// A picture whose pixels brighter than 127 belong to the structure. This holds for blurred JPEG files, too.
         case picture(path: String)
         /// A SEG whose frames reference the images. The structure is absent from slices without a
         /// SEG frame.

@@ -83,7 +83,7 @@ public struct SegmentationTruth: Sendable {
     /// Reads a SEG.
     ///
     /// - Parameters:
-    ///   - path: of the SEG.
+    ///   - path: the path of the SEG.
     ///   - segment: the Segment Number to take; `nil` unites all segments.
     /// - Throws: `EvaluationError.unreadable`.
     public init(path: String, segment: Int?) throws(EvaluationError) {

@@ -90,7 +90,7 @@ enum CasePicture {
 extension CaseResult {
     /// A PNG file of the case with truth and answer.
     ///
-    /// - Throws: `EvaluationError` if files of the case or its masks are gone.
+    /// - Throws: `EvaluationError` if files of the case or its masks are missing.
     func picture(of source: EvaluationCase, output: String) throws(EvaluationError) -> Data {
         let loaded = try LoadedCase(source)
         var answer = loaded.truth.map { Mask(rows: $0.rows, columns: $0.columns) }

@@ -53,9 +53,9 @@ public struct EvaluationReport: Sendable, Codable {
     /// Sums up results.
     ///
     /// - Parameters:
-    ///   - results: of all plans.
-    ///   - plans: in the order of the report.
-    ///   - settings: of the report.
+    ///   - results: the results of all plans.
+    ///   - plans: the plans in the order of the report.
+    ///   - settings: the settings of the report.
     public init(_ results: [CaseResult], plans: [SegmenterPlan], settings: ReportSettings) {
         self.settings = settings
         let cases = Dictionary(grouping: results, by: \.key.caseID).values.compactMap(\.first)

@@ -2,8 +2,8 @@
 
 internal import Imaging
 
-/// The effect of the box on one segmenter: Dice by enlargement and shift of the truth's box, beside
-/// its own prompts.
+/// The effect of the box on one segmenter: Dice by enlargement and shift of the truth's box, compared with the
+/// segmenter's own prompts.
 public struct PromptStudy: Sendable, Hashable, Codable {
     /// One combination of enlargement and shift.
     public struct Cell: Sendable, Hashable, Codable {

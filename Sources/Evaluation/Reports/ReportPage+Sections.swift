@@ -235,6 +235,6 @@ extension ReportPage {
 }
 
 extension String {
-    /// The text with a legend before it; empty if the text is.
+    /// The text with a legend before it; an empty text stays empty.
     fileprivate func withLegend(_ legend: String) -> String { isEmpty ? "" : legend + self }
 }

@@ -23,8 +23,8 @@ public struct ReportPage {
     ///
     /// - Parameters:
     ///   - report: the summary.
-    ///   - results: of all plans.
-    ///   - plans: in the order of the report.
+    ///   - results: the results of all plans.
+    ///   - plans: the plans in the order of the report.
     ///   - cases: the labelled cases.
     ///   - output: the folder of the masks.
     public init(

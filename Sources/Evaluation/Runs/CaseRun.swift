@@ -111,7 +111,7 @@ struct CaseRun: Sendable {
             }
             return each.isEmpty ? nil : each
         }
-        // The slice with the largest true mask, or the frame.
+        // The key is the slice with the largest true mask, or the frame.
         guard let key = truth.indices.max(by: { truth[$0].area < truth[$1].area }),
             let box = plan.prompt.box(of: truth[key], caseID: source.id)
         else { return nil }

@@ -31,7 +31,7 @@ public struct EvaluationRun: Sendable {
     /// Absolute path of the output folder.
     public var output: String
 
-    /// A run whose masks go below `output`.
+    /// A run that writes its masks below `output`.
     public init(cases: [EvaluationCase], plans: [SegmenterPlan], output: String) {
         self.cases = cases
         self.plans = plans

@@ -2,7 +2,7 @@
 
 public import Imaging
 
-/// The scores that polyp segmentation reports for one frame beside Dice and IoU.
+/// The scores that publications on polyp segmentation report for one frame besides Dice and IoU.
 public struct FrameScores: Sendable, Hashable, Codable {
     /// Weighted F-measure, Margolin 2014.
     public var weightedF: Double
@@ -10,11 +10,9 @@ public struct FrameScores: Sendable, Hashable, Codable {
     public var structure: Double
     /// Enhanced-alignment measure, Fan 2018, of the answer thresholded at one half.
     public var enhancedAlignment: Double
-    /// Mean enhanced-alignment measure over the thresholds 0, 1/255, ...
+    /// Mean enhanced-alignment measure over the 256 thresholds from 0 to 1 in steps of 1/255.
     ///
-    /// 1, as in PraNet's evaluation.
-    ///
-    /// At the threshold 0 the answer fills the frame.
+    /// PraNet's evaluation uses the same thresholds. At the threshold 0 the answer fills the frame.
     public var meanEnhancedAlignment: Double
     /// Largest enhanced-alignment measure over the same thresholds.
     public var largestEnhancedAlignment: Double
@@ -73,7 +71,7 @@ public struct CaseScores: Sendable, Hashable, Codable {
     public var answerIsEmpty: Bool
     /// Scores of a frame; `nil` for a volume.
     public var frame: FrameScores?
-    /// Distances in a volume; `nil` for a frame, and if either truth or answer is empty.
+    /// Distances in a volume; `nil` for a frame, and if only one of truth and answer is empty.
     public var surface: SurfaceDistances?
 
     private init(_ overlap: Overlap) {
@@ -88,7 +86,7 @@ public struct CaseScores: Sendable, Hashable, Codable {
     /// Scores a frame.
     ///
     /// - Parameters:
-    ///   - answer: of the truth's size.
+    ///   - answer: the mask to score, of the truth's size.
     ///   - truth: the true mask.
     public init(answer: Mask, truth: Mask) {
         self.init(Overlap(answer: answer, truth: truth))
@@ -100,7 +98,7 @@ public struct CaseScores: Sendable, Hashable, Codable {
     /// - Parameters:
     ///   - answer: one mask per slice, in the order of the positions.
     ///   - truth: one mask per slice, in the same order.
-    ///   - spacing: of slices, rows and columns, mm.
+    ///   - spacing: the spacing of slices, rows and columns, mm.
     public init(answer: [Mask], truth: [Mask], spacing: [Double]) {
         precondition(answer.count == truth.count && !truth.isEmpty, "every slice has a true mask")
         let (found, wanted) = (answer.flatMap(\.pixels), truth.flatMap(\.pixels))

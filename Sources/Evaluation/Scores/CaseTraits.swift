@@ -49,7 +49,7 @@ public struct CaseTraits: Sendable, Hashable, Codable {
     /// - Parameters:
     ///   - frames: one frame, or the slices of a volume.
     ///   - truth: one mask per frame.
-    ///   - spacing: of slices, rows and columns, mm; `nil` for a frame.
+    ///   - spacing: the spacing of slices, rows and columns, mm; `nil` for a frame.
     public init(frames: [Frame], truth: [Mask], spacing: [Double]?) {
         precondition(frames.count == truth.count && !frames.isEmpty, "every frame has a true mask")
         let range = Self.range(of: frames)
@@ -199,7 +199,7 @@ public struct TraitSplit: Sendable, Hashable, Codable {
     /// - Parameters:
     ///   - trait: its name.
     ///   - title: its title in reports.
-    ///   - values: of the trait, one per case, or `nil`.
+    ///   - values: the values of the trait, one per case; `nil` for a case without it.
     ///   - dice: one per case.
     ///   - acceptable: a lower Dice needs correction.
     ///   - resampling: for the intervals.

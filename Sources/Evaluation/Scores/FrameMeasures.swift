@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Three published measures of a foreground map of one frame. Their sources stand at the types.
+// Three published measures of a foreground map of one frame. Each type names its publication.
 
 internal import Foundation
 
@@ -151,7 +151,7 @@ enum EnhancedAlignment {
     /// The measure of a binary answer.
     ///
     /// - Parameters:
-    ///   - overlap: of answer and truth.
+    ///   - overlap: the overlap of answer and truth.
     ///   - pixels: the number of pixels of the frame.
     /// - Returns: 0...1.
     static func score(_ overlap: Overlap, pixels: Int) -> Double {

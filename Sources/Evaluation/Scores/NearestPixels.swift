@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The exact Euclidean feature transform in two passes: along the columns, then along each row over
-// the lower envelope of parabolas (Felzenszwalb and Huttenlocher 2012). Of several nearest pixels,
-// the leftmost column wins, and within a column the uppermost pixel, as in SciPy's
-// distance_transform_edt.
+// the lower envelope of parabolas (Felzenszwalb and Huttenlocher 2012). If several pixels are nearest, the leftmost
+// column wins, and within a column the uppermost pixel, as in SciPy's distance_transform_edt.
 
 /// The nearest pixel of a set for every pixel of a plane, with its distance.
 struct NearestPixels {
@@ -74,7 +73,7 @@ struct NearestPixels {
         for index in sites.indices {
             while kept.count >= 2 {
                 let (a, b, c) = (sites[kept[kept.count - 2]], sites[kept[kept.count - 1]], sites[index])
-                // Where a and c meet, b lies strictly above both, so b is nowhere the nearest.
+                // Where a and c meet, b lies strictly above both, so b is never the nearest.
                 let (ab, bc) = (b.column - a.column, c.column - b.column)
                 let excess = (ab + bc) * b.height - bc * a.height - ab * c.height - ab * bc * (ab + bc)
                 if excess <= 0 { break }

@@ -21,7 +21,7 @@ public struct SurfaceDistances: Sendable, Hashable, Codable {
     ///   - answer: 0 or 1, `[slices, rows, columns]`.
     ///   - truth: 0 or 1, `[slices, rows, columns]`.
     ///   - shape: slices, rows and columns.
-    ///   - spacing: of slices, rows and columns, mm.
+    ///   - spacing: the spacing of slices, rows and columns, mm.
     public init?(answer: [UInt8], truth: [UInt8], shape: [Int], spacing: [Double]) {
         precondition(shape.count == 3 && spacing.count == 3, "volumes have three axes")
         precondition(answer.count == shape.reduce(1, *) && truth.count == answer.count, "values are of this shape")

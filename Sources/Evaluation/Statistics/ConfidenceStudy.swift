@@ -34,7 +34,7 @@ public struct ConfidenceStudy: Sendable, Hashable, Codable {
         public var threshold: Double
         /// Fraction of the cases that go to a human.
         public var toHuman: Double
-        /// Mean Dice of the remaining cases; `nil` if none remain.
+        /// Mean Dice of the remaining cases; `nil` if every case goes to a human.
         public var restMeanDice: Double?
         /// Fraction of the remaining cases with a Dice below `acceptable`.
         public var restUnacceptable: Double?

@@ -18,7 +18,8 @@ public struct PairedComparison: Sendable, Hashable, Codable {
     /// Two-sided p value of the sign-flip test.
     ///
     /// It is the probability of a mean difference at least as large if the sign of every case's
-    /// difference is random. Up to 14 cases all signs are tried, and 20,000 random ones otherwise.
+    /// difference is random. With at most 14 cases, the test tries every combination of signs. With more, it tries
+    /// 20,000 random ones.
     public var signFlipP: Double
     /// Two-sided p value of Wilcoxon's signed-rank test, by the normal approximation with ties and
     /// without zeros.

@@ -17,12 +17,12 @@ public enum Precision: String, Sendable, Hashable, CaseIterable {
 public enum ComputeError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The first call of `Compute.start` fixed another number of threads for this process.
     case threadsAlreadyFixed(at: Int, asked: Int)
-    /// The processor has no instructions for bf16 convolutions.
+    /// The processor lacks instructions for bf16 convolutions.
     case bf16Unavailable
     /// The environment variable KONTUR_INFERENCE has an unknown value.
     case unknownPrecision(String)
     /// The environment variable KONTUR_KERNELS names a path that this processor cannot run;
-    /// `available` lists the others.
+    /// `available` lists the paths that it can run.
     case kernelsUnavailable(KernelPath, available: [KernelPath])
     /// The environment variable KONTUR_KERNELS has an unknown value.
     case unknownKernels(String)

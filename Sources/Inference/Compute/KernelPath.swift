@@ -54,8 +54,8 @@ extension Compute {
 
     /// A warning for the operator about the path in use, or `nil`.
     ///
-    /// There is a warning if the requested or the best path computed wrong numbers on this
-    /// processor. It names the path that replaces it.
+    /// A warning exists if the path that was requested, or else the best path, computed wrong numbers on this
+    /// processor. The warning names that path and the path that replaces it.
     public static var kernelWarning: String? {
         _ = ck_current_path()
         let warning = String(cString: ck_path_warning())

@@ -33,7 +33,7 @@ public struct LayerTimes: Sendable, Hashable {
 
 /// Measures layers while `times` is set.
 ///
-/// If `times` is `nil`, it does not read a clock.
+/// If `times` is `nil`, the stopwatch does not read a clock.
 final class Stopwatch {
     /// The times so far; `nil` turns the measurement off.
     var times: LayerTimes?

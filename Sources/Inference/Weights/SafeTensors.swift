@@ -20,7 +20,7 @@ public enum WeightFileError: Error, Sendable, Hashable, CustomStringConvertible 
     case header(reason: String)
     /// The header describes a tensor wrongly, or a type that is not read.
     case tensor(String, reason: String)
-    /// Bytes of the file belong to no tensor or to two tensors.
+    /// Some bytes of the file do not belong to a tensor, or belong to two tensors.
     case layout(reason: String)
     /// A tensor that the network needs is missing.
     case missing(String)

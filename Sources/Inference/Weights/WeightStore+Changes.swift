@@ -32,9 +32,9 @@ extension WeightStore {
         public var weights: InstalledWeights
         /// The format of the checkpoint: `PyTorch checkpoint` or `safetensors file`.
         public var format: String
-        /// Sentences that say what was assumed, renamed or left out.
+        /// Sentences about assumptions, renamed tensors and tensors that were left out.
         public var notes: [String]
-        /// Whether the same file was already installed under this name, so that nothing was done.
+        /// Whether the same file was already installed under this name; if so, the store did not change.
         public var wasThere: Bool
         /// The weights that were replaced, if any.
         public var replaced: InstalledWeights?
@@ -50,8 +50,8 @@ extension WeightStore {
 
     /// Reads a checkpoint, checks every tensor, and stores the converted weights.
     ///
-    /// It takes a few megabytes of memory, however large the checkpoint is. A PyTorch checkpoint
-    /// that does not match its stored checksums is refused.
+    /// The function takes a few megabytes of memory for a checkpoint of any size. A PyTorch checkpoint that does not
+    /// match its stored checksums is refused.
     ///
     /// - Parameters:
     ///   - path: the path of the checkpoint.

@@ -40,7 +40,7 @@ public struct WeightStore: Sendable {
     ///
     /// - Parameter name: the name in the record.
     /// - Returns: the record.
-    /// - Throws: `WeightStoreError.unknownName` if there are none.
+    /// - Throws: `WeightStoreError.unknownName` if no record has the name.
     public func weights(_ name: String) throws(WeightStoreError) -> InstalledWeights {
         let all = try installed()
         guard let found = all.first(where: { $0.name == name }) else {
@@ -76,7 +76,7 @@ public struct WeightStore: Sendable {
     /// The path of a file of the store.
     func path(_ file: String) -> String { "\(folder)/\(file)" }
 
-    /// The names of all files in the folder, or none if the folder does not exist.
+    /// The names of all files in the folder; empty if the folder does not exist.
     func fileNames() throws(WeightStoreError) -> [String] {
         guard FileManager.default.fileExists(atPath: folder) else { return [] }
         do {

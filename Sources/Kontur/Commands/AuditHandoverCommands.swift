@@ -57,7 +57,9 @@ struct AuditExportCommand: ParsableCommand {
         }
     }
 
-    /// Writes the export to a file that only its owner can read, and that gets its name when it is complete.
+    /// Writes the export to a file that only its owner can read.
+    ///
+    /// The file gets its name when it is complete.
     private static func write(
         _ trail: AuditTrail, _ segment: Int64?, to path: String
     ) throws -> AuditTrail.ExportEnd {
@@ -80,7 +82,7 @@ struct ExportReport: Report {
 }
 
 extension CommandError {
-    /// A month of which the trail does not hold a segment.
+    /// The error for a month without a segment in the trail.
     fileprivate init(unknown month: String, _ segments: [AuditTrail.Segment]) {
         let known = segments.filter { !$0.isDropped }.map(\.month).joined(separator: ", ")
         self.init("the audit trail does not hold a segment \(month); it holds \(known)")
@@ -107,7 +109,8 @@ struct AuditDropCommand: ParsableCommand {
     func run() throws {
         let trail = AuditTrail(journal: try spool.openJournal())
         let all = try trail.segments().filter { $0.month == segment }
-        // A segment that is dropped already is taken last, to finish a deletion that was cut off.
+        // If every segment is already dropped, the last one is dropped again. This finishes a deletion that was cut
+        // off.
         guard let found = all.first(where: { !$0.isDropped }) ?? all.last else {
             throw CommandError(unknown: segment, try trail.segments())
         }

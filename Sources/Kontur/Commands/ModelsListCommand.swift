@@ -63,7 +63,7 @@ struct ModelsReport: Report {
     var weights: [InstalledWeights]
     /// Families without installed weights, and their sources.
     var missing: [OfferLine]
-    /// `nil` without a configuration.
+    /// The needs of each route; `nil` without a configuration.
     var routes: [RouteNeed]?
 
     /// Collects the lists.

@@ -56,9 +56,9 @@ struct PromptOptions: ParsableArguments {
         }
     }
 
-    /// Checks that a segmenter takes the options.
+    /// Checks that a segmenter takes these options.
     ///
-    /// - Throws: `ValidationError` if it does not.
+    /// - Throws: `ValidationError` if the segmenter does not take one of them.
     func check(_ options: SegmenterOptions, segmenter: String) throws {
         do {
             try Segmenters.entry(segmenter).check(options)

@@ -67,7 +67,7 @@ struct ExplainReport: Report {
         var unfit: String?
         /// Why the segmenter cannot run on this machine.
         var unavailable: String?
-        /// Facts that a result would carry, such as a gap that the route says to mark.
+        /// Facts that a result would carry, such as a gap that the route marks instead of refusing the volume.
         var notes: [String] = []
         /// Why the route was chosen.
         var decision: RouteDecision?

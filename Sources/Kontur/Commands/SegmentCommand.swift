@@ -135,7 +135,9 @@ struct SegmentCommand: AsyncParsableCommand {
 }
 
 extension SegmenterOptions {
-    /// These options, with those of `other` where these are not set.
+    /// A copy of these options.
+    ///
+    /// Each option that is not set has the value of `other`.
     fileprivate func completed(by other: SegmenterOptions) -> SegmenterOptions {
         SegmenterOptions(
             box: box ?? other.box, points: points.isEmpty ? other.points : points,

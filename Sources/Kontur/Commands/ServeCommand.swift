@@ -29,8 +29,8 @@ struct ServeCommand: AsyncParsableCommand {
     var logLevel = ChoiceArgument(Logger.Level.info)
 
     func run() async throws {
-        // The libraries that compute start a thread per processor when they are loaded, needed or not. The node does not
-        // compute, so they get one thread.
+        // The numerical libraries start one thread per processor when they are loaded, even if nothing calls them. The
+        // node does not compute, so one thread is enough.
         CurrentProcess.restart(settingOnce: "OPENBLAS_NUM_THREADS", to: "1")
         let names = Segmenters.catalogue.map(\.name)
         let configuration =

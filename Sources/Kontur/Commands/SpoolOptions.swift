@@ -6,7 +6,9 @@ import Imaging
 import Persistence
 import Segmentation
 
-/// The spool that a command reads, beside a running node or without one.
+/// The spool that a command reads.
+///
+/// The node may be running or stopped.
 struct SpoolOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Read the spool that this node configuration names.", valueName: "file"))
     var config: String?

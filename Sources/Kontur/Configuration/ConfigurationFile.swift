@@ -86,7 +86,9 @@ extension ConfigurationValue {
         SHA256.hash(data: canonical).hexadecimal
     }
 
-    /// Each value with its kind and length before it, and keys sorted.
+    /// The bytes that are hashed.
+    ///
+    /// The kind and the length precede each value, and the keys are sorted.
     private var canonical: [UInt8] {
         switch content {
         case .empty: return Self.field("s", [])

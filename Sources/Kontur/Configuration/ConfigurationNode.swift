@@ -2,7 +2,7 @@
 
 import Routing
 
-/// A value that is read from the file, and the list that gets complaints about it.
+/// A value from the file, and the list that collects the errors in it.
 struct ConfigurationNode {
     let value: ConfigurationValue
     let problems: ProblemList

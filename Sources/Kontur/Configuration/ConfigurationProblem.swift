@@ -10,7 +10,7 @@ package struct ConfigurationProblem: Error, Sendable, Hashable, Encodable, Custo
     package var line: Int
     /// Counted from 1.
     package var column: Int
-    /// The way to the value, such as `routes[0].when.modality`; empty for the file as a whole.
+    /// The path of the value inside the file, such as `routes[0].when.modality`; empty for the file as a whole.
     package var path: String
     /// What is wrong and what to write instead.
     package var reason: String

@@ -22,7 +22,9 @@ package struct NodeConfiguration: Sendable {
     package var models: String
     /// The place of each route in the file, by the name of the route.
     package var places: [String: RoutePlace]
-    /// SHA-256 of the meaning of the file, 64 hexadecimal digits; without a file, of an empty file.
+    /// SHA-256 of the meaning of the file, 64 hexadecimal digits.
+    ///
+    /// Without a file, it is the hash of an empty file.
     package var hash: String
     /// The file's text.
     package var text: String
@@ -47,7 +49,8 @@ package struct NodeConfiguration: Sendable {
         return copy
     }
 
-    /// The configuration of a command without a node: that of a file, or the built-in routes without one.
+    /// The configuration of a command that works without a node: the content of `file`, or the built-in routes if
+    /// `file` is `nil`.
     ///
     /// - Throws: `ConfigurationError` with every error in the file.
     static func offline(_ file: String?, segmenters: [String]) throws(ConfigurationError) -> NodeConfiguration {

@@ -73,7 +73,7 @@ enum PeerReader {
             may = Set(place.elements(expecting: "store and echo").compactMap { $0.choice(Peer.Permission.self) })
         }
         let profile = section["viewerProfile"]?.choice(ViewerProfile.Name.self) ?? .strict
-        // The title stands in for one with an error, which has been reported.
+        // A wrong title has already been reported. The stand-in keeps the peer known.
         guard let name, let title = aeTitle ?? AETitle("UNKNOWN") else { return nil }
         let peer = Peer(
             name: name, aeTitle: title, host: host, port: port, from: from, may: may, viewerProfile: profile)

@@ -16,7 +16,7 @@ struct EvaluationPlans {
     ///   - installed: the installed weights.
     ///   - cases: the labelled cases.
     ///   - truthBoxes: whether segmenters that take boxes are also measured with the box around the true structure.
-    ///   - promptStudy: whether they are measured with every enlargement and shift of this box, too.
+    ///   - promptStudy: whether these segmenters are also measured with every enlargement and shift of the box.
     /// - Throws: `UnavailableSegmenter`, or `CommandError` if there is nothing to measure.
     init(
         named: [String], installed: InstalledModels, cases: [EvaluationCase], truthBoxes: Bool, promptStudy: Bool

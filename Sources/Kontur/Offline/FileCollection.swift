@@ -16,7 +16,9 @@ struct FileCollection {
         var isNamed: Bool
     }
 
-    /// Sorted within each folder; each file once, also if the command line names it twice.
+    /// The files, sorted within each folder.
+    ///
+    /// A file that the command line names twice is listed once.
     private(set) var files: [CollectedFile] = []
     /// Paths that could not be read.
     private(set) var refused: [Refused] = []
@@ -43,7 +45,9 @@ struct FileCollection {
         }
     }
 
-    /// `nil` if the path cannot be opened, which is recorded.
+    /// The kind of the file or folder.
+    ///
+    /// If the path cannot be opened, the function adds it to `refused` and returns `nil`.
     private static func kind(of path: String, refused: inout [Refused]) -> FileSystem.Kind? {
         do {
             return try FileSystem.kind(of: path)

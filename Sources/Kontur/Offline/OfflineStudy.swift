@@ -135,7 +135,9 @@ extension Overrun {
 }
 
 extension WorkerPool {
-    /// A pool for one command, which shuts it down; `workers` stacks are segmented at once.
+    /// Makes a pool that segments `workers` stacks at once.
+    ///
+    /// The command must shut it down.
     static func forCommand(workers: Int = 1) -> WorkerPool {
         let logger = Logger(label: "kontur") { LogfmtHandler(label: $0, level: .error) }
         return WorkerPool(

@@ -2,7 +2,7 @@
 
 /// A table of text for a terminal.
 package struct TextTable: Sendable, Equatable {
-    /// The head of a column.
+    /// The heading of a column.
     package struct Column: Sendable, Equatable {
         /// Printed in capitals.
         package var title: String

@@ -11,8 +11,8 @@ enum AttributeConditions {
         .text("studyDescription", "Study Description") { [$0.studyDescription] },
         // (0008,103E): free text.
         .text("seriesDescription", "Series Description") { [$0.seriesDescription] },
-        // (0008,0008), PS3.3 C.7.6.1.1.2: one of its values must be equal, or the pattern is searched in
-        // ORIGINAL\PRIMARY\... .
+        // (0008,0008), PS3.3 C.7.6.1.1.2: at least one of its values must equal a text of the condition. A pattern is
+        // searched in the joined values, ORIGINAL\PRIMARY\... .
         .text("imageType", "Image Type") { $0.imageType },
         // (0008,0070): the manufacturer of the equipment.
         .text("manufacturer", "Manufacturer") { [$0.manufacturer] },
@@ -81,7 +81,7 @@ private struct NumberCondition: RouteCondition {
     }
 }
 
-/// The value of a condition on text: one text, a list of texts of which one must be equal, or a pattern to find.
+/// The value of a condition on text: one text, a list of alternative texts, or a pattern to find.
 struct TextTest: Sendable {
     private enum Kind: Sendable {
         /// The comparison ignores case and the spaces around a text.
@@ -140,8 +140,8 @@ struct TextTest: Sendable {
 
     /// Compares the values of an attribute with the test.
     ///
-    /// One of several values must be equal. A pattern is searched in all of them joined by a backslash, as DICOM
-    /// writes them.
+    /// If the attribute has several values, at least one must be equal. A pattern is searched in the values joined by a
+    /// backslash, as DICOM writes them.
     ///
     /// - Parameters:
     ///   - values: empty if the attribute is missing: the result is then undetermined.
@@ -170,7 +170,7 @@ struct TextTest: Sendable {
 }
 
 extension String {
-    /// Whether the text holds spaces only, or nothing.
+    /// Whether the text is empty or consists of spaces.
     var isBlank: Bool { allSatisfy(\.isWhitespace) }
 
     /// The text without the spaces and the padding NUL around it.

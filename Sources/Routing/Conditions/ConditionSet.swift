@@ -34,7 +34,9 @@ public struct ConditionSet: Sendable {
         self.members = members
     }
 
-    /// Reads one set, or a list of sets of which one must hold.
+    /// Reads one set, or a list of alternative sets.
+    ///
+    /// At least one set must hold.
     ///
     /// - Throws: `ConditionProblems` with every error in the sets and its place.
     public static func alternatives(_ value: ConfigurationValue) throws(ConditionProblems) -> [ConditionSet] {
@@ -45,7 +47,7 @@ public struct ConditionSet: Sendable {
         return try values.readAll { value throws(ConditionProblems) in try ConditionSet(value) }
     }
 
-    /// Evaluates every condition, also after one that does not match.
+    /// Evaluates every condition, even after one that does not match.
     public func explain(_ facts: StackFacts) -> SetExplanation {
         let conditions = members.map { member in
             ConditionExplanation(condition: member.key, result: member.condition.evaluate(facts))

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Holds if the conditions inside do not all hold; of a list of sets, if none of them holds.
+/// Holds if at least one of the conditions inside does not hold.
+///
+/// With a list of sets, it holds if every set fails.
 ///
 /// An undetermined set inside leaves `not` undetermined, so a missing attribute never makes it match.
 struct NotCondition: RouteCondition {

@@ -10,16 +10,20 @@ public enum RouteOutcome: String, Sendable, Hashable, Codable {
 
     /// The outcome of several conditions that must all hold.
     ///
-    /// One condition that does not match decides. Otherwise one that is undetermined leaves all undetermined.
+    /// The outcome is `notMatched` if any condition does not match. Otherwise, it is `undetermined` if any condition is
+    /// undetermined.
     static func all(_ outcomes: some Sequence<RouteOutcome>) -> RouteOutcome {
         outcomes.reduce(.matched) { so, next in
             so == .notMatched || next == .notMatched ? .notMatched : so == .undetermined ? so : next
         }
     }
 
-    /// The outcome of several conditions of which one must hold.
+    /// The outcome of several alternative conditions.
     ///
-    /// One condition that matches decides. Otherwise one that is undetermined leaves all undetermined.
+    /// At least one must hold.
+    ///
+    /// The outcome is `matched` if any condition matches. Otherwise, it is `undetermined` if any condition is
+    /// undetermined.
     static func any(_ outcomes: some Sequence<RouteOutcome>) -> RouteOutcome {
         all(outcomes.map(\.inverted)).inverted
     }
@@ -57,7 +61,7 @@ public protocol RouteCondition: Sendable {
 
 /// One kind of condition that a route may name.
 ///
-/// To add one: a line in `AttributeConditions`, or a file in `Conditions/` and a line in `RouteConditions.all`.
+/// To add a kind, add a line in `AttributeConditions`, or a file in `Conditions/` and a line in `RouteConditions.all`.
 public struct RouteConditionKind: Sendable {
     /// The key in the configuration.
     public let key: String
@@ -88,6 +92,6 @@ public enum RouteConditions {
     public static let all: [RouteConditionKind] =
         AttributeConditions.all + [SOPClassCondition.kind, NotCondition.kind]
 
-    /// The kind with this key; `nil` if there is none.
+    /// The kind with this key; `nil` if the key is unknown.
     public static func named(_ key: String) -> RouteConditionKind? { all.first { $0.key == key } }
 }

@@ -6,7 +6,7 @@ public struct ConfigurationPlace: Sendable, Hashable {
     public var line: Int
     /// Counted from 1.
     public var column: Int
-    /// The way to the value, such as `routes[0].when.modality`; empty for the file as a whole.
+    /// The path of the value inside the file, such as `routes[0].when.modality`; empty for the file as a whole.
     public var path: String
 
     /// The start of the file, unless the caller names another place.

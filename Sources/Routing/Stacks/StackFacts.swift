@@ -4,7 +4,7 @@ import DICOM
 
 /// The attributes of one stack that conditions can test, as received; `nil` if the stack lacks an attribute.
 public struct StackFacts: Sendable, Hashable, Codable {
-    // Where instances disagree, the value of the first instance that has one.
+    // If instances disagree, a fact is the value of the first instance that has one.
 
     /// Modality (0008,0060).
     public var modality: String?
@@ -53,7 +53,7 @@ public struct StackFacts: Sendable, Hashable, Codable {
     /// Collects the facts of a stack.
     ///
     /// - Parameters:
-    ///   - stack: where its instances disagree, the first in stack order that has a value is believed.
+    ///   - stack: the stack. If its instances disagree, the first value in stack order counts.
     ///   - callingAETitles: one per instance or fewer; repeated titles count once.
     public init(_ stack: Stack, callingAETitles: [String] = []) {
         func first(_ attribute: KeyPath<InstanceHeader, String?>) -> String? {

@@ -3,12 +3,12 @@
 public import DICOM
 public import Imaging
 
-/// What happens to one stack, and why.
+/// The decision about one stack: whether a segmenter runs on it, and the reason.
 ///
 /// The node, `kontur segment` and `kontur route explain` all ask a `StackPlanner` for this value, so they cannot
 /// disagree about a stack.
 public struct StackPlan: Sendable {
-    /// What happens to the stack.
+    /// The result of the plan.
     public enum Outcome: Sendable {
         /// A segmenter can run on the stack.
         case segment(Work)
@@ -40,7 +40,7 @@ public struct StackPlan: Sendable {
 
     /// The reasons for the choice of the route; `nil` if the target was forced.
     public var decision: RouteDecision?
-    /// The route that takes the stack, also if its segmenter cannot.
+    /// The route that takes the stack, even if its segmenter cannot run.
     public var route: Route?
     public var outcome: Outcome
 }
@@ -72,7 +72,7 @@ public struct StackPlanner: Sendable {
     /// The largest stack that one request to a worker can name.
     public var maximumInstances: Int
 
-    /// The target of every stack, whatever the conditions of its route; `nil` if the conditions decide.
+    /// The target that takes every stack, regardless of the conditions of its route; `nil` if the conditions decide.
     public var forced: Target?
 
     public init(targets: [Target], maximumInstances: Int, forced: Target? = nil) {

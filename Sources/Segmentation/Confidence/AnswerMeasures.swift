@@ -29,12 +29,12 @@ package struct AnswerMeasures: Sendable, Equatable {
     /// Measures an answer.
     ///
     /// - Parameters:
-    ///   - shape: of the grid, [rows, columns] or [slices, rows, columns].
+    ///   - shape: the shape of the grid, [rows, columns] or [slices, rows, columns].
     ///   - probability: mean of the views, not multiplied with the presence.
     ///   - mask: 0 or 1, made from `probability`.
     ///   - views: masks of the single views, at least one.
-    ///   - presence: of the presence head, if the network has one.
-    ///   - likeness: of the volume, if it was measured.
+    ///   - presence: the probability from the presence head, if the network has one.
+    ///   - likeness: the likeness of the volume, if it was measured.
     package init(
         shape: [Int], probability: [Float], mask: [UInt8], views: [[UInt8]], presence: Double? = nil,
         likeness: Double? = nil
@@ -59,7 +59,7 @@ package struct AnswerMeasures: Sendable, Equatable {
         absence = 1 - (presence ?? Double(min(largest, 1)))
     }
 
-    /// Names of the measures to which a confidence may be fitted, and which are reported beside it.
+    /// Names of the measures that a confidence may be fitted to; reports show them beside the confidence.
     static let names = [
         "expectedDice", "viewAgreement", "boundaryCertainty", "meanForegroundProbability", "presence", "likeness",
     ]
@@ -112,8 +112,7 @@ package struct AnswerMeasures: Sendable, Equatable {
 
 /// Median and spread of two statistics over the training volumes, with which a volume is compared.
 struct VolumeLikeness {
-    /// Log of the ratio of two root mean squares: of the discrete Laplacian and of the differences
-    /// between neighbours.
+    /// Log of a ratio: the root mean square of the discrete Laplacian over that of the differences between neighbours.
     ///
     /// Blur lowers the roughness, and noise raises it.
     let roughness: (middle: Double, spread: Double)

@@ -9,13 +9,12 @@ package import Imaging
 /// Computes the expected Dice of an answer from its measures: sigmoid(bias + sum of weight *
 /// logit(measure)).
 ///
-/// Weights are not negative, so a higher measure never lowers the confidence. An empty answer is
-/// right if the structure is absent. Its confidence is the probability of that, fitted to `absence`
-/// alone.
+/// Weights are not negative, so a higher measure never lowers the confidence. An empty answer is right if the structure
+/// is absent. Its confidence is the probability of absence, fitted to the measure `absence` alone.
 package struct ConfidenceFit: Sendable, Equatable {
     /// The reason why coefficients are refused.
     package struct CoefficientError: Error, Equatable, CustomStringConvertible {
-        /// What is wrong with them.
+        /// The fault in the coefficients.
         package let description: String
     }
 

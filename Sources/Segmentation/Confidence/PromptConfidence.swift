@@ -24,7 +24,7 @@ package enum PromptConfidence {
     ///   - prompt: a box or points, in pixels of the input.
     ///   - shift: pixels of the input. The result is empty for 0.
     ///   - grid: keeps prompts inside the image.
-    /// - Returns: four prompts, or none.
+    /// - Returns: four prompts, or an empty list.
     package static func moved(_ prompt: Prompt, by shift: Double, on grid: InputGrid) -> [Prompt] {
         guard shift > 0 else { return [] }
         let step = Float(shift)
@@ -50,8 +50,8 @@ package enum PromptConfidence {
     /// Measures an answer.
     ///
     /// - Parameters:
-    ///   - answers: to the prompt, then to the moved prompts.
-    ///   - index: of the chosen mask.
+    ///   - answers: the answer to the prompt, then the answers to the moved prompts.
+    ///   - index: the index of the chosen mask.
     ///   - grid: the mapping from the image to the network's input.
     ///   - predictedIoU: whether the network's estimate was trained.
     /// - Returns: measures by name, 0...1.
@@ -88,7 +88,7 @@ package enum PromptConfidence {
     /// The geometric mean of the network's measures, with the measures.
     ///
     /// - Parameters:
-    ///   - measures: of the answer, by name.
+    ///   - measures: the measures of the answer, by name.
     ///   - prompter: confidence of the network that found the prompt. It is recorded as a measure
     ///     only.
     /// - Returns: a value of 0...1 with all measures.
@@ -105,7 +105,7 @@ package enum PromptConfidence {
     /// every mask is.
     ///
     /// - Parameters:
-    ///   - frames: confidence of each frame.
+    ///   - frames: the confidence of each frame.
     ///   - found: whether the mask of each frame is not empty.
     /// - Returns: the mean value with the mean of each measure.
     package static func mean(_ frames: [Confidence], found: [Bool]) -> Confidence {

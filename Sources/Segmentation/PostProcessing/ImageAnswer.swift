@@ -29,8 +29,8 @@ package struct ImageAnswer: Sendable {
     /// Converts one mask of a network's answer.
     ///
     /// - Parameters:
-    ///   - answer: of the network.
-    ///   - index: of the mask in `answer`.
+    ///   - answer: the answer of the network.
+    ///   - index: the index of the mask in `answer`.
     ///   - grid: the mapping from the image to the network's input.
     package init(_ answer: PromptAnswer, mask index: Int, on grid: InputGrid) {
         let size = answer.logits.shape[1]

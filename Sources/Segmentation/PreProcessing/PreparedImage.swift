@@ -26,7 +26,7 @@ package struct PreparedImage: Sendable {
     ///
     /// - Parameters:
     ///   - image: 1 or 3 channels.
-    ///   - family: of the network.
+    ///   - family: the family of the network.
     ///   - size: height and width of the network's input.
     package init(_ image: ByteImage, family: ModelFamily, size: Int) {
         grid = InputGrid(rows: image.rows, columns: image.columns, family: family, size: size)

@@ -5,9 +5,9 @@ internal import Inference
 
 /// Segments single frames by prompting a network of the SAM family.
 ///
-/// A person's prompt holds for every frame. Without one, polyp-compact looks for polyps, and every
-/// polyp that it finds becomes a prompt: its box, widened by the margin, or its innermost pixel.
-/// The mask of a frame without a polyp is empty.
+/// A person's prompt applies to every frame. Without one, polyp-compact looks for polyps, and every polyp that it finds
+/// becomes a prompt: its box, widened by the margin, or its innermost pixel. The mask of a frame without a polyp is
+/// empty.
 final class PromptedFrames: Segmenter {
     let descriptor: SegmenterDescriptor
     private let recipe: PromptedRecipe
@@ -83,7 +83,7 @@ final class PromptedFrames: Segmenter {
             return prompts
         }
         let prompter = found?.confidence.value
-        // If the prompter does not find anything, its confidence is the answer's.
+        // If the prompter does not find anything, the answer takes the prompter's confidence.
         let confidence =
             prompts.isEmpty
             ? Confidence(value: prompter ?? 0, measures: ["prompterConfidence": prompter ?? 0])

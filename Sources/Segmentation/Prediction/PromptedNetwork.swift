@@ -5,7 +5,7 @@ internal import Inference
 
 /// The answer of a promptable network for one frame or slice.
 struct PromptedAnswer {
-    /// Mask and probabilities on the image's grid, the prompts' answers united.
+    /// Mask and probabilities on the image's grid: the union of the answers to all prompts.
     var image: ImageAnswer
     /// Means over the prompts, by name; empty without prompts.
     var measures: [String: Double]
@@ -31,7 +31,7 @@ final class PromptedNetwork {
     ///
     /// - Parameters:
     ///   - image: the frame or slice as bytes.
-    ///   - index: of the frame, for the trace.
+    ///   - index: the index of the frame, for the trace.
     ///   - shift: moves prompts to test the answer, pixels of the network's input.
     ///   - trace: receives the network's inputs and outputs.
     ///   - prompts: makes the prompts, in pixels of the network's input.
@@ -61,8 +61,7 @@ final class PromptedNetwork {
         var each = [[String: Double]]()
         var shape = [Int]()
         for prompt in prompts {
-            // A lone point is ambiguous: the network makes three masks, and its own estimate
-            // chooses one.
+            // A lone point is ambiguous. Therefore the network makes three masks, and its own estimate chooses one.
             let multimask = prompt.box == nil && prompt.points.count == 1
             let moved = PromptConfidence.moved(prompt, by: shift, on: frame.grid)
             let answers = try predictor.decode(frame, [prompt] + moved, multimask: multimask)

@@ -10,8 +10,8 @@ internal import Inference
 /// Segments a volume by prompting a network of the SAM family with a box in each slice.
 ///
 /// Without a prompt, left-atrium-compact segments the atrium. The box around its mask in a slice,
-/// widened by the margin, prompts that slice. A slice without a mask between two others takes the
-/// box of the nearest one.
+/// widened by the margin, prompts that slice. A slice without a mask that lies between slices with a mask takes the box
+/// of the nearest of those slices.
 ///
 /// A box on the key slice is instead carried from slice to slice in both directions. A person gives
 /// this box, or left-atrium-compact finds it in the key slice that a person names.

@@ -30,7 +30,7 @@ public struct PredictedMask: Sendable {
     public var predictedIoU: Float
     /// Low-resolution logits, `[size, size]`.
     ///
-    /// They refine the next answer if they are its mask prompt.
+    /// As the mask prompt of the next call, they refine its answer.
     public var logits: Tensor
 }
 
@@ -45,10 +45,10 @@ public final class SamPredictor {
     /// Packs the weights of a network.
     ///
     /// - Parameters:
-    ///   - weights: of `family`. The tensors of SAM and MedSAM do not show which of the two they
-    ///     are.
+    ///   - weights: weights of `family`. SAM and MedSAM have the same tensors, so the weights do not show which of the
+    ///     two they are.
     ///   - family: decides how images and answers are processed.
-    ///   - precision: of the matrix products.
+    ///   - precision: the number format of the matrix products.
     /// - Throws: `WeightFileError` or `ComputeError`.
     public init(_ weights: SafeTensors, family: ModelFamily, precision: Precision) throws {
         self.family = family
@@ -138,7 +138,7 @@ public final class SamPredictor {
     }
 }
 
-/// A box drawn as a mask prompt, which medsam-compact gets beside the box (`drawn_box` of
+/// A box drawn as a mask prompt, which medsam-compact gets in addition to the box prompt (`drawn_box` of
 /// training/recipes/medsam_compact.py).
 package enum DrawnBox {
     /// Draws 5 in the centre of the box, 0 on the ellipse inside it, and -5 from its corners

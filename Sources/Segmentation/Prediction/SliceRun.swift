@@ -7,7 +7,7 @@ package import Inference
 struct SliceRun {
     /// The source of the boxes, which are in pixels of the network's input.
     enum Plan {
-        /// One box per slice. A slice without a box between two others takes the nearest one.
+        /// One box per slice. A slice without a box that lies between slices with a box takes the nearest box.
         case slices([PromptBox?])
         /// One box, carried from slice to slice in both directions.
         case walk(from: Int, box: PromptBox)
@@ -94,14 +94,14 @@ struct SliceRun {
 ///
 /// The functions are pure; the caller runs the network.
 package enum BoxWalk {
-    /// After an empty mask the first box is tried again, in at most this many consecutive slices.
+    /// The largest number of consecutive slices in which the first box is tried again after an empty mask.
     package static let mostRetries = 3
 
     /// Boxes for the slices from the first to the last slice that has one.
     ///
     /// - Parameter boxes: one element per slice.
-    /// - Returns: each slice's own box, or that of the nearest slice. Of two equally near slices
-    ///   the earlier one counts.
+    /// - Returns: each slice's own box, or that of the nearest slice. If two slices are equally near, the earlier one
+    ///   counts.
     package static func filled(_ boxes: [PromptBox?]) -> [PromptBox?] {
         let found = boxes.indices.filter { boxes[$0] != nil }
         guard let first = found.first, let last = found.last else { return boxes }

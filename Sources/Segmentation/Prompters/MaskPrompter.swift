@@ -117,7 +117,7 @@ final class CompactPrompter {
 
     /// - Parameters:
     ///   - prompted: the recipe that needs prompts. Errors name it.
-    ///   - precision: of the network's matrix products.
+    ///   - precision: the number format of the network's matrix products.
     init(of prompted: PromptedRecipe, precision: Precision) {
         recipe = prompted.prompter
         name = prompted.prompter.entry.name

@@ -9,9 +9,9 @@ internal import Imaging
 ///
 /// The plausibility of an answer is the expected Dice times the boundary certainty of
 /// `AnswerMeasures`. The search puts a new window around the centre of mass of each answer, the
-/// most plausible first. It segments that window and moves it to the new centre until it stays. A
-/// window that cuts a structure does not stay. At most `candidates` windows are followed like this,
-/// and the best is the region.
+/// most plausible first. It segments that window and moves it to the new centre until it stops moving. A window that
+/// cuts a structure does not come to rest. At most `candidates` windows are followed like this, and the best is the
+/// region.
 struct FieldSearch {
     /// A network's answer for one window by itself.
     struct WindowAnswer {
@@ -29,9 +29,9 @@ struct FieldSearch {
     static let rounding = 8
     /// The largest number of windows that are segmented again.
     static let candidates = 4
-    /// Candidates lie more than this many points from each other along some axis.
+    /// Two candidates are more than this number of points apart along at least one axis.
     static let apart = 24
-    /// A candidate must stay in place after at most this many answers.
+    /// The largest number of answers after which a candidate must stop moving.
     static let moves = 3
     /// A window is segmented if at least this fraction of its voxels lies above the background.
     static let leastInside = 0.05
@@ -63,7 +63,7 @@ struct FieldSearch {
     /// Finds the region that the network should segment.
     ///
     /// - Parameters:
-    ///   - values: of the grid, [slices, rows, columns].
+    ///   - values: the values of the grid, [slices, rows, columns].
     ///   - progress: called with the number of windows done, up to `windows.count` + `candidates`.
     ///   - answered: runs the network on a window's values, which have the given shape.
     /// - Returns: the region and the plausibility of its answer, which is 0 if every answer is
@@ -94,8 +94,9 @@ struct FieldSearch {
         return (GridRegion(starts: grid.map { max(0, $0 - Self.window) / 2 }, shape: windows[0].shape), 0)
     }
 
-    /// The place where a window stays when it is moved to the centre of its answer, and that
-    /// answer's plausibility.
+    /// The place where a window comes to rest when it is moved to the centre of each answer.
+    ///
+    /// The plausibility is that of the answer there, or 0 if the window is still moving after `moves` answers.
     private func settled(
         _ start: GridRegion, _ values: [Float], _ answered: ([Float], [Int]) throws -> WindowAnswer
     ) rethrows -> (region: GridRegion, plausibility: Double) {

@@ -8,9 +8,8 @@ internal import Inference
 
 /// The values of one recipe that prompts a network of the SAM family.
 ///
-/// A prompt that a person does not give comes from a compact network. The answer then depends on
-/// that network's weights too, so their hash is part of the recipe's version, as semver's build
-/// metadata.
+/// If a person does not give a prompt, a compact network finds it. The answer then depends on that network's weights
+/// too, so their hash is part of the recipe's version, as semver's build metadata.
 struct PromptedRecipe: Sendable {
     /// The prompts that a recipe works with, and the kind of its input.
     enum Prompts: Sendable {
@@ -31,7 +30,7 @@ struct PromptedRecipe: Sendable {
     let prompter: Recipe
     /// Pixels of the network's input that widen each side of a box made from a mask.
     let margin: Double
-    /// Pixels of the network's input by which prompts are moved to test whether the answer holds.
+    /// Pixels of the network's input by which prompts are moved to test whether the answer is stable.
     let shift: Double
     /// Connected objects of fewer pixels (voxels of a volume) are dropped.
     let smallestObject: Int
@@ -44,11 +43,11 @@ struct PromptedRecipe: Sendable {
     ///
     /// - Parameters:
     ///   - name: the name used in configurations.
-    ///   - version: of the recipe, without that of the prompter.
-    ///   - family: of the network.
+    ///   - version: the version of the recipe, without that of the prompter.
+    ///   - family: the family of the network.
     ///   - prompts: the prompts it works with.
-    ///   - prompter: the compact recipe that finds the structure and lends its codes, label and
-    ///     colour.
+    ///   - prompter: the compact recipe that finds the structure, and whose codes, label and colour the new recipe
+    ///     takes.
     ///   - title: one line for people.
     ///   - options: the options that a person can give.
     ///   - refusals: reasons why some others are refused.

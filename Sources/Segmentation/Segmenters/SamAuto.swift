@@ -3,8 +3,8 @@
 // sam-auto: polyps in single frames by Segment Anything without a prompt.
 //
 // Masks of everything in the frame (`AutomaticMaskGenerator`, the reference's defaults) -> the
-// masks that a logistic rule (`SamAutoRule`) takes for polyps: none, one, or several that do not
-// overlap.
+// masks that a logistic rule (`SamAutoRule`) takes for polyps. The answer may have several such masks, which do not
+// overlap, or be empty.
 //
 // The rule is the one inside the executable, or NAME.rule.json beside the weights NAME.safetensors.
 // It decides answers as weights do, so its hash is a part of the version. The notes of every answer

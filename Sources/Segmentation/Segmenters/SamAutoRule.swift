@@ -81,7 +81,7 @@ package struct SamAutoRule: Sendable, Hashable, Codable {
 
     /// Reads the rule of a site, NAME.rule.json beside NAME.safetensors.
     ///
-    /// - Parameter path: of the weights.
+    /// - Parameter path: the path of the weights.
     /// - Returns: `nil` if the file does not exist.
     /// - Throws: `RuleError`.
     package static func beside(weights path: String) throws(RuleError) -> SamAutoRule? {

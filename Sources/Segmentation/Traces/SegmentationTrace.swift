@@ -33,7 +33,7 @@ public struct TracedFrame: Sendable {
         /// its score was computed.
         public var stabilityScores: Tensor
         /// Indices into `predictedIoU`, read row by row, of the masks that pass the filters, `[K]`;
-        /// `nil` for none.
+        /// `nil` if every mask fails a filter.
         public var passed: Tensor?
         /// Boxes around those masks, XYXY in pixels of the frame, the end included, `[K, 4]`.
         public var boxes: Tensor?
@@ -93,7 +93,7 @@ public protocol SegmentationTrace: AnyObject {
     ///
     /// - Parameters:
     ///   - candidates: all masks of the frame.
-    ///   - index: of the frame in the input, from 0.
+    ///   - index: the index of the frame in the input, from 0.
     /// - Throws: an error of the receiver, which ends the segmentation.
     func record(_ candidates: CandidateMasks, of index: Int) throws
 }

@@ -111,9 +111,9 @@ public struct CandidateMasks: Sendable, Hashable, Codable {
         self = found
     }
 
-    /// The mask with the best Dice, which only someone who knows the truth can choose.
+    /// The mask with the best Dice; this choice needs the truth.
     ///
-    /// - Parameter truth: of the frame's size.
+    /// - Parameter truth: the true mask, of the frame's size.
     /// - Returns: the first of equally good masks. The mask is empty if `truth` is, or without
     ///   candidates.
     public func best(with truth: Mask) -> Mask {

@@ -111,8 +111,7 @@ final class MaskDecoder {
         _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool, wants: ([Float]) -> Bool
     ) throws -> [PromptAnswer?] {
         var answers = [PromptAnswer?](repeating: nil, count: prompts.count)
-        // The prompts of a group have the same number of tokens, and either all or none of them
-        // have a mask.
+        // All prompts of a group have the same number of tokens, and they agree in whether they have a mask.
         let kinds = Dictionary(grouping: prompts.indices) {
             [self.prompts.tokenCount(prompts[$0]), prompts[$0].mask == nil ? 0 : 1]
         }

@@ -23,8 +23,9 @@ public struct WorkEstimate: Sendable, Hashable {
     private static let publishedDecoder = 3.62e9
     /// The number of positions of an image embedding of 64 x 64.
     private static let publishedTokens = 4096.0
-    /// The cost of an attention operation relative to one of a product, because of the softmax and
-    /// the short sums.
+    /// The cost of an attention operation relative to one of a product.
+    ///
+    /// Attention is slower because of the softmax and the short sums.
     private static let attentionCost = 1.8
 
     /// Counts the operations of a network.

@@ -80,7 +80,7 @@ package struct Checkpoint: Sendable {
 public enum CheckpointError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The file cannot be opened or read.
     case unreadable(reason: String)
-    /// The file does not have a format that is read.
+    /// The file has an unsupported format.
     case format(reason: String)
     /// The file has an old format, which PyTorch itself can convert.
     case needsResaving(format: String, command: String)

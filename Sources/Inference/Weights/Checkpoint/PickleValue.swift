@@ -9,14 +9,14 @@ enum PickleValue: Equatable {
     case bool(Bool)
     case int(Int64)
     case text(String)
-    /// A number or an object of numpy that tensors do not consist of.
+    /// A number or an object of numpy that is not part of a tensor.
     case inert
     case object(Int)
 }
 
 /// An object that values refer to by its index.
 enum PickleObject {
-    /// Entries in the order in which they were set; of equal keys, the last entry counts.
+    /// Entries in the order in which they were set; if a key repeats, its last entry counts.
     case dictionary([(key: PickleValue, value: PickleValue)])
     case list([PickleValue])
     case tuple([PickleValue])
@@ -93,7 +93,7 @@ struct PickleTensor: Equatable {
         guard !overflows, count == 0 || last < Int64(storage.count) else {
             throw PickleFault("a tensor reaches beyond its storage")
         }
-        // A view that shows a number twice could claim any size.
+        // A view can show the same number several times, and could therefore claim any size.
         guard count <= Int64(storage.count) else {
             throw PickleFault("a tensor has more numbers than its storage")
         }

@@ -119,7 +119,7 @@ private struct StateDictionary {
         return entries
     }
 
-    /// The entries whose keys are texts; of equal keys, the last entry counts.
+    /// The entries whose keys are texts; if a key repeats, its last entry counts.
     private static func named(_ entries: [(key: PickleValue, value: PickleValue)]) -> [String: PickleValue] {
         var named: [String: PickleValue] = [:]
         for (key, value) in entries {

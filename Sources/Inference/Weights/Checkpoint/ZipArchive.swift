@@ -171,8 +171,9 @@ private struct CentralHeader {
     }
 }
 
-/// The zip64 field of an entry: those of size, packed size and offset that exceed 32 bits, in this
-/// order.
+/// The zip64 field of an entry.
+///
+/// It holds the size, the packed size and the offset, in this order, but only those that exceed 32 bits.
 private struct Zip64Extra {
     private var values: [UInt64] = []
 

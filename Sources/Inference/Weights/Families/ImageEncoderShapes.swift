@@ -102,7 +102,7 @@ private struct ViTSizes {
 
     /// The published encoder that has these sizes, if there is one.
     ///
-    /// The depth of a published encoder ends with a global block.
+    /// The last block of a published encoder attends globally.
     var published: Published? {
         guard grid == 64, patch == 16, hidden == 4 * width, channels == 256, positions.min() == 27 else { return nil }
         return Self.allPublished.first {

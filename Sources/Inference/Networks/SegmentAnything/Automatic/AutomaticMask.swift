@@ -4,8 +4,9 @@
 public struct AutomaticMask: Sendable, Hashable {
     /// The mask, in the size of the image.
     public var segmentation: RunLengths
-    /// The box around the mask, in pixels of the image; it includes the last column and row, and is
-    /// all 0 around an empty mask.
+    /// The box around the mask, in pixels of the image.
+    ///
+    /// It includes the last column and row. The box of an empty mask is all 0.
     public var box: PixelBox
     /// The network's estimate of the mask's IoU.
     public var predictedIoU: Float
@@ -55,7 +56,7 @@ extension [AutomaticMask] {
 
     /// Removes small regions, and then duplicates that arose from it.
     ///
-    /// Of two masks that overlap too much, an unchanged one is kept before a changed one.
+    /// If two masks overlap too much, an unchanged mask takes precedence over a changed one.
     private func withoutSmallRegions(below area: Int, threshold: Double) -> [AutomaticMask] {
         var changed = [Bool]()
         let cleaned = map { mask in

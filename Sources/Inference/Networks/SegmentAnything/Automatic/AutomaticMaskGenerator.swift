@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SamAutomaticMaskGenerator of segment-anything 1.0. A grid of points is set on the image and on
-// crops of it. Each point gives three masks, and filters decide which of them are kept. The
-// reference enlarges all masks before it filters by predicted IoU. Here the filter comes first,
-// with the same result.
+// SamAutomaticMaskGenerator of segment-anything 1.0. The generator sets a grid of points on the image and on crops of
+// it. Each point gives three masks, and filters decide which of them are kept. The reference enlarges all masks before
+// it filters by predicted IoU. Here the filter comes first, with the same result.
 
 /// Generates masks of everything in an image.
 public struct AutomaticMaskGenerator {

@@ -146,7 +146,7 @@ public struct CropTrace: Sendable {
     public private(set) var predictedIoU = [Float]()
     /// The stability score of every mask, `[points, masks]`.
     ///
-    /// It is not a number if the predicted IoU dropped the mask, and for an empty mask.
+    /// The score is NaN for an empty mask, and for a mask whose predicted IoU is too low.
     public private(set) var stabilityScore = [Float]()
     /// The indices, in these two arrays, of the masks that passed the filters.
     public private(set) var passed = [Int]()

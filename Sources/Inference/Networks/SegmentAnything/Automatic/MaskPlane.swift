@@ -138,8 +138,7 @@ public struct RunLengths: Sendable, Hashable, Codable {
     /// - Parameters:
     ///   - plane: `[height, width]`, row-major, 0 or 1.
     ///   - width: the width of the plane.
-    ///   - box: contains all set pixels, including its last column and row; `nil` if there are
-    ///     none.
+    ///   - box: contains all set pixels, including its last column and row; `nil` if every pixel is clear.
     ///   - x: the column of the larger plane that holds the plane's first column.
     ///   - y: the row of the larger plane that holds the plane's first row.
     ///   - size: (height, width) of the larger plane.

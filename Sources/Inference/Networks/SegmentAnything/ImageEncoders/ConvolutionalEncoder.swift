@@ -57,7 +57,7 @@ final class ConvolutionalEncoder: ImageEncoder {
 
     /// Derives the sizes from the shapes of the tensors.
     ///
-    /// If another tensor is missing, the error comes when that tensor is read.
+    /// A missing tensor that does not affect the sizes causes an error later, when it is read.
     private static func architecture(_ weights: SafeTensors) throws -> ResidualUNet.Architecture {
         let levels = (0..<weights.count("\(name).encoder.")).map { "\(name).encoder.\($0)" }
         let kernels = try levels.map { try weights.shape("\($0).down.conv.weight", axes: 4) }
@@ -87,7 +87,7 @@ final class ConvolutionalEncoder: ImageEncoder {
             onStage?("fine", embedding)
             try narrow(x, addingTo: &embedding)
             embedding.values.withUnsafeBufferPointer { values in
-                // The embedding has values: its buffer has an address.
+                // The embedding has values, so its buffer has an address.
                 guard let base = values.baseAddress else { return }
                 norm.apply(rows: embeddingSize * embeddingSize, base, to: UnsafeMutableRawPointer(output))
             }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // LiteMedSAM's image encoder: TinyViT (Wu 2022) in the variant of `tiny_vit_sam.py` of
-// bowang-lab/MedSAM, branch LiteMedSAM, with its tensor names. In this variant, the patch embedding
-// does not downsample, and neither does a patch merging to 320, 448 or 576 channels. Batch norms
-// are folded into the convolutions. All sizes except the input's follow from the shapes of the
-// tensors.
+// bowang-lab/MedSAM, branch LiteMedSAM, with its tensor names. In this variant, the patch embedding does not
+// downsample. A patch merging to 320, 448 or 576 channels does not downsample either. Batch norms are folded into the
+// convolutions. All sizes except the input's follow from the shapes of the tensors.
 
 /// TinyViT with a neck: computes `[size / 4, size / 4, 256]` from `[size, size, 3]`.
 final class TinyViT: ImageEncoder {
@@ -275,7 +274,9 @@ final class AttentionBlock: TinyViTBlock {
         return table
     }
 
-    /// The q, k and v of a padded token: zero before the norm, so the norm's bias after it.
+    /// The q, k and v of a padded token.
+    ///
+    /// The token is zero before the norm, so it equals the norm's bias after it.
     private static func padding(_ weight: [Float], _ bias: [Float], _ normed: [Float]) -> [Float] {
         bias.indices.map { row in
             var sum = bias[row]
