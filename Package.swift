@@ -58,7 +58,7 @@ let package = Package(
         .target(name: "Inference", dependencies: ["Platform", "CKernels"], swiftSettings: room),
         .target(
             name: "Segmentation", dependencies: ["Platform", "Imaging", "Inference", "CWeights"], swiftSettings: room),
-        .target(name: "Routing", dependencies: ["Imaging", "DICOM", "CRE2"], swiftSettings: room),
+        .target(name: "Routing", dependencies: ["Platform", "Imaging", "DICOM", "CRE2"], swiftSettings: room),
         .target(name: "Persistence", dependencies: ["Platform", grdb], swiftSettings: room),
         .target(name: "Supervision", dependencies: ["Platform", "Imaging", "DICOM", logging], swiftSettings: room),
         .target(

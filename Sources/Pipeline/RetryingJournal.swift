@@ -7,6 +7,8 @@ import Platform
 /// The journal as a service uses it: calls wait until the disk works again.
 ///
 /// A full or failing disk therefore delays work and does not lose it. Work goes on after an operator has freed space.
+/// An error that can never pass is thrown at once, so that the service sets its item aside: a constraint, a row that
+/// cannot be read, an arrow that cannot be taken.
 struct RetryingJournal: Sendable {
     /// The wait between two attempts grows by a second per failure, up to this.
     private static let longestPause: Duration = .seconds(10)
@@ -24,7 +26,7 @@ struct RetryingJournal: Sendable {
     /// Runs a read transaction on a dedicated thread.
     ///
     /// - Returns: `nil` if the service was stopped before the disk worked again.
-    /// - Throws: errors of `body` other than those of the disk.
+    /// - Throws: errors of `body`, and those of the journal that do not pass.
     func read<Result: Sendable>(
         _ body: @escaping @Sendable (ReadTransaction) throws -> Result
     ) async throws -> Result? {
@@ -38,7 +40,7 @@ struct RetryingJournal: Sendable {
     ///
     /// - Parameter page: reads the page after a row, or the first page for `nil`. An empty page ends the list.
     /// - Returns: `nil` if the service was stopped before the disk worked again.
-    /// - Throws: errors of `page` other than those of the disk.
+    /// - Throws: errors of `page`, and those of the journal that do not pass.
     func readAll<Row: Sendable>(
         _ page: @escaping @Sendable (ReadTransaction, Row?) throws -> [Row]
     ) async throws -> [Row]? {
@@ -54,7 +56,7 @@ struct RetryingJournal: Sendable {
     /// Runs a write transaction on a dedicated thread.
     ///
     /// - Returns: `nil` if the service was stopped before the disk worked again.
-    /// - Throws: errors of `body` other than those of the disk, such as a `StateError`.
+    /// - Throws: errors of `body`, such as a `StateError`, and those of the journal that do not pass.
     func write<Result: Sendable>(
         _ body: @escaping @Sendable (WriteTransaction) throws -> Result
     ) async throws -> Result? {
@@ -65,7 +67,7 @@ struct RetryingJournal: Sendable {
     /// Runs `body` on a dedicated thread until it does not fail because of the disk.
     ///
     /// - Returns: `nil` if the service was stopped, or the task cancelled, before the disk worked again.
-    /// - Throws: errors of `body` other than `JournalError` and `SpoolError`.
+    /// - Throws: the errors of `body` that another attempt would not mend.
     func retry<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result? {
         var failures = 0
         while true {
@@ -73,13 +75,23 @@ struct RetryingJournal: Sendable {
                 let result = try await DedicatedThread.run(name: "kontur-journal", body)
                 if failures > 0 { logger.info("the spool can be used again") }
                 return result
-            } catch let error where error is JournalError || error is SpoolError {
+            } catch let error where Self.isTemporary(error) {
                 failures += 1
                 if failures == 1 { logger.error("the spool cannot be used", metadata: ["error": "\(error)"]) }
                 if isStopping() || Task.isCancelled { return nil }
                 await Pause.wait(min(.seconds(failures), Self.longestPause))
                 if isStopping() || Task.isCancelled { return nil }
             }
+        }
+    }
+
+    /// Whether the disk is at fault, so that the same call may succeed later.
+    private static func isTemporary(_ error: any Error) -> Bool {
+        switch error {
+        case let error as JournalError: error.isTemporary
+        case let error as SpoolError: error.isTemporary
+        case let error as SystemCallError: error.isTemporary
+        default: false
         }
     }
 }

@@ -145,6 +145,60 @@ import Testing
         #expect(keys.count == 2 && Set(keys).count == 2)
     }
 
+    /// Headers that a key without lengths would mistake for each other.
+    private static let lookAlikes: [@Sendable (inout InstanceHeader) -> Void] = [
+        { $0.imageType = ["A", "B"] },
+        { $0.imageType = ["A\u{0}B"] },
+        { $0.imageType = ["A\\B"] },
+        { $0.imageType = ["A", "", "B"] },
+        { $0.imageType = ["A/B"] },
+        { $0.imageType = ["", "A", "B"] },
+        { $0.imageType = ["A", "B", "/"] },
+        { $0.imageType = ["A", "B", "/", "1"] },
+        { ($0.imageType, $0.echoNumbers) = (["A", "B"], [1]) },
+        { ($0.imageType, $0.echoNumbers) = (["A", "B"], [1, 1]) },
+        { ($0.imageType, $0.echoNumbers) = (["A", "B"], [11]) },
+        { ($0.imageType, $0.temporalPositionIdentifier) = (["A", "B"], 1) },
+        { ($0.imageType, $0.echoTime) = (["A", "B"], 0.1) },
+        { ($0.frameOfReferenceUID, $0.imageType) = ("1.2.9\u{0}A", ["B"]) },
+        { ($0.frameOfReferenceUID, $0.imageType) = (nil, ["1.2.9", "A", "B"]) },
+        { ($0.frameOfReferenceUID, $0.imageType) = ("", ["1.2.9", "A", "B"]) },
+        { ($0.frameOfReferenceUID, $0.imageType) = ("A", ["B"]) },
+        { $0.imageType = ["A", "B", "1"] },
+        { $0.imageType = [] },
+        { $0.imageType = [""] },
+        { $0.imageType = ["\u{0}"] },
+    ]
+
+    @Test func `stacks of different traits have different keys, whatever a file holds`() {
+        let slices = Self.lookAlikes.enumerated().map { number, change in
+            var slice = Self.slice(number + 1, z: Double(number))
+            change(&slice)
+            return slice
+        }
+        let stacks = Stack.stacks(of: slices)
+        #expect(stacks.count == slices.count)
+        #expect(Set(stacks.map(\.key)).count == slices.count)
+        #expect(stacks.allSatisfy { $0.key.utf8.count <= 64 })
+    }
+
+    @Test func `any texts in Image Type give as many keys as stacks`() {
+        var generator = SystemRandomNumberGenerator()
+        let letters = ["A", "B", "\u{0}", "\\", "/", "", "1", "\u{e9}"]
+        let slices = (1...400).map { number in
+            var slice = Self.slice(number, z: Double(number))
+            slice.imageType = (0..<Int.random(in: 0...3, using: &generator)).map { _ in
+                (0..<Int.random(in: 0...3, using: &generator)).map { _ in
+                    letters[Int.random(in: 0..<letters.count, using: &generator)]
+                }.joined()
+            }
+            slice.echoNumbers = Bool.random(using: &generator) ? [] : [1]
+            return slice
+        }
+        let keys = Stack.stacks(of: slices).map(\.key)
+        #expect(Set(keys).count == keys.count)
+    }
+
     @Test func `a missing slice makes a volume unfit, unless gaps are marked`() {
         var slices = Self.volume(9)
         slices.remove(at: 4)

@@ -100,7 +100,7 @@ public final class Journal: Sendable {
             try withoutActuallyEscaping(body) { body in
                 try group.submit(.transaction { transaction in result = try body(transaction) })
             }
-        } catch let error as DatabaseError {
+        } catch let error where error is DatabaseError || error is SystemCallError {
             throw JournalError(error)
         }
         guard let result else { preconditionFailure("a batch that succeeded left a transaction out") }
@@ -248,8 +248,12 @@ public final class Journal: Sendable {
 public enum JournalError: Error, Sendable, CustomStringConvertible {
     /// The disk is full, for the file or for the database.
     case full(cause: String)
-    /// The disk or the database failed.
+    /// The disk failed, or the database cannot be reached for the moment.
     case failing(cause: String)
+    /// The database does not accept the change, or cannot read a row. Another attempt would fail, too.
+    ///
+    /// The disk is not at fault, and other rows are not affected.
+    case rejected(cause: String)
     /// A newer version of Kontur made the database.
     case newerSchema(found: Int, known: Int)
     /// Another program made the database.
@@ -259,18 +263,41 @@ public enum JournalError: Error, Sendable, CustomStringConvertible {
         switch error {
         case let error as JournalError: self = error
         case let error as SystemCallError where error.isFull: self = .full(cause: error.description)
+        case let error as SystemCallError where error.isTemporary: self = .failing(cause: error.description)
         case let error as DatabaseError where error.resultCode == .SQLITE_FULL:
             self = .full(cause: "SQLite: \(error.message ?? "database or disk is full")")
         case let error as DatabaseError:
-            self = .failing(cause: "SQLite \(error.extendedResultCode.rawValue): \(error.message ?? "no message")")
-        default: self = .failing(cause: "\(error)")
+            // The message names tables and columns, and does not hold values.
+            let cause = "SQLite \(error.extendedResultCode.rawValue): \(error.message ?? "no message")"
+            self = Self.isTemporary(error.resultCode) ? .failing(cause: cause) : .rejected(cause: cause)
+        default: self = .rejected(cause: "\(error)")
+        }
+    }
+
+    /// Whether a result of SQLite concerns the disk, the memory or another process, and not the row.
+    private static func isTemporary(_ code: ResultCode) -> Bool {
+        switch code {
+        case .SQLITE_FULL, .SQLITE_IOERR, .SQLITE_BUSY, .SQLITE_LOCKED, .SQLITE_CANTOPEN, .SQLITE_NOMEM,
+            .SQLITE_PROTOCOL, .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_INTERRUPT, .SQLITE_ABORT:
+            true
+        default: false
+        }
+    }
+
+    /// Whether the same call may succeed later, without a change to the row or to the program.
+    public var isTemporary: Bool {
+        switch self {
+        case .full, .failing: true
+        case .rejected, .newerSchema, .foreignDatabase: false
         }
     }
 
     public var description: String {
         switch self {
         case .full(let cause): "could not write the journal, the disk is full: \(cause); free disk space"
-        case .failing(let cause): "could not write the journal: \(cause); check the disk that holds the spool"
+        case .failing(let cause): "could not use the journal: \(cause); check the disk that holds the spool"
+        case .rejected(let cause):
+            "the journal does not accept the change: \(cause); the disk is not at fault, so report this error"
         case .newerSchema(let found, let known):
             "the spool's database has schema \(found), and this version of kontur knows \(known); install the newer "
                 + "kontur again, or choose another spool.path"

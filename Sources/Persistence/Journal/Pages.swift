@@ -25,7 +25,7 @@ public struct Pages<Row> {
 }
 
 extension Journal {
-    /// The pages of a list, such as `journal.pages { try $0.queuedJobs(after: $1?.id) }`.
+    /// The pages of a list, such as `journal.pages { try $0.jobs(after: $1?.id) }`.
     ///
     /// `read` returns the page after a row, or the first page for `nil`. An empty page is the end of the list.
     public func pages<Row>(_ read: @escaping (ReadTransaction, Row?) throws -> [Row]) -> Pages<Row> {

@@ -198,6 +198,15 @@ public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
         self = error.isFull ? .full(cause: error.description) : .failing(cause: error)
     }
 
+    /// Whether the same call may succeed later, because the disk is at fault.
+    public var isTemporary: Bool {
+        switch self {
+        case .full: true
+        case .failing(let cause): cause.isTemporary
+        case .held, .tooLarge, .damaged: false
+        }
+    }
+
     public var description: String {
         switch self {
         case .held(let path, let holder):

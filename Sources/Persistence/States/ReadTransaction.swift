@@ -73,7 +73,7 @@ public class ReadTransaction {
         ReceivedInstance(
             id: InstanceID(rawValue: row["id"]), path: path(row), sopClassUID: row["sopClassUID"],
             sopInstanceUID: row["sopInstanceUID"], transferSyntaxUID: row["transferSyntaxUID"],
-            association: uuid(row["uuid"]), callingAETitle: row["callingAETitle"],
+            association: UUID(uuidString: row["uuid"]), callingAETitle: row["callingAETitle"],
             receivedAt: Date(microseconds: row["receivedAt"]))
     }
 
@@ -89,18 +89,9 @@ public class ReadTransaction {
         return spool.absolute(folder + "/" + file)
     }
 
-    private func uuid(_ text: String) -> UUID {
-        guard let uuid = UUID(uuidString: text) else { preconditionFailure("an association has a UUID") }
-        return uuid
-    }
-
     // MARK: - Series and stacks
 
-    private static let openSeries = """
-        SELECT s.*, (SELECT group_concat(DISTINCT a.uuid) FROM instance i JOIN association a ON a.id = i.associationId
-            WHERE i.seriesId = s.id AND i.joinedRevision = s.revision) AS associations
-        FROM series s
-        """
+    private static let openSeries = "SELECT s.* FROM series s"
 
     /// The next page of series that take instances, in the order of their numbers.
     public func openSeries(after: SeriesID? = nil) throws -> [OpenSeries] {
@@ -116,12 +107,10 @@ public class ReadTransaction {
     }
 
     private func openSeries(_ row: Row) -> OpenSeries {
-        let associations: String? = row["associations"]
-        return OpenSeries(
+        OpenSeries(
             id: SeriesID(rawValue: row["id"]), studyInstanceUID: row["studyInstanceUID"],
             seriesInstanceUID: row["seriesInstanceUID"], modality: row["modality"], revision: row["revision"],
-            received: row["received"], lastInstance: InstanceID(rawValue: row["lastInstanceId"]),
-            associations: (associations ?? "").split(separator: ",").map { uuid(String($0)) })
+            received: row["received"], lastInstance: InstanceID(rawValue: row["lastInstanceId"]))
     }
 
     private static let seriesInstance = """
@@ -154,10 +143,13 @@ public class ReadTransaction {
         """
 
     /// The next page of jobs that wait for a worker, oldest first.
-    public func queuedJobs(after: JobID? = nil) throws -> [Job] {
+    ///
+    /// The page holds numbers only, because a payload may have the size of a thousand rows.
+    public func queuedJobs(after: JobID? = nil) throws -> [JobID] {
         try rows(
-            Self.job + " WHERE j.state = 'queued' AND j.id > ? ORDER BY j.id LIMIT ?", [after?.rawValue ?? 0, pageSize]
-        ).map(job)
+            "SELECT id FROM job WHERE state = 'queued' AND id > ? ORDER BY id LIMIT ?",
+            [after?.rawValue ?? 0, pageSize]
+        ).map { JobID(rawValue: $0["id"]) }
     }
 
     /// The job, or `nil` if it does not exist.
@@ -172,6 +164,23 @@ public class ReadTransaction {
             revision: row["revision"], studyInstanceUID: row["studyInstanceUID"],
             seriesInstanceUID: row["seriesInstanceUID"], route: row["route"], segmenter: row["segmenter"],
             configurationHash: row["configurationHash"], attempts: row["attempts"], why: row["why"])
+    }
+
+    /// The study, series, route and segmenter of a job, for a record; `nil` if the job does not exist.
+    ///
+    /// The payload is not read. A job whose stack or series is missing has a subject without them.
+    func jobSubject(_ id: JobID) throws -> AuditSubject? {
+        try row(
+            """
+            SELECT k.revision, k.route, k.segmenter, k.configurationHash, s.studyInstanceUID, s.seriesInstanceUID
+            FROM job j LEFT JOIN stack k ON k.id = j.stackId LEFT JOIN series s ON s.id = k.seriesId WHERE j.id = ?
+            """, [id.rawValue]
+        ).map { row in
+            AuditSubject(
+                study: row["studyInstanceUID"], series: row["seriesInstanceUID"], revision: row["revision"],
+                job: id.rawValue, route: row["route"], segmenter: row["segmenter"],
+                configurationHash: row["configurationHash"])
+        }
     }
 
     /// The state of a row.
@@ -207,13 +216,18 @@ public class ReadTransaction {
 
     /// The objects that the job's objects will replace, newest revision first.
     ///
-    /// The replaced objects were made for the same stack and segmenter in earlier revisions, and were sent.
+    /// The replaced objects were made for the same stack and segmenter in earlier revisions, and were sent. Two stacks
+    /// are the same if their keys are equal or if they share a source.
     public func predecessors(of job: JobID) throws -> [DerivedInstance] {
         try rows(
             Self.derived + """
                  FROM job new JOIN stack ns ON ns.id = new.stackId
-                JOIN stack os ON os.seriesId = ns.seriesId AND os.key = ns.key AND os.segmenter IS ns.segmenter
-                    AND os.revision < ns.revision
+                JOIN stack os ON os.seriesId = ns.seriesId AND os.segmenter IS ns.segmenter
+                    AND os.revision < ns.revision AND (os.key = ns.key OR EXISTS (
+                        SELECT 1 FROM stackInstance n JOIN instance ni ON ni.id = n.instanceId
+                        JOIN instance oi ON oi.sopInstanceUID = ni.sopInstanceUID
+                        JOIN stackInstance o ON o.instanceId = oi.id
+                        WHERE n.stackId = ns.id AND o.stackId = os.id))
                 JOIN job old ON old.stackId = os.id
                 JOIN derivedInstance d ON d.jobId = old.id
                 WHERE new.id = ? AND EXISTS (

@@ -16,8 +16,8 @@ public struct ReceivedInstance: Sendable, Equatable {
     public let sopInstanceUID: String
     /// Transfer Syntax UID of the data set.
     public let transferSyntaxUID: String
-    /// The association that brought the instance: ``AssociationFacts/id``.
-    public let association: UUID
+    /// The association that brought the instance: ``AssociationFacts/id``; `nil` if its row is damaged.
+    public let association: UUID?
     /// AE title of the peer.
     public let callingAETitle: String
     /// Wall-clock time of receipt, for display.
@@ -91,8 +91,6 @@ public struct OpenSeries: Sendable, Equatable {
     public let received: Int
     /// The latest instance that joined.
     public let lastInstance: InstanceID
-    /// The associations that brought the instances since the series was opened last.
-    public let associations: [UUID]
 }
 
 /// A current instance of a series.

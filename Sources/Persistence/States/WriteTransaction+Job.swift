@@ -155,11 +155,8 @@ extension WriteTransaction {
 
     /// The series, revision, route and segmenter of a job, for its record.
     func subject(of id: JobID) throws -> AuditSubject {
-        guard let found = try job(id) else { throw StateError.unknown("job", id.rawValue) }
-        return AuditSubject(
-            study: found.studyInstanceUID, series: found.seriesInstanceUID, revision: Int64(found.revision),
-            job: id.rawValue, route: found.route, segmenter: found.segmenter,
-            configurationHash: found.configurationHash)
+        guard let subject = try jobSubject(id) else { throw StateError.unknown("job", id.rawValue) }
+        return subject
     }
 
     // MARK: - Deliveries

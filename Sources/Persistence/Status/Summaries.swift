@@ -123,7 +123,9 @@ extension ReadTransaction {
     // MARK: - Jobs
 
     private static let job = """
-        SELECT j.*, k.seriesId, k.revision, k.route, k.segmenter, s.studyInstanceUID, s.seriesInstanceUID
+        SELECT j.id, j.stackId, j.kind, j.state, j.attempts, j.why, j.outcome, j.confidence, j.lowConfidence,
+            j.queuedAt, j.changedAt, k.seriesId, k.revision, k.route, k.segmenter, s.studyInstanceUID,
+            s.seriesInstanceUID
         FROM job j JOIN stack k ON k.id = j.stackId JOIN series s ON s.id = k.seriesId
         """
 
@@ -151,7 +153,7 @@ extension ReadTransaction {
     private func jobSummary(_ row: Row) throws -> JobSummary {
         let id: Int64 = row["id"]
         return JobSummary(
-            id: JobID(rawValue: id), kind: row["kind"], state: try state(row),
+            id: JobID(rawValue: id), kind: row["kind"], state: shown(row, unknown: .dead),
             studyInstanceUID: row["studyInstanceUID"], seriesInstanceUID: row["seriesInstanceUID"],
             revision: row["revision"], stack: StackID(rawValue: row["stackId"]), route: row["route"],
             segmenter: row["segmenter"], attempts: row["attempts"], why: row["why"], outcome: row["outcome"],
@@ -169,16 +171,24 @@ extension ReadTransaction {
         ).map { row in
             let sentAt: Int64? = row["sentAt"]
             return DeliverySummary(
-                id: DeliveryID(rawValue: row["id"]), peer: row["peer"], state: try state(row),
+                id: DeliveryID(rawValue: row["id"]), peer: row["peer"], state: shown(row, unknown: .dead),
                 viewerProfile: row["viewerProfile"], sopInstanceUID: row["sopInstanceUID"], attempts: row["attempts"],
                 status: row["status"], why: row["why"], sentAt: sentAt.map { Date(microseconds: $0) })
         }
     }
 
+    /// The state of a row for display.
+    ///
+    /// A text that is not a state is shown as `unknown`, so that one damaged row does not hide the others.
+    private func shown<State: RawRepresentable<String>>(_ row: Row, unknown: State) -> State {
+        (try? state(row)) ?? unknown
+    }
+
     // MARK: - Stacks and studies
 
     private static let stack = """
-        SELECT k.*, s.studyInstanceUID, s.seriesInstanceUID,
+        SELECT k.id, k.state, k.revision, k.key, k.route, k.segmenter, k.why, k.changedAt, s.studyInstanceUID,
+            s.seriesInstanceUID,
             (SELECT count(*) FROM stackInstance i WHERE i.stackId = k.id) AS instances
         FROM stack k JOIN series s ON s.id = k.seriesId
         """
@@ -190,7 +200,7 @@ extension ReadTransaction {
 
     private func stackSummary(_ row: Row) throws -> StackSummary {
         StackSummary(
-            id: StackID(rawValue: row["id"]), state: try state(row), studyInstanceUID: row["studyInstanceUID"],
+            id: StackID(rawValue: row["id"]), state: shown(row, unknown: .unfit), studyInstanceUID: row["studyInstanceUID"],
             seriesInstanceUID: row["seriesInstanceUID"], revision: row["revision"], key: row["key"],
             instances: row["instances"], route: row["route"], segmenter: row["segmenter"], why: row["why"],
             decidedAt: Date(microseconds: row["changedAt"]))
@@ -209,7 +219,7 @@ extension ReadTransaction {
             series: try series.map { row in
                 StudySummary.Series(
                     id: SeriesID(rawValue: row["id"]), seriesInstanceUID: row["seriesInstanceUID"],
-                    modality: row["modality"], state: try state(row), revision: row["revision"],
+                    modality: row["modality"], state: shown(row, unknown: .closed), revision: row["revision"],
                     instances: row["instances"],
                     stacks: try rows(Self.stack + " WHERE k.seriesId = ? ORDER BY k.id", [row["id"] as Int64])
                         .map(stackSummary))

@@ -66,12 +66,14 @@ package final class Dispatcher: Service {
         for stop in stops { stop.raise() }
     }
 
-    /// Runs until a graceful shutdown, a cancellation, or an error other than a disk error.
+    /// Runs until a graceful shutdown or a cancellation.
     package func run() async throws {
-        try await withGracefulShutdownHandler {
-            try await withThrowingDiscardingTaskGroup { group in
+        let stop = stop
+        await withGracefulShutdownHandler {
+            await withDiscardingTaskGroup { group in
+                var perseverance = Perseverance("dispatch", logger: logger) { stop.isSet }
                 while !stop.isSet, !Task.isCancelled {
-                    let (jobs, next) = try await due()
+                    guard let (jobs, next) = await perseverance.round({ try await self.due() }) else { continue }
                     for job in jobs { group.addTask { await self.run(job) } }
                     await somethingChanged.wait(atMost: min(next ?? Self.polling, Self.polling))
                 }
@@ -86,38 +88,43 @@ package final class Dispatcher: Service {
     }
 
     /// The jobs to start now, and the time until another one may be due.
-    private func due() async throws -> ([Job], Duration?) {
-        guard let jobs = try await journal.readAll({ try $0.queuedJobs(after: $1?.id) }) else {
-            return ([], nil)
+    ///
+    /// The queue is read from its head until as many jobs are found as workers are free. The time of a round therefore
+    /// does not grow with the queue, and payloads are read one by one as jobs start.
+    private func due() async throws -> ([JobID], Duration?) {
+        var others: [JobID] = []
+        let free = schedule.withLock { $0.free }
+        var last: JobID?
+        while others.count < free {
+            let after = last
+            guard let page = try await journal.read({ try $0.queuedJobs(after: after) }) else { return ([], nil) }
+            guard let end = page.last else { break }
+            others += schedule.withLock { $0.untried(page) }
+            last = end
         }
-        let queued = jobs.filter { $0.kind == SegmentationJob.kind }
-        let now = clock.monotonic()
-        let (start, next) = schedule.withLock { schedule in
-            schedule.start(queued.map { ($0.id, $0.attempts) }, now: now)
+        let (now, queued) = (clock.monotonic(), others)
+        return schedule.withLock { schedule in
+            let start = schedule.start(queued, now: now)
+            return (start, schedule.next.map { $0 - now })
         }
-        let starting = Set(start)
-        return (queued.filter { starting.contains($0.id) }, next.map { $0 - now })
     }
 
-    private func run(_ job: Job) async {
+    private func run(_ id: JobID) async {
         let stopRun = Signal()
-        stops.withLock { $0[job.id] = stopRun }
+        stops.withLock { $0[id] = stopRun }
         if stop.isSet { stopRun.raise() }
         let end: JobRunner.End
         do {
-            end = try await runner.run(job, until: stopRun)
+            end = try await runner.run(id, until: stopRun)
         } catch {
-            // The next start queues the job again.
-            logger.error("job lost", metadata: ["job.id": "\(job.id.rawValue)", "error": "\(error)"])
-            end = .ended
+            end = await runner.giveUp(id, because: error)
         }
-        stops.withLock { $0[job.id] = nil }
+        stops.withLock { $0[id] = nil }
         let (now, chance) = (clock.monotonic(), clock.chance())
         schedule.withLock { schedule in
             switch end {
-            case .queuedAgain(let attempts):
-                schedule.queuedAgain(job.id, attempts: attempts, now: now, chance: chance)
-            case .done, .ended: schedule.ended(job.id)
+            case .queuedAgain: schedule.queuedAgain(id, now: now, chance: chance)
+            case .done, .ended: schedule.ended(id)
             }
         }
         if case .done = end { onDone() }
@@ -127,7 +134,8 @@ package final class Dispatcher: Service {
 
 /// Decides which queued jobs may run now.
 ///
-/// This type is a value: it does not run the jobs.
+/// This type is a value: it does not run the jobs. It remembers the jobs that run and those that failed, and not the
+/// queue.
 ///
 /// Waiting times are kept in memory, on the monotonic clock. After a start every job may run at once.
 package struct DispatchSchedule: Sendable {
@@ -136,15 +144,13 @@ package struct DispatchSchedule: Sendable {
         var failures: Int
         /// When the job may run again.
         var until: Duration
-        /// Attempts charged when the job was queued again.
-        ///
-        /// If fewer are charged now, an operator has revived the job.
-        var attempts: Int
     }
 
     private let backoff: Backoff
     private let capacity: Int
     private var setbacks: [JobID: Setback] = [:]
+    /// Whether the next free worker is for a job that failed before, if there is a choice.
+    private var prefersFailed = false
     /// The jobs that run.
     package private(set) var running: Set<JobID> = []
 
@@ -156,42 +162,51 @@ package struct DispatchSchedule: Sendable {
         self.backoff = backoff
     }
 
-    /// Starts as many queued jobs as the capacity allows, oldest first.
-    ///
-    /// - Parameters:
-    ///   - queued: all queued jobs, with the attempts charged so far.
-    ///   - now: a reading of the monotonic clock.
-    /// - Returns: the jobs to start, and when the next one may run.
-    package mutating func start(_ queued: [(id: JobID, attempts: Int)], now: Duration) -> (
-        start: [JobID], next: Duration?
-    ) {
-        let ids = Set(queued.map(\.id))
-        setbacks = setbacks.filter { ids.contains($0.key) || running.contains($0.key) }
-        var start: [JobID] = []
-        var next: Duration?
-        for (id, attempts) in queued where !running.contains(id) {
-            if let setback = setbacks[id], attempts >= setback.attempts, now < setback.until {
-                next = min(next ?? setback.until, setback.until)
-            } else if running.count < capacity {
-                running.insert(id)
-                start.append(id)
-            }
-        }
-        return (start, next)
+    /// The number of jobs that may start now.
+    package var free: Int { max(0, capacity - running.count) }
+
+    /// When the next job that failed may run again; `nil` if none waits.
+    package var next: Duration? { setbacks.lazy.filter { !running.contains($0.key) }.map(\.value.until).min() }
+
+    /// The jobs of a page that neither run nor have failed since the start.
+    package func untried(_ page: [JobID]) -> [JobID] {
+        page.filter { !running.contains($0) && setbacks[$0] == nil }
     }
 
-    /// Ends the run of a job that is queued again.
+    /// Starts as many jobs as the capacity allows.
+    ///
+    /// Jobs that failed and are due again take turns with the others, so that neither kind waits for the end of the
+    /// other.
+    ///
+    /// - Parameters:
+    ///   - others: queued jobs that have not failed, oldest first; at least as many as `free`, or all.
+    ///   - now: a reading of the monotonic clock.
+    /// - Returns: the jobs to start.
+    package mutating func start(_ others: [JobID], now: Duration) -> [JobID] {
+        var others = others[...]
+        var failed = setbacks.filter { !running.contains($0.key) && $0.value.until <= now }
+            .sorted { ($0.value.until, $0.key) < ($1.value.until, $1.key) }.map(\.key)[...]
+        var start: [JobID] = []
+        while free > 0 {
+            let isAgain = others.isEmpty || prefersFailed && !failed.isEmpty
+            guard let job = isAgain ? failed.popFirst() : others.popFirst() else { break }
+            prefersFailed = !isAgain
+            running.insert(job)
+            start.append(job)
+        }
+        return start
+    }
+
+    /// Ends the run of a job that is queued again, or that nobody could give up.
     ///
     /// - Parameters:
     ///   - id: the job.
-    ///   - attempts: all attempts charged by now.
     ///   - now: a reading of the monotonic clock.
     ///   - chance: a random number, `0..<1`.
-    package mutating func queuedAgain(_ id: JobID, attempts: Int, now: Duration, chance: Double) {
+    package mutating func queuedAgain(_ id: JobID, now: Duration, chance: Double) {
         running.remove(id)
         let failures = (setbacks[id]?.failures ?? 0) + 1
-        setbacks[id] = Setback(
-            failures: failures, until: now + backoff.delay(failures: failures, chance: chance), attempts: attempts)
+        setbacks[id] = Setback(failures: failures, until: now + backoff.delay(failures: failures, chance: chance))
     }
 
     /// Ends the run of a job that is not queued any more.

@@ -22,8 +22,8 @@ struct JobRunner: Sendable {
     enum End: Sendable {
         /// The job is done, with or without objects to send.
         case done
-        /// The job is queued again, with these attempts charged so far.
-        case queuedAgain(attempts: Int)
+        /// The job is queued again, or could not be given up. It runs again after a pause.
+        case queuedAgain
         /// The job does not run again: it is dead, unfit or superseded, or the node stops.
         case ended
     }
@@ -31,14 +31,21 @@ struct JobRunner: Sendable {
     /// Runs the job once and records the result.
     ///
     /// - Parameters:
-    ///   - job: a queued job.
+    ///   - id: a job that was queued.
     ///   - stop: raised to end the run, because the job was superseded or the node stops.
     /// - Returns: the state of the job after the run.
-    /// - Throws: errors of the journal other than those of the disk.
-    func run(_ job: Job, until stop: Signal) async throws -> End {
+    /// - Throws: errors of the journal other than those of the disk. The caller then gives the job up.
+    func run(_ id: JobID, until stop: Signal) async throws -> End {
+        guard let found = try await journal.read({ try $0.job(id) }) else { return .ended }
+        guard let job = found else { throw ItemError("the stack or the series of the job is missing") }
+        guard job.state == .queued else { return .ended }
         var logger = logger
         logger[metadataKey: "job.id"] = "\(job.id.rawValue)"
         logger[metadataKey: "dicom.series_uid"] = "\(job.seriesInstanceUID)"
+        guard job.kind == SegmentationJob.kind else {
+            return try await settle(
+                job, .dead(reason: "this version of kontur does not know its kind of work", charged: false), logger)
+        }
         let work: SegmentationJob
         do {
             work = try SegmentationJob.decoded(job.payload)
@@ -54,8 +61,29 @@ struct JobRunner: Sendable {
             guard let start else { return .ended }
             return try await perform(job, work, start, run: run, until: stop, logger)
         } catch let error as StateError {
+            // The job was moved on meanwhile. If it is queued all the same, it runs again after a pause.
             logger.debug("job left alone", metadata: ["error": "\(error)"])
+            return .queuedAgain
+        }
+    }
+
+    /// Records that a job is given up, because an error that does not pass ended its run.
+    ///
+    /// The job is dead then, and `kontur jobs list` shows the reason. A job that cannot even be given up runs again
+    /// after a pause.
+    func giveUp(_ id: JobID, because error: any Error) async -> End {
+        let reason = "\(Reason(error))"
+        logger.error("job failed", metadata: ["job.id": "\(id.rawValue)", "error": "\(reason)"])
+        do {
+            _ = try await journal.write { try $0.dead(id, AuditEvent(reason: reason)) }
             return .ended
+        } catch is StateError {
+            // The job is gone, or has moved on.
+            return .ended
+        } catch {
+            logger.error(
+                "job not given up", metadata: ["job.id": "\(id.rawValue)", "error": "\(Reason(error))"])
+            return .queuedAgain
         }
     }
 
@@ -278,7 +306,7 @@ struct JobRunner: Sendable {
             return .ended
         case .queuedAgain(let reason, let charged):
             logger.warning("job queued again", metadata: ["reason": "\(reason)", "job.charged": "\(charged)"])
-            return .queuedAgain(attempts: job.attempts + (charged ? 1 : 0))
+            return .queuedAgain
         }
     }
 }

@@ -131,7 +131,7 @@ final class StorageReception {
     private static func status(for error: JournalError) -> DIMSEStatus {
         switch error {
         case .full: .outOfResources
-        case .failing, .newerSchema, .foreignDatabase: .processingFailure
+        case .failing, .rejected, .newerSchema, .foreignDatabase: .processingFailure
         }
     }
 }

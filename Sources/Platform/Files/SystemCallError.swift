@@ -27,4 +27,14 @@ public struct SystemCallError: Error, Equatable, Sendable, CustomStringConvertib
 
     /// Whether the file or folder does not exist.
     public var isMissing: Bool { code == ENOENT }
+
+    /// Whether the same call may succeed later, because the disk, the memory, a limit or a permission is at fault.
+    ///
+    /// A name or a value that the system does not accept stays wrong.
+    public var isTemporary: Bool {
+        switch code {
+        case ENOENT, EEXIST, ENOTDIR, EISDIR, ENOTEMPTY, ELOOP, ENAMETOOLONG, EILSEQ, EINVAL, EXDEV, EBADF: false
+        default: true
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 public import DICOM
 import Imaging
+import Platform
 
 /// The unit of a job: instances of one series that belong together, in order.
 ///
@@ -51,13 +52,16 @@ public struct Stack: Sendable {
         }
         var stacks: [(first: Int, stack: Stack)] = []
         for (traits, members) in groups {
+            var uses: [String: Int] = [:]
             // Equal traits do not cover echo and orientation, which are compared with a tolerance.
             for echo in clusters(members, alike: { $0.isOfEcho(of: $1) }) {
-                for (number, cluster) in clusters(echo, alike: { $0.isParallel(to: $1) }).enumerated() {
-                    let key = traits.key(
-                        orientation: cluster[0].plane, echoTime: echo[0].credibleEchoTime, number: number)
+                for cluster in clusters(echo, alike: { $0.isParallel(to: $1) }) {
+                    let text = traits.key(orientation: cluster[0].plane, echoTime: echo[0].credibleEchoTime)
+                    // Orientations that differ by less than the key's rounding get a number.
+                    let use = uses[text, default: 0] + 1
+                    uses[text] = use
                     let first = cluster.compactMap(\.instanceNumber).min() ?? .max
-                    stacks.append((first, Stack(key: key, members: cluster)))
+                    stacks.append((first, Stack(key: use == 1 ? text : "\(text)-\(use)", members: cluster)))
                 }
             }
         }
@@ -184,40 +188,49 @@ struct StackTraits: Hashable {
         pixelSpacing = [plane.rowSpacing, plane.columnSpacing].map { Int(clamped: $0 * 1000) }
     }
 
-    /// The key of the stack.
+    /// The key of the stack: its size, and a hash of everything else.
+    ///
+    /// Stacks of different traits have different keys, whatever texts a file holds: see ``Fingerprint``.
     ///
     /// - Parameters:
     ///   - orientation: the plane of any member; the key rounds it coarsely, so every member gives the same key.
     ///   - echoTime: the Echo Time of any member, ms; rounded coarsely for the same reason.
-    ///   - number: the index among stacks that differ by orientation only.
-    /// - Returns: at most 64 ASCII characters.
-    func key(orientation: PlaneGeometry?, echoTime: Double?, number: Int) -> String {
-        var fields = ["\(rows)x\(columns)"]
-        if let orientation {
-            let directions = orientation.rowDirection.components + orientation.columnDirection.components
-            // Stacks differ by more than 0.1 ms. The offset keeps times with two or three decimals off the edges of steps.
-            let echo = echoTime.map { String(Int(clamped: $0 * 10 + 0.365)) } ?? ""
-            let rest =
-                [frameOfReferenceUID ?? ""] + imageType + ["/"] + echoNumbers.map(String.init) + [echo]
-                + [temporalPosition.map(String.init) ?? ""]
-                + pixelSpacing.map(String.init)
-            fields.append(directions.map { String(Int(clamped: $0 * 20)) }.joined(separator: ","))
-            fields.append(Fingerprint.short(of: rest))
-        }
-        if number > 0 { fields.append("\(number + 1)") }
-        return fields.joined(separator: "-")
+    /// - Returns: ASCII characters without patient data.
+    func key(orientation: PlaneGeometry?, echoTime: Double?) -> String {
+        let size = "\(rows)x\(columns)"
+        guard let orientation else { return size }
+        let directions = orientation.rowDirection.components + orientation.columnDirection.components
+        // Stacks differ by more than 0.1 ms. The offset keeps times with two or three decimals off the edges of steps.
+        let echo = echoTime.map { Int(clamped: $0 * 10 + 0.365) }
+        let fields: [[String]] = [
+            frameOfReferenceUID.map { [$0] } ?? [], imageType, echoNumbers.map(String.init),
+            echo.map { [String($0)] } ?? [], temporalPosition.map { [String($0)] } ?? [],
+            pixelSpacing.map(String.init), directions.map { String(Int(clamped: $0 * 20)) },
+        ]
+        return "\(size)-\(Fingerprint.of(fields))"
     }
 }
 
-/// A short name for a list of texts, made with the 64-bit FNV-1a hash.
+/// A short name for lists of texts.
 ///
-/// It has to tell apart only the few stacks of one series.
+/// Different lists have different names, unless the first half of SHA-256 collides. Each list is hashed after its number
+/// of texts, and each text after its number of bytes. Texts therefore do not run together, whatever characters a sender
+/// wrote into them.
 enum Fingerprint {
-    static func short(of fields: [String]) -> String {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in fields.joined(separator: "\u{0}").utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        let digits = String(hash, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+    /// - Returns: 32 hexadecimal digits.
+    static func of(_ lists: [[String]]) -> String {
+        var hash = SHA256()
+        func add(_ number: Int) {
+            withUnsafeBytes(of: UInt64(number).bigEndian) { hash.update(bufferPointer: $0) }
+        }
+        for list in lists {
+            add(list.count)
+            for text in list {
+                add(text.utf8.count)
+                hash.update(data: Array(text.utf8))
+            }
+        }
+        return hash.finalize().prefix(16).hexadecimal
     }
 }
 

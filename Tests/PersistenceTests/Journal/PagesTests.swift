@@ -42,8 +42,9 @@ import Testing
             let expected = (3 + size - 1) / size
             let series = try Self.read(node) { try $0.openSeries(after: $1?.id) }
             #expect(series.rows.map(\.seriesInstanceUID) == ["1.2.7", "1.2.8", "1.2.9"] && series.pages == expected)
-            let queued = try Self.read(node) { try $0.queuedJobs(after: $1?.id) }
-            #expect(queued.rows.map(\.seriesInstanceUID) == ["1.2.4", "1.2.5", "1.2.6"] && queued.pages == expected)
+            let queued = try Self.read(node) { try $0.queuedJobs(after: $1) }
+            let waiting = try queued.rows.compactMap { id in try node.journal.read { try $0.job(id) } }
+            #expect(waiting.map(\.seriesInstanceUID) == ["1.2.4", "1.2.5", "1.2.6"] && queued.pages == expected)
             let pending = try Self.read(node) { try $0.pendingDeliveries(after: $1?.id) }
             #expect(pending.rows.map(\.object.sopInstanceUID) == ["2.25.1", "2.25.2", "2.25.3"])
             #expect(pending.pages == expected)

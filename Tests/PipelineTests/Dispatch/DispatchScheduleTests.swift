@@ -5,47 +5,56 @@ import Pipeline
 import Testing
 
 @Suite struct DispatchScheduleTests {
-    private func job(_ number: Int64, attempts: Int = 0) -> (id: JobID, attempts: Int) {
-        (JobID(rawValue: number), attempts)
-    }
-
     private func ids(_ numbers: Int64...) -> [JobID] { numbers.map { JobID(rawValue: $0) } }
+    private let first = JobID(rawValue: 1)
+    private let second = JobID(rawValue: 2)
 
     @Test func `jobs start oldest first, as many as there are workers`() {
         var schedule = DispatchSchedule(capacity: 2)
-        #expect(schedule.start([job(1), job(2), job(3)], now: .zero).start == ids(1, 2))
-        #expect(schedule.start([job(1), job(2), job(3)], now: .zero).start == [])
-        schedule.ended(JobID(rawValue: 1))
-        #expect(schedule.start([job(2), job(3)], now: .zero).start == ids(3))
+        #expect(schedule.free == 2)
+        #expect(schedule.start(ids(1, 2, 3), now: .zero) == ids(1, 2))
+        #expect(schedule.free == 0 && schedule.untried(ids(1, 2, 3)) == ids(3))
+        #expect(schedule.start(ids(3), now: .zero) == [])
+        schedule.ended(first)
+        #expect(schedule.start(ids(3), now: .zero) == ids(3))
     }
 
     @Test func `a job that is queued again waits, longer each time, and lets others pass`() {
         var schedule = DispatchSchedule(capacity: 1)
-        _ = schedule.start([job(1), job(2)], now: .zero)
-        schedule.queuedAgain(JobID(rawValue: 1), attempts: 1, now: .zero, chance: 0)
-        let second = schedule.start([job(1, attempts: 1), job(2)], now: .zero)
-        #expect(second.start == ids(2))
-        #expect(second.next == .seconds(2))
-        schedule.ended(JobID(rawValue: 2))
-        #expect(schedule.start([job(1, attempts: 1)], now: .seconds(1.9)).start == [])
-        #expect(schedule.start([job(1, attempts: 1)], now: .seconds(2)).start == ids(1))
-        schedule.queuedAgain(JobID(rawValue: 1), attempts: 2, now: .seconds(2), chance: 0)
-        #expect(schedule.start([job(1, attempts: 2)], now: .seconds(2)).next == .seconds(6))
+        #expect(schedule.start(ids(1, 2), now: .zero) == ids(1))
+        schedule.queuedAgain(first, now: .zero, chance: 0)
+        #expect(schedule.untried(ids(1, 2)) == ids(2))
+        #expect(schedule.start(ids(2), now: .zero) == ids(2))
+        #expect(schedule.next == .seconds(2))
+        schedule.ended(second)
+        #expect(schedule.start([], now: .seconds(1.9)) == [])
+        #expect(schedule.start([], now: .seconds(2)) == ids(1))
+        schedule.queuedAgain(first, now: .seconds(2), chance: 0)
+        #expect(schedule.next == .seconds(6))
     }
 
-    @Test func `a job that an operator has revived runs at once`() {
+    @Test func `jobs that failed and jobs that have not run take turns`() {
         var schedule = DispatchSchedule(capacity: 1)
-        _ = schedule.start([job(1, attempts: 3)], now: .zero)
-        schedule.queuedAgain(JobID(rawValue: 1), attempts: 4, now: .zero, chance: 1)
-        #expect(schedule.start([job(1, attempts: 4)], now: .zero).start == [])
-        #expect(schedule.start([job(1, attempts: 0)], now: .zero).start == ids(1))
+        for failing in ids(1, 2) {
+            _ = schedule.start([failing], now: .zero)
+            schedule.queuedAgain(failing, now: .zero, chance: 0)
+        }
+        var order: [JobID] = []
+        var others = ids(3, 4)
+        while let job = schedule.start(others, now: .seconds(2)).first {
+            order.append(job)
+            others.removeAll { $0 == job }
+            schedule.ended(job)
+        }
+        #expect(order == ids(1, 3, 2, 4))
     }
 
     @Test func `a job that is no longer queued leaves no memory`() {
         var schedule = DispatchSchedule(capacity: 1)
-        _ = schedule.start([job(1)], now: .zero)
-        schedule.queuedAgain(JobID(rawValue: 1), attempts: 1, now: .zero, chance: 0)
-        #expect(schedule.start([], now: .zero).start == [])
-        #expect(schedule.start([job(1, attempts: 1)], now: .zero).start == ids(1))
+        _ = schedule.start(ids(1), now: .zero)
+        schedule.queuedAgain(first, now: .zero, chance: 0)
+        schedule.ended(first)
+        #expect(schedule.next == nil)
+        #expect(schedule.start(ids(1), now: .zero) == ids(1))
     }
 }
