@@ -49,7 +49,8 @@ struct JobsListCommand: ParsableCommand {
     func run() throws {
         let states = state.isEmpty ? nil : Set(state.map(\.value))
         let first = after.map { JobID(rawValue: $0) }
-        var pages = try spool.openJournal().pages { view, last in
+        let journal = try spool.openJournal()
+        var pages = journal.pages { view, last in
             try view.jobs(states: states, study: study, after: last?.id ?? first)
         }
         var jobs: [JobSummary] = []
@@ -58,7 +59,9 @@ struct JobsListCommand: ParsableCommand {
                 (!dead || $0.isGivenUp) && (!lowConfidence || $0.lowConfidence) && (!held || $0.isHeld)
             }
         }
-        let report = JobsReport(jobs: Array(jobs.prefix(limit)), hasMore: jobs.count > limit)
+        let report = JobsReport(
+            jobs: Array(jobs.prefix(limit)), hasMore: jobs.count > limit,
+            series: try journal.read { try $0.seriesToReview(study: study) })
         try ReportPrinter.print(report, as: output.format)
     }
 }
@@ -75,8 +78,12 @@ struct JobsReport: Report {
     var jobs: [JobSummary]
     /// Whether more jobs exist than were asked for.
     var hasMore: Bool
+    /// Series without a job because they are set aside, and series in doubt.
+    var series: [SeriesSummary] = []
 
-    var parts: [ReportPart] {
+    var parts: [ReportPart] { jobParts + (series.isEmpty ? [] : [.line("")] + SeriesReport(series: series).parts) }
+
+    private var jobParts: [ReportPart] {
         if jobs.isEmpty { return [.line("No jobs.")] }
         var parts: [ReportPart] = [
             .table(

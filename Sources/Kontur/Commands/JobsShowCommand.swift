@@ -62,13 +62,18 @@ struct StudyReport: Report {
         var series: StudySummary.Series
         var stacks: [StackEntry]
 
-        enum CodingKeys: String, CodingKey { case seriesInstanceUID, modality, state, revision, instances, stacks }
+        enum CodingKeys: String, CodingKey {
+            case id, seriesInstanceUID, modality, state, why, doubt, revision, instances, stacks
+        }
 
         func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(series.id, forKey: .id)
             try container.encode(series.seriesInstanceUID, forKey: .seriesInstanceUID)
             try container.encodeIfPresent(series.modality, forKey: .modality)
             try container.encode(series.state, forKey: .state)
+            try container.encodeIfPresent(series.why, forKey: .why)
+            try container.encodeIfPresent(series.doubt, forKey: .doubt)
             try container.encode(series.revision, forKey: .revision)
             try container.encode(series.instances, forKey: .instances)
             try container.encode(stacks, forKey: .stacks)
@@ -92,9 +97,14 @@ struct StudyReport: Report {
     private func parts(of series: SeriesEntry) -> [ReportPart] {
         let facts = series.series
         let line =
-            "series \(facts.seriesInstanceUID): \(facts.modality ?? "modality missing"), \(facts.state.rawValue), "
+            "series \(facts.seriesInstanceUID): \(facts.modality ?? "modality missing"), \(facts.state.inWords), "
             + "revision \(facts.revision), \(Formatted.count(facts.instances, "instance"))"
-        return [.line(""), .line(line)] + series.stacks.flatMap(parts(of:))
+        let remarks = [
+            facts.why.map { "  \(facts.state.inWords): \($0)" }, facts.doubt.map { "  in doubt: \($0)" },
+            facts.state == .setAside ? "  decide with 'kontur series retry|release|drop \(facts.id.rawValue)'" : nil,
+        ]
+        return [.line(""), .line(line)] + remarks.compactMap { $0.map { .line($0) } }
+            + series.stacks.flatMap(parts(of:))
     }
 
     private func parts(of stack: StackEntry) -> [ReportPart] {

@@ -18,7 +18,8 @@ struct KonturCommand: ParsableCommand {
         version: version,
         subcommands: [
             ServeCommand.self, SegmentCommand.self, RouteCommand.self, StatusCommand.self, JobsCommand.self,
-            AuditCommand.self, ModelsCommand.self, EvaluateCommand.self, ConfigCommand.self, WorkerCommand.self,
+            SeriesCommand.self, AuditCommand.self, ModelsCommand.self, EvaluateCommand.self, ConfigCommand.self,
+            WorkerCommand.self,
         ])
 }
 

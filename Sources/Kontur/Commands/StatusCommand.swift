@@ -31,7 +31,10 @@ struct StatusReport: Report {
         ]
         let rows = kinds.flatMap { kind, counts in
             counts.enumerated().map { index, count in
-                [index == 0 ? kind : "", count.state, String(count.count), count.oldest.map(age) ?? ""]
+                [
+                    index == 0 ? kind : "", count.state == "setAside" ? "set aside" : count.state, String(count.count),
+                    count.oldest.map(age) ?? "",
+                ]
             }
         }
         var parts: [ReportPart] = [
@@ -44,6 +47,19 @@ struct StatusReport: Report {
             .table(
                 TextTable([.init(""), .init("state"), .init("count", isNumber: true), .init("oldest")], rows: rows)),
         ]
+        if !status.setAside.isEmpty {
+            parts.append(.line(""))
+            parts += status.setAside.map { .line("Set aside: \($0.count) series: \($0.reason)") }
+            parts.append(
+                .line("'kontur series list' shows them; 'kontur series retry', 'release' or 'drop' decides."))
+        }
+        if status.inDoubt > 0 {
+            parts.append(.line(""))
+            parts.append(
+                .line(
+                    "In doubt: \(status.inDoubt) series share a SOP Instance UID with another series, with different "
+                        + "images ('kontur series list')."))
+        }
         if status.lowConfidence.count > 0 {
             parts.append(.line(""))
             parts.append(

@@ -41,6 +41,12 @@ public struct AuditEvent: Sendable, Equatable {
         case instancesNeverAcknowledged
         case instancesIndexed, instanceOwn, instanceNotAnImage, instanceQuarantined
         case seriesClosed, seriesReopened
+        /// The series cannot be segmented as it is, and waits for another instance or for a person.
+        case seriesSetAside
+        /// A series that was set aside is looked at again.
+        case seriesResumed
+        /// An operator accepted a series that was set aside or in doubt, or decided that it is never segmented.
+        case seriesReleased, seriesDropped
         case stackRouted, stackUnmatched, stackUndetermined, stackUnfit
         case jobQueued, jobRunning, jobDone, jobQueuedAgain, jobRescued, jobDead, jobSuperseded, jobRevived
         case deliverySent, deliveryPendingAgain, deliveryDead, deliverySuperseded, deliveryRevived
@@ -53,7 +59,8 @@ public struct AuditEvent: Sendable, Equatable {
         /// The value of the field `outcome` for this event.
         var outcome: String {
             switch self {
-            case .instanceQuarantined, .jobDead, .deliveryDead, .associationRejected, .instancesNeverAcknowledged:
+            case .instanceQuarantined, .jobDead, .deliveryDead, .associationRejected, .instancesNeverAcknowledged,
+                .seriesSetAside:
                 "failure"
             case .jobQueuedAgain, .deliveryPendingAgain: "retry"
             default: "success"

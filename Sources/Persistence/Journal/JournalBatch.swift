@@ -64,40 +64,39 @@ struct JournalBatch {
         for stored in transaction.discardAfterCommit { transaction.spool.discard(stored) }
     }
 
-    /// Inserts the row of an instance, unless the same data set has one; returns a new row's number.
+    /// Inserts the row of an instance, unless the newest row of its UID holds the same data set.
+    ///
+    /// A data set that was stored before another variant of its UID gets a second row, because it is the newest one
+    /// now.
+    ///
+    /// - Returns: the number of a new row.
     private func place(_ work: ReceptionWork) throws -> Int64? {
         let instance = work.instance
         let association = try association(instance.association)
-        let inserted = try transaction.changes(
+        let newest = try transaction.row(
+            """
+            SELECT id, transferSyntaxUID, sha256, folder, file, size FROM instance
+            WHERE sopInstanceUID = ? ORDER BY id DESC LIMIT 1
+            """, [instance.sopInstanceUID])
+        if let newest, newest["transferSyntaxUID"] == instance.transferSyntaxUID, newest["sha256"] == work.sha256 {
+            let (folder, file): (String, String) = (newest["folder"], newest["file"])
+            work.placement = .existing(newest["id"], stored: folder + "/" + file, size: newest["size"])
+            return nil
+        }
+        try transaction.execute(
             """
             INSERT INTO instance (associationId, sopClassUID, sopInstanceUID, transferSyntaxUID, sha256, size,
                 headerSize, folder, file, receivedAt, changedAt, state)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'received')
-            ON CONFLICT (sopInstanceUID, transferSyntaxUID, sha256) DO NOTHING
             """,
             [
                 association, instance.sopClassUID, instance.sopInstanceUID, instance.transferSyntaxUID, work.sha256,
                 work.size, work.headerSize, work.folder, work.file, transaction.now, transaction.now,
             ])
-        if inserted == 1 {
-            let id = db.lastInsertedRowID
-            let isVariant =
-                try transaction.row(
-                    "SELECT 1 FROM instance WHERE sopInstanceUID = ? AND id <> ?", [instance.sopInstanceUID, id]) != nil
-            work.placement = .new(id, isVariant: isVariant)
-            unsettled.begin(id)
-            return id
-        }
-        guard
-            let row = try transaction.row(
-                """
-                SELECT id, folder, file, size FROM instance
-                WHERE sopInstanceUID = ? AND transferSyntaxUID = ? AND sha256 = ?
-                """, [instance.sopInstanceUID, instance.transferSyntaxUID, work.sha256])
-        else { preconditionFailure("a row that caused a conflict is missing") }
-        let (folder, file): (String, String) = (row["folder"], row["file"])
-        work.placement = .existing(row["id"], stored: folder + "/" + file, size: row["size"])
-        return nil
+        let id = db.lastInsertedRowID
+        work.placement = .new(id, isVariant: newest != nil)
+        unsettled.begin(id)
+        return id
     }
 
     /// The row of the association, inserted for its first instance.

@@ -5,12 +5,19 @@ import GRDB
 import Platform
 
 /// Opens the SQLite file of the journal: checks it, migrates it, and sets how it is used.
-enum JournalDatabase {
+package enum JournalDatabase {
     /// "KNTR", which marks a database of Kontur.
     static let applicationID: Int32 = 0x4B4E_5452
 
-    /// The newest schema that this program knows: the number of its migrations.
-    static let schema = 2
+    /// All migrations in their order; a migration's name is the number of its schema.
+    static let migrations = [
+        (name: Migration1.name, sql: Migration1.sql),
+        (name: Migration2.name, sql: Migration2.sql),
+        (name: Migration3.name, sql: Migration3.sql),
+    ]
+
+    /// The newest schema that this program knows.
+    package static let schema = migrations.compactMap { Int($0.name) }.max() ?? 0
 
     /// Opens or makes the database.
     ///
@@ -83,16 +90,6 @@ enum JournalDatabase {
     }
 
     private static func migrate(_ pool: DatabasePool, path: String, isNew: Bool) throws {
-        var migrator = DatabaseMigrator()
-        migrator.registerMigration(Migration1.name) { db in
-            try db.execute(sql: Migration1.sql)
-            try db.execute(sql: "PRAGMA application_id = \(applicationID)")
-            try db.execute(sql: "PRAGMA user_version = 1")
-        }
-        migrator.registerMigration(Migration2.name) { db in
-            try db.execute(sql: Migration2.sql)
-            try db.execute(sql: "PRAGMA user_version = 2")
-        }
         let applied = try pool.read { db in
             try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
         }
@@ -103,6 +100,30 @@ enum JournalDatabase {
             try copy.close()
             FileSystem.setMode(0o600, of: path + ".schema-\(applied)")
         }
-        try migrator.migrate(pool)
+        try migrator().migrate(pool)
+    }
+
+    private static func migrator() -> DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        for migration in migrations {
+            migrator.registerMigration(migration.name) { db in
+                try db.execute(sql: migration.sql)
+                try db.execute(sql: "PRAGMA application_id = \(applicationID)")
+                try db.execute(sql: "PRAGMA user_version = \(migration.name)")
+            }
+        }
+        return migrator
+    }
+
+    /// Makes a database of an older schema, so that tests can open it with this program.
+    ///
+    /// - Parameters:
+    ///   - path: the database file, which must not exist.
+    ///   - schema: the number of the last migration to apply.
+    /// - Throws: `DatabaseError`.
+    package static func make(_ path: String, schema: Int) throws {
+        let queue = try DatabaseQueue(path: path, configuration: configuration())
+        try migrator().migrate(queue, upTo: "\(schema)")
+        try queue.close()
     }
 }

@@ -6,7 +6,7 @@ import Platform
 
 /// Deletes files and rows that the node does not need any more.
 ///
-/// The node needs an instance while the instance waits, while its series is open, and while a job or a delivery of its
+/// The node needs an instance while the instance waits, while its series is open or set aside, and while a job or a delivery of its
 /// series is open. The configuration keeps the instance for some time after that. A folder of received files is deleted
 /// as a whole, once the node does not need any of its files. A dead delivery keeps its file.
 ///
@@ -97,7 +97,7 @@ public struct Retention: Sendable {
         OR i.state = 'indexed' AND (
             i.changedAt > :unmatched
             OR EXISTS (
-                SELECT 1 FROM series s WHERE s.id = i.seriesId AND (s.state = 'open' OR s.changedAt > :unmatched))
+                SELECT 1 FROM series s WHERE s.id = i.seriesId AND (s.state IN ('open', 'setAside') OR s.changedAt > :unmatched))
             OR EXISTS (
                 SELECT 1 FROM stack k JOIN job j ON j.stackId = k.id WHERE k.seriesId = i.seriesId AND (
                     j.state IN ('queued', 'running')

@@ -106,11 +106,19 @@ public class ReadTransaction {
         try row(Self.openSeries + " WHERE s.state = 'open' AND s.id = ?", [id.rawValue]).map(openSeries)
     }
 
+    /// The first page of open series that a person sent back to the assembler.
+    public func recalledSeries() throws -> [OpenSeries] {
+        try rows(Self.openSeries + " WHERE s.recalled = 1 AND s.state = 'open' ORDER BY s.id LIMIT ?", [pageSize])
+            .map(openSeries)
+    }
+
     private func openSeries(_ row: Row) -> OpenSeries {
-        OpenSeries(
+        let accepted: Int? = row["accepted"]
+        return OpenSeries(
             id: SeriesID(rawValue: row["id"]), studyInstanceUID: row["studyInstanceUID"],
             seriesInstanceUID: row["seriesInstanceUID"], modality: row["modality"], revision: row["revision"],
-            received: row["received"], lastInstance: InstanceID(rawValue: row["lastInstanceId"]))
+            received: row["received"], lastInstance: InstanceID(rawValue: row["lastInstanceId"]),
+            isAccepted: accepted == row["received"])
     }
 
     private static let seriesInstance = """

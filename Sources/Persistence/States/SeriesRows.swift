@@ -91,6 +91,8 @@ public struct OpenSeries: Sendable, Equatable {
     public let received: Int
     /// The latest instance that joined.
     public let lastInstance: InstanceID
+    /// Whether a person accepted the series as it is, although its instances may name two patients.
+    public let isAccepted: Bool
 }
 
 /// A current instance of a series.

@@ -3,7 +3,8 @@
 // The states and their arrows, drawn once. Each arrow is one method of `WriteTransaction` that bears its name.
 //
 //     instance   received -> indexed | own | notAnImage | quarantined      indexed -> quarantined
-//     series     open -> closed       reopened by a late instance: revision n+1
+//     series     open -> closed | setAside        reopened when an instance comes late or leaves: revision n+1
+//                setAside -> open (resumed, released) | closed (dropped)
 //     stack      routed | unmatched | undetermined | unfit                 routed -> unfit
 //     job        queued -> running -> done | queued again | dead | superseded     dead -> queued (revived)
 //     delivery   pending -> sent | pending again | dead | superseded              dead -> pending (revived)
@@ -31,6 +32,10 @@ public enum SeriesState: String, Codable, CaseIterable, Sendable {
     case open
     /// The stacks of the series are decided and do not change. A late instance opens the next revision.
     case closed
+    /// The series cannot be segmented as it is: its instances name two patients, or its closing failed. Its files stay.
+    ///
+    /// It is looked at again when an instance joins or leaves it. Otherwise a person decides: `kontur series`.
+    case setAside
 }
 
 /// The decision about a stack.

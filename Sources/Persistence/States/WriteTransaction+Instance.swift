@@ -72,6 +72,9 @@ extension WriteTransaction {
                 revision += 1
                 outcome = .reopened(series, revision: revision, superseded: superseded)
             } else {
+                if state == .setAside {
+                    try resumed(series, AuditEvent(by: event.by, reason: "an instance joined the series"))
+                }
                 outcome = .joined(series, revision: revision)
             }
             try execute(

@@ -37,7 +37,7 @@ extension WriteTransaction {
     public func closed(_ series: OpenSeries, _ event: AuditEvent) throws {
         let count = try changes(
             """
-            UPDATE series SET state = 'closed', changedAt = ?
+            UPDATE series SET state = 'closed', why = NULL, accepted = NULL, recalled = 0, changedAt = ?
             WHERE id = ? AND state = 'open' AND revision = ? AND received = ?
             """, [now, series.id.rawValue, series.revision, series.received])
         guard count == 1 else { throw StateError.seriesChanged(series.id) }

@@ -16,10 +16,22 @@ public struct NodeStatus: Sendable, Equatable, Codable {
         public let oldest: Date?
     }
 
+    /// Series that are set aside for one reason.
+    public struct SetAside: Sendable, Equatable, Codable {
+        /// The reason.
+        public let reason: String
+        /// Number of series.
+        public let count: Int
+    }
+
     /// One count per ``InstanceState``, in the order of the cases.
     public let instances: [Count]
     /// One count per ``SeriesState``.
     public let series: [Count]
+    /// Series that cannot be segmented as they are, by reason, the most frequent reasons first; at most 20 reasons.
+    public let setAside: [SetAside]
+    /// Series that share a SOP Instance UID with another series although their images differ.
+    public let inDoubt: Int
     /// One count per ``StackState``.
     public let stacks: [Count]
     /// One count per ``JobState``.
@@ -51,6 +63,7 @@ extension Journal {
             return NodeStatus(
                 instances: try view.counts("instance", InstanceState.self, since: "receivedAt"),
                 series: try view.counts("series", SeriesState.self, since: "openedAt"),
+                setAside: try view.setAside(), inDoubt: try view.inDoubt(),
                 stacks: try view.counts("stack", StackState.self, since: "changedAt"),
                 jobs: try view.counts("job", JobState.self, since: "queuedAt"),
                 deliveries: try view.counts("delivery", DeliveryState.self, since: "queuedAt"),
@@ -63,6 +76,19 @@ extension Journal {
 }
 
 extension ReadTransaction {
+    fileprivate func setAside() throws -> [NodeStatus.SetAside] {
+        try rows(
+            """
+            SELECT why, count(*) AS count FROM series WHERE state = 'setAside' GROUP BY why
+            ORDER BY count DESC, why LIMIT 20
+            """
+        ).map { NodeStatus.SetAside(reason: $0["why"] ?? "no reason was recorded", count: $0["count"]) }
+    }
+
+    fileprivate func inDoubt() throws -> Int {
+        try row("SELECT count(*) AS count FROM series WHERE doubt IS NOT NULL")?["count"] ?? 0
+    }
+
     fileprivate func lowConfidence() throws -> NodeStatus.Count {
         let found = try row("SELECT count(*) AS count, min(queuedAt) AS oldest FROM job WHERE lowConfidence = 1")
         let oldest: Int64? = found?["oldest"]

@@ -91,6 +91,30 @@ public struct StackSummary: Sendable, Equatable, Codable {
     public let decidedAt: Date
 }
 
+/// A series that a person should look at.
+public struct SeriesSummary: Sendable, Equatable, Codable {
+    /// Number of the series.
+    public let id: SeriesID
+    /// State of the series.
+    public let state: SeriesState
+    /// Study Instance UID.
+    public let studyInstanceUID: String
+    /// Series Instance UID.
+    public let seriesInstanceUID: String
+    /// Modality of the first instance; `nil` if the attribute is missing.
+    public let modality: String?
+    /// Revision, counted from 1.
+    public let revision: Int
+    /// Number of current instances.
+    public let instances: Int
+    /// Reason for which the series is set aside.
+    public let why: String?
+    /// Reason for which the series is in doubt.
+    public let doubt: String?
+    /// Time of the last change of state.
+    public let changedAt: Date
+}
+
 /// A study with its series, stacks and jobs.
 public struct StudySummary: Sendable, Equatable, Codable {
     /// A series with its stacks.
@@ -103,6 +127,10 @@ public struct StudySummary: Sendable, Equatable, Codable {
         public let modality: String?
         /// State of the series.
         public let state: SeriesState
+        /// Reason for which the series is set aside, or for which a person dropped it.
+        public let why: String?
+        /// Reason for which the series is in doubt: another series has one of its SOP Instance UIDs with another image.
+        public let doubt: String?
         /// Revision, counted from 1.
         public let revision: Int
         /// Number of current instances.
@@ -206,6 +234,25 @@ extension ReadTransaction {
             decidedAt: Date(microseconds: row["changedAt"]))
     }
 
+    /// The next page of series that are set aside or in doubt, in the order of their numbers.
+    ///
+    /// `study` selects the series of one study.
+    public func seriesToReview(study: String? = nil, after: SeriesID? = nil) throws -> [SeriesSummary] {
+        try rows(
+            """
+            SELECT s.*, (SELECT count(*) FROM instance i WHERE i.seriesId = s.id AND i.isCurrent) AS instances
+            FROM series s WHERE (s.state = 'setAside' OR s.doubt IS NOT NULL) AND s.id > ?
+            """ + (study == nil ? "" : " AND s.studyInstanceUID = ?") + " ORDER BY s.id LIMIT ?",
+            [after?.rawValue ?? 0] + StatementArguments(study.map { [$0] } ?? []) + [pageSize]
+        ).map { row in
+            SeriesSummary(
+                id: SeriesID(rawValue: row["id"]), state: shown(row, unknown: .closed), studyInstanceUID: row["studyInstanceUID"],
+                seriesInstanceUID: row["seriesInstanceUID"], modality: row["modality"], revision: row["revision"],
+                instances: row["instances"], why: row["why"], doubt: row["doubt"],
+                changedAt: Date(microseconds: row["changedAt"]))
+        }
+    }
+
     /// The study, or `nil` if the journal does not know any series of it.
     public func study(_ studyInstanceUID: String) throws -> StudySummary? {
         let series = try rows(
@@ -219,8 +266,8 @@ extension ReadTransaction {
             series: try series.map { row in
                 StudySummary.Series(
                     id: SeriesID(rawValue: row["id"]), seriesInstanceUID: row["seriesInstanceUID"],
-                    modality: row["modality"], state: shown(row, unknown: .closed), revision: row["revision"],
-                    instances: row["instances"],
+                    modality: row["modality"], state: shown(row, unknown: .closed), why: row["why"],
+                    doubt: row["doubt"], revision: row["revision"], instances: row["instances"],
                     stacks: try rows(Self.stack + " WHERE k.seriesId = ? ORDER BY k.id", [row["id"] as Int64])
                         .map(stackSummary))
             },

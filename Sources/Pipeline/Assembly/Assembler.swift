@@ -15,6 +15,9 @@ import Synchronization
 /// The service has instances indexed, waits until series are complete, sorts their instances into stacks, routes the
 /// stacks and queues their jobs.
 package final class Assembler: Service {
+    /// The time within which a series is noticed that an operator sent back.
+    private static let recall: Duration = .seconds(5)
+
     private let indexer: Indexer
     private let closer: SeriesCloser
     private let shared: SharedSeriesAssembly
@@ -95,8 +98,21 @@ package final class Assembler: Service {
         }
     }
 
+    /// Adds the series that an operator sent back, from another process.
+    ///
+    /// Their quiet time begins anew.
+    private func findRecalledSeries() async throws {
+        guard let recalled = try await journal.read({ try $0.recalledSeries() }) else { return }
+        shared.update { assembly, now in
+            for series in recalled where !assembly.contains(series.id) {
+                assembly.found(series.id, modality: series.modality, revision: series.revision, now: now)
+            }
+        }
+    }
+
     private func closeSeries() async throws {
         while !stop.isSet, !Task.isCancelled {
+            try await findRecalledSeries()
             // An instance that was acknowledged meanwhile may belong to a series that looks quiet.
             try await indexer.takeIn()
             let open = open
@@ -109,9 +125,12 @@ package final class Assembler: Service {
                     guard try await closer.close(series) else { continue }
                     onQueued()
                 } catch {
-                    // The series stays open in the journal, and the next start tries again. Other series do not wait.
+                    // Other series do not wait.
                     logger.error(
-                        "series not closed", metadata: ["series.id": "\(series.rawValue)", "error": "\(error)"])
+                        "series set aside", metadata: ["series.id": "\(series.rawValue)", "error": "\(error)"])
+                    _ = try await journal.write {
+                        try $0.setAside(series, AuditEvent(reason: "it could not be closed: \(error)"))
+                    }
                 }
                 shared.update { assembly, _ in assembly.closed(series) }
             }
@@ -120,7 +139,8 @@ package final class Assembler: Service {
                 await Pause.wait(.milliseconds(20))
                 continue
             }
-            await shared.somethingChanged.wait(atMost: actions.next.map { $0 - clock.monotonic() })
+            let next = actions.next.map { $0 - clock.monotonic() } ?? Self.recall
+            await shared.somethingChanged.wait(atMost: min(next, Self.recall))
         }
     }
 }

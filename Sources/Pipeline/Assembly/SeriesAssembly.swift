@@ -116,6 +116,9 @@ package struct SeriesAssembly: Sendable {
             associations: [])
     }
 
+    /// Whether the series waits to be closed.
+    package func contains(_ id: SeriesID) -> Bool { series[id] != nil }
+
     /// Adds an instance that was acknowledged, or that was not indexed yet when the node started.
     package mutating func received(_ instance: InstanceID, association: UUID?, now: Duration) {
         unindexed[instance] = Receipt(time: now, association: association)

@@ -82,6 +82,10 @@ import Testing
         case .instanceNotAnImage: .service(call: ".notAnImage(")
         case .instanceQuarantined: .service(call: ".quarantine(id, AuditEvent")
         case .seriesClosed: .service(call: ".closed(series")
+        case .seriesSetAside: .service(call: ".setAside(series")
+        case .seriesResumed: .service(call: ".indexed(")
+        case .seriesReleased: .command("series release", type: "SeriesReleaseCommand", call: ".released($1")
+        case .seriesDropped: .command("series drop", type: "SeriesDropCommand", call: ".dropped($1")
         case .stackRouted: .service(call: ".routed(stack")
         case .stackUnmatched: .service(call: ".unmatched(stack")
         case .stackUndetermined: .service(call: ".undetermined(stack")
@@ -203,6 +207,16 @@ import Testing
                 try transaction.unfit(stack("c"), AuditEvent())
             }
             try caused("stackUnmatched", "stackUndetermined", "stackUnfit")
+
+            try node.fill(["3.1"], series: "1.2.3.1")
+            let aside = try node.openSeries().id
+            try journal.write { try $0.setAside(aside, AuditEvent()) }
+            try journal.write { try $0.resumed(aside, AuditEvent()) }
+            try journal.write { try $0.setAside(aside, AuditEvent()) }
+            try journal.write { try $0.released(aside, AuditEvent()) }
+            try journal.write { try $0.setAside(aside, AuditEvent()) }
+            try journal.write { try $0.dropped(aside, AuditEvent()) }
+            try caused("seriesSetAside", "seriesResumed", "seriesReleased", "seriesDropped")
 
             let weights = AuditedWeights(name: "ours", sha256: "feed")
             #expect(try journal.write { try $0.modelInstalled(weights, by: .user("admin")) })

@@ -12,7 +12,7 @@ import Testing
             let queue = try DatabaseQueue(path: node.spool.databasePath)
             try queue.read { (db: Database) throws -> Void in
                 #expect(try Int.fetchOne(db, sql: "PRAGMA application_id") == 0x4B4E_5452)
-                #expect(try Int.fetchOne(db, sql: "PRAGMA user_version") == 2)
+                #expect(try Int.fetchOne(db, sql: "PRAGMA user_version") == JournalDatabase.schema)
                 #expect(try Int.fetchOne(db, sql: "PRAGMA auto_vacuum") == 2)
                 #expect(try String.fetchOne(db, sql: "PRAGMA journal_mode") == "wal")
             }
@@ -30,7 +30,9 @@ import Testing
             }
             let error = #expect(throws: JournalError.self) { try TestNode(path: path) }
             let text = "\(try #require(error))"
-            #expect(text.hasPrefix("the spool's database has schema 99, and this version of kontur knows 2; "))
+            #expect(
+                text.hasPrefix(
+                    "the spool's database has schema 99, and this version of kontur knows \(JournalDatabase.schema); "))
         }
     }
 
@@ -49,36 +51,22 @@ import Testing
         }
     }
 
-    @Test func `takes over a spool of schema 1, its deliveries included, and keeps a copy of it`() async throws {
+    @Test(arguments: 1..<JournalDatabase.schema)
+    func `takes over a spool of an older schema with its content, and keeps a copy`(
+        _ schema: Int
+    ) async throws {
         try await blocking {
-            let path = TestNode.temporary()
-            defer { try? FileManager.default.removeItem(atPath: path) }
-            let id: DeliveryID
-            do {
-                let node = try TestNode(path: path)
-                try node.fill(["1.1"])
-                id = try node.finish(node.close(), [node.derived("2.25.1")])[0]
-            }
-            // Schema 1 has another table of deliveries, and does not have the column for the confidence.
-            let queue = try DatabaseQueue(path: path + "/kontur.sqlite")
-            try queue.writeWithoutTransaction { db in
-                let new = try String.fetchOne(db, sql: "SELECT sql FROM sqlite_master WHERE name = 'delivery'")
-                let old = try #require(new).replacingOccurrences(of: "'held', ", with: "")
-                    .replacingOccurrences(of: ", 'dropped'", with: "").replacingOccurrences(
-                        of: "\"delivery\"", with: "old")
-                try db.execute(
-                    sql: """
-                        \(old); INSERT INTO old SELECT * FROM delivery; DROP TABLE delivery;
-                        ALTER TABLE old RENAME TO delivery;
-                        DROP INDEX jobLowConfidence; ALTER TABLE job DROP COLUMN lowConfidence;
-                        DELETE FROM grdb_migrations WHERE identifier = '2'; PRAGMA user_version = 1;
-                        """)
-            }
-            try queue.close()
-            let node = try TestNode(path: path)
-            #expect(try node.delivery(id)?.state == .pending)
+            let old = try OldSpool(schema: schema)
+            let node = try TestNode(path: old.path)
+            #expect(try node.delivery(DeliveryID(rawValue: 1))?.state == .pending)
             #expect(try node.journal.read { try $0.jobs() }.map(\.lowConfidence) == [false])
-            #expect(FileManager.default.fileExists(atPath: path + "/kontur.sqlite.schema-1"))
+            let series = try #require(try node.journal.read { try $0.study("1.2") }).series
+            #expect(series.map(\.state) == [.closed, .open] && series.map(\.instances) == [1, 1])
+            #expect(try node.received().map(\.sopInstanceUID) == ["1.9"])
+            #expect(FileManager.default.fileExists(atPath: old.path + "/kontur.sqlite.schema-\(schema)"))
+            // The next series does not get the number of one that was deleted.
+            try node.index(node.receive("1.10", [7]).id, series: "1.2.5")
+            #expect(try node.journal.read { try $0.study("1.2") }?.series.last?.id == SeriesID(rawValue: 8))
         }
     }
 

@@ -50,6 +50,22 @@ import Testing
         }
     }
 
+    @Test func `a data set that comes again after another variant of its UID is the newest`()
+        async throws
+    {
+        try await blocking {
+            let node = try TestNode()
+            let first = try node.receive("1.1", [1]).id
+            let second = try node.receive("1.1", [2]).id
+            guard case .variant(let third) = try node.receive("1.1", [1]) else {
+                Issue.record("not a variant")
+                return
+            }
+            #expect(first < second && second < third)
+            #expect(try node.receive("1.1", [1]) == .duplicate(of: third))
+        }
+    }
+
     @Test func `a race of eight associations stores one`() async throws {
         try await blocking {
             let node = try TestNode()
