@@ -37,15 +37,34 @@ protocol RequestHandler {
     mutating func answer(_ request: WorkRequest, progress: (WorkProgress) -> Void) -> WorkResponse
 }
 
-/// Reads the header of one received file and hashes its image.
+/// Reads the header of one received file and hashes its image and attributes, or compares the images of two files.
 struct IndexHandler: RequestHandler {
     mutating func answer(_ request: WorkRequest, progress: (WorkProgress) -> Void) -> WorkResponse {
-        guard case .index(let request) = request else { return .failed(reason: "this worker only indexes") }
+        switch request {
+        case .index(let request): index(request)
+        case .compare(let request): compare(request, progress: progress)
+        case .segment: .failed(reason: "this worker only indexes")
+        }
+    }
+
+    private func compare(_ request: CompareRequest, progress: (WorkProgress) -> Void) -> WorkResponse {
+        do {
+            let (file, other) = (try InstanceFile(path: request.path), try InstanceFile(path: request.otherPath))
+            let isSame = try file.showsSameImage(as: other) { done, total in
+                progress(WorkProgress(phase: .reading, done: done, total: total))
+            }
+            return .compared(isSameImage: isSame)
+        } catch {
+            return .failed(reason: "\(error)")
+        }
+    }
+
+    private func index(_ request: IndexRequest) -> WorkResponse {
         let header: InstanceHeader
-        let imageDigest: String
+        let digests: (image: String, attributes: [String: String])
         do {
             let file = try InstanceFile(path: request.path)
-            (header, imageDigest) = (file.header, try file.imageDigest())
+            (header, digests) = (file.header, try file.digests())
         } catch {
             return .quarantine(reason: "\(error)")
         }
@@ -56,6 +75,6 @@ struct IndexHandler: RequestHandler {
         if let expected = request.sopClassUID, expected != header.sopClassUID {
             return .quarantine(reason: "SOP Class UID differs from the one in the C-STORE command")
         }
-        return .indexed(header: header, imageDigest: imageDigest)
+        return .indexed(header: header, imageDigest: digests.image, attributes: digests.attributes)
     }
 }

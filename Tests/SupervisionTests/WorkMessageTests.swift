@@ -27,7 +27,10 @@ import Testing
             frameConfidence: [0, 0.5], outputs: [], overlays: [], notes: ["x"])
         let messages: [WorkMessage] = [
             .progress(WorkProgress(phase: .reading, done: 0, total: 4)),
-            .response(.indexed(header: header, imageDigest: String(repeating: "ab", count: 32))),
+            .response(
+                .indexed(
+                    header: header, imageDigest: String(repeating: "ab", count: 32), attributes: ["PatientID": "cd"])),
+            .response(.compared(isSameImage: true)),
             .response(.quarantine(reason: "r")), .response(.segmented(outcome: outcome)),
             .response(.unfit(reason: "r")), .response(.failed(reason: "r")), .response(.hindered(reason: "r")),
         ]

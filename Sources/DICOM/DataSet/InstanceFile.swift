@@ -44,8 +44,19 @@ public final class InstanceFile {
     ///
     /// - Returns: a SHA-256 over length-prefixed fields: 64 lower-case hexadecimal digits.
     /// - Throws: `DataSetError` if a deflated data set cannot be inflated again.
-    public func imageDigest() throws(DataSetError) -> String {
+    public func imageDigest() throws(DataSetError) -> String { try imageDigest(of: dataSet()) }
+
+    /// Hashes the image and each attribute that a route, a stack or a SEG takes from this instance.
+    ///
+    /// - Returns: `image` as `imageDigest()` gives it; `attributes` by keyword, each 64 lower-case hexadecimal digits
+    ///   (see ``SourceAttributes``). An attribute that is absent or empty is left out.
+    /// - Throws: `DataSetError` if a deflated data set cannot be inflated again.
+    public func digests() throws(DataSetError) -> (image: String, attributes: [String: String]) {
         let data = try dataSet()
+        return (imageDigest(of: data), SourceAttributes.digests(of: data))
+    }
+
+    private func imageDigest(of data: DataSet) -> String {
         var hash = SHA256()
         for field in digestedFields(of: data) { hash.update(field: Array(field.utf8)) }
         for table in [
@@ -54,12 +65,31 @@ public final class InstanceFile {
         ] {
             hash.update(field: data.raw(table) ?? [])
         }
+        hashTables(of: data, into: &hash)
         if let pixels = data.element(.pixelData) {
             for part in data.fragments()?.dropFirst() ?? [pixels.range] {
                 data.bytes.forEachPiece(of: part) { hash.update(bufferPointer: $0) }
             }
         }
         return hash.finalize().hexadecimal
+    }
+
+    /// Adds the tables that few images have.
+    ///
+    /// An image without them adds nothing, so that its digest is the one that earlier versions stored.
+    private func hashTables(of data: DataSet, into hash: inout SHA256) {
+        let descriptors: [Attribute] = [
+            .redPaletteColorLookupTableDescriptor, .greenPaletteColorLookupTableDescriptor,
+            .bluePaletteColorLookupTableDescriptor,
+        ]
+        for descriptor in descriptors where data.contains(descriptor) {
+            hash.update(field: Array("\(descriptor.keyword) \(data.integers(descriptor))".utf8))
+        }
+        for item in data.items(.modalityLUTSequence) {
+            let descriptor = data.integers(.lutDescriptor, in: item)
+            hash.update(field: Array("\(Attribute.lutDescriptor.keyword) \(descriptor)".utf8))
+            hash.update(field: data.raw(.lutData, in: item) ?? [])
+        }
     }
 
     private func digestedFields(of data: DataSet) -> [String] {

@@ -49,11 +49,11 @@ enum FunctionalGroups {
 
     /// The item of Derivation Image, which names the one source frame (C.7.6.16.2.6).
     private static func derivation(_ frame: SegmentationFrame, of context: SegmentationContext) -> ItemElements {
-        let header = context.sources[frame.source].header
+        let instance = context.sources[frame.source]
         let source = ItemElements([
-            (.referencedSOPClassUID, .text(header.sopClassUID)),
-            (.referencedSOPInstanceUID, .text(header.sopInstanceUID)),
-            (.referencedFrameNumber, header.numberOfFrames > 1 ? .text("\(frame.frameNumber)") : nil),
+            (.referencedSOPClassUID, .text(instance.sopClassUID)),
+            (.referencedSOPInstanceUID, .text(instance.sopInstanceUID)),
+            (.referencedFrameNumber, instance.numberOfFrames > 1 ? .text("\(frame.frameNumber)") : nil),
             (.spatialLocationsPreserved, .text("YES")),
             (.purposeOfReferenceCodeSequence, Code.item(Code.sourceImage)),
         ])
@@ -106,7 +106,7 @@ enum InstanceReferences {
         let sources = ItemElements([
             (
                 .referencedInstanceSequence,
-                .items(context.sources.map { instance($0.header.sopClassUID, $0.header.sopInstanceUID) })
+                .items(context.sources.map { instance($0.sopClassUID, $0.sopInstanceUID) })
             ),
             (.seriesInstanceUID, .text(context.first.seriesInstanceUID)),
         ])

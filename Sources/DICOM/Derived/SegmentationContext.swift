@@ -21,8 +21,8 @@ struct SegmentationFrame {
 struct SegmentationContext {
     let description: SegmentationDescription
     let sources: [SourceInstance]
-    /// The data set of the source received last: patient and study attributes are copied from it.
-    let newest: DataSet
+    /// The values of the source received last: patient and study attributes are copied from it.
+    let newest: CopiedValues
     let frames: [SegmentationFrame]
     let rows: Int
     let columns: Int
@@ -33,16 +33,16 @@ struct SegmentationContext {
     /// The value of Pixel Data.
     let pixelData: [UInt8]
 
-    /// The header of the first source: study and series are the same in all of them.
-    var first: InstanceHeader { sources[0].header }
+    /// The first source: study and series are the same in all of them.
+    var first: SourceInstance { sources[0] }
 
     /// The compression of the first source that was compressed lossily.
     var compression: LossyCompression? { sources.lazy.compactMap(\.compression).first }
 
     var isBinary: Bool { description.type == .binary }
 
-    /// The bytes of an attribute of the newest source; `nil` if it is absent.
-    func copied(_ attribute: Attribute) -> ElementValue? { newest.raw(attribute).map(ElementValue.bytes) }
+    /// The bytes of an attribute of the newest source; `nil` if it is absent or empty.
+    func copied(_ attribute: Attribute) -> ElementValue? { newest.bytes(attribute).map(ElementValue.bytes) }
 
     /// The UID of a part of this object, derived from the object's UID.
     func partUID(_ purpose: String) -> String { DerivedUID.make([description.sopInstanceUID, purpose]) }

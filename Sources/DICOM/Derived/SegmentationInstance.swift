@@ -35,7 +35,7 @@ public enum SegmentationInstance {
         let read = try SegmentationSources(sources)
         try check(description, read, masks, probabilities)
         let context = context(
-            description, read, newest: try sources[newest].dataSet(at: newest), masks, probabilities)
+            description, read, newest: CopiedValues(try sources[newest].dataSet(at: newest)), masks, probabilities)
         var item = ItemElements()
         for module in SegmentationModules.all { for row in module { row.put(context, into: &item) } }
         let meta = FileMeta(
@@ -49,16 +49,16 @@ public enum SegmentationInstance {
         _ description: SegmentationDescription, _ sources: SegmentationSources, _ masks: [Mask],
         _ probabilities: [[Float]]
     ) throws(SegmentationObjectError) {
-        let header = sources.instances[0].header
+        let first = sources.instances[0]
         guard masks.count == sources.frames.count else {
             throw .inconsistent(reason: "there are \(masks.count) masks for \(sources.frames.count) frames")
         }
-        guard masks.allSatisfy({ $0.rows == header.rows && $0.columns == header.columns }) else {
+        guard masks.allSatisfy({ $0.rows == first.rows && $0.columns == first.columns }) else {
             throw .inconsistent(
-                reason: "a mask does not have the size of its source, \(header.rows) x \(header.columns)")
+                reason: "a mask does not have the size of its source, \(first.rows) x \(first.columns)")
         }
         guard masks.contains(where: { !$0.isEmpty }) else { throw .nothingFound }
-        let pixels = header.rows * header.columns
+        let pixels = first.rows * first.columns
         if description.type == .fractional {
             guard probabilities.count == masks.count, probabilities.allSatisfy({ $0.count == pixels }) else {
                 throw .inconsistent(reason: "the probabilities do not have the shape of the masks")
@@ -69,7 +69,7 @@ public enum SegmentationInstance {
     }
 
     private static func context(
-        _ description: SegmentationDescription, _ sources: SegmentationSources, newest: DataSet, _ masks: [Mask],
+        _ description: SegmentationDescription, _ sources: SegmentationSources, newest: CopiedValues, _ masks: [Mask],
         _ probabilities: [[Float]]
     ) -> SegmentationContext {
         let ranks = sources.ranks()
@@ -81,10 +81,10 @@ public enum SegmentationInstance {
                 placeInStack: mask + 1, rank: rank + 1)
         }
         let profile = ViewerProfile.named(description.viewerProfile)
-        let header = sources.instances[0].header
+        let first = sources.instances[0]
         return SegmentationContext(
             description: description, sources: sources.instances, newest: newest, frames: frames,
-            rows: header.rows, columns: header.columns,
+            rows: first.rows, columns: first.columns,
             geometry: sources.geometry()
                 ?? profile.madeUpGeometry(
                     frameOfReferenceUID: DerivedUID.make([description.sopInstanceUID, "frame of reference"]),

@@ -21,9 +21,27 @@ public struct SegmentationSource {
     }
 }
 
-/// The attributes of one source instance that a SEG needs.
+/// The properties of one source instance that a SEG needs.
+///
+/// Each one is part of the UID of the SEG: it is a UID, or `InstanceFile.imageDigest()` covers it, or
+/// ``SourceAttributes`` lists it.
 struct SourceInstance {
-    let header: InstanceHeader
+    let sopClassUID: String
+    let sopInstanceUID: String
+    let studyInstanceUID: String
+    let seriesInstanceUID: String
+    let rows: Int
+    let columns: Int
+    let numberOfFrames: Int
+    /// The plane of a single frame; `nil` without usable geometry.
+    let plane: PlaneGeometry?
+    /// Slice Thickness, mm.
+    let sliceThickness: Double?
+    /// Spacing Between Slices, mm.
+    let spacingBetweenSlices: Double?
+    let frameOfReferenceUID: String?
+    /// Body Part Examined; `nil` if absent.
+    let bodyPartExamined: String?
     /// The frames that were segmented, counted from 1.
     let frameNumbers: [Int]
     /// Image Position (Patient) as the source wrote it; empty if absent.
@@ -34,6 +52,27 @@ struct SourceInstance {
     let pixelSpacing: [String]
     /// `nil` if the pixels were never compressed lossily.
     let compression: LossyCompression?
+
+    init(_ header: InstanceHeader, frameNumbers: [Int], data: DataSet) {
+        let values = CopiedValues(data)
+        sopClassUID = header.sopClassUID
+        sopInstanceUID = header.sopInstanceUID
+        studyInstanceUID = header.studyInstanceUID
+        seriesInstanceUID = header.seriesInstanceUID
+        rows = header.rows
+        columns = header.columns
+        numberOfFrames = header.numberOfFrames
+        plane = header.plane
+        sliceThickness = header.sliceThickness
+        spacingBetweenSlices = header.spacingBetweenSlices
+        frameOfReferenceUID = header.frameOfReferenceUID
+        bodyPartExamined = values.string(.bodyPartExamined)
+        self.frameNumbers = frameNumbers
+        position = values.strings(.imagePositionPatient)
+        orientation = values.strings(.imageOrientationPatient)
+        pixelSpacing = values.strings(.pixelSpacing)
+        compression = LossyCompression(values, header, fragments: data.fragments())
+    }
 }
 
 /// The lossy compression that the pixels of a source went through (PS3.3 C.7.6.1.1.5).
@@ -42,6 +81,35 @@ struct LossyCompression: Hashable {
     var ratios: [String]
     /// Lossy Image Compression Method; empty if unknown.
     var methods: [String]
+
+    /// Lossy Image Compression Method of a transfer syntax; `nil` if the syntax is not lossy.
+    static func method(ofSyntax uid: String) -> String? {
+        switch TransferSyntax(rawValue: uid) {
+        case .jpegBaseline, .jpegExtended, .jpegSpectralSelection, .jpegFullProgression: "ISO_10918_1"
+        case .jpegLSNearLossless: "ISO_14495_1"
+        default: nil
+        }
+    }
+
+    /// Reads the compression of a source; `nil` if its pixels were never compressed lossily.
+    ///
+    /// - Parameters:
+    ///   - values: the source.
+    ///   - header: the size of the uncompressed pixels, and the transfer syntax.
+    ///   - fragments: the fragments of Pixel Data, the basic offset table first.
+    init?(_ values: CopiedValues, _ header: InstanceHeader, fragments: [Range<Int>]?) {
+        let method = Self.method(ofSyntax: header.transferSyntaxUID)
+        guard method != nil || values.string(.lossyImageCompression) == "01" else { return nil }
+        ratios = values.strings(.lossyImageCompressionRatio).filter { !$0.isEmpty }
+        methods = values.strings(.lossyImageCompressionMethod).filter { !$0.isEmpty }
+        if methods.isEmpty, let method { methods = [method] }
+        if ratios.isEmpty, method != nil, let fragments {
+            let compressed = max(fragments.dropFirst().reduce(0) { $0 + $1.count }, 1)
+            let whole = Double(header.rows * header.columns * header.samplesPerPixel * max(header.bitsAllocated / 8, 1))
+            let ratio = whole * Double(header.numberOfFrames) / Double(compressed)
+            ratios = [WrittenText.decimal((ratio * 100).rounded() / 100)]
+        }
+    }
 }
 
 /// The places of a SEG's frames in a frame of reference, as they are written.
@@ -79,19 +147,15 @@ struct SegmentationSources {
                 throw .inconsistent(reason: "source instance \(index + 1) has only \(header.numberOfFrames) frames")
             }
             let data = try source.dataSet(at: index)
-            instances.append(
-                SourceInstance(
-                    header: header, frameNumbers: numbers, position: data.strings(.imagePositionPatient),
-                    orientation: data.strings(.imageOrientationPatient), pixelSpacing: data.strings(.pixelSpacing),
-                    compression: Self.compression(of: data, header)))
+            instances.append(SourceInstance(header, frameNumbers: numbers, data: data))
             frames += numbers.map { (index, $0) }
         }
-        guard let first = instances.first?.header else { throw .inconsistent(reason: "there are no source instances") }
+        guard let first = instances.first else { throw .inconsistent(reason: "there are no source instances") }
         guard
             instances.allSatisfy({
-                $0.header.rows == first.rows && $0.header.columns == first.columns
-                    && $0.header.seriesInstanceUID == first.seriesInstanceUID
-                    && $0.header.studyInstanceUID == first.studyInstanceUID
+                $0.rows == first.rows && $0.columns == first.columns
+                    && $0.seriesInstanceUID == first.seriesInstanceUID
+                    && $0.studyInstanceUID == first.studyInstanceUID
             })
         else { throw .inconsistent(reason: "the source instances are not of one series and size") }
         self.instances = instances
@@ -102,14 +166,14 @@ struct SegmentationSources {
     /// reference.
     func geometry() -> SegmentationGeometry? {
         let first = instances[0]
-        guard let uid = first.header.frameOfReferenceUID, let plane = first.header.plane,
-            instances.allSatisfy({ $0.header.frameOfReferenceUID == uid && $0.header.numberOfFrames == 1 })
+        guard let uid = first.frameOfReferenceUID, let plane = first.plane,
+            instances.allSatisfy({ $0.frameOfReferenceUID == uid && $0.numberOfFrames == 1 })
         else { return nil }
-        let planes = instances.compactMap(\.header.plane)
+        let planes = instances.compactMap(\.plane)
         guard planes.count == instances.count else { return nil }
         let along = planes.map { ($0.position - plane.position).dot(plane.normal) }
         guard instances.count > 1 else {
-            return geometry(uid, spacing: first.header.spacingBetweenSlices ?? first.header.sliceThickness ?? 1)
+            return geometry(uid, spacing: first.spacingBetweenSlices ?? first.sliceThickness ?? 1)
         }
         // Planes that cannot be ordered (turned or shifted sideways) do not have a shared orientation and a regular
         // grid.
@@ -122,7 +186,7 @@ struct SegmentationSources {
         let first = instances[0]
         return SegmentationGeometry(
             frameOfReferenceUID: uid, pixelSpacing: first.pixelSpacing,
-            sliceThickness: first.header.sliceThickness ?? spacing, spacingBetweenSlices: spacing,
+            sliceThickness: first.sliceThickness ?? spacing, spacingBetweenSlices: spacing,
             orientation: first.orientation,
             positions: instances.flatMap { instance in instance.frameNumbers.map { _ in instance.position } })
     }
@@ -130,34 +194,12 @@ struct SegmentationSources {
     /// For each frame of the stack, its rank from 0 in the order of positions; `nil` without geometry.
     func ranks() -> [Int]? {
         guard geometry() != nil else { return nil }
-        let planes = frames.compactMap { instances[$0.source].header.plane }
+        let planes = frames.compactMap { instances[$0.source].plane }
         guard planes.count == frames.count else { return nil }
         guard planes.count > 1 else { return [0] }
         guard let order = try? SliceOrder(planes: planes) else { return nil }
         var ranks = [Int](repeating: 0, count: planes.count)
         for (rank, index) in order.indices.enumerated() { ranks[index] = rank }
         return ranks
-    }
-
-    private static func compression(of data: DataSet, _ header: InstanceHeader) -> LossyCompression? {
-        let methods: [String: String] = [
-            TransferSyntax.jpegBaseline.rawValue: "ISO_10918_1", TransferSyntax.jpegExtended.rawValue: "ISO_10918_1",
-            TransferSyntax.jpegSpectralSelection.rawValue: "ISO_10918_1",
-            TransferSyntax.jpegFullProgression.rawValue: "ISO_10918_1",
-            TransferSyntax.jpegLSNearLossless.rawValue: "ISO_14495_1",
-        ]
-        let method = methods[header.transferSyntaxUID]
-        guard method != nil || data.string(.lossyImageCompression) == "01" else { return nil }
-        var compression = LossyCompression(
-            ratios: data.strings(.lossyImageCompressionRatio).filter { !$0.isEmpty },
-            methods: data.strings(.lossyImageCompressionMethod).filter { !$0.isEmpty })
-        if compression.methods.isEmpty, let method { compression.methods = [method] }
-        if compression.ratios.isEmpty, method != nil, let fragments = data.fragments() {
-            let compressed = max(fragments.dropFirst().reduce(0) { $0 + $1.count }, 1)
-            let whole = Double(header.rows * header.columns * header.samplesPerPixel * max(header.bitsAllocated / 8, 1))
-            let ratio = whole * Double(header.numberOfFrames) / Double(compressed)
-            compression.ratios = [WrittenText.decimal((ratio * 100).rounded() / 100)]
-        }
-        return compression
     }
 }

@@ -15,6 +15,23 @@ extension InstanceFile {
     ///   within the range of its stored values. Colour frames hold RGB, 0...255.
     /// - Throws: `PixelDataError`; `tooLarge` if the frames would take more than 1 GiB.
     public func frames(_ numbers: [Int]? = nil) throws(PixelDataError) -> [Frame] {
+        let layout = try decodableLayout().layout
+        try layout.checkSize(frames: numbers?.count ?? layout.frames)
+        let numbers = numbers ?? Array(1...layout.frames)
+        guard numbers.allSatisfy({ (1...layout.frames).contains($0) }) else {
+            throw .inconsistent(reason: "frame numbers go from 1 to \(layout.frames)")
+        }
+        let decoder = try FrameDecoder(self)
+        defer { decoder.releaseMemory() }
+        var frames: [Frame] = []
+        for number in numbers { frames.append(try decoder.frame(number)) }
+        return frames
+    }
+
+    /// The layout and the encoding of the pixels.
+    ///
+    /// - Throws: `PixelDataError` if Kontur does not decode such images.
+    fileprivate func decodableLayout() throws(PixelDataError) -> (layout: PixelLayout, syntax: TransferSyntax) {
         if case .notAnImage(let reason) = header.kind { throw .notAnImage(reason: reason) }
         if let known = SOPClass.image(header.sopClassUID), known.needsFunctionalGroups {
             throw .unsupportedClass(name: known.name, uid: known.uid)
@@ -22,35 +39,48 @@ extension InstanceFile {
         guard let syntax = TransferSyntax(rawValue: header.transferSyntaxUID) else {
             throw .unsupportedTransferSyntax(uid: header.transferSyntaxUID)
         }
-        let layout = try PixelLayout(header)
-        try layout.checkSize(frames: numbers?.count ?? layout.frames)
-        let numbers = numbers ?? Array(1...layout.frames)
-        guard numbers.allSatisfy({ (1...layout.frames).contains($0) }) else {
-            throw .inconsistent(reason: "frame numbers go from 1 to \(layout.frames)")
-        }
-        let data: DataSet
-        do { data = try dataSet() } catch { throw .dataSet(error) }
-        defer { if let pixels = data.element(.pixelData) { data.bytes.release(pixels.range) } }
-        return try Self.decode(numbers, layout, syntax, in: data)
+        return (try PixelLayout(header), syntax)
+    }
+}
+
+/// The decoder of one instance, frame by frame.
+struct FrameDecoder {
+    private enum Pixels {
+        case native(NativePixels)
+        case encapsulated(EncapsulatedPixels)
     }
 
-    private static func decode(
-        _ numbers: [Int], _ layout: PixelLayout, _ syntax: TransferSyntax, in data: DataSet
-    ) throws(PixelDataError) -> [Frame] {
-        let interpretation = try SampleInterpretation(layout, in: data)
-        var frames: [Frame] = []
+    let layout: PixelLayout
+    private let data: DataSet
+    private let pixels: Pixels
+    private let interpretation: SampleInterpretation
+
+    /// Finds the frames and reads the tables that their samples need.
+    init(_ file: InstanceFile) throws(PixelDataError) {
+        let syntax: TransferSyntax
+        (layout, syntax) = try file.decodableLayout()
+        do { data = try file.dataSet() } catch { throw .dataSet(error) }
+        interpretation = try SampleInterpretation(layout, in: data)
         if syntax.isEncapsulated {
-            let pixels = try EncapsulatedPixels(layout, syntax: syntax, in: data)
-            for number in numbers { frames.append(interpretation.frame(try pixels.frame(number - 1))) }
+            pixels = .encapsulated(try EncapsulatedPixels(layout, syntax: syntax, in: data))
         } else {
             guard data.fragments() == nil, let element = data.element(.pixelData) else {
                 throw .inconsistent(reason: "Pixel Data is in fragments although its transfer syntax does not compress")
             }
-            let pixels = try NativePixels(layout, element: element, in: data)
-            for number in numbers { frames.append(interpretation.frame(pixels.frame(number - 1))) }
+            pixels = .native(try NativePixels(layout, element: element, in: data))
         }
-        return frames
     }
+
+    /// Decodes one frame, counted from 1.
+    func frame(_ number: Int) throws(PixelDataError) -> Frame {
+        switch pixels {
+        case .native(let pixels): interpretation.frame(pixels.frame(number - 1))
+        case .encapsulated(let pixels): interpretation.frame(try pixels.frame(number - 1))
+        }
+    }
+
+    /// Gives back the memory that the mapped pixel data took.
+    func releaseMemory() { if let pixels = data.element(.pixelData) { data.bytes.release(pixels.range) } }
 }
 
 /// The reason why the pixels of an instance could not be decoded.

@@ -91,7 +91,7 @@ struct OfflineStudy {
     ) async -> Result<(InstanceHeader, imageDigest: String), WorkFailure> {
         do {
             switch try await pool.perform(.index(request: IndexRequest(path: path))) {
-            case .response(.indexed(let header, let imageDigest)): return .success((header, imageDigest))
+            case .response(.indexed(let header, let imageDigest, _)): return .success((header, imageDigest))
             case let other: return .failure(WorkFailure(other))
             }
         } catch {
@@ -115,7 +115,7 @@ struct WorkFailure: Error {
             isUnfit = true
         case .response(.quarantine(let reason)), .response(.failed(let reason)), .response(.hindered(let reason)):
             self.reason = reason
-        case .response(.indexed), .response(.segmented): reason = "the worker answered another request"
+        case .response(.indexed), .response(.compared), .response(.segmented): reason = "the worker answered another request"
         case .workerDied(let death): reason = "\(death)"
         case .overran(let overrun): reason = "the worker was stopped because it used too much \(overrun.inWords)"
         case .notStarted(let error): reason = "could not start a worker: \(error)"

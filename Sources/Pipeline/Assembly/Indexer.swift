@@ -149,7 +149,7 @@ final class Indexer: Sendable {
         while true {
             let reason: String
             switch try await pool.perform(request) {
-            case .response(.indexed(let header, let imageDigest)):
+            case .response(.indexed(let header, let imageDigest, _)):
                 return try finding(header, imageDigest: imageDigest, instance)
             case .response(.quarantine(let reason)): return .unreadable(instance.id, reason: reason)
             case .response:

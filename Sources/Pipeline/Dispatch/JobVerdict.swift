@@ -32,7 +32,7 @@ package enum JobVerdict: Sendable, Hashable {
         case .response(.unfit(let reason)): self = .unfit(reason: reason)
         case .response(.failed(let reason)): self = .dead(reason: reason, charged: false)
         case .response(.hindered(let reason)): self = .queuedAgain(reason: reason, charged: false)
-        case .response(.indexed), .response(.quarantine):
+        case .response(.indexed), .response(.compared), .response(.quarantine):
             self = .dead(reason: "the worker gave the answer to another kind of request", charged: false)
         case .workerDied(let death):
             let limit = death.isFromOutside ? Self.attemptsFromOutside : Self.attempts

@@ -96,7 +96,7 @@ public enum WorkMessage: Sendable, Hashable, Codable {
             guard !reason.isEmpty, reason.utf8.count <= 4096 else {
                 throw .invalid(reason: "the reason is empty or longer than 4,096 bytes")
             }
-        case .response(.indexed): break
+        case .response(.indexed), .response(.compared): break
         }
     }
 }
@@ -115,6 +115,10 @@ extension WorkRequest {
         switch self {
         case .index(let request):
             guard request.path.hasPrefix("/") else { throw .invalid(reason: "the path of a file is not absolute") }
+        case .compare(let request):
+            guard request.path.hasPrefix("/"), request.otherPath.hasPrefix("/") else {
+                throw .invalid(reason: "the path of a file is not absolute")
+            }
         case .segment(let request):
             let others = [
                 request.overlayFolder, request.maskFolder, request.dumpFolder, request.candidateFolder,

@@ -9,7 +9,7 @@ public import Imaging
 ///
 /// Closing a series waits for indexing. The roles are separate so that indexing never queues behind a segmentation.
 public enum WorkerRole: String, Sendable, Hashable, Codable, CaseIterable {
-    /// Reading the headers of instances.
+    /// Reading the headers of instances, and comparing the images of two variants of one instance.
     case index
     /// Segmenting stacks.
     case segment
@@ -18,12 +18,13 @@ public enum WorkerRole: String, Sendable, Hashable, Codable, CaseIterable {
 /// The request that a worker reads: one JSON line.
 public enum WorkRequest: Sendable, Hashable, Codable {
     case index(request: IndexRequest)
+    case compare(request: CompareRequest)
     case segment(request: SegmentRequest)
 
     /// The role of the worker that answers the request.
     public var role: WorkerRole {
         switch self {
-        case .index: .index
+        case .index, .compare: .index
         case .segment: .segment
         }
     }
@@ -52,6 +53,19 @@ public struct IndexRequest: Sendable, Hashable, Codable {
         self.path = path
         self.sopClassUID = sopClassUID
         self.sopInstanceUID = sopInstanceUID
+    }
+}
+
+/// A request to compare the images of two received files frame by frame.
+public struct CompareRequest: Sendable, Hashable, Codable {
+    /// Absolute path of one file.
+    public var path: String
+    /// Absolute path of the other file.
+    public var otherPath: String
+
+    public init(path: String, otherPath: String) {
+        self.path = path
+        self.otherPath = otherPath
     }
 }
 

@@ -37,8 +37,12 @@ public struct WorkProgress: Sendable, Hashable, Codable {
 ///
 /// The reasons in an answer do not contain patient data.
 public enum WorkResponse: Sendable, Hashable, Codable {
-    /// The header of an instance, and the digest of its image (`InstanceFile.imageDigest()`).
-    case indexed(header: InstanceHeader, imageDigest: String)
+    /// The header of an instance, and the digests of its image and of its attributes (`InstanceFile.digests()`).
+    ///
+    /// The digests of attributes do not have a key: someone could find a short value by trying. They are never stored.
+    case indexed(header: InstanceHeader, imageDigest: String, attributes: [String: String])
+    /// Whether two files show the same image (`InstanceFile.showsSameImage(as:progress:)`).
+    case compared(isSameImage: Bool)
     /// The file cannot be read, or its UIDs differ from those of its command.
     case quarantine(reason: String)
     case segmented(outcome: SegmentOutcome)
