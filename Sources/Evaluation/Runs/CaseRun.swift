@@ -158,7 +158,8 @@ struct CaseRun: Sendable {
         case .response(.quarantine(let reason)), .response(.unfit(let reason)), .response(.failed(let reason)),
             .response(.hindered(let reason)):
             return .failed(reason)
-        case .response(.indexed): return .failed("the worker sent the answer to another request")
+        case .response(.indexed), .response(.compared):
+            return .failed("the worker sent the answer to another request")
         case .workerDied(let death): return .failed("\(death)")
         case .overran(let overrun): return .failed("the worker used too much \(overrun.rawValue) and was stopped")
         case .notStarted(let error): return .failed("\(error)")

@@ -115,7 +115,8 @@ struct WorkFailure: Error {
             isUnfit = true
         case .response(.quarantine(let reason)), .response(.failed(let reason)), .response(.hindered(let reason)):
             self.reason = reason
-        case .response(.indexed), .response(.compared), .response(.segmented): reason = "the worker answered another request"
+        case .response(.indexed), .response(.compared), .response(.segmented):
+            reason = "the worker answered another request"
         case .workerDied(let death): reason = "\(death)"
         case .overran(let overrun): reason = "the worker was stopped because it used too much \(overrun.inWords)"
         case .notStarted(let error): reason = "could not start a worker: \(error)"
