@@ -75,8 +75,12 @@ public final class Node: Service {
         self.settings = settings
         self.logger = logger
         let spool = try Spool(settings.spool, access: .node(name: settings.listener.aeTitle.text))
-        let journal = try Journal(spool: spool, now: clock.wall)
+        let journal = try Journal(spool: spool, now: clock.wall, sinceBoot: clock.sinceBoot)
         self.journal = journal
+        // A full disk gets room before anything else needs it.
+        if journal.isShortOfRoom { _ = try? Retention(journal: journal).run() }
+        spool.keepReserve()
+        RetentionSweeper.report(try journal.read { try $0.clockHolds() }, to: logger)
         let rescued = try journal.write { transaction in
             try transaction.nodeStarted(
                 configuration: settings.configuration, hash: settings.configurationHash,
@@ -106,7 +110,7 @@ public final class Node: Service {
             settings.listener, spool: spool, journal: journal, open: open, clock: clock, logger: logger,
             onReceived: assembler.received)
         services = [
-            outbox, dispatcher, assembler, RetentionSweeper(journal: journal, clock: clock, logger: logger), listener,
+            outbox, dispatcher, assembler, RetentionSweeper(spool: spool, journal: journal, logger: logger), listener,
         ]
     }
 

@@ -11,6 +11,8 @@ import Platform
 public struct NodeClock: Sendable {
     /// A reading of a clock that only moves forward, from any origin.
     public var monotonic: @Sendable () -> Duration
+    /// The time since the machine started, sleep included; keep times count on this clock.
+    public var sinceBoot: @Sendable () -> Duration
     /// The date and time that records and objects get.
     public var wall: @Sendable () -> Date
     /// Seconds east of UTC at the node, for a date.
@@ -21,11 +23,14 @@ public struct NodeClock: Sendable {
     public var uuid: @Sendable () -> UUID
 
     public init(
-        monotonic: @escaping @Sendable () -> Duration, wall: @escaping @Sendable () -> Date,
+        monotonic: @escaping @Sendable () -> Duration,
+        sinceBoot: (@Sendable () -> Duration)? = nil,
+        wall: @escaping @Sendable () -> Date,
         offsetFromUTC: @escaping @Sendable (Date) -> Int = { _ in 0 },
         chance: @escaping @Sendable () -> Double, uuid: @escaping @Sendable () -> UUID
     ) {
         self.monotonic = monotonic
+        self.sinceBoot = sinceBoot ?? MonotonicClock.sinceBoot
         self.wall = wall
         self.offsetFromUTC = offsetFromUTC
         self.chance = chance

@@ -47,7 +47,7 @@ struct AuditShowCommand: ParsableCommand {
     }
 
     func run() throws {
-        let trail = AuditTrail(journal: try spool.openJournal())
+        let trail = AuditTrail(journal: try spool.openForReading())
         let filter = AuditTrail.Filter(
             study: study, event: event?.value, job: job.map { JobID(rawValue: $0) }, since: since?.date,
             until: until?.date)
@@ -132,7 +132,7 @@ struct AuditVerifyCommand: ParsableCommand {
             let lines = data.split(separator: UInt8(ascii: "\n")).map { Data($0) }
             found = try AuditTrail.verify(export: lines, head: head)
         } else {
-            found = try AuditTrail(journal: spool.openJournal()).verify(head: head)
+            found = try AuditTrail(journal: spool.openForReading()).verify(head: head)
         }
         try ReportPrinter.print(VerifyReport(found), as: output.format)
         if let problem = found.problem { throw CommandError("the audit trail is broken at \(problem)") }

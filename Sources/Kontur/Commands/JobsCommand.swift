@@ -49,7 +49,7 @@ struct JobsListCommand: ParsableCommand {
     func run() throws {
         let states = state.isEmpty ? nil : Set(state.map(\.value))
         let first = after.map { JobID(rawValue: $0) }
-        let journal = try spool.openJournal()
+        let journal = try spool.openForReading()
         var pages = journal.pages { view, last in
             try view.jobs(states: states, study: study, after: last?.id ?? first)
         }

@@ -17,7 +17,7 @@ struct JobsShowCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let journal = try spool.openJournal()
+        let journal = try spool.openForReading()
         guard let report = try journal.read({ try Self.report(subject, $0) }) else {
             throw CommandError("'\(subject)' is neither a job nor a study in this spool")
         }

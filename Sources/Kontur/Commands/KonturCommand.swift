@@ -18,8 +18,8 @@ struct KonturCommand: ParsableCommand {
         version: version,
         subcommands: [
             ServeCommand.self, SegmentCommand.self, RouteCommand.self, StatusCommand.self, JobsCommand.self,
-            SeriesCommand.self, AuditCommand.self, ModelsCommand.self, EvaluateCommand.self, ConfigCommand.self,
-            WorkerCommand.self,
+            SeriesCommand.self, AuditCommand.self, SpoolCommand.self, ModelsCommand.self, EvaluateCommand.self,
+            ConfigCommand.self, WorkerCommand.self,
         ])
 }
 

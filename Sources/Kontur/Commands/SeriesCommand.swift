@@ -33,7 +33,7 @@ struct SeriesListCommand: ParsableCommand {
 
     func run() throws {
         let first = after.map { SeriesID(rawValue: $0) }
-        let series = try spool.openJournal().read { try $0.seriesToReview(after: first) }
+        let series = try spool.openForReading().read { try $0.seriesToReview(after: first) }
         try ReportPrinter.print(SeriesReport(series: series), as: output.format)
     }
 }

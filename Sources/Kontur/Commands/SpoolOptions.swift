@@ -23,7 +23,14 @@ struct SpoolOptions: ParsableArguments {
     /// Opens the journal of an existing spool.
     ///
     /// - Throws: `ConfigurationError`, `CommandError` if the spool does not exist, `JournalError`, `SpoolError`.
-    func openJournal() throws -> Journal {
+    func openJournal() throws -> Journal { try open(.commandLine) }
+
+    /// Opens the journal of an existing spool for reading, which works without room on the disk.
+    ///
+    /// - Throws: as ``openJournal()``.
+    func openForReading() throws -> Journal { try open(.reader) }
+
+    private func open(_ access: Spool.Access) throws -> Journal {
         var configuration = SpoolConfiguration()
         if let config {
             configuration = try NodeConfiguration.load(config, segmenters: Segmenters.catalogue.map(\.name)).spool
@@ -36,7 +43,7 @@ struct SpoolOptions: ParsableArguments {
                 "there is no spool at \(configuration.path); start a node there first, or name another place with "
                     + "--config FILE or --spool FOLDER")
         }
-        return try Journal(spool: Spool(configuration, access: .commandLine))
+        return try Journal(spool: Spool(configuration, access: access))
     }
 }
 

@@ -12,7 +12,7 @@ struct StatusCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let status = try spool.openJournal().status()
+        let status = try spool.openForReading().status()
         try ReportPrinter.print(StatusReport(status: status, now: Date()), as: output.format)
     }
 }
@@ -59,6 +59,14 @@ struct StatusReport: Report {
                 .line(
                     "In doubt: \(status.inDoubt) series share a SOP Instance UID with another series, with different "
                         + "images ('kontur series list')."))
+        }
+        for hold in status.clockHolds {
+            parts.append(.line(""))
+            parts.append(
+                .line(
+                    "Files are not deleted: the wall clock \(ClockReport.text(hold)). If the clock is right now, run "
+                        + "'kontur spool confirm-clock'. Otherwise deletion goes on when the node has run for another "
+                        + "\(Formatted.age(.seconds(hold.remaining)))."))
         }
         if status.lowConfidence.count > 0 {
             parts.append(.line(""))

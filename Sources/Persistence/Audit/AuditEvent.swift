@@ -53,6 +53,8 @@ public struct AuditEvent: Sendable, Equatable {
         /// An operator decided about a result that was held back because its confidence was low.
         case deliveryReleased, deliveryDropped
         case filesDeleted, subjectErased
+        /// The wall clock jumped; deletion is held until a person confirms the clock, or the node has run for a day.
+        case clockJumped, clockConfirmed, clockHoldEnded
         case auditExported, auditSegmentDropped
         case modelInstalled, modelRemoved
 
@@ -60,7 +62,7 @@ public struct AuditEvent: Sendable, Equatable {
         var outcome: String {
             switch self {
             case .instanceQuarantined, .jobDead, .deliveryDead, .associationRejected, .instancesNeverAcknowledged,
-                .seriesSetAside:
+                .seriesSetAside, .clockJumped:
                 "failure"
             case .jobQueuedAgain, .deliveryPendingAgain: "retry"
             default: "success"

@@ -14,16 +14,20 @@ struct SubjectKey: Sendable {
     private static let size = 32
     private let bytes: [UInt8]
 
-    /// Reads the key, or makes it.
+    /// Reads the key, or makes it unless the spool is only read.
     ///
     /// - Throws: ``SpoolError/damaged(path:cause:)`` for a file of another size, and the errors of the disk.
-    init(path: String) throws(SpoolError) {
+    init(path: String, isReadOnly: Bool = false) throws(SpoolError) {
         if let data = FileManager.default.contents(atPath: path) {
             guard data.count == Self.size else {
                 throw .damaged(
                     path: path, cause: "the key is not 32 bytes long; restore it, or delete it to begin with a new one")
             }
             bytes = Array(data)
+            return
+        }
+        if isReadOnly {
+            bytes = []
             return
         }
         var generator = SystemRandomNumberGenerator()

@@ -11,8 +11,13 @@ import Platform
 public final class Journal: Sendable {
     /// The folder that holds the database and the files.
     public let spool: Spool
-    let pool: DatabasePool
+    let pool: any DatabaseWriter
+    /// The clocks of the node; `nil` if this process is not the node.
+    let timekeeper: NodeTimekeeper?
     let unsettled = UnsettledInstances()
+    private let discards = RemovedFiles()
+    /// Whether the disk was full when the node started, so that files have to be deleted first.
+    public let isShortOfRoom: Bool
     private let pageSize: Int
     private let subjects: SubjectKey
     private let now: @Sendable () -> Date
@@ -36,9 +41,13 @@ public final class Journal: Sendable {
     /// - Parameters:
     ///   - spool: the folder; only a spool that was opened by a node is put in order.
     ///   - now: the wall clock, for display, folder names and the trail.
+    ///   - sinceBoot: the time since the machine started, on which a node's keep times count; `nil` asks the kernel.
     /// - Throws: ``JournalError`` and ``SpoolError``.
-    public convenience init(spool: Spool, now: @escaping @Sendable () -> Date = { Date() }) throws {
-        try self.init(spool: spool, now: now, pageSize: 200)
+    public convenience init(
+        spool: Spool, now: @escaping @Sendable () -> Date = { Date() },
+        sinceBoot: (@Sendable () -> Duration)? = nil
+    ) throws {
+        try self.init(spool: spool, now: now, sinceBoot: sinceBoot ?? MonotonicClock.sinceBoot, pageSize: 200)
     }
 
     /// Opens the database with another page size, so that a test can read small lists in several pages.
@@ -46,29 +55,45 @@ public final class Journal: Sendable {
     /// - Parameters:
     ///   - spool: the folder.
     ///   - now: the wall clock.
+    ///   - sinceBoot: the time since the machine started; `nil` lets keep times count on the wall clock alone.
+    ///   - boot: names the present run of the machine; `nil` asks the kernel.
     ///   - pageSize: number of rows that one read of a list returns.
     /// - Throws: ``JournalError`` and ``SpoolError``.
-    package init(spool: Spool, now: @escaping @Sendable () -> Date, pageSize: Int) throws {
+    package init(
+        spool: Spool, now: @escaping @Sendable () -> Date, sinceBoot: (@Sendable () -> Duration)? = nil,
+        boot: String? = nil, pageSize: Int
+    ) throws {
         self.spool = spool
         self.now = now
         self.pageSize = pageSize
+        isShortOfRoom = spool.isNode && spool.makesRoomAtStart()
         do {
-            subjects = try SubjectKey(path: spool.path + "/subject.key")
-            pool = try JournalDatabase.open(spool.databasePath)
+            subjects = try SubjectKey(path: spool.path + "/subject.key", isReadOnly: spool.isReadOnly)
+            pool =
+                try spool.isReadOnly
+                ? JournalDatabase.openForReading(spool.databasePath, isNodeRunning: spool.isHeld)
+                : JournalDatabase.open(spool.databasePath)
         } catch let error as DatabaseError {
             throw JournalError(error)
         }
+        let identifier = boot ?? MonotonicClock.bootIdentifier()
+        timekeeper = spool.isNode ? sinceBoot.map { NodeTimekeeper(boot: identifier, sinceBoot: $0, now: now) } : nil
         let calls = spool.calls
         folderSync = FolderSync { path throws(SystemCallError) in try calls.syncFolder(path) }
-        let (pool, unsettled, subjects) = (pool, unsettled, subjects)
+        let (pool, unsettled, subjects, timekeeper, discards) = (pool, unsettled, subjects, timekeeper, discards)
         group = GroupCommit(largestBatch: 64) { batch in
             try pool.writeWithoutTransaction { db in
                 let transaction = WriteTransaction(
                     db: db, spool: spool, unsettled: unsettled, pageSize: pageSize, now: now(), subjects: subjects)
-                try JournalBatch(transaction: transaction, unsettled: unsettled).run(batch)
+                try JournalBatch(
+                    transaction: transaction, unsettled: unsettled, discards: discards, timekeeper: timekeeper
+                ).run(batch)
             }
         }
-        if spool.isNode { try Recovery(journal: self).run() }
+        if spool.isNode {
+            try startTime()
+            try Recovery(journal: self).run()
+        }
     }
 
     deinit { syncs.close() }
@@ -106,6 +131,9 @@ public final class Journal: Sendable {
         guard let result else { preconditionFailure("a batch that succeeded left a transaction out") }
         return result
     }
+
+    /// Removes files that ``WriteTransaction/noteDiscards(_:)`` named, after the commit.
+    func remove(_ stored: [String]) { discards.remove(stored, spool) }
 
     /// Gives up to 1000 unused pages of the database back to the file system.
     func vacuum() throws {
@@ -233,12 +261,14 @@ public final class Journal: Sendable {
             if !error.isMissing { throw SpoolError(error) }
         }
         do {
-            try write { try $0.quarantined(id, folder: folder, event) }
+            try write { transaction in
+                try transaction.quarantined(id, folder: folder, event)
+                if old != new { try transaction.discard(from.folder + "/" + from.file) }
+            }
         } catch {
-            try? spool.calls.remove(new)
+            if old != new { try? spool.calls.remove(new) }
             throw error
         }
-        if old != new { try? spool.calls.remove(old) }
     }
 }
 

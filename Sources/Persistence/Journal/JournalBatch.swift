@@ -35,15 +35,24 @@ final class ReceptionWork {
 struct JournalBatch {
     let transaction: WriteTransaction
     let unsettled: UnsettledInstances
+    let discards: RemovedFiles
+    let timekeeper: NodeTimekeeper?
 
     private var db: Database { transaction.db }
 
     func run(_ batch: [GroupCommit<Journal.Work>.Submission]) throws {
         let confirmed = unsettled.takeConfirmed()
+        let removed = discards.take()
+        var noted: NodeTime?
         var placed: [Int64] = []
         do {
             try db.beginTransaction(.immediate)
             for id in confirmed { try transaction.execute("UPDATE instance SET confirmed = 1 WHERE id = ?", [id]) }
+            for path in removed { try transaction.execute("DELETE FROM discard WHERE path = ?", [path]) }
+            // The rows of this transaction get the wall clock's time, so the journal must know how far it has jumped.
+            if let reading = timekeeper?.read(), timekeeper?.needsNote(at: reading) == true {
+                noted = try transaction.clockNoted(reading, isStart: false)
+            }
             var receptions: [ReceptionWork] = []
             for submission in batch {
                 switch submission.work {
@@ -58,10 +67,12 @@ struct JournalBatch {
         } catch {
             if db.isInsideTransaction { try? db.rollback() }
             unsettled.giveBack(confirmed)
+            discards.giveBack(removed)
             for id in placed { unsettled.end(id, confirmed: false) }
             throw error
         }
-        for stored in transaction.discardAfterCommit { transaction.spool.discard(stored) }
+        if let noted { timekeeper?.adopt(noted) }
+        discards.remove(transaction.discardAfterCommit, transaction.spool)
     }
 
     /// Inserts the row of an instance, unless the newest row of its UID holds the same data set.
@@ -79,6 +90,7 @@ struct JournalBatch {
             WHERE sopInstanceUID = ? ORDER BY id DESC LIMIT 1
             """, [instance.sopInstanceUID])
         if let newest, newest["transferSyntaxUID"] == instance.transferSyntaxUID, newest["sha256"] == work.sha256 {
+            try renew(newest["id"])
             let (folder, file): (String, String) = (newest["folder"], newest["file"])
             work.placement = .existing(newest["id"], stored: folder + "/" + file, size: newest["size"])
             return nil
@@ -97,6 +109,15 @@ struct JournalBatch {
         work.placement = .new(id, isVariant: newest != nil)
         unsettled.begin(id)
         return id
+    }
+
+    /// Begins the keep time of an instance anew, and that of its whole series, because the node acknowledges the
+    /// instance again.
+    private func renew(_ id: Int64) throws {
+        try transaction.execute("UPDATE instance SET renewedAt = ? WHERE id = ?", [transaction.now, id])
+        try transaction.execute(
+            "UPDATE series SET renewedAt = ? WHERE id = (SELECT seriesId FROM instance WHERE id = ?)",
+            [transaction.now, id])
     }
 
     /// The row of the association, inserted for its first instance.

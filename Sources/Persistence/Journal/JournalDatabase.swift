@@ -14,6 +14,7 @@ package enum JournalDatabase {
         (name: Migration1.name, sql: Migration1.sql),
         (name: Migration2.name, sql: Migration2.sql),
         (name: Migration3.name, sql: Migration3.sql),
+        (name: Migration5.name, sql: Migration5.sql),
     ]
 
     /// The newest schema that this program knows.
@@ -46,6 +47,55 @@ package enum JournalDatabase {
         return pool
     }
 
+    /// Opens the database for reading alone, and does not need a byte of room on the disk.
+    ///
+    /// A database of an older version is migrated, which needs room.
+    ///
+    /// - Parameters:
+    ///   - path: the database file.
+    ///   - isNodeRunning: whether a node has the database open.
+    /// - Returns: a connection that cannot write.
+    /// - Throws: ``JournalError`` for a database of another program or of a newer version, and `DatabaseError`.
+    static func openForReading(_ path: String, isNodeRunning: Bool) throws -> any DatabaseWriter {
+        var ways: [() throws -> DatabaseQueue] = []
+        if !isNodeRunning, FileSystem.size(path + "-wal") ?? 0 == 0 {
+            // Nobody writes, and everything is in the file itself. Without this promise SQLite makes two files.
+            ways.append {
+                let allowed = CharacterSet(charactersIn: "?#%").inverted
+                let escaped = path.addingPercentEncoding(withAllowedCharacters: allowed) ?? path
+                return try DatabaseQueue(path: "file:\(escaped)?immutable=1", configuration: reading())
+            }
+        }
+        ways.append { try DatabaseQueue(path: path, configuration: reading()) }
+        if !isNodeRunning {
+            // The index of the write-ahead log cannot be written as a file, so it is kept in memory.
+            ways.append {
+                var configuration = configuration()
+                configuration.prepareDatabase { db in
+                    try db.execute(sql: "PRAGMA locking_mode = EXCLUSIVE; PRAGMA query_only = ON")
+                }
+                return try DatabaseQueue(path: path, configuration: configuration)
+            }
+        }
+        var failure: (any Error)?
+        for way in ways {
+            do {
+                let queue = try way()
+                if try queue.read({ try check($0, path: path) }) < schema { return try open(path) }
+                return queue
+            } catch let error as DatabaseError {
+                failure = failure ?? error
+            }
+        }
+        throw failure ?? JournalError.foreignDatabase(path: path)
+    }
+
+    private static func reading() -> Configuration {
+        var configuration = configuration()
+        configuration.readonly = true
+        return configuration
+    }
+
     private static func configuration() -> Configuration {
         var configuration = Configuration()
         configuration.busyMode = .timeout(5)
@@ -68,19 +118,23 @@ package enum JournalDatabase {
     private static func check(_ path: String, isNew: Bool) throws {
         guard !isNew else { return }
         let queue = try DatabaseQueue(path: path, configuration: readOnly())
-        try queue.read { db in
-            let application = try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0
-            let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
-            // The migrator makes its own table before the first migration. A start that was cut off between the two
-            // leaves only that table.
-            let tables =
-                try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master WHERE tbl_name <> 'grdb_migrations'") ?? 0
-            guard application == applicationID || (application == 0 && tables == 0) else {
-                throw JournalError.foreignDatabase(path: path)
-            }
-            guard found <= schema else { throw JournalError.newerSchema(found: found, known: schema) }
-        }
+        _ = try queue.read { try check($0, path: path) }
         try queue.close()
+    }
+
+    /// The schema of a database, which must be one of Kontur's and not newer than this program.
+    private static func check(_ db: Database, path: String) throws -> Int {
+        let application = try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0
+        let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
+        // The migrator makes its own table before the first migration. A start that was cut off between the two
+        // leaves only that table.
+        let tables =
+            try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master WHERE tbl_name <> 'grdb_migrations'") ?? 0
+        guard application == applicationID || (application == 0 && tables == 0) else {
+            throw JournalError.foreignDatabase(path: path)
+        }
+        guard found <= schema else { throw JournalError.newerSchema(found: found, known: schema) }
+        return found
     }
 
     private static func readOnly() -> Configuration {

@@ -11,8 +11,25 @@ struct Recovery {
     private var spool: Spool { journal.spool }
 
     func run() throws {
+        try finishDiscards()
         try settle()
         try removeOrphans()
+    }
+
+    /// Removes the files whose rows were deleted just before the node ended.
+    private func finishDiscards() throws {
+        var last = ""
+        while true {
+            let page = try journal.read { view in
+                try view.rows(
+                    "SELECT path FROM discard WHERE path > ? ORDER BY path LIMIT ?", [last, view.pageSize]
+                ).map { $0["path"] as String }
+            }
+            guard let end = page.last else { return }
+            last = end
+            // A file that cannot be removed now keeps its row for the next start.
+            journal.remove(page)
+        }
     }
 
     private struct Suspect {

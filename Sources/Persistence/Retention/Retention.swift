@@ -6,14 +6,15 @@ import Platform
 
 /// Deletes files and rows that the node does not need any more.
 ///
-/// The node needs an instance while the instance waits, while its series is open or set aside, and while a job or a delivery of its
-/// series is open. The configuration keeps the instance for some time after that. A folder of received files is deleted
-/// as a whole, once the node does not need any of its files. A dead delivery keeps its file.
+/// The node needs an instance while the instance waits, while its series is open or set aside, and while a job or a
+/// delivery of its series is open. The configuration keeps the instance for some time after that. An instance that is
+/// acknowledged again is kept for this time anew, with its whole series. Each deletion checks this in its own
+/// transaction, so that an acknowledgement and a deletion cannot cross. A series goes as a whole or stays as a whole. A
+/// folder of received files goes once the node does not need any of its files. A dead delivery keeps its file.
 ///
-/// The present time, at which an age ends, is the earlier of two readings: the wall clock, and a monotonic clock that
-/// was set to the wall clock's time at the start. A wall clock that jumps forward therefore does not age a row. If the
-/// wall clock jumps back, new rows get earlier times. The wall clock is then the earlier reading, so that these rows
-/// are not old at once.
+/// Keep times count on the time that the node has lived (``NodeTime``), so that a wall clock that is wrong does not make
+/// a file older. A jump of the wall clock holds every deletion until a person confirms the clock, or until the node has
+/// run for a day.
 public struct Retention: Sendable {
     /// The numbers of things that a run deleted.
     public struct Deletions: Sendable, Equatable {
@@ -36,137 +37,168 @@ public struct Retention: Sendable {
     }
 
     private let journal: Journal
-    private let started: Date
-    private let elapsed: @Sendable () -> Duration
-    /// Number of rows that one transaction deletes.
+    /// Number of rows that one transaction deletes, and of instances that one record names.
     private static let page = 200
 
-    /// Makes a retention and starts its monotonic clock.
-    ///
-    /// - Parameters:
-    ///   - journal: the journal to tidy.
-    ///   - elapsed: monotonic time since this call.
-    public init(journal: Journal, elapsed: @escaping @Sendable () -> Duration) {
-        self.journal = journal
-        self.elapsed = elapsed
-        started = journal.date
-    }
+    /// Makes a retention for the files and rows of `journal`.
+    public init(journal: Journal) { self.journal = journal }
 
     /// Makes one pass; the next pass continues a pass that was cut off.
     ///
-    /// Each step is a short transaction with its audit record.
+    /// Each step is a short transaction with its audit record. A pass does not delete anything while the wall clock is
+    /// in doubt. A pass that does not find anything to delete does not need room on the disk.
+    ///
+    /// - Throws: the first error, after the other folders and tables had their turn.
     @discardableResult
     public func run() throws -> Deletions {
         var deletions = Deletions()
-        let now = min(started.addingTimeInterval(elapsed() / .seconds(1)), journal.date)
-        let limits = Limits(keep: journal.spool.configuration.keep, now: now.microseconds)
-        for folder in try journal.spool.fileFolders() where !folder.hasPrefix(Spool.Folder.derived.rawValue + "/") {
-            try clear(folder, limits, &deletions)
+        // Without room for the note, a pass may make room.
+        _ = try? journal.noteTime()
+        var failure: (any Error)?
+        func attempt(_ step: () throws -> Void) {
+            do { try step() } catch { failure = failure ?? error }
         }
-        try deleteSeries(&deletions)
-        try deleteDerived(limits, &deletions)
-        try deleteAssociations(limits)
-        try removeEmptyFolders(now)
-        try journal.vacuum()
+        for folder in try journal.spool.fileFolders() where !folder.hasPrefix(Spool.Folder.derived.rawValue + "/") {
+            attempt { try clear(folder, &deletions) }
+        }
+        attempt { try deleteSeries(&deletions) }
+        attempt { try deleteDerived(&deletions) }
+        attempt { try deleteAssociations() }
+        attempt { try removeEmptyFolders() }
+        try? journal.vacuum()
+        if let failure { throw failure }
         return deletions
     }
 
-    /// Times before which a row must have changed to be deleted, in microseconds since 1970.
-    private struct Limits {
-        let done: Int64
-        let unmatched: Int64
-        let quarantined: Int64
-
-        init(keep: SpoolConfiguration.Keep, now: Int64) {
-            func limit(_ age: Duration) -> Int64 { now - age.components.seconds * 1_000_000 }
-            done = limit(keep.done)
-            unmatched = limit(keep.unmatched)
-            quarantined = limit(keep.quarantined)
-        }
-
-        var arguments: StatementArguments {
-            ["done": done, "unmatched": unmatched, "quarantined": quarantined]
+    /// Runs `body` in a transaction with the keep times of this moment; `nil` if the wall clock is in doubt.
+    private func delete<Result>(_ body: (WriteTransaction, KeepTimes) throws -> Result) throws -> Result? {
+        let reading = journal.timekeeper?.read()
+        return try journal.write { transaction in
+            guard try transaction.clockHolds().isEmpty else { return nil }
+            return try body(transaction, transaction.keepTimes(reading, wall: journal.date))
         }
     }
 
-    /// SQL condition: the node needs a row of `instance i`.
-    private static let needed = """
-        (i.state = 'received'
-        OR i.state IN ('own', 'notAnImage') AND i.changedAt > :unmatched
-        OR i.state = 'quarantined' AND i.changedAt > :quarantined
-        OR i.state = 'indexed' AND (
-            i.changedAt > :unmatched
+    // MARK: - Conditions
+
+    /// SQL condition: the node needs a row of `instance i` that did not join a series, or was quarantined later.
+    private static func needed(_ times: KeepTimes) -> String {
+        func recent(_ name: KeepTimes.Class) -> String {
+            "(\(times.isRecent("i.changedAt", name)) OR \(times.isRecent("i.renewedAt", name)))"
+        }
+        return """
+            (i.state = 'received'
+            OR i.state IN ('own', 'notAnImage') AND \(recent(.unmatched))
+            OR i.state = 'quarantined' AND \(recent(.quarantined)))
+            """
+    }
+
+    /// SQL condition: the node needs the instances of `series s`.
+    private static func seriesNeeded(_ times: KeepTimes) -> String {
+        func acknowledged(_ name: KeepTimes.Class) -> String {
+            """
+            (\(times.isRecent("s.renewedAt", name)) OR EXISTS (
+                SELECT 1 FROM instance x WHERE x.seriesId = s.id AND x.state = 'indexed'
+                AND \(times.isRecent("x.receivedAt", name))))
+            """
+        }
+        return """
+            (s.state <> 'closed' OR \(times.isRecent("s.changedAt", .unmatched)) OR \(acknowledged(.unmatched))
             OR EXISTS (
-                SELECT 1 FROM series s WHERE s.id = i.seriesId AND (s.state IN ('open', 'setAside') OR s.changedAt > :unmatched))
+                SELECT 1 FROM instance x WHERE x.seriesId = s.id AND x.state = 'indexed'
+                AND \(times.isRecent("x.changedAt", .unmatched)))
             OR EXISTS (
-                SELECT 1 FROM stack k JOIN job j ON j.stackId = k.id WHERE k.seriesId = i.seriesId AND (
+                SELECT 1 FROM stack k JOIN job j ON j.stackId = k.id WHERE k.seriesId = s.id AND (
                     j.state IN ('queued', 'running')
-                    OR j.state = 'dead' AND j.changedAt > :quarantined
-                    OR j.state IN ('done', 'superseded') AND j.changedAt > :done
+                    OR j.state = 'dead' AND (\(times.isRecent("j.changedAt", .quarantined))
+                        OR \(acknowledged(.quarantined)))
+                    OR j.state IN ('done', 'superseded') AND (\(times.isRecent("j.changedAt", .done))
+                        OR \(acknowledged(.done)))
                     OR EXISTS (
                         SELECT 1 FROM delivery v WHERE v.jobId = j.id
-                        AND (v.state IN ('pending', 'held') OR v.changedAt > :done))))))
-        """
+                        AND (v.state IN ('pending', 'held') OR \(times.isRecent("v.changedAt", .done)))))))
+            """
+    }
+
+    /// SQL: the numbers of the series that have an instance in `:folder`.
+    private static let seriesOfFolder =
+        "SELECT seriesId FROM instance WHERE folder = :folder AND state = 'indexed' AND seriesId IS NOT NULL"
 
     // MARK: - Received files
 
-    private func clear(_ folder: String, _ limits: Limits, _ deletions: inout Deletions) throws {
-        let arguments = limits.arguments + ["folder": folder]
+    private func clear(_ folder: String, _ deletions: inout Deletions) throws {
+        let reading = journal.timekeeper?.read()
         let isNeeded = try journal.read { view in
-            try view.row("SELECT 1 FROM instance i WHERE i.folder = :folder AND \(Self.needed) LIMIT 1", arguments)
-                != nil
+            let times = try view.keepTimes(reading, wall: journal.date)
+            let arguments = times.arguments() + ["folder": folder]
+            return try view.row(
+                "SELECT 1 FROM instance i WHERE i.folder = :folder AND \(Self.needed(times)) LIMIT 1", arguments) != nil
+                || view.row(
+                    "SELECT 1 FROM series s WHERE s.id IN (\(Self.seriesOfFolder)) AND \(Self.seriesNeeded(times)) "
+                        + "LIMIT 1", arguments) != nil
         }
         if isNeeded { return }
         var emptied = false
-        while true {
-            // Checked again in this transaction, because a late instance may have opened the series meanwhile. Other
-            // files of the series go first, wherever they lie: a study that is sent again must not find a part here.
-            let files: [String] = try journal.write { transaction in
-                let rows = try transaction.rows(
-                    """
-                    SELECT i.id, i.folder, i.file, i.sopInstanceUID, i.seriesId FROM instance i
-                    WHERE (i.folder = :folder OR i.seriesId IN (
-                        SELECT seriesId FROM instance WHERE folder = :folder AND seriesId IS NOT NULL))
-                    AND NOT \(Self.needed) ORDER BY i.folder = :folder, i.id LIMIT \(Self.page)
-                    """, arguments)
-                guard !rows.isEmpty else { return [] }
-                for series in Set(rows.compactMap { $0["seriesId"] as Int64? }) {
-                    // A part of a series must not be taken for the whole series.
-                    try transaction.execute(
-                        "UPDATE instance SET isCurrent = 0 WHERE seriesId = ? AND isCurrent", [series])
-                }
-                for row in rows { try transaction.execute("DELETE FROM instance WHERE id = ?", [row["id"] as Int64]) }
-                try transaction.record(
-                    .filesDeleted, AuditEvent(reason: folder),
-                    AuditSubject(instancesIn: rows.map { $0["sopInstanceUID"] }, count: Int64(rows.count)))
-                return rows.map { row in
-                    let (folder, file): (String, String) = (row["folder"], row["file"])
-                    return folder + "/" + file
-                }
-            }
-            if files.isEmpty { break }
+        while let files = try delete({ try Self.deleteRows(in: folder, $0, $1) }), !files.isEmpty {
             emptied = true
             deletions.instances += files.count
-            for file in files { journal.spool.discard(file) }
+            journal.remove(files)
         }
         if emptied { deletions.folders += 1 }
+    }
+
+    /// Deletes the rows of one series of a folder, wherever its files lie, or rows without a series.
+    ///
+    /// - Returns: the stored paths of the files; empty if the folder does not hold anything to delete.
+    private static func deleteRows(
+        in folder: String, _ transaction: WriteTransaction, _ times: KeepTimes
+    ) throws -> [String] {
+        let arguments = times.arguments() + ["folder": folder]
+        // A part of a series must not be taken for the whole series, so a series goes in one transaction.
+        let series = try transaction.row(
+            "SELECT s.id FROM series s WHERE s.id IN (\(seriesOfFolder)) AND NOT \(seriesNeeded(times)) LIMIT 1",
+            arguments)
+        let columns = "SELECT i.id, i.folder, i.file, i.sopInstanceUID FROM instance i WHERE "
+        let rows =
+            try series.map {
+                try transaction.rows(
+                    columns + "i.seriesId = ? AND i.state = 'indexed' ORDER BY i.id", [$0["id"] as Int64])
+            }
+            ?? transaction.rows(
+                columns + """
+                    i.folder = :folder AND i.state <> 'indexed' AND NOT \(needed(times)) ORDER BY i.id LIMIT \(page)
+                    """, arguments)
+        for row in rows { try transaction.execute("DELETE FROM instance WHERE id = ?", [row["id"] as Int64]) }
+        let files = rows.map { row in
+            let (folder, file): (String, String) = (row["folder"], row["file"])
+            return folder + "/" + file
+        }
+        try transaction.noteDiscards(files)
+        for start in stride(from: 0, to: rows.count, by: page) {
+            let part = rows[start..<min(start + page, rows.count)]
+            try transaction.record(
+                .filesDeleted, AuditEvent(reason: folder),
+                AuditSubject(instancesIn: part.map { $0["sopInstanceUID"] }, count: Int64(part.count)))
+        }
+        return files
     }
 
     // MARK: - Rows and objects
 
     /// Deletes series without instances, and their stacks, jobs and deliveries.
     ///
-    /// A dead delivery keeps its series.
+    /// An open job and a dead delivery keep their series.
     private func deleteSeries(_ deletions: inout Deletions) throws {
         while true {
-            let count: Int = try journal.write { transaction in
+            let count = try delete { transaction, _ in
                 let rows = try transaction.rows(
                     """
                     SELECT s.id, s.studyInstanceUID, s.seriesInstanceUID FROM series s
                     WHERE s.state = 'closed' AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.seriesId = s.id)
                     AND NOT EXISTS (
-                        SELECT 1 FROM stack k JOIN job j ON j.stackId = k.id JOIN delivery v ON v.jobId = j.id
-                        WHERE k.seriesId = s.id AND v.state IN ('pending', 'held', 'dead'))
+                        SELECT 1 FROM stack k JOIN job j ON j.stackId = k.id LEFT JOIN delivery v ON v.jobId = j.id
+                        WHERE k.seriesId = s.id
+                        AND (j.state IN ('queued', 'running') OR v.state IN ('pending', 'held', 'dead')))
                     ORDER BY s.id LIMIT \(Self.page)
                     """)
                 for row in rows {
@@ -177,61 +209,67 @@ public struct Retention: Sendable {
                 }
                 return rows.count
             }
-            deletions.series += count
-            if count < Self.page { return }
+            deletions.series += count ?? 0
+            if count ?? 0 < Self.page { return }
         }
     }
 
     /// Deletes the files of derived objects that every peer has, or that are not sent any more.
     ///
-    /// The rows stay, so that the node recognises its own objects when an archive sends them back.
-    private func deleteDerived(_ limits: Limits, _ deletions: inout Deletions) throws {
+    /// An open job of the study may be about to send its object again, so it keeps the file. The rows stay, so that the
+    /// node recognises its own objects when an archive sends them back.
+    private func deleteDerived(_ deletions: inout Deletions) throws {
         while true {
-            let paths: [String] = try journal.write { transaction in
+            let files = try delete { transaction, times in
                 let rows = try transaction.rows(
                     """
                     SELECT d.id, d.path, d.sopInstanceUID FROM derivedInstance d
-                    WHERE d.path IS NOT NULL AND d.createdAt <= :done AND NOT EXISTS (
+                    WHERE d.path IS NOT NULL AND NOT \(times.isRecent("d.createdAt", .done)) AND NOT EXISTS (
                         SELECT 1 FROM delivery v WHERE v.derivedInstanceId = d.id
-                        AND (v.state IN ('pending', 'held', 'dead') OR v.changedAt > :done))
+                        AND (v.state IN ('pending', 'held', 'dead') OR \(times.isRecent("v.changedAt", .done))))
+                    AND NOT EXISTS (
+                        SELECT 1 FROM series s JOIN stack k ON k.seriesId = s.id JOIN job j ON j.stackId = k.id
+                        WHERE s.studyInstanceUID = d.studyInstanceUID AND j.state IN ('queued', 'running'))
                     ORDER BY d.id LIMIT \(Self.page)
-                    """, ["done": limits.done])
-                guard !rows.isEmpty else { return [] }
+                    """, times.arguments([.done]))
+                guard !rows.isEmpty else { return [String]() }
                 for row in rows {
                     try transaction.execute("UPDATE derivedInstance SET path = NULL WHERE id = ?", [row["id"] as Int64])
                 }
+                let files = rows.map { $0["path"] as String }
+                try transaction.noteDiscards(files)
                 try transaction.record(
                     .filesDeleted, AuditEvent(reason: "files of delivered objects"),
                     AuditSubject(instancesOut: rows.map { $0["sopInstanceUID"] }, count: Int64(rows.count)))
-                return rows.map { $0["path"] }
+                return files
             }
-            if paths.isEmpty { return }
-            deletions.derived += paths.count
-            for path in paths { journal.spool.discard(path) }
+            guard let files, !files.isEmpty else { return }
+            deletions.derived += files.count
+            journal.remove(files)
         }
     }
 
     /// Deletes old associations that did not bring any of the remaining instances.
-    private func deleteAssociations(_ limits: Limits) throws {
+    private func deleteAssociations() throws {
         while true {
-            let count = try journal.write { transaction in
+            let count = try delete { transaction, times in
                 try transaction.changes(
                     """
                     DELETE FROM association WHERE id IN (
-                        SELECT a.id FROM association a WHERE a.openedAt <= ?
+                        SELECT a.id FROM association a WHERE NOT \(times.isRecent("a.openedAt", .done))
                         AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.associationId = a.id) LIMIT \(Self.page))
-                    """, [limits.done])
+                    """, times.arguments([.done]))
             }
-            if count < Self.page { return }
+            if count ?? 0 < Self.page { return }
         }
     }
 
     /// Removes empty folders of past hours and days.
     ///
     /// A folder that gets a file meanwhile is not empty, or ``Spool/incomingFile(now:)`` makes it again.
-    private func removeEmptyFolders(_ now: Date) throws {
+    private func removeEmptyFolders() throws {
         let spool = journal.spool
-        let newest = CalendarHour(now.addingTimeInterval(-7200))
+        let newest = CalendarHour(journal.date.addingTimeInterval(-7200))
         for folder in try spool.fileFolders() {
             let parts = folder.split(separator: "/").map(String.init)
             guard parts[1] < newest.day || parts.count > 2 && parts[1] == newest.day && parts[2] < newest.hour else {
@@ -242,5 +280,28 @@ public struct Retention: Sendable {
                 FileSystem.removeEmptyFolder(spool.absolute(parts[0] + "/" + parts[1]))
             }
         }
+    }
+}
+
+extension ReadTransaction {
+    /// The keep times at this moment.
+    ///
+    /// - Parameters:
+    ///   - reading: the clocks; `nil` counts on the wall clock alone.
+    ///   - wall: the wall clock.
+    /// - Returns: the times before which a row is old.
+    /// - Throws: the errors of the database.
+    fileprivate func keepTimes(_ reading: ClockReading?, wall: Date) throws -> KeepTimes {
+        let keep = spool.configuration.keep
+        guard let reading, let time = try nodeTime()?.advanced(to: reading, isStart: false).time else {
+            return KeepTimes(keep: keep, spans: [], now: wall.microseconds)
+        }
+        let rows = try rows("SELECT fromLived, ahead FROM clockSpan ORDER BY id")
+        let spans = rows.enumerated().map { index, row in
+            KeepTimes.Span(
+                from: row["fromLived"],
+                until: index + 1 < rows.count ? rows[index + 1]["fromLived"] : time.lived, ahead: row["ahead"])
+        }
+        return KeepTimes(keep: keep, spans: spans, now: reading.wall)
     }
 }

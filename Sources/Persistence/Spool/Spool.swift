@@ -15,6 +15,8 @@ public final class Spool: Sendable {
         case node(name: String)
         /// The command line, which reads, and writes single rows beside a running node.
         case commandLine
+        /// The command line, which only reads: it does not make a folder or a file, so that a full disk does not matter.
+        case reader
     }
 
     /// The place and the limits of this spool.
@@ -25,11 +27,16 @@ public final class Spool: Sendable {
     /// Folders with names that this process has synced.
     private let durableFolders = Mutex(Set<String>())
     private let lock: FileLock?
+    /// Whether this process may only read.
+    let isReadOnly: Bool
 
     /// Whether this process holds the spool as its node.
     var isNode: Bool { lock != nil }
 
-    /// Opens the spool and makes its missing folders.
+    /// Whether a node holds the spool.
+    var isHeld: Bool { isNode || Self.holder(path: path) != nil }
+
+    /// Opens the spool and makes its missing folders, unless it is only read.
     ///
     /// - Throws: ``SpoolError/held(path:holder:)`` if `user` is a node and another node holds the spool.
     public init(
@@ -38,6 +45,11 @@ public final class Spool: Sendable {
         self.configuration = configuration
         self.calls = calls
         path = URL(fileURLWithPath: configuration.path).standardizedFileURL.path
+        isReadOnly = user == .reader
+        if isReadOnly {
+            lock = nil
+            return
+        }
         do {
             try FileManager.default.createDirectory(
                 atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
@@ -47,7 +59,7 @@ public final class Spool: Sendable {
         FileSystem.setMode(0o700, of: path)
         switch user {
         case .node(let name): lock = try Self.lock(path, name: name)
-        case .commandLine: lock = nil
+        case .commandLine, .reader: lock = nil
         }
         do {
             for folder in Folder.allCases { try calls.makeFolder(path + "/" + folder.rawValue) }

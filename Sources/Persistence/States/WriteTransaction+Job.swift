@@ -78,7 +78,7 @@ extension WriteTransaction {
                     "UPDATE derivedInstance SET path = ?, sha256 = ?, size = ?, jobId = ? WHERE id = ?",
                     [output.path, output.sha256, output.size, job.rawValue, id])
             } else if path != output.path {
-                discardAfterCommit.append(output.path)
+                try discard(output.path)
             }
             return id
         }
@@ -208,6 +208,17 @@ extension WriteTransaction {
             "UPDATE delivery SET status = ?, sentAt = ?, attempts = attempts + 1, memory = NULL WHERE id = ?",
             [Int64(status), now, id.rawValue])
         try record(.deliverySent, event, try subject(of: id))
+    }
+
+    /// pending -> pending, on its way: the object is about to be offered to the peer.
+    ///
+    /// The row is written before the object is sent, so that a disk without room stops sending. The state does not
+    /// change, so the trail does not get a record.
+    ///
+    /// - Returns: `false` if the delivery is not pending any more.
+    public func offered(_ id: DeliveryID) throws -> Bool {
+        try changes(
+            "UPDATE delivery SET offeredAt = ? WHERE id = ? AND state = 'pending'", [now, id.rawValue]) == 1
     }
 
     /// pending -> pending again: the delivery is tried later.

@@ -26,6 +26,21 @@ public final class WriteTransaction: ReadTransaction {
         super.init(db: db, spool: spool, unsettled: unsettled, pageSize: pageSize)
     }
 
+    /// Has a file removed after the commit, because its row is gone or names another file.
+    ///
+    /// If the node ends before that, the next start removes the file.
+    func discard(_ stored: String) throws {
+        try noteDiscards([stored])
+        discardAfterCommit.append(stored)
+    }
+
+    /// Notes files that the caller removes by ``Journal/remove(_:)`` after the commit.
+    func noteDiscards(_ stored: [String]) throws {
+        for path in stored {
+            try execute("INSERT INTO discard (path) VALUES (?) ON CONFLICT (path) DO NOTHING", [path])
+        }
+    }
+
     /// Runs a statement that does not return rows.
     func execute(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws {
         try db.cachedStatement(sql: sql).execute(arguments: arguments)

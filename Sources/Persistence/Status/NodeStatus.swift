@@ -40,6 +40,8 @@ public struct NodeStatus: Sendable, Equatable, Codable {
     public let deliveries: [Count]
     /// Jobs with a lower confidence than their route asks for, so that a person has to look at them.
     public let lowConfidence: Count
+    /// Jumps of the wall clock that hold deletion, oldest first.
+    public let clockHolds: [ClockHold]
     /// Name and process of the node that holds the spool; `nil` if a node is not running.
     public let node: String?
     /// Bytes that are free on the spool's file system.
@@ -67,7 +69,7 @@ extension Journal {
                 stacks: try view.counts("stack", StackState.self, since: "changedAt"),
                 jobs: try view.counts("job", JobState.self, since: "queuedAt"),
                 deliveries: try view.counts("delivery", DeliveryState.self, since: "queuedAt"),
-                lowConfidence: try view.lowConfidence(),
+                lowConfidence: try view.lowConfidence(), clockHolds: try view.clockHolds(),
                 node: Spool.holder(path: spool.path), freeSpace: free, minimumFree: spool.configuration.minimumFree,
                 databaseSize: FileSystem.size(spool.databasePath) ?? 0, auditRecords: head?["number"] ?? 0,
                 auditHead: head?["hash"] ?? AuditRecord.origin)

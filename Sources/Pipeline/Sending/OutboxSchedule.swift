@@ -180,8 +180,15 @@ package struct OutboxSchedule: Sendable {
         return changes
     }
 
-    /// Frees a peer after a session that ended without a result.
-    package mutating func released(_ peer: String) { peers[peer]?.isBusy = false }
+    /// Frees a peer whose objects were not sent, because the journal could not be written.
+    ///
+    /// The peer waits as after a failure. The deliveries are not charged.
+    package mutating func postponed(_ peer: String, now: Duration, chance: Double) {
+        peers[peer, default: PeerState()].isBusy = false
+        peers[peer, default: PeerState()].failures += 1
+        let failures = peers[peer]?.failures ?? 1
+        peers[peer]?.notBefore = now + backoff.delay(failures: failures, chance: chance)
+    }
 
     private mutating func setback(
         _ delivery: Pending, rejections: Int, reason: String, now: Duration, chance: Double

@@ -12,8 +12,8 @@ import Synchronization
 package final class OutboxSender: Service {
     /// How often the service looks for deliveries without a call of `pending`: `kontur jobs retry` is another process.
     private static let polling: Duration = .seconds(2)
-    /// How long a session waits after its outcome could not be recorded.
-    private static let pauseAfterFailure: Duration = .seconds(2)
+    /// The wait before an answer that could not be recorded is recorded again: it doubles from a second to a minute.
+    private static let recording = Backoff(shortest: .seconds(1), longest: .seconds(60))
 
     private let sender: StorageSender
     private let peers: [String: Peer]
@@ -22,6 +22,7 @@ package final class OutboxSender: Service {
     private let logger: Logger
     private let stop: StopFlag
     private let somethingChanged = Signal()
+    private let recordingPause = MonotonicCondition()
     private let schedule = Mutex(OutboxSchedule())
     private let sessions = Mutex<[String: Interruption]>([:])
 
@@ -93,17 +94,19 @@ package final class OutboxSender: Service {
             do {
                 (end, at) = try await withTaskCancellationHandler {
                     try await DedicatedThread.run(name: "kontur-send") { [self] in
-                        try session.run(deliveries, stillPending: isPending) { try record($0, $1, peer: peer) }
+                        try session.run(deliveries, offer: offer) { try record($0, $1, peer: peer) }
                     }
                 } onCancel: {
                     interruption.stop()
                 }
             } catch {
-                // The journal cannot be written. The objects are sent again later, which is harmless.
-                logger.error("could not record a delivery", metadata: ["error": "\(error)"])
-                schedule.withLock { $0.released(name) }
+                // The object was not sent. Its peer waits as if the peer had failed.
+                logger.error(
+                    "objects are not sent, because the journal could not record their delivery",
+                    metadata: ["peer.name": "\(name)", "error": "\(error)"])
+                let (now, chance) = (clock.monotonic(), clock.chance())
+                schedule.withLock { $0.postponed(name, now: now, chance: chance) }
                 sessions.withLock { $0[name] = nil }
-                await Pause.wait(Self.pauseAfterFailure)
                 return
             }
             sessions.withLock { $0[name] = nil }
@@ -115,23 +118,41 @@ package final class OutboxSender: Service {
         somethingChanged.raise()
     }
 
-    private func isPending(_ id: DeliveryID) throws -> Bool {
-        try journal.direct.read { try $0.delivery(id)?.state == .pending }
+    /// Writes down that an object is about to be sent; `false` if its delivery is not pending any more.
+    private func offer(_ id: DeliveryID) throws -> Bool {
+        try journal.direct.write { try $0.offered(id) }
     }
 
     /// Records the outcome of one delivery, on the session's thread.
+    ///
+    /// An outcome that cannot be written is kept and written later, because the peer would get the object again
+    /// otherwise. Only the end of the node gives the outcome up.
     private func record(_ delivery: Delivery, _ outcome: DeliveryOutcome, peer: Peer) throws {
         let (now, chance) = (clock.monotonic(), clock.chance())
         let change = schedule.withLock {
             $0.offered(OutboxSchedule.Pending(delivery), outcome, now: now, chance: chance)
         }
-        do {
-            try journal.direct.write { try Self.apply(change, to: delivery.id, peer: peer, $0) }
-        } catch let error as StateError {
-            logger.debug("delivery left alone", metadata: ["error": "\(error)"])
-            return
+        var failures = 0
+        while true {
+            do {
+                try journal.direct.write { try Self.apply(change, to: delivery.id, peer: peer, $0) }
+                return report(change, delivery, peer: peer.name)
+            } catch let error as StateError {
+                return logger.debug("delivery left alone", metadata: ["error": "\(error)"])
+            } catch let error where error is JournalError || error is SpoolError {
+                failures += 1
+                if failures == 1 {
+                    logger.error(
+                        "could not record a delivery; trying until the journal can be written",
+                        metadata: ["delivery.id": "\(delivery.id.rawValue)", "error": "\(error)"])
+                }
+                let next = clock.monotonic() + Self.recording.delay(failures: failures, chance: clock.chance())
+                while clock.monotonic() < next {
+                    if stop.isSet { throw error }
+                    recordingPause.withLock { _ = recordingPause.wait(timeout: .milliseconds(200)) }
+                }
+            }
         }
-        report(change, delivery, peer: peer.name)
     }
 
     /// Records the end of a session in the peer's deliveries.

@@ -21,13 +21,17 @@ struct PeerSession {
     ///
     /// - Parameters:
     ///   - deliveries: the deliveries to offer, in this order.
-    ///   - stillPending: asked before each delivery, which may have been superseded since it was read.
-    ///   - record: called with the outcome of each delivery; throws if it cannot be written.
+    ///   - offer: called before each object is sent, and before the association is made. It writes the offer down, and
+    ///     throws if it cannot. The answer is `false` if the delivery is not pending any more.
+    ///   - record: called with the outcome of each delivery; keeps trying until the outcome is written down.
     /// - Returns: how the session ended, and the delivery that was under way or next.
+    /// - Throws: the error of `offer`; the object was not sent then.
     func run(
-        _ deliveries: [Delivery], stillPending: (DeliveryID) throws -> Bool,
+        _ deliveries: [Delivery], offer: (DeliveryID) throws -> Bool,
         record: (Delivery, DeliveryOutcome) throws -> Void
-    ) rethrows -> (end: OutboxSchedule.SessionEnd, at: DeliveryID?) {
+    ) throws -> (end: OutboxSchedule.SessionEnd, at: DeliveryID?) {
+        // Without a way to record answers, the peer is not even called.
+        guard let first = try deliveries.first(where: { try offer($0.id) }) else { return (.finished, nil) }
         let contexts = deliveries.map {
             SOPClassAndSyntax(sopClassUID: $0.object.sopClassUID, transferSyntaxUID: $0.object.transferSyntaxUID)
         }
@@ -36,12 +40,12 @@ struct PeerSession {
             try sender.connect(to: peer, contexts: contexts, interruption: interruption)
         }) {
         case .success(let connected): association = connected
-        case .failure(let error): return (end(error), deliveries.first?.id)
+        case .failure(let error): return (end(error), first.id)
         }
         var refusals = 0
         for delivery in deliveries {
             if interruption.isStopped { return (.stopped, nil) }
-            guard try stillPending(delivery.id) else { continue }
+            guard try delivery.id == first.id || offer(delivery.id) else { continue }
             guard let path = delivery.object.path else {
                 try record(delivery, .dead(reason: "the file of the object is missing"))
                 continue

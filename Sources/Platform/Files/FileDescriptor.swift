@@ -128,6 +128,14 @@ public final class FileDescriptor: Sendable {
         }
     }
 
+    /// Takes room on the disk for the file's first bytes; the file grows to this size if it is smaller.
+    ///
+    /// - Throws: the error of posix_fallocate(3), such as a full disk. Part of the room may have been taken.
+    public func allocate(_ size: Int64) throws(SystemCallError) {
+        let code = posix_fallocate(number, 0, off_t(size))
+        guard code == 0 else { throw SystemCallError(call: "posix_fallocate", code: code) }
+    }
+
     /// Waits until the file's bytes and size are on disk.
     ///
     /// - Throws: the error of fdatasync(2).

@@ -104,6 +104,9 @@ import Testing
         case .deliveryReleased: .command("jobs release", type: "JobsReleaseCommand", call: ".released(delivery")
         case .deliveryDropped: .command("jobs drop", type: "JobsDropCommand", call: ".dropped(delivery")
         case .filesDeleted: .service(call: "Retention(journal:")
+        case .clockJumped, .clockHoldEnded: .service(call: ".noteTime(")
+        case .clockConfirmed:
+            .command("spool confirm-clock", type: "SpoolConfirmClockCommand", call: ".clockConfirmed(")
         case .subjectErased: .command("audit erase", type: "AuditEraseCommand", call: ".eraseSubject(")
         case .auditExported: .command("audit export", type: "AuditExportCommand", call: "trail.export(")
         case .auditSegmentDropped: .command("audit drop", type: "AuditDropCommand", call: "trail.drop(")
@@ -227,7 +230,7 @@ import Testing
             try caused("modelInstalled", "modelRemoved", "subjectErased")
 
             clock.jump(days: 60)
-            try Retention(journal: journal, elapsed: { .seconds(60 * 86_400) }).run()
+            try Retention(journal: journal).run()
             try caused("filesDeleted")
             try trail.export(by: .user("admin")) { _ in }
             let exported = try node.events()
@@ -235,6 +238,16 @@ import Testing
             #expect(exported.contains("auditExported"))
             expected.remove("auditExported")
             try caused("auditSegmentDropped")
+
+            let machine = TestClock()
+            let other = try TestNode(now: { machine.wall }, sinceBoot: { machine.sinceBoot })
+            machine.set(.seconds(86_400))
+            try other.journal.noteTime()
+            _ = try other.journal.write { try $0.clockConfirmed(wasOff: false, AuditEvent(by: .user("admin"))) }
+            machine.set(.seconds(86_400))
+            try machine.pass(other, .seconds(90_000))
+            #expect(try other.events() == ["clockJumped", "clockConfirmed", "clockJumped", "clockHoldEnded"])
+            expected.subtract(try other.events())
 
             #expect(expected.isEmpty, "not caused: \(expected.sorted())")
             #expect(try trail.verify().isWhole)

@@ -15,14 +15,15 @@ final class TestNode: Sendable {
     init(
         path: String? = nil, calls: DurableCalls = .real, minimumFree: Int64 = 0, maxInstance: Int64 = 1 << 20,
         keep: SpoolConfiguration.Keep = .init(), pageSize: Int = 200,
-        now: @escaping @Sendable () -> Date = { Date() }
+        now: @escaping @Sendable () -> Date = { Date() }, sinceBoot: (@Sendable () -> Duration)? = nil,
+        boot: String? = nil
     ) throws {
         self.path = path ?? Self.temporary()
         owns = path == nil
         spool = try Spool(
             SpoolConfiguration(path: self.path, minimumFree: minimumFree, maxInstance: maxInstance, keep: keep),
             access: .node(name: "TEST"), calls: calls)
-        journal = try Journal(spool: spool, now: now, pageSize: pageSize)
+        journal = try Journal(spool: spool, now: now, sinceBoot: sinceBoot, boot: boot, pageSize: pageSize)
     }
 
     deinit {
