@@ -86,7 +86,7 @@ struct RetryingJournal: Sendable {
     }
 
     /// Whether the disk is at fault, so that the same call may succeed later.
-    private static func isTemporary(_ error: any Error) -> Bool {
+    static func isTemporary(_ error: any Error) -> Bool {
         switch error {
         case let error as JournalError: error.isTemporary
         case let error as SpoolError: error.isTemporary

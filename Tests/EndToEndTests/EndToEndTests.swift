@@ -102,6 +102,11 @@ extension EndToEndTests {
             try await passes("durability", within: 300)
         }
 
+        @Test(.enabled(if: getuid() == 0, "needs root"))
+        func `a full disk can be looked at, and a start makes room`() async throws {
+            try await passes("full_disk", within: 240)
+        }
+
         @Test func `killing the node loses nothing that was acknowledged, and doubles nothing`() async throws {
             let short = ["--kills", "6", "--series", "2", "--slices", "60", "--quiet", "6"]
             let whole = ["--kills", "30", "--series", "5", "--slices", "100", "--quiet", "20"]

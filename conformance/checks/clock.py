@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lets the wall clock jump by a year in both directions while a series is open.
 
-The check passes if the series neither closes early nor hangs. It needs libfaketime (Debian: libfaketime) and is skipped
-(status 77) without it.
+The check passes if the series neither closes early nor hangs, and if the jumps are shown until they are confirmed. It
+needs libfaketime (Debian: libfaketime) and is skipped (status 77) without it.
 """
 
 import glob
@@ -65,6 +65,10 @@ def main():
                 report.expect(node.echo() is not None, f"{jump}: the node does not answer C-ECHO")
             count = len(archive.series(Modality="SEG"))
             report.expect(count == 4, f"{count} SEG instead of 4")
+            holds = node.json("status")["clockHolds"]
+            report.expect(len(holds) == 2, f"status shows {len(holds)} jumps instead of 2: {holds}")
+            report.expect(node.run("spool", "confirm-clock")[0] == 0, "the clock cannot be confirmed")
+            report.expect(not node.json("status")["clockHolds"], "the jumps are still shown after the confirmation")
             report.expect_nothing_dead(states)
             report.expect_whole_trail(node)
             report.expect_stopped(node.stop())

@@ -190,6 +190,11 @@ package struct OutboxSchedule: Sendable {
         peers[peer]?.notBefore = now + backoff.delay(failures: failures, chance: chance)
     }
 
+    /// Leaves a delivery alone for an hour, because its outcome could not be recorded.
+    package mutating func leave(_ delivery: DeliveryID, now: Duration) {
+        memory[delivery, default: DeliveryMemory(accounted: now)].notBefore = now + Self.rejectionInterval
+    }
+
     private mutating func setback(
         _ delivery: Pending, rejections: Int, reason: String, now: Duration, chance: Double
     ) -> Change {

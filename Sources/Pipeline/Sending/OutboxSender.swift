@@ -139,7 +139,8 @@ package final class OutboxSender: Service {
                 return report(change, delivery, peer: peer.name)
             } catch let error as StateError {
                 return logger.debug("delivery left alone", metadata: ["error": "\(error)"])
-            } catch let error where error is JournalError || error is SpoolError {
+            } catch {
+                guard RetryingJournal.isTemporary(error) else { return leave(delivery, error) }
                 failures += 1
                 if failures == 1 {
                     logger.error(
@@ -153,6 +154,17 @@ package final class OutboxSender: Service {
                 }
             }
         }
+    }
+
+    /// Gives up a delivery whose outcome the journal does not take, so that the peer does not get the object for ever.
+    private func leave(_ delivery: Delivery, _ error: any Error) {
+        logger.error(
+            "could not record a delivery",
+            metadata: ["delivery.id": "\(delivery.id.rawValue)", "error": "\(error)"])
+        let now = clock.monotonic()
+        schedule.withLock { $0.leave(delivery.id, now: now) }
+        let event = AuditEvent(reason: "its outcome could not be recorded: \(error)")
+        _ = try? journal.direct.write { try $0.dead(delivery.id, event) }
     }
 
     /// Records the end of a session in the peer's deliveries.
