@@ -73,7 +73,7 @@ def main():
             fill(filler)
             check_reading(report, node, "stopped, full")
             report.expect(os.path.exists(f"{node.spool}/reserve"), "the node does not keep a reserve")
-            time.sleep(1.5)
+            time.sleep(4)
             node.start()
             wait_until(lambda: not node.stored_uids(), 20, "the start to delete what it may")
             left = [name for _, _, names in os.walk(f"{node.spool}/instances") for name in names]

@@ -70,9 +70,10 @@ package enum JournalDatabase {
         if !isNodeRunning {
             // The index of the write-ahead log cannot be written as a file, so it is kept in memory.
             ways.append {
-                var configuration = configuration()
+                var configuration = readOnly()
                 configuration.prepareDatabase { db in
-                    try db.execute(sql: "PRAGMA locking_mode = EXCLUSIVE; PRAGMA query_only = ON")
+                    try db.execute(
+                        sql: "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY; PRAGMA query_only = ON")
                 }
                 return try DatabaseQueue(path: path, configuration: configuration)
             }

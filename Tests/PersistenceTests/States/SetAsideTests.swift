@@ -97,10 +97,10 @@ import Testing
             try node.fill(["1.1"])
             let series = try node.openSeries().id
             try node.journal.write { try $0.setAside(series, AuditEvent(reason: "a test")) }
-            try Retention(journal: node.journal) { .seconds(60) }.run()
+            try Retention(journal: node.journal).run()
             #expect(node.files("instances").count == 1)
             try node.journal.write { try $0.dropped(series, AuditEvent()) }
-            try Retention(journal: node.journal) { .seconds(60) }.run()
+            try Retention(journal: node.journal).run()
             #expect(node.files("instances").isEmpty)
         }
     }
