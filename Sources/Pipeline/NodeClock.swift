@@ -57,8 +57,8 @@ package struct Backoff: Sendable, Hashable {
 
     /// The waits of deliveries: 5 seconds to 10 minutes.
     package static let delivery = Backoff(shortest: .seconds(5), longest: .seconds(600))
-    /// The waits of jobs after a lost worker: 2 to 30 seconds.
-    package static let job = Backoff(shortest: .seconds(2), longest: .seconds(30))
+    /// The waits of jobs after a lost worker, or without room for their objects: 2 seconds to 10 minutes.
+    package static let job = Backoff(shortest: .seconds(2), longest: .seconds(600))
 
     /// The wait after a failure.
     ///
