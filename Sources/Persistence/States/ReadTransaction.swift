@@ -64,7 +64,7 @@ public class ReadTransaction {
 
     private static let receivedInstances = """
         SELECT i.id, i.folder, i.file, i.sopClassUID, i.sopInstanceUID, i.transferSyntaxUID, i.receivedAt,
-            a.uuid, a.callingAETitle
+            a.uuid, a.callingAETitle, a.address
         FROM instance i JOIN association a ON a.id = i.associationId
         WHERE i.state = 'received' AND i.id > ? ORDER BY i.id LIMIT ?
         """
@@ -74,6 +74,7 @@ public class ReadTransaction {
             id: InstanceID(rawValue: row["id"]), path: path(row), sopClassUID: row["sopClassUID"],
             sopInstanceUID: row["sopInstanceUID"], transferSyntaxUID: row["transferSyntaxUID"],
             association: UUID(uuidString: row["uuid"]), callingAETitle: row["callingAETitle"],
+            peerAddress: row["address"],
             receivedAt: Date(microseconds: row["receivedAt"]))
     }
 

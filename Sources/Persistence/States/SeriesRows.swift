@@ -20,6 +20,8 @@ public struct ReceivedInstance: Sendable, Equatable {
     public let association: UUID?
     /// AE title of the peer.
     public let callingAETitle: String
+    /// IP address of the peer.
+    public let peerAddress: String
     /// Wall-clock time of receipt, for display.
     public let receivedAt: Date
 }

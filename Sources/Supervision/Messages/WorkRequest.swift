@@ -48,9 +48,14 @@ public struct IndexRequest: Sendable, Hashable, Codable {
     ///
     /// `nil` for a file from a folder.
     public var sopInstanceUID: String?
+    /// The largest accepted size of a deflated data set after it is inflated, in bytes; `nil` for Kontur's own limit.
+    public var largestDataSet: Int?
 
-    public init(path: String, sopClassUID: String? = nil, sopInstanceUID: String? = nil) {
+    public init(
+        path: String, sopClassUID: String? = nil, sopInstanceUID: String? = nil, largestDataSet: Int? = nil
+    ) {
         self.path = path
+        self.largestDataSet = largestDataSet
         self.sopClassUID = sopClassUID
         self.sopInstanceUID = sopInstanceUID
     }
