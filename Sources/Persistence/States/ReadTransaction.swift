@@ -74,8 +74,7 @@ public class ReadTransaction {
             id: InstanceID(rawValue: row["id"]), path: path(row), sopClassUID: row["sopClassUID"],
             sopInstanceUID: row["sopInstanceUID"], transferSyntaxUID: row["transferSyntaxUID"],
             association: UUID(uuidString: row["uuid"]), callingAETitle: row["callingAETitle"],
-            peerAddress: row["address"],
-            receivedAt: Date(microseconds: row["receivedAt"]))
+            peerAddress: row["address"], receivedAt: Date(microseconds: row["receivedAt"]))
     }
 
     /// Whether Kontur made the object with this SOP Instance UID.
