@@ -70,6 +70,10 @@ extension EndToEndTests {
                 "broken_files", long ? ["--mutations", "600", "--segment", "2000"] : [], within: long ? 3000 : 300)
         }
 
+        @Test func `slow files and impossible numbers of one sender do not delay the series of others`() async throws {
+            try await passes("fair_index", within: 200)
+        }
+
         @Test func `no log, file name, record or status tells who the patient is`() async throws {
             try await passes("privacy", within: 240)
         }

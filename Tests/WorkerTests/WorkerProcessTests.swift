@@ -60,13 +60,37 @@ struct WorkerProcessTests {
         try await withTemporaryFolder { folder in
             let path = folder.appending(path: "text").path
             try "hello".write(toFile: path, atomically: true, encoding: .utf8)
-            for path in [path, "/nowhere"] {
-                guard case .quarantine = try await ask("index", .index(request: IndexRequest(path: path))) else {
-                    Issue.record("accepted")
-                    return
-                }
+            guard case .quarantine = try await ask("index", .index(request: IndexRequest(path: path))) else {
+                Issue.record("accepted")
+                return
             }
         }
+    }
+
+    @Test func `a file that cannot be opened hinders, and can be tried again`() async throws {
+        guard case .hindered = try await ask("index", .index(request: IndexRequest(path: "/nowhere"))) else {
+            Issue.record("answered otherwise")
+            return
+        }
+    }
+
+    @Test func `a deflated data set is inflated up to the limit of the request and no further`() async throws {
+        let fixture = Checkout.root.appending(path: "Tests/DICOMTests/Fixtures/ct_deflated.dcm").path
+        guard
+            case .indexed = try await ask(
+                "index", .index(request: IndexRequest(path: fixture, largestDataSet: 1 << 20)))
+        else {
+            Issue.record("refused")
+            return
+        }
+        guard
+            case .quarantine(let reason) = try await ask(
+                "index", .index(request: IndexRequest(path: fixture, largestDataSet: 1000)))
+        else {
+            Issue.record("taken")
+            return
+        }
+        #expect(reason.contains("inflated") && reason.contains("1000"))
     }
 
     @Test func `ends when its input closes, also in the middle of a request`() async throws {

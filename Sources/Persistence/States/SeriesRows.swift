@@ -24,6 +24,21 @@ public struct ReceivedInstance: Sendable, Equatable {
     public let peerAddress: String
     /// Wall-clock time of receipt, for display.
     public let receivedAt: Date
+
+    package init(
+        id: InstanceID, path: String, sopClassUID: String, sopInstanceUID: String, transferSyntaxUID: String,
+        association: UUID?, callingAETitle: String, peerAddress: String, receivedAt: Date
+    ) {
+        self.id = id
+        self.path = path
+        self.sopClassUID = sopClassUID
+        self.sopInstanceUID = sopInstanceUID
+        self.transferSyntaxUID = transferSyntaxUID
+        self.association = association
+        self.callingAETitle = callingAETitle
+        self.peerAddress = peerAddress
+        self.receivedAt = receivedAt
+    }
 }
 
 /// The findings of the indexer about an instance.

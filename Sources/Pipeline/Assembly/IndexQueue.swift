@@ -50,6 +50,8 @@ package struct IndexQueue: Sendable {
         case givenUp
         /// The instance has to be tried again after a pause.
         case failed(IndexFailures)
+        /// The node gave the turn up: the instance is the first of its association again.
+        case interrupted
     }
 
     /// The time after which an instance that is being read counts as slow.
@@ -67,7 +69,7 @@ package struct IndexQueue: Sendable {
     private struct Place: Sendable {
         var used: Duration
         var first: InstanceID
-        var association: UUID
+        var association: UUID?
 
         func isBefore(_ other: Place) -> Bool { (used, first) < (other.used, other.first) }
     }
@@ -87,13 +89,13 @@ package struct IndexQueue: Sendable {
     }
 
     private struct Peer: Sendable {
-        var associations: [UUID: Association] = [:]
+        var associations: [UUID?: Association] = [:]
         /// The associations that may be served, the next one last.
         var order: [Place] = []
         /// Since when its instances are being read, by association.
-        var reading: [UUID: Duration] = [:]
+        var reading: [UUID?: Duration] = [:]
         /// Associations whose next attempt pauses.
-        var paused: Set<UUID> = []
+        var paused: Set<UUID?> = []
         /// The time used, on the scale of the queue.
         var used: Duration
         /// The time used by the association that was served last.
@@ -149,6 +151,7 @@ package struct IndexQueue: Sendable {
         var cost = now - turn.started
         switch ending {
         case .answered: peer.lost = max(0, peer.lost - 1)
+        case .interrupted: break
         case .givenUp, .failed:
             cost += min(Self.mostPenalty, Self.penalty * (1 << min(peer.lost, 6)))
             peer.lost += 1
@@ -156,10 +159,15 @@ package struct IndexQueue: Sendable {
         peer.used += cost
         association.used += cost
         association.isActive = false
-        if case .failed(let failures) = ending {
+        switch ending {
+        case .answered, .givenUp: break
+        case .failed(let failures):
             association.again = (instance, failures)
             association.pausedUntil = now + min(Self.mostPause, Self.pause * (1 << min(failures.count - 1, 6)))
             peer.paused.insert(instance.association)
+            count += 1
+        case .interrupted:
+            association.again = (instance, turn.failures)
             count += 1
         }
         peer.reading[instance.association] = nil
@@ -171,13 +179,9 @@ package struct IndexQueue: Sendable {
     /// When `next` may return an instance although no event happens; `nil` if only an event can make that so.
     package func nextChange(after now: Duration) -> Duration? {
         guard count > 0 else { return nil }
-        let pauses = peers.values.flatMap { peer in
-            peer.paused.compactMap { peer.associations[$0]?.pausedUntil }
-        }
-        let slow = peers.values.filter { !$0.order.isEmpty }.compactMap { $0.reading.values.max() }.map {
-            $0 + Self.slow
-        }
-        return (pauses + slow).filter { $0 > now }.min()
+        let pauses = peers.values.flatMap { peer in peer.paused.compactMap { peer.associations[$0]?.pausedUntil } }
+        // An instance that is being read now, or is given to a worker in a moment, may turn out to be slow.
+        return (pauses + [now + Self.slow]).min()
     }
 
     // MARK: Order
@@ -211,7 +215,7 @@ package struct IndexQueue: Sendable {
     }
 
     /// Gives an association a place in the order of its peer, unless it has one, pauses or has nothing to read.
-    private static func enroll(_ id: UUID, in peer: inout Peer) {
+    private static func enroll(_ id: UUID?, in peer: inout Peer) {
         guard var association = peer.associations[id], !association.isActive, association.pausedUntil == nil,
             let first = association.first
         else { return }

@@ -8,39 +8,17 @@ import Platform
 import Supervision
 import Synchronization
 
-/// Has the index worker read every acknowledged instance, in the order of receipt, and records the result.
+/// Has the index workers read every acknowledged instance, and records the findings.
+///
+/// The order is that of the ``IndexQueue``: instances of different associations may be indexed in any order.
 final class Indexer: Sendable {
-    /// Most results in one transaction.
-    private static let batch = 64
-    /// The pause after a batch that is not full.
-    ///
-    /// A transaction per result would slow the listener's disk.
-    private static let pauseAfterSmallBatch: Duration = .milliseconds(150)
-    /// Worker deaths after which a file is quarantined.
-    private static let deaths = 3
-    /// Deaths of workers that another process killed, after which a file is quarantined.
-    ///
-    /// The file is rarely the cause of such a death.
-    private static let deathsFromOutside = 20
-
-    private struct WaitingInstances: Sendable {
-        /// All rows up to this one have been taken in.
-        var complete = InstanceID(rawValue: 0)
-        /// Rows after `complete` that have been taken in.
-        ///
-        /// A row with a lower number was not durable yet.
-        var taken: Set<InstanceID> = []
-        /// Instances that were taken in and are not indexed yet, in the order of receipt.
-        var instances: [ReceivedInstance] = []
-    }
-
     private let pool: WorkerPool
     private let shared: SharedSeriesAssembly
     private let journal: RetryingJournal
     private let logger: Logger
     private let stop: StopFlag
     private let onSuperseded: @Sendable ([JobID]) -> Void
-    private let waiting = Mutex(WaitingInstances())
+    private let lanes: IndexLanes<Finding>
 
     init(
         pool: WorkerPool, shared: SharedSeriesAssembly, journal: RetryingJournal, logger: Logger, stop: StopFlag,
@@ -52,75 +30,20 @@ final class Indexer: Sendable {
         self.logger = logger
         self.stop = stop
         self.onSuperseded = onSuperseded
+        lanes = IndexLanes(places: pool.capacity(.index), shared: shared, journal: journal, stop: stop)
     }
 
     /// Indexes until the service stops.
+    ///
+    /// - Throws: an error of the list of arrivals. The call may be repeated.
     func run() async throws {
-        while !stop.isSet, !Task.isCancelled {
-            try await takeIn()
-            let next = waiting.withLock { waiting in
-                let next = Array(waiting.instances.prefix(Self.batch))
-                waiting.instances.removeFirst(next.count)
-                return next
-            }
-            if next.isEmpty {
-                await shared.somethingArrived.wait(atMost: nil)
-                continue
-            }
-            var findings: [Finding] = []
-            for instance in next {
-                guard let finding = try await index(instance) else { return }
-                findings.append(finding)
-            }
-            do {
-                try await record(findings)
-            } catch {
-                // The instances stay received in the journal, and the next start tries again. Other instances do not
-                // wait.
-                logger.error(
-                    "instances not indexed", metadata: ["instances": "\(findings.count)", "error": "\(error)"])
-                shared.update { assembly, _ in for finding in findings { assembly.settled(finding.id) } }
-            }
-            shared.somethingChanged.raise()
-            if next.count < Self.batch { await Pause.wait(Self.pauseAfterSmallBatch) }
-        }
+        try await lanes.run(read: { await self.read($0) }, record: { await self.recordEach($0) })
     }
 
     /// Takes in all instances that were acknowledged since the last call.
     ///
     /// The quiet time of their series counts from now.
-    func takeIn() async throws {
-        var cursor = waiting.withLock { $0.complete }
-        var gap: InstanceID?
-        var isNews = false
-        while true {
-            let after = cursor
-            guard let page = try await journal.read({ try $0.arrivals(after: after) }) else { return }
-            guard let last = page.last else { break }
-            cursor = last
-            gap = gap ?? page.firstUnsettled
-            let reached = gap
-            let found = waiting.withLock { waiting in
-                // The other loop of the assembler may have taken in the same rows meanwhile.
-                let new = page.instances.filter { $0.id > waiting.complete && !waiting.taken.contains($0.id) }
-                waiting.instances += new
-                waiting.taken.formUnion(new.map(\.id))
-                let complete = reached.map { InstanceID(rawValue: $0.rawValue - 1) } ?? last
-                if complete > waiting.complete {
-                    waiting.complete = complete
-                    waiting.taken = waiting.taken.filter { $0 > complete }
-                }
-                shared.update { assembly, now in
-                    for instance in new {
-                        assembly.received(instance.id, association: instance.association, now: now)
-                    }
-                }
-                return !new.isEmpty
-            }
-            isNews = isNews || found
-        }
-        if isNews { shared.somethingArrived.raise() }
-    }
+    func takeIn() async throws { try await lanes.takeIn() }
 
     /// The result of indexing an instance.
     private enum Finding: Sendable {
@@ -137,39 +60,47 @@ final class Indexer: Sendable {
         }
     }
 
-    /// Asks the worker until it answers, or until the file has killed too many workers.
-    ///
-    /// - Returns: `nil` if the node stops.
-    private func index(_ instance: ReceivedInstance) async throws -> Finding? {
+    /// Asks a worker about the instance of a turn; an error in the making of the finding is a finding, too.
+    private func read(_ turn: IndexQueue.Turn) async -> IndexLanes<Finding>.Answer {
+        do {
+            return try await ask(about: turn)
+        } catch {
+            return .found(.unreadable(turn.instance.id, reason: "it could not be indexed: \(Reason(error))"))
+        }
+    }
+
+    private func ask(about turn: IndexQueue.Turn) async throws -> IndexLanes<Finding>.Answer {
+        let instance = turn.instance
         let request = WorkRequest.index(
             request: IndexRequest(
-                path: instance.path, sopClassUID: instance.sopClassUID, sopInstanceUID: instance.sopInstanceUID))
-        var own = 0
-        var fromOutside = 0
+                path: instance.path, sopClassUID: instance.sopClassUID, sopInstanceUID: instance.sopInstanceUID,
+                largestDataSet: Int(clamping: journal.direct.spool.configuration.maxInstance)))
+        var failures = turn.failures
         while true {
-            let reason: String
             switch try await pool.perform(request) {
             case .response(.indexed(let header, let imageDigest, _)):
-                return try finding(header, imageDigest: imageDigest, instance)
-            case .response(.quarantine(let reason)): return .unreadable(instance.id, reason: reason)
+                return .found(try finding(header, imageDigest: imageDigest, instance))
+            case .response(.quarantine(let reason)): return .found(.unreadable(instance.id, reason: reason))
+            case .response(.hindered(let reason)):
+                return failures.addAnother()
+                    ? .givenUp(.unreadable(instance.id, reason: reason)) : .failed(failures)
             case .response:
-                return .unreadable(instance.id, reason: "the index worker gave the answer to another kind of request")
-            case .stopped: return nil
+                return .found(
+                    .unreadable(instance.id, reason: "the index worker gave the answer to another kind of request"))
+            case .stopped: return .stopped
             case .notStarted:
                 await Pause.wait(.seconds(2))
-                if stop.isSet || Task.isCancelled { return nil }
-                continue
+                if stop.isSet || Task.isCancelled { return .stopped }
             case .workerDied(let death):
-                if death.isFromOutside { fromOutside += 1 } else { own += 1 }
-                reason = "\(death)"
+                return failures.add(death) ? .givenUp(killing(instance, "\(death)")) : .failed(failures)
             case .overran(let overrun):
-                own += 1
-                reason = "\(overrun)"
-            }
-            if own >= Self.deaths || fromOutside >= Self.deathsFromOutside {
-                return .unreadable(instance.id, reason: "reading it keeps killing workers: \(reason)")
+                return failures.addAnother() ? .givenUp(killing(instance, "\(overrun)")) : .failed(failures)
             }
         }
+    }
+
+    private func killing(_ instance: ReceivedInstance, _ reason: String) -> Finding {
+        .unreadable(instance.id, reason: "reading it kills workers: \(reason)")
     }
 
     private func finding(
@@ -187,6 +118,32 @@ final class Indexer: Sendable {
                 id: instance.id, studyInstanceUID: header.studyInstanceUID,
                 seriesInstanceUID: header.seriesInstanceUID, modality: header.modality,
                 imageDigest: imageDigest, patientID: header.patientID, header: try stored.encoded()))
+    }
+
+    /// Records findings, together if possible.
+    ///
+    /// An instance that the journal refuses is quarantined with the reason, and the others are recorded.
+    private func recordEach(_ findings: [Finding]) async {
+        do {
+            try await record(findings)
+        } catch {
+            if findings.count > 1 {
+                for finding in findings { await recordEach([finding]) }
+            } else if let id = findings.first?.id {
+                await refuse(id, because: error)
+            }
+        }
+    }
+
+    private func refuse(_ id: InstanceID, because error: any Error) async {
+        do {
+            try await quarantine(id, reason: "it could not be recorded: \(Reason(error))")
+        } catch {
+            // The instance stays received in the journal, as `kontur status` shows. The next start tries again.
+            logger.error(
+                "instance not indexed", metadata: ["instance.id": "\(id.rawValue)", "error": "\(Reason(error))"])
+            shared.update { assembly, _ in assembly.settled(id) }
+        }
     }
 
     private func record(_ findings: [Finding]) async throws {
