@@ -2,6 +2,7 @@
 
 import Foundation
 import GRDB
+import Platform
 
 /// One consistent view of the journal, valid only inside ``Journal/read(_:)`` or ``Journal/write(_:)``.
 ///

@@ -191,6 +191,7 @@ extension WriteTransaction {
     ///   - newest: the instance that joined; `nil` if one left.
     ///   - event: the cause.
     /// - Returns: the revision, and the superseded jobs of a series that was closed.
+    /// - Throws: ``StateError`` if the series does not exist.
     private func changed(
         _ series: SeriesID, reason: String, newest: InstanceID? = nil, _ event: AuditEvent
     ) throws -> (revision: Int, superseded: [JobID]?) {

@@ -22,6 +22,7 @@ struct VariantComparison: Sendable {
     ///   - variants: variants with other digests.
     /// - Returns: the findings, with the digest of the first variant that shows the same image; `nil` if the node
     ///   stops.
+    /// - Throws: `WorkMessageError` for a path that does not fit into a message.
     func compared(
         _ instance: IndexedInstance, at path: String, with variants: [InstanceVariant]
     ) async throws -> IndexedInstance? {

@@ -8,13 +8,12 @@ public struct PatientConflict: Sendable, Hashable, CustomStringConvertible {
     /// Keywords of the attributes that differ.
     public let attributes: [String]
 
-    /// Compares the instances of a series.
+    /// Compares the instances of a series; `nil` if they may be of one patient.
     ///
     /// - Parameters:
     ///   - instances: for each instance, a hash of each attribute's value by keyword. An attribute that is absent or
     ///     empty is left out.
     ///   - hash: the hash that stands for a value.
-    /// - Returns: `nil` if the instances may be of one patient.
     public init?(_ instances: [[String: String]], hash: (String) -> String) {
         func values(_ keyword: String) -> Set<String> { Set(instances.compactMap { $0[keyword] }) }
         let patients = values("PatientID")
