@@ -155,7 +155,7 @@ extension TestNode {
             #expect(jobs.count == 1)
             #expect(try node.place("1.2", "1.2.3") == Place(state: .closed, revision: 2, uids: []))
             try node.journal.write { try $0.dead(jobs[0], AuditEvent()) }
-            try Retention(journal: node.journal) { .seconds(60) }.run()
+            try Retention(journal: node.journal).run()
             #expect(node.files("instances").isEmpty)
             #expect(try node.journal.read { try $0.study("1.2") } == nil)
         }

@@ -184,7 +184,7 @@ private final class RandomHistory {
     /// Deletes what is finished; the keep times of this spool are zero.
     private func retain() throws {
         let before = try places()
-        try Retention(journal: node.journal) { .seconds(60) }.run()
+        try Retention(journal: node.journal).run()
         let after = try places()
         for (place, series) in before where after[place] == nil {
             #expect(series.state == .closed, "\(place) was \(series.state)")
