@@ -113,16 +113,16 @@ struct OfflineSegmentation {
     private func request(_ work: StackPlan.Work, _ stack: Stack, name: String) -> SegmentRequest {
         let run = UUID().uuidString.lowercased()
         let headers = work.sources.map { stack.instances[$0] }
-        let root = Self.commonFolder(of: headers.compactMap { study.paths[$0.sopInstanceUID] })
+        let root = Self.commonFolder(of: headers.compactMap { study[$0]?.path })
         let now = Date()
         let job = SegmentationJob(
             work,
             sources: headers.compactMap { header in
-                study.paths[header.sopInstanceUID].map { path in
+                study[header].map { instance in
                     SegmentationJob.Source(
-                        path: String(path.dropFirst(root.count).drop { $0 == "/" }),
+                        path: String(instance.path.dropFirst(root.count).drop { $0 == "/" }),
                         sopInstanceUID: header.sopInstanceUID,
-                        imageDigest: study.imageDigests[header.sopInstanceUID] ?? "")
+                        imageDigest: instance.imageDigest)
                 }
             },
             outputs: [SegmentationJob.Output(viewerProfile: viewerProfile, peers: [])],

@@ -40,7 +40,13 @@ public struct AuditEvent: Sendable, Equatable {
         /// The file of an instance was missing or different, so the instance was never acknowledged.
         case instancesNeverAcknowledged
         case instancesIndexed, instanceOwn, instanceNotAnImage, instanceQuarantined
+        /// Instances came again with the same images and other attributes.
+        case instancesCorrected
+        /// Instances came again in another series, and left theirs.
+        case instancesMoved
         case seriesClosed, seriesReopened
+        /// Another series has one of its SOP Instance UIDs with another image.
+        case seriesInDoubt
         /// The series cannot be segmented as it is, and waits for another instance or for a person.
         case seriesSetAside
         /// A series that was set aside is looked at again.

@@ -19,7 +19,7 @@ public final class Journal: Sendable {
     /// Whether the disk was full when the node started, so that files have to be deleted first.
     public let isShortOfRoom: Bool
     private let pageSize: Int
-    private let subjects: SubjectKey
+    let subjects: SubjectKey
     private let now: @Sendable () -> Date
     private let syncs = SyncThreads(most: 16)
     private let folderSync: FolderSync

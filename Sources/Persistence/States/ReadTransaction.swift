@@ -2,6 +2,7 @@
 
 import Foundation
 import GRDB
+import Platform
 
 /// One consistent view of the journal, valid only inside ``Journal/read(_:)`` or ``Journal/write(_:)``.
 ///
@@ -122,8 +123,8 @@ public class ReadTransaction {
     }
 
     private static let seriesInstance = """
-        SELECT i.id, i.folder, i.file, i.sopClassUID, i.sopInstanceUID, i.transferSyntaxUID, i.imageDigest,
-            a.callingAETitle, h.header
+        SELECT i.id, i.folder, i.file, i.sopClassUID, i.sopInstanceUID, i.transferSyntaxUID, i.imageDigest, i.sha256,
+            a.callingAETitle, h.header, h.attributes
         FROM instance i JOIN association a ON a.id = i.associationId JOIN instanceHeader h ON h.instanceId = i.id
         """
 
@@ -139,7 +140,9 @@ public class ReadTransaction {
         SeriesInstance(
             id: InstanceID(rawValue: row["id"]), path: path(row), sopClassUID: row["sopClassUID"],
             sopInstanceUID: row["sopInstanceUID"], transferSyntaxUID: row["transferSyntaxUID"],
-            imageDigest: row["imageDigest"] ?? "", callingAETitle: row["callingAETitle"], header: row["header"])
+            imageDigest: row["imageDigest"] ?? "", sha256: (row["sha256"] as Data).hexadecimal,
+            attributes: AttributeHashes.decode(row["attributes"]), callingAETitle: row["callingAETitle"],
+            header: row["header"])
     }
 
     // MARK: - Jobs

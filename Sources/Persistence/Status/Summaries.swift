@@ -246,8 +246,8 @@ extension ReadTransaction {
             [after?.rawValue ?? 0] + StatementArguments(study.map { [$0] } ?? []) + [pageSize]
         ).map { row in
             SeriesSummary(
-                id: SeriesID(rawValue: row["id"]), state: shown(row, unknown: .closed), studyInstanceUID: row["studyInstanceUID"],
-                seriesInstanceUID: row["seriesInstanceUID"], modality: row["modality"], revision: row["revision"],
+                id: SeriesID(rawValue: row["id"]), state: shown(row, unknown: .closed),
+                studyInstanceUID: row["studyInstanceUID"], seriesInstanceUID: row["seriesInstanceUID"], modality: row["modality"], revision: row["revision"],
                 instances: row["instances"], why: row["why"], doubt: row["doubt"],
                 changedAt: Date(microseconds: row["changedAt"]))
         }

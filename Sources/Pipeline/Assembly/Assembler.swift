@@ -126,11 +126,10 @@ package final class Assembler: Service {
                     onQueued()
                 } catch {
                     // Other series do not wait.
+                    let reason = "it could not be closed: \(Reason(error))"
                     logger.error(
-                        "series set aside", metadata: ["series.id": "\(series.rawValue)", "error": "\(error)"])
-                    _ = try await journal.write {
-                        try $0.setAside(series, AuditEvent(reason: "it could not be closed: \(error)"))
-                    }
+                        "series set aside", metadata: ["series.id": "\(series.rawValue)", "reason": "\(reason)"])
+                    _ = try await journal.write { try $0.setAside(series, AuditEvent(reason: reason)) }
                 }
                 shared.update { assembly, _ in assembly.closed(series) }
             }

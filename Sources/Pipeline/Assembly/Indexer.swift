@@ -19,6 +19,8 @@ final class Indexer: Sendable {
     private let stop: StopFlag
     private let onSuperseded: @Sendable ([JobID]) -> Void
     private let lanes: IndexLanes<Finding>
+    /// Variants with which instances have to be compared before they can be recorded.
+    private let variants = Mutex<[InstanceID: [InstanceVariant]]>([:])
 
     init(
         pool: WorkerPool, shared: SharedSeriesAssembly, journal: RetryingJournal, logger: Logger, stop: StopFlag,
@@ -47,14 +49,14 @@ final class Indexer: Sendable {
 
     /// The result of indexing an instance.
     private enum Finding: Sendable {
-        case image(IndexedInstance)
+        case image(IndexedInstance, ReceivedInstance)
         case own(InstanceID)
         case notAnImage(InstanceID, uid: String, reason: String)
         case unreadable(InstanceID, reason: String)
 
         var id: InstanceID {
             switch self {
-            case .image(let instance): instance.id
+            case .image(let instance, _): instance.id
             case .own(let id), .notAnImage(let id, _, _), .unreadable(let id, _): id
             }
         }
@@ -78,8 +80,9 @@ final class Indexer: Sendable {
         var failures = turn.failures
         while true {
             switch try await pool.perform(request) {
-            case .response(.indexed(let header, let imageDigest, _)):
-                return .found(try finding(header, imageDigest: imageDigest, instance))
+            case .response(.indexed(let header, let imageDigest, let attributes)):
+                let finding = try finding(header, imageDigest: imageDigest, attributes: attributes, instance)
+                return try await compared(finding).map { .found($0) } ?? .stopped
             case .response(.quarantine(let reason)): return .found(.unreadable(instance.id, reason: reason))
             case .response(.hindered(let reason)):
                 return failures.addAnother()
@@ -103,8 +106,19 @@ final class Indexer: Sendable {
         .unreadable(instance.id, reason: "reading it kills workers: \(reason)")
     }
 
+    /// Compares an image with the variants that an earlier attempt to record it has found.
+    ///
+    /// - Returns: `nil` if the node stops.
+    private func compared(_ finding: Finding) async throws -> Finding? {
+        guard case .image(let image, let received) = finding,
+            let variants = variants.withLock({ $0.removeValue(forKey: image.id) })
+        else { return finding }
+        let comparison = VariantComparison(pool: pool, stop: stop)
+        return try await comparison.compared(image, at: received.path, with: variants).map { .image($0, received) }
+    }
+
     private func finding(
-        _ header: InstanceHeader, imageDigest: String, _ instance: ReceivedInstance
+        _ header: InstanceHeader, imageDigest: String, attributes: [String: String], _ instance: ReceivedInstance
     ) throws -> Finding {
         if header.namesKontur { return .own(instance.id) }
         if case .notAnImage(let reason) = header.kind {
@@ -113,11 +127,11 @@ final class Indexer: Sendable {
         // The patient's id is stored only as a keyed hash.
         var stored = header
         stored.patientID = nil
-        return .image(
-            IndexedInstance(
-                id: instance.id, studyInstanceUID: header.studyInstanceUID,
-                seriesInstanceUID: header.seriesInstanceUID, modality: header.modality,
-                imageDigest: imageDigest, patientID: header.patientID, header: try stored.encoded()))
+        let image = IndexedInstance(
+            id: instance.id, studyInstanceUID: header.studyInstanceUID, seriesInstanceUID: header.seriesInstanceUID,
+            modality: header.modality, imageDigest: imageDigest, patientID: header.patientID, attributes: attributes,
+            header: try stored.encoded())
+        return .image(image, instance)
     }
 
     /// Records findings, together if possible.
@@ -147,8 +161,10 @@ final class Indexer: Sendable {
     }
 
     private func record(_ findings: [Finding]) async throws {
-        let images = findings.compactMap { if case .image(let instance) = $0 { instance } else { nil } }
-        let outcomes = try await journal.write { transaction in
+        let images = findings.compactMap { finding in
+            if case .image(let image, let received) = finding { (image, received) } else { nil }
+        }
+        let indexing = try await journal.write { transaction in
             for finding in findings {
                 do {
                     switch finding {
@@ -165,26 +181,49 @@ final class Indexer: Sendable {
                     // An earlier run settled the instance, and ended before it could note that.
                 }
             }
-            return try transaction.indexed(images, AuditEvent())
+            return try transaction.indexed(images.map(\.0), AuditEvent())
         }
-        guard let outcomes else { return }
+        guard let indexing else { return }
         shared.update { assembly, now in
             for finding in findings { if case .image = finding {} else { assembly.settled(finding.id) } }
-            for (image, outcome) in zip(images, outcomes) {
+            for other in indexing.others {
+                // The receipt of an instance concerns the series that it leaves, too.
+                if other.hasLost {
+                    assembly.lost(
+                        other.instance, from: other.id, modality: other.modality, revision: other.revision, now: now)
+                } else if !assembly.contains(other.id) {
+                    assembly.found(other.id, modality: other.modality, revision: other.revision, now: now)
+                }
+            }
+            for ((image, _), outcome) in zip(images, indexing.outcomes) {
                 switch outcome {
                 case .joined(let series, let revision), .reopened(let series, let revision, _):
                     assembly.indexed(
                         image.id, in: series, modality: image.modality, revision: revision, now: now)
                 case .sameImage, .older, .own, .gone: assembly.settled(image.id)
+                case .compare: break
                 }
             }
         }
-        for case .reopened(let series, let revision, let superseded) in outcomes {
-            logger.info(
-                "series reopened", metadata: ["series.id": "\(series.rawValue)", "series.revision": "\(revision)"])
-            onSuperseded(superseded)
+        for ((image, received), outcome) in zip(images, indexing.outcomes) {
+            switch outcome {
+            case .compare(let found):
+                variants.withLock { $0[image.id] = found }
+                lanes.putBack(received)
+            case .reopened(let series, let revision, let superseded): reopened(series, revision, superseded)
+            default: break
+            }
+        }
+        for other in indexing.others where !other.superseded.isEmpty {
+            reopened(other.id, other.revision, other.superseded)
         }
         for case .unreadable(let id, let reason) in findings { try await quarantine(id, reason: reason) }
+    }
+
+    private func reopened(_ series: SeriesID, _ revision: Int, _ superseded: [JobID]) {
+        logger.info(
+            "series reopened", metadata: ["series.id": "\(series.rawValue)", "series.revision": "\(revision)"])
+        onSuperseded(superseded)
     }
 
     private func quarantine(_ id: InstanceID, reason: String) async throws {

@@ -164,7 +164,17 @@ package struct SeriesAssembly: Sendable {
     package mutating func indexed(
         _ instance: InstanceID, in id: SeriesID, modality: String?, revision: Int, now: Duration
     ) {
-        let receipt = unindexed.removeValue(forKey: instance) ?? Receipt(time: now)
+        lost(instance, from: id, modality: modality, revision: revision, now: now)
+        unindexed[instance] = nil
+    }
+
+    /// Counts the receipt of an instance for an open series that the instance has left.
+    ///
+    /// The other instances of the series may be on their way to the same place.
+    package mutating func lost(
+        _ instance: InstanceID, from id: SeriesID, modality: String?, revision: Int, now: Duration
+    ) {
+        let receipt = unindexed[instance] ?? Receipt(time: now)
         var state =
             series[id]
             ?? WaitingSeries(

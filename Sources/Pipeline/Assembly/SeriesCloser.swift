@@ -39,8 +39,11 @@ struct SeriesCloser: Sendable {
         else { return false }
         // The series is closed or deleted already, so the caller can forget it.
         guard let (series, instances) = found else { return true }
-        let decisions = try decide(series, instances)
         do {
+            if let conflict = conflict(of: instances), !series.isAccepted {
+                return try await setAside(series, conflict)
+            }
+            let decisions = try decide(series, instances)
             let jobs = try await journal.write { transaction in
                 try transaction.closed(series, AuditEvent())
                 return try decisions.map { try $0.record(transaction) }
@@ -52,6 +55,29 @@ struct SeriesCloser: Sendable {
             guard case .seriesChanged = error else { throw error }
             return false
         }
+    }
+
+    private func conflict(of instances: [SeriesInstance]) -> PatientConflict? {
+        let journal = journal.direct
+        return PatientConflict(instances.compactMap(\.attributes)) { journal.attributeHash(of: $0) }
+    }
+
+    /// Sets a series aside whose instances name two patients.
+    ///
+    /// - Returns: `false` if the node stops.
+    private func setAside(_ series: OpenSeries, _ conflict: PatientConflict) async throws -> Bool {
+        let isSetAside = try await journal.write { transaction in
+            try transaction.setAside(series, AuditEvent(reason: "\(conflict)"))
+            return true
+        }
+        guard isSetAside != nil else { return false }
+        logger.warning(
+            "series set aside",
+            metadata: [
+                "dicom.series_uid": "\(series.seriesInstanceUID)", "series.id": "\(series.id.rawValue)",
+                "reason": "\(conflict)",
+            ])
+        return true
     }
 
     private func decide(_ series: OpenSeries, _ instances: [SeriesInstance]) throws -> [StackDecision] {

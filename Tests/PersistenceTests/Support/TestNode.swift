@@ -65,15 +65,33 @@ final class TestNode: Sendable {
 
     // MARK: - Moving on
 
-    static func indexed(_ id: InstanceID, series: String = "1.2.3", digest: String? = nil) -> IndexedInstance {
+    static func indexed(
+        _ id: InstanceID, study: String = "1.2", series: String = "1.2.3", digest: String? = nil,
+        attributes: [String: String] = [:]
+    ) -> IndexedInstance {
         IndexedInstance(
-            id: id, studyInstanceUID: "1.2", seriesInstanceUID: series, modality: "MR",
-            imageDigest: digest ?? "digest \(id.rawValue)", patientID: "patient", header: Data("{}".utf8))
+            id: id, studyInstanceUID: study, seriesInstanceUID: series, modality: "MR",
+            imageDigest: digest ?? "digest \(id.rawValue)", patientID: "patient", attributes: attributes,
+            header: Data("{}".utf8))
     }
 
+    /// Indexes an instance; a variant with another digest counts as another image.
     @discardableResult
-    func index(_ id: InstanceID, series: String = "1.2.3", digest: String? = nil) throws -> IndexedOutcome {
-        try journal.write { try $0.indexed([Self.indexed(id, series: series, digest: digest)], AuditEvent())[0] }
+    func index(
+        _ id: InstanceID, study: String = "1.2", series: String = "1.2.3", digest: String? = nil,
+        attributes: [String: String] = [:]
+    ) throws -> IndexedOutcome {
+        try indexing(Self.indexed(id, study: study, series: series, digest: digest, attributes: attributes)).outcomes[0]
+    }
+
+    /// Indexes an instance; a variant with another digest counts as another image.
+    func indexing(_ instance: IndexedInstance) throws -> Indexing {
+        var instance = instance
+        while true {
+            let indexing = try journal.write { [instance] in try $0.indexed([instance], AuditEvent()) }
+            guard case .compare(let variants) = indexing.outcomes[0] else { return indexing }
+            instance.otherImages.formUnion(variants.map(\.id))
+        }
     }
 
     /// Receives and indexes instances of one series.

@@ -52,6 +52,18 @@ import Testing
         #expect(due(assembly, at: 119).close == [series])
     }
 
+    @Test func `an instance that leaves a series starts its quiet time anew, and its association keeps it open`() {
+        var assembly = assembly()
+        receive(&assembly, 1, at: 100)
+        assembly.received(instance(2), association: association, now: .seconds(108))
+        assembly.lost(instance(2), from: series, modality: "MR", revision: 2, now: .seconds(109))
+        assembly.indexed(instance(2), in: other, modality: "MR", revision: 1, now: .seconds(109))
+        #expect(due(assembly, at: 117).close == [])
+        #expect(due(assembly, at: 128, open: true).close == [])
+        #expect(due(assembly, at: 118).close == [other])
+        #expect(due(assembly, at: 128).close == [series, other])
+    }
+
     @Test func `an instance of the same association that is not indexed keeps the series open until the longest wait`() {
         var assembly = assembly(atMost: 900)
         receive(&assembly, 1, at: 100)
