@@ -107,6 +107,10 @@ package struct SeriesAssembly: Sendable {
         var senders: Set<SendingPeer> = []
         /// Whether it was open when the node started, so that any peer may have brought its instances.
         var isFromBefore = false
+        /// Failed closings in a row.
+        var failures = 0
+        /// The time before which the series is not closed again.
+        var postponedUntil: Duration?
 
         /// The end of the quiet time.
         var quietAt: Duration { last + SeriesAssembly.quietTime(waiting, revision: revision) }
@@ -123,6 +127,8 @@ package struct SeriesAssembly: Sendable {
     private static let patienceForOwn: Duration = .seconds(60)
     /// How long a series waits at most for instances of other associations of its peers.
     private static let patienceForPeer: Duration = .seconds(30)
+    /// The pauses before a failed closing is tried again.
+    private static let pause = Backoff(shortest: .seconds(10), longest: .seconds(3600))
 
     private let configuration: SeriesConfiguration
     private var series: [SeriesID: WaitingSeries] = [:]
@@ -192,6 +198,16 @@ package struct SeriesAssembly: Sendable {
     /// an object of this node.
     package mutating func settled(_ instance: InstanceID) { unindexed[instance] = nil }
 
+    /// Notes that a series could neither be closed nor set aside.
+    ///
+    /// It is tried again after a pause that grows to an hour.
+    package mutating func postponed(_ id: SeriesID, now: Duration) {
+        guard var state = series[id] else { return }
+        state.failures += 1
+        state.postponedUntil = now + Self.pause.delay(failures: state.failures, chance: 0)
+        series[id] = state
+    }
+
     /// Forgets a series that was closed or deleted.
     package mutating func closed(_ id: SeriesID) { series[id] = nil }
 
@@ -208,6 +224,8 @@ package struct SeriesAssembly: Sendable {
         for (id, state) in series {
             if now < state.quietAt {
                 wake(at: state.quietAt)
+            } else if let until = state.postponedUntil, now < until {
+                wake(at: until)
             } else if let until = Self.wait(of: state, for: oldest), now < until {
                 wake(at: until)
             } else if now < state.patientUntil, isAnyOpen(state.associations) {
