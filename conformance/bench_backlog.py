@@ -68,15 +68,17 @@ class Copies:
     def jobs(self, count, sources):
         """Queues copies of the running job, each in a series of its own."""
         job = self.row("job", "state = 'running'")
+        stored = self.row("jobPayload", f"jobId = {job['id']}")
         stack = self.row("stack", f"id = {job['stackId']}")
         series = self.row("series", f"id = {stack['seriesId']}")
-        work = json.loads(job["payload"])
+        work = json.loads(stored["payload"])
         work["sources"] = work["sources"] * sources
         payload = json.dumps(work).encode()
         for number in range(count):
             copy = self.insert("series", series, seriesInstanceUID=f"1.2.3.{number}")
             copy = self.insert("stack", stack, seriesId=copy)
-            self.insert("job", job, stackId=copy, state="queued", run=None, payload=payload)
+            copy = self.insert("job", job, stackId=copy, state="queued", run=None)
+            self.insert("jobPayload", stored, jobId=copy, payload=payload)
             # Short transactions: the node writes, too.
             if number % 50 == 49:
                 self.connection.commit()

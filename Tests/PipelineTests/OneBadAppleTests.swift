@@ -84,7 +84,7 @@ struct `One bad apple spoils nothing else` {
             let node = try await here.node(executable: try here.standIn("found(request)"))
             try await Self.plant(
                 """
-                UPDATE job SET payload = x'7b' WHERE id = 1;
+                UPDATE jobPayload SET payload = x'7b' WHERE jobId = 1;
                 UPDATE job SET kind = 'of another version' WHERE id = 2;
                 PRAGMA foreign_keys = OFF;
                 UPDATE job SET stackId = 4711 WHERE id = 3;

@@ -145,14 +145,12 @@ public class ReadTransaction {
     // MARK: - Jobs
 
     private static let job = """
-        SELECT j.*, k.seriesId, k.revision, k.key, k.route, k.segmenter, k.configurationHash, s.studyInstanceUID,
-            s.seriesInstanceUID
-        FROM job j JOIN stack k ON k.id = j.stackId JOIN series s ON s.id = k.seriesId
+        SELECT j.*, p.payload, k.seriesId, k.revision, k.key, k.route, k.segmenter, k.configurationHash,
+            s.studyInstanceUID, s.seriesInstanceUID
+        FROM job j JOIN jobPayload p ON p.jobId = j.id JOIN stack k ON k.id = j.stackId JOIN series s ON s.id = k.seriesId
         """
 
     /// The next page of jobs that wait for a worker, oldest first.
-    ///
-    /// The page holds numbers only, because a payload may have the size of a thousand rows.
     public func queuedJobs(after: JobID? = nil) throws -> [JobID] {
         try rows(
             "SELECT id FROM job WHERE state = 'queued' AND id > ? ORDER BY id LIMIT ?",
@@ -176,7 +174,7 @@ public class ReadTransaction {
 
     /// The study, series, route and segmenter of a job, for a record; `nil` if the job does not exist.
     ///
-    /// The payload is not read. A job whose stack or series is missing has a subject without them.
+    /// A job whose stack or series is missing has a subject without them.
     func jobSubject(_ id: JobID) throws -> AuditSubject? {
         try row(
             """
