@@ -259,13 +259,49 @@ public class ReadTransaction {
             """
 
     /// The next page of deliveries that wait to be sent, oldest first.
-    ///
-    /// The list must be read again from time to time, because `kontur jobs retry` may add to it.
     public func pendingDeliveries(after: DeliveryID? = nil) throws -> [Delivery] {
         try rows(
             Self.delivery + " WHERE v.state = 'pending' AND v.id > ? ORDER BY v.id LIMIT ?",
             [after?.rawValue ?? 0, pageSize]
         ).map(delivery)
+    }
+
+    /// The next page of deliveries that wait to be sent to a peer, oldest first.
+    public func pendingDeliveries(to peer: String, after: DeliveryID? = nil) throws -> [Delivery] {
+        try rows(
+            Self.delivery + " WHERE v.state = 'pending' AND v.peer = ? AND v.id > ? ORDER BY v.id LIMIT ?",
+            [peer, after?.rawValue ?? 0, pageSize]
+        ).map(delivery)
+    }
+
+    /// The deliveries among these that wait to be sent; at most some thousand are looked up.
+    public func pendingDeliveries(among ids: [DeliveryID]) throws -> [Delivery] {
+        if ids.isEmpty { return [] }
+        let list = "[\(ids.map { "\($0.rawValue)" }.joined(separator: ","))]"
+        return try rows(
+            Self.delivery + " WHERE v.id IN (SELECT value FROM json_each(?)) AND v.state = 'pending' ORDER BY v.id",
+            [list]
+        ).map(delivery)
+    }
+
+    /// The peers with deliveries that wait to be sent, in the order of their names.
+    ///
+    /// The time of the call does not grow with the number of deliveries.
+    public func waitingPeers() throws -> [WaitingPeer] {
+        // Each step of the recursion jumps to the next peer in the index.
+        try rows(
+            """
+            WITH RECURSIVE waiting (peer) AS (
+                SELECT min(peer) FROM delivery INDEXED BY deliveryPending WHERE state = 'pending'
+                UNION ALL
+                SELECT (SELECT min(d.peer) FROM delivery d INDEXED BY deliveryPending
+                    WHERE d.state = 'pending' AND d.peer > waiting.peer)
+                FROM waiting WHERE waiting.peer IS NOT NULL)
+            SELECT peer, (SELECT max(v.id) FROM delivery v INDEXED BY deliveryPending
+                WHERE v.state = 'pending' AND v.peer = waiting.peer) AS newest
+            FROM waiting WHERE peer IS NOT NULL
+            """
+        ).map { WaitingPeer(name: $0["peer"], newest: DeliveryID(rawValue: $0["newest"])) }
     }
 
     /// The delivery, or `nil` if it does not exist.
