@@ -79,6 +79,7 @@ bench: setup-tests build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),s
 	OMP_WAIT_POLICY=passive timeout --foreground 1800 .build/release/Benchmarks
 	timeout --foreground 3600 $(VENV)/bin/python conformance/bench_inference.py
 	timeout --foreground 7200 $(VENV)/bin/python conformance/bench_ingest.py
+	timeout --foreground 900 $(VENV)/bin/python conformance/bench_backlog.py
 	timeout --foreground 7200 $(REFERENCE_PYTHON) conformance/bench_encoder.py
 	timeout --foreground 3600 $(REFERENCE_PYTHON) conformance/bench_encoder.py --prompt
 	timeout --foreground 7200 $(REFERENCE_PYTHON) conformance/bench_encoder.py --automatic

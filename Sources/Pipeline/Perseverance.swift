@@ -3,6 +3,7 @@
 import Logging
 import Persistence
 import Platform
+import Supervision
 
 /// Keeps the loop of a service alive.
 ///
@@ -13,10 +14,12 @@ struct Perseverance {
     /// The longest pause after a failed round; the first is one second, and each doubles.
     private static let longest: Duration = .seconds(60)
 
-    /// The words for the log: the name of the loop.
+    /// The name of the loop, for the log.
     let loop: String
     let logger: Logger
-    /// Whether the service has to end. A pause then ends within a second.
+    /// Whether the service has to end.
+    ///
+    /// A pause then ends within a second.
     let isStopping: @Sendable () -> Bool
     /// Failed rounds in a row.
     private var failures = 0
@@ -30,6 +33,7 @@ struct Perseverance {
     /// Runs one round.
     ///
     /// - Returns: the result; `nil` after an error and the pause that follows it.
+    @discardableResult
     mutating func round<Result: Sendable>(_ body: () async throws -> Result) async -> Result? {
         do {
             let result = try await body()
@@ -66,7 +70,7 @@ struct Reason: CustomStringConvertible, Sendable {
         switch error {
         case is DecodingError: description = "stored data is not in the form that this version of kontur reads"
         case is EncodingError: description = "a value cannot be stored"
-        case is JournalError, is SpoolError, is StateError, is SystemCallError, is ItemError:
+        case is JournalError, is SpoolError, is StateError, is SystemCallError, is WorkMessageError, is ItemError:
             description = "\(error)"
         default: description = "an error of the type \(type(of: error))"
         }

@@ -15,6 +15,7 @@ package enum JournalDatabase {
         (name: Migration2.name, sql: Migration2.sql),
         (name: Migration3.name, sql: Migration3.sql),
         (name: Migration5.name, sql: Migration5.sql),
+        (name: Migration6.name, sql: Migration6.sql),
     ]
 
     /// The newest schema that this program knows.

@@ -160,3 +160,11 @@ public struct Delivery: Sendable, Equatable {
     /// Reason for which the last attempt failed.
     public let why: String?
 }
+
+/// A peer with deliveries that wait to be sent.
+public struct WaitingPeer: Sendable, Equatable {
+    /// Name of the peer, as the configuration calls it.
+    public let name: String
+    /// The newest of the deliveries.
+    public let newest: DeliveryID
+}

@@ -148,14 +148,12 @@ public class ReadTransaction {
     // MARK: - Jobs
 
     private static let job = """
-        SELECT j.*, k.seriesId, k.revision, k.key, k.route, k.segmenter, k.configurationHash, s.studyInstanceUID,
-            s.seriesInstanceUID
-        FROM job j JOIN stack k ON k.id = j.stackId JOIN series s ON s.id = k.seriesId
+        SELECT j.*, p.payload, k.seriesId, k.revision, k.key, k.route, k.segmenter, k.configurationHash,
+            s.studyInstanceUID, s.seriesInstanceUID
+        FROM job j JOIN jobPayload p ON p.jobId = j.id JOIN stack k ON k.id = j.stackId JOIN series s ON s.id = k.seriesId
         """
 
     /// The next page of jobs that wait for a worker, oldest first.
-    ///
-    /// The page holds numbers only, because a payload may have the size of a thousand rows.
     public func queuedJobs(after: JobID? = nil) throws -> [JobID] {
         try rows(
             "SELECT id FROM job WHERE state = 'queued' AND id > ? ORDER BY id LIMIT ?",
@@ -179,7 +177,7 @@ public class ReadTransaction {
 
     /// The study, series, route and segmenter of a job, for a record; `nil` if the job does not exist.
     ///
-    /// The payload is not read. A job whose stack or series is missing has a subject without them.
+    /// A job whose stack or series is missing has a subject without them.
     func jobSubject(_ id: JobID) throws -> AuditSubject? {
         try row(
             """
@@ -264,13 +262,49 @@ public class ReadTransaction {
             """
 
     /// The next page of deliveries that wait to be sent, oldest first.
-    ///
-    /// The list must be read again from time to time, because `kontur jobs retry` may add to it.
     public func pendingDeliveries(after: DeliveryID? = nil) throws -> [Delivery] {
         try rows(
             Self.delivery + " WHERE v.state = 'pending' AND v.id > ? ORDER BY v.id LIMIT ?",
             [after?.rawValue ?? 0, pageSize]
         ).map(delivery)
+    }
+
+    /// The next page of deliveries that wait to be sent to a peer, oldest first.
+    public func pendingDeliveries(to peer: String, after: DeliveryID? = nil) throws -> [Delivery] {
+        try rows(
+            Self.delivery + " WHERE v.state = 'pending' AND v.peer = ? AND v.id > ? ORDER BY v.id LIMIT ?",
+            [peer, after?.rawValue ?? 0, pageSize]
+        ).map(delivery)
+    }
+
+    /// The deliveries among these that wait to be sent; at most some thousand are looked up.
+    public func pendingDeliveries(among ids: [DeliveryID]) throws -> [Delivery] {
+        if ids.isEmpty { return [] }
+        let list = "[\(ids.map { "\($0.rawValue)" }.joined(separator: ","))]"
+        return try rows(
+            Self.delivery + " WHERE v.id IN (SELECT value FROM json_each(?)) AND v.state = 'pending' ORDER BY v.id",
+            [list]
+        ).map(delivery)
+    }
+
+    /// The peers with deliveries that wait to be sent, in the order of their names.
+    ///
+    /// The time of the call does not grow with the number of deliveries.
+    public func waitingPeers() throws -> [WaitingPeer] {
+        // Each step of the recursion jumps to the next peer in the index.
+        try rows(
+            """
+            WITH RECURSIVE waiting (peer) AS (
+                SELECT min(peer) FROM delivery INDEXED BY deliveryPending WHERE state = 'pending'
+                UNION ALL
+                SELECT (SELECT min(d.peer) FROM delivery d INDEXED BY deliveryPending
+                    WHERE d.state = 'pending' AND d.peer > waiting.peer)
+                FROM waiting WHERE waiting.peer IS NOT NULL)
+            SELECT peer, (SELECT max(v.id) FROM delivery v INDEXED BY deliveryPending
+                WHERE v.state = 'pending' AND v.peer = waiting.peer) AS newest
+            FROM waiting WHERE peer IS NOT NULL
+            """
+        ).map { WaitingPeer(name: $0["peer"], newest: DeliveryID(rawValue: $0["newest"])) }
     }
 
     /// The delivery, or `nil` if it does not exist.

@@ -10,10 +10,10 @@ extension WriteTransaction {
     public func queued(_ stack: StackID, kind: String, payload: Data, _ event: AuditEvent) throws -> JobID {
         try execute(
             """
-            INSERT INTO job (stackId, kind, state, payload, attempts, queuedAt, changedAt)
-            VALUES (?, ?, 'queued', ?, 0, ?, ?)
-            """, [stack.rawValue, kind, payload, now, now])
+            INSERT INTO job (stackId, kind, state, attempts, queuedAt, changedAt) VALUES (?, ?, 'queued', 0, ?, ?)
+            """, [stack.rawValue, kind, now, now])
         let id = JobID(rawValue: db.lastInsertedRowID)
+        try execute("INSERT INTO jobPayload (jobId, payload) VALUES (?, ?)", [id.rawValue, payload])
         try record(.jobQueued, event, try subject(of: id))
         return id
     }

@@ -228,7 +228,8 @@ extension ReadTransaction {
 
     private func stackSummary(_ row: Row) throws -> StackSummary {
         StackSummary(
-            id: StackID(rawValue: row["id"]), state: shown(row, unknown: .unfit), studyInstanceUID: row["studyInstanceUID"],
+            id: StackID(rawValue: row["id"]), state: shown(row, unknown: .unfit),
+            studyInstanceUID: row["studyInstanceUID"],
             seriesInstanceUID: row["seriesInstanceUID"], revision: row["revision"], key: row["key"],
             instances: row["instances"], route: row["route"], segmenter: row["segmenter"], why: row["why"],
             decidedAt: Date(microseconds: row["changedAt"]))
@@ -246,8 +247,9 @@ extension ReadTransaction {
             [after?.rawValue ?? 0] + StatementArguments(study.map { [$0] } ?? []) + [pageSize]
         ).map { row in
             SeriesSummary(
-                id: SeriesID(rawValue: row["id"]), state: shown(row, unknown: .closed),
-                studyInstanceUID: row["studyInstanceUID"], seriesInstanceUID: row["seriesInstanceUID"], modality: row["modality"], revision: row["revision"],
+                id: SeriesID(rawValue: row["id"]), state: shown(row, unknown: .setAside),
+                studyInstanceUID: row["studyInstanceUID"],
+                seriesInstanceUID: row["seriesInstanceUID"], modality: row["modality"], revision: row["revision"],
                 instances: row["instances"], why: row["why"], doubt: row["doubt"],
                 changedAt: Date(microseconds: row["changedAt"]))
         }
@@ -266,7 +268,7 @@ extension ReadTransaction {
             series: try series.map { row in
                 StudySummary.Series(
                     id: SeriesID(rawValue: row["id"]), seriesInstanceUID: row["seriesInstanceUID"],
-                    modality: row["modality"], state: shown(row, unknown: .closed), why: row["why"],
+                    modality: row["modality"], state: shown(row, unknown: .setAside), why: row["why"],
                     doubt: row["doubt"], revision: row["revision"], instances: row["instances"],
                     stacks: try rows(Self.stack + " WHERE k.seriesId = ? ORDER BY k.id", [row["id"] as Int64])
                         .map(stackSummary))

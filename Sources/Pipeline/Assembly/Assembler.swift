@@ -69,15 +69,15 @@ package final class Assembler: Service {
     /// May be called from any thread.
     package func received() { shared.somethingArrived.raise() }
 
-    /// Runs until a graceful shutdown, a cancellation, or an error other than a disk error.
+    /// Runs until a graceful shutdown or a cancellation.
     package func run() async throws {
-        try await withGracefulShutdownHandler {
-            try await findOpenSeries()
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await self.indexer.run() }
-                group.addTask { try await self.closeSeries() }
-                // Throws at the first error, which cancels the other loop.
-                while try await group.next() != nil {}
+        await withGracefulShutdownHandler {
+            let stop = stop
+            var start = Perseverance("start of assembly", logger: logger) { stop.isSet }
+            while !stop.isSet, !Task.isCancelled, await start.round(findOpenSeries) == nil {}
+            await withDiscardingTaskGroup { group in
+                group.addTask { await self.persevere("indexing") { try await self.indexer.run() } }
+                group.addTask { await self.persevere("closing") { try await self.closeSeries() } }
             }
         } onGracefulShutdown: {
             self.stop.set()
@@ -110,37 +110,55 @@ package final class Assembler: Service {
         }
     }
 
+    /// One round of the closing loop: closes the series that are due, and waits until there may be another.
     private func closeSeries() async throws {
-        while !stop.isSet, !Task.isCancelled {
-            try await findRecalledSeries()
-            // An instance that was acknowledged meanwhile may belong to a series that looks quiet.
-            try await indexer.takeIn()
-            let open = open
-            let actions = shared.update { assembly, now in
-                assembly.due(now: now) { associations in open.isAnyOpen(of: associations) }
-            }
-            for series in actions.close {
-                guard !stop.isSet else { return }
-                do {
-                    guard try await closer.close(series) else { continue }
-                    onQueued()
-                } catch {
-                    // Other series do not wait.
-                    let reason = "it could not be closed: \(Reason(error))"
-                    logger.error(
-                        "series set aside", metadata: ["series.id": "\(series.rawValue)", "reason": "\(reason)"])
-                    _ = try await journal.write { try $0.setAside(series, AuditEvent(reason: reason)) }
-                }
-                shared.update { assembly, _ in assembly.closed(series) }
-            }
-            if !actions.close.isEmpty {
-                // The indexer needs a moment to add the instances that made a closing fail.
-                await Pause.wait(.milliseconds(20))
-                continue
-            }
-            let next = actions.next.map { $0 - clock.monotonic() } ?? Self.recall
-            await shared.somethingChanged.wait(atMost: min(next, Self.recall))
+        try await findRecalledSeries()
+        // An instance that was acknowledged meanwhile may belong to a series that looks quiet.
+        try await indexer.takeIn()
+        let open = open
+        let actions = shared.update { assembly, now in
+            assembly.due(now: now) { associations in open.isAnyOpen(of: associations) }
         }
+        for series in actions.close {
+            guard !stop.isSet, !Task.isCancelled else { return }
+            await close(series)
+        }
+        if !actions.close.isEmpty {
+            // The indexer needs a moment to add the instances that made a closing fail.
+            return await Pause.wait(.milliseconds(20))
+        }
+        let next = actions.next.map { $0 - clock.monotonic() } ?? Self.recall
+        await shared.somethingChanged.wait(atMost: min(next, Self.recall))
+    }
+
+    /// Closes a series, or sets it aside with the reason if that fails.
+    ///
+    /// Other series do not wait.
+    private func close(_ series: SeriesID) async {
+        do {
+            guard try await closer.close(series) else { return }
+            onQueued()
+        } catch {
+            let reason = "it could not be closed: \(Reason(error))"
+            logger.error("series set aside", metadata: ["series.id": "\(series.rawValue)", "reason": "\(reason)"])
+            do {
+                _ = try await journal.write { try $0.setAside(series, AuditEvent(reason: reason)) }
+            } catch is StateError {
+                // The series is gone, or has moved on.
+            } catch {
+                logger.error(
+                    "series not set aside", metadata: ["series.id": "\(series.rawValue)", "error": "\(Reason(error))"])
+                return shared.update { assembly, now in assembly.postponed(series, now: now) }
+            }
+        }
+        shared.update { assembly, _ in assembly.closed(series) }
+    }
+
+    /// Repeats a round until the service stops.
+    private func persevere(_ loop: String, _ round: () async throws -> Void) async {
+        let stop = stop
+        var perseverance = Perseverance(loop, logger: logger) { stop.isSet }
+        while !stop.isSet, !Task.isCancelled { await perseverance.round(round) }
     }
 }
 

@@ -71,18 +71,10 @@ final class Indexer: Sendable {
             }
             var findings: [Finding] = []
             for instance in next {
-                guard let finding = try await index(instance) else { return }
+                guard let finding = await examine(instance) else { return }
                 findings.append(finding)
             }
-            do {
-                try await record(findings)
-            } catch {
-                // The instances stay received in the journal, and the next start tries again. Other instances do not
-                // wait.
-                logger.error(
-                    "instances not indexed", metadata: ["instances": "\(findings.count)", "error": "\(error)"])
-                shared.update { assembly, _ in for finding in findings { assembly.settled(finding.id) } }
-            }
+            await recordEach(findings)
             shared.somethingChanged.raise()
             if next.count < Self.batch { await Pause.wait(Self.pauseAfterSmallBatch) }
         }
@@ -201,6 +193,41 @@ final class Indexer: Sendable {
             modality: header.modality, imageDigest: imageDigest, patientID: header.patientID, attributes: attributes,
             header: try stored.encoded())
         return .image(image, instance)
+    }
+
+    /// The finding about an instance; an error in the making is one, too.
+    private func examine(_ instance: ReceivedInstance) async -> Finding? {
+        do {
+            return try await index(instance)
+        } catch {
+            return .unreadable(instance.id, reason: "it could not be indexed: \(Reason(error))")
+        }
+    }
+
+    /// Records findings, together if possible.
+    ///
+    /// An instance that the journal refuses is quarantined with the reason, and the others are recorded.
+    private func recordEach(_ findings: [Finding]) async {
+        do {
+            try await record(findings)
+        } catch {
+            if findings.count > 1 {
+                for finding in findings { await recordEach([finding]) }
+            } else if let id = findings.first?.id {
+                await refuse(id, because: error)
+            }
+        }
+    }
+
+    private func refuse(_ id: InstanceID, because error: any Error) async {
+        do {
+            try await quarantine(id, reason: "it could not be recorded: \(Reason(error))")
+        } catch {
+            // The instance stays received in the journal, as `kontur status` shows. The next start tries again.
+            logger.error(
+                "instance not indexed", metadata: ["instance.id": "\(id.rawValue)", "error": "\(Reason(error))"])
+            shared.update { assembly, _ in assembly.settled(id) }
+        }
     }
 
     private func record(_ findings: [Finding]) async throws {

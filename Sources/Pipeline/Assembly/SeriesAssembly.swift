@@ -77,6 +77,10 @@ package struct SeriesAssembly: Sendable {
         var last: Duration
         /// The associations that brought its instances.
         var associations: Set<UUID>
+        /// Failed closings in a row.
+        var failures = 0
+        /// The time before which the series is not closed again.
+        var postponedUntil: Duration?
 
         /// The end of the quiet time.
         var quietAt: Duration { last + SeriesAssembly.quietTime(waiting, revision: revision) }
@@ -89,6 +93,8 @@ package struct SeriesAssembly: Sendable {
     /// An instance that is noticed within this time after the quiet time may have arrived before its end, so the series
     /// waits for it too.
     private static let notice: Duration = .seconds(2)
+    /// The pauses before a failed closing is tried again.
+    private static let pause = Backoff(shortest: .seconds(10), longest: .seconds(3600))
 
     private let configuration: SeriesConfiguration
     private var series: [SeriesID: WaitingSeries] = [:]
@@ -155,6 +161,16 @@ package struct SeriesAssembly: Sendable {
     /// an object of this node.
     package mutating func settled(_ instance: InstanceID) { unindexed[instance] = nil }
 
+    /// Notes that a series could neither be closed nor set aside.
+    ///
+    /// It is tried again after a pause that grows to an hour.
+    package mutating func postponed(_ id: SeriesID, now: Duration) {
+        guard var state = series[id] else { return }
+        state.failures += 1
+        state.postponedUntil = now + Self.pause.delay(failures: state.failures, chance: 0)
+        series[id] = state
+    }
+
     /// Forgets a series that was closed or deleted.
     package mutating func closed(_ id: SeriesID) { series[id] = nil }
 
@@ -171,6 +187,8 @@ package struct SeriesAssembly: Sendable {
         for (id, state) in series {
             if now < state.quietAt {
                 wake(at: state.quietAt)
+            } else if let until = state.postponedUntil, now < until {
+                wake(at: until)
             } else if let oldestUnindexed, oldestUnindexed <= state.quietAt + Self.notice {
                 continue
             } else if now < state.patientUntil, isAnyOpen(state.associations) {

@@ -29,7 +29,8 @@ struct SeriesCloser: Sendable {
     ///
     /// - Parameter id: a series that looks complete.
     /// - Returns: `false` if the series stays open, because another instance has joined or the node stops.
-    /// - Throws: errors of the journal other than those of the disk.
+    /// - Throws: the reason why this series cannot be closed, other than an error of the disk. The caller sets the series
+    ///   aside.
     func close(_ id: SeriesID) async throws -> Bool {
         guard
             let found = try await journal.read({ view -> (OpenSeries, [SeriesInstance])? in
@@ -85,10 +86,17 @@ struct SeriesCloser: Sendable {
         var headers: [InstanceHeader] = []
         for instance in instances {
             byUID[instance.sopInstanceUID] = instance
-            headers.append(try InstanceHeader.decoded(instance.header))
+            do {
+                headers.append(try InstanceHeader.decoded(instance.header))
+            } catch {
+                throw ItemError("the stored header of instance \(instance.id.rawValue) cannot be read")
+            }
         }
         return try Stack.stacks(of: headers).map { stack in
             let members = stack.instances.compactMap { byUID[$0.sopInstanceUID] }
+            guard members.count == stack.instances.count else {
+                throw ItemError("a stored header names another SOP instance than its row")
+            }
             return try decide(series, stack, members)
         }
     }

@@ -37,7 +37,7 @@ struct JobRunner: Sendable {
     /// - Throws: errors of the journal other than those of the disk. The caller then gives the job up.
     func run(_ id: JobID, until stop: Signal) async throws -> End {
         guard let found = try await journal.read({ try $0.job(id) }) else { return .ended }
-        guard let job = found else { throw ItemError("the stack or the series of the job is missing") }
+        guard let job = found else { throw ItemError("the payload, the stack or the series of the job is missing") }
         guard job.state == .queued else { return .ended }
         var logger = logger
         logger[metadataKey: "job.id"] = "\(job.id.rawValue)"

@@ -64,6 +64,14 @@ package struct OutboxSchedule: Sendable {
         var failures = 0
         var notBefore: Duration = .zero
         var isBusy = false
+        /// The rows of all deliveries up to `newest` hold the time of attempts up to this moment.
+        var accounted: Duration
+        /// The newest delivery at that moment.
+        ///
+        /// A later delivery has not waited since then.
+        var newest: DeliveryID
+        /// The deliveries that failed by themselves, unlike those that only wait for the peer.
+        var failed: [DeliveryID: DeliveryMemory] = [:]
     }
 
     private struct DeliveryMemory: Sendable {
@@ -75,47 +83,68 @@ package struct OutboxSchedule: Sendable {
 
     private let backoff: Backoff
     private var peers: [String: PeerState] = [:]
-    private var memory: [DeliveryID: DeliveryMemory] = [:]
-    /// Deliveries given up since the start.
+    /// The last deliveries given up since the start, oldest first.
     ///
     /// If one is pending again, an operator has revived it, and it is tried at once.
-    private var dead: Set<DeliveryID> = []
+    package private(set) var givenUp: [DeliveryID] = []
+    /// Most deliveries in `givenUp`.
+    private static let mostGivenUp = 1000
 
     /// - Parameter backoff: the waits after failures.
     package init(backoff: Backoff = .delivery) { self.backoff = backoff }
 
-    /// Begins a session with each peer that is free and due.
+    /// Notes that a delivery that was given up is pending again.
+    package mutating func revived(_ delivery: DeliveryID, to peer: String, now: Duration) {
+        givenUp.removeAll { $0 == delivery }
+        peers[peer]?.notBefore = now
+    }
+
+    /// Whether a session with a peer may begin.
+    package enum Turn: Sendable, Hashable {
+        case now
+        /// A session runs.
+        case busy
+        /// The peer failed.
+        case waits(until: Duration)
+    }
+
+    /// Whether a session with a peer may begin now.
     ///
     /// - Parameters:
-    ///   - pending: all pending deliveries.
+    ///   - peer: a peer with pending deliveries.
+    ///   - newest: the newest of them.
     ///   - now: a reading of the monotonic clock.
-    /// - Returns: per peer its due deliveries, in order of failures and then of age; and when the next one will be due.
-    package mutating func begin(_ pending: [Pending], now: Duration) -> (
-        sessions: [String: [DeliveryID]], next: Duration?
+    /// - Returns: the turn of the peer.
+    package mutating func turn(of peer: String, newest: DeliveryID, now: Duration) -> Turn {
+        let state = peers[peer] ?? PeerState(accounted: now, newest: newest)
+        peers[peer] = state
+        if state.isBusy { return .busy }
+        return state.notBefore > now ? .waits(until: state.notBefore) : .now
+    }
+
+    /// Begins a session with a peer whose turn it is, if deliveries of a page are due.
+    ///
+    /// - Parameters:
+    ///   - peer: the peer.
+    ///   - page: some of its pending deliveries, in the order of their rows.
+    ///   - after: the row after which the page begins; `nil` for the first page.
+    ///   - now: a reading of the monotonic clock.
+    /// - Returns: the due deliveries, in order of failures and then of age; and when the next one will be due.
+    package mutating func begin(_ peer: String, _ page: [Pending], after: DeliveryID?, now: Duration) -> (
+        session: [DeliveryID], next: Duration?
     ) {
-        let ids = Set(pending.map(\.id))
-        memory = memory.filter { ids.contains($0.key) }
-        for delivery in pending {
-            if dead.remove(delivery.id) != nil { peers[delivery.peer]?.notBefore = now }
-            if memory[delivery.id] == nil { memory[delivery.id] = DeliveryMemory(accounted: now) }
+        guard var state = peers[peer], let last = page.last?.id else { return ([], nil) }
+        let ids = Set(page.map(\.id))
+        // A delivery that is not pending any more leaves no memory.
+        state.failed = state.failed.filter { id, _ in
+            ids.contains(id) || id > last || after.map { id <= $0 } ?? false
         }
-        var sessions: [String: [DeliveryID]] = [:]
-        var next: Duration?
-        for (peer, deliveries) in Dictionary(grouping: pending, by: \.peer) {
-            let state = peers[peer] ?? PeerState()
-            if state.isBusy { continue }
-            let times = deliveries.map { max(memory[$0.id]?.notBefore ?? now, state.notBefore) }
-            let due = zip(deliveries, times).filter { $0.1 <= now }.map { $0.0 }
-            if due.isEmpty {
-                if let earliest = times.min() { next = min(next ?? earliest, earliest) }
-                continue
-            }
-            sessions[peer] = due.sorted {
-                (memory[$0.id]?.failures ?? 0, $0.id) < (memory[$1.id]?.failures ?? 0, $1.id)
-            }.map(\.id)
-            peers[peer, default: PeerState()].isBusy = true
-        }
-        return (sessions, next)
+        let due = page.map(\.id).filter { state.failed[$0].map { $0.notBefore <= now } ?? true }
+        let session = due.sorted { (state.failed[$0]?.failures ?? 0, $0) < (state.failed[$1]?.failures ?? 0, $1) }
+        state.isBusy = !session.isEmpty
+        let next = page.compactMap { state.failed[$0.id]?.notBefore }.filter { $0 > now }.min()
+        peers[peer] = state
+        return (session, next)
     }
 
     /// Takes the outcome of one delivery.
@@ -131,7 +160,7 @@ package struct OutboxSchedule: Sendable {
     {
         switch outcome {
         case .sent(let status):
-            memory[delivery.id] = nil
+            peers[delivery.peer]?.failed[delivery.id] = nil
             peers[delivery.peer]?.failures = 0
             return .sent(status: status)
         case .dead(let reason):
@@ -146,88 +175,116 @@ package struct OutboxSchedule: Sendable {
     ///   - peer: name of the peer.
     ///   - end: how the session ended.
     ///   - first: the delivery that was under way or next when the session failed.
-    ///   - rest: the peer's other pending deliveries.
     ///   - now: a reading of the monotonic clock.
     ///   - chance: a random number, `0..<1`.
-    /// - Returns: the changes of rows, by delivery.
-    package mutating func ended(
-        _ peer: String, _ end: SessionEnd, first: Pending?, rest: [Pending], now: Duration, chance: Double
-    ) -> [DeliveryID: Change] {
-        var changes: [DeliveryID: Change] = [:]
-        var state = peers[peer] ?? PeerState()
-        state.isBusy = false
+    /// - Returns: the change of the first delivery's row; and whether the time of all pending deliveries has to be
+    ///   written, page by page, with `account`.
+    package mutating func ended(_ peer: String, _ end: SessionEnd, first: Pending?, now: Duration, chance: Double) -> (
+        change: Change?, accountsAll: Bool
+    ) {
+        peers[peer]?.isBusy = false
         switch end {
-        case .stopped: break
-        case .finished: state.failures = 0
+        case .stopped: return (nil, false)
+        case .finished:
+            peers[peer]?.failures = 0
+            return (nil, false)
         case .failed(let reason):
-            state.failures += 1
-            state.notBefore = now + backoff.delay(failures: state.failures, chance: chance)
-            if let first {
-                changes[first.id] = setback(first, rejections: 0, reason: reason, now: now, chance: chance)
-            }
-            for delivery in rest where isTimeToAccount(delivery, now: now) {
-                changes[delivery.id] = account(delivery, rejections: 0, reason: reason, now: now)
-            }
-        case .rejected(let reason):
-            state.failures += 1
-            state.notBefore = now + Self.rejectionInterval
-            for delivery in [first].compactMap({ $0 }) + rest {
-                changes[delivery.id] = account(
-                    delivery, rejections: delivery.rejections + 1, reason: reason, now: now)
+            wait(for: peer) { $0.delay(failures: $1, chance: chance) + now }
+            let change = first.map { setback($0, rejections: 0, reason: reason, now: now, chance: chance) }
+            return (change, now - (peers[peer]?.accounted ?? now) >= Self.accounting)
+        case .rejected:
+            wait(for: peer) { _, _ in now + Self.rejectionInterval }
+            return (nil, true)
+        }
+    }
+
+    /// Adds the time that deliveries have waited for their peer.
+    ///
+    /// - Parameters:
+    ///   - page: some pending deliveries of one peer.
+    ///   - end: how the last session ended; a permanent rejection counts for each delivery.
+    ///   - now: the reading of the monotonic clock at the end of the session.
+    /// - Returns: the changes of rows, in the order of the page.
+    package mutating func account(_ page: [Pending], _ end: SessionEnd, now: Duration) -> [(Pending, Change)] {
+        page.compactMap { delivery in
+            switch end {
+            case .finished, .stopped: return nil
+            case .rejected(let reason):
+                let rejections = delivery.rejections + 1
+                return (delivery, account(delivery, rejections: rejections, reason: reason, now: now))
+            case .failed(let reason):
+                guard now > accounted(delivery, now: now) else { return nil }
+                return (delivery, account(delivery, rejections: 0, reason: reason, now: now))
             }
         }
-        peers[peer] = state
-        return changes
+    }
+
+    /// Notes that the time of all deliveries of a peer was written.
+    ///
+    /// - Parameters:
+    ///   - peer: name of the peer.
+    ///   - newest: the last delivery that `account` has seen.
+    ///   - now: the time that `account` was given.
+    package mutating func accounted(_ peer: String, newest: DeliveryID, now: Duration) {
+        peers[peer]?.accounted = now
+        peers[peer]?.newest = newest
     }
 
     /// Frees a peer whose objects were not sent, because the journal could not be written.
     ///
     /// The peer waits as after a failure. The deliveries are not charged.
     package mutating func postponed(_ peer: String, now: Duration, chance: Double) {
-        peers[peer, default: PeerState()].isBusy = false
-        peers[peer, default: PeerState()].failures += 1
-        let failures = peers[peer]?.failures ?? 1
-        peers[peer]?.notBefore = now + backoff.delay(failures: failures, chance: chance)
+        peers[peer]?.isBusy = false
+        wait(for: peer) { $0.delay(failures: $1, chance: chance) + now }
     }
 
     /// Leaves a delivery alone for an hour, because its outcome could not be recorded.
-    package mutating func leave(_ delivery: DeliveryID, now: Duration) {
-        memory[delivery, default: DeliveryMemory(accounted: now)].notBefore = now + Self.rejectionInterval
+    package mutating func leave(_ delivery: DeliveryID, to peer: String, now: Duration) {
+        peers[peer]?.failed[delivery, default: DeliveryMemory(accounted: now)].notBefore =
+            now + Self.rejectionInterval
+    }
+
+    private mutating func wait(for peer: String, until time: (Backoff, _ failures: Int) -> Duration) {
+        guard var state = peers[peer] else { return }
+        state.failures += 1
+        state.notBefore = time(backoff, state.failures)
+        peers[peer] = state
     }
 
     private mutating func setback(
         _ delivery: Pending, rejections: Int, reason: String, now: Duration, chance: Double
     ) -> Change {
-        let failures = (memory[delivery.id]?.failures ?? 0) + 1
+        let failures = (peers[delivery.peer]?.failed[delivery.id]?.failures ?? 0) + 1
         let change = account(delivery, rejections: rejections, reason: reason, now: now)
-        memory[delivery.id]?.failures = failures
-        memory[delivery.id]?.notBefore = now + backoff.delay(failures: failures, chance: chance)
+        if case .dead = change { return change }
+        peers[delivery.peer]?.failed[delivery.id] = DeliveryMemory(
+            accounted: now, failures: failures, notBefore: now + backoff.delay(failures: failures, chance: chance))
         return change
     }
 
-    private func isTimeToAccount(_ delivery: Pending, now: Duration) -> Bool {
-        let spent = now - (memory[delivery.id]?.accounted ?? now)
-        return spent >= Self.accounting || delivery.tried + spent >= Self.longest
+    /// The moment up to which the row of a delivery holds the time of attempts.
+    private func accounted(_ delivery: Pending, now: Duration) -> Duration {
+        guard let state = peers[delivery.peer] else { return now }
+        return state.failed[delivery.id]?.accounted ?? (delivery.id <= state.newest ? state.accounted : now)
     }
 
     /// Adds the time since the last account to the row, and gives up a delivery that has used up its time.
-    private mutating func account(
-        _ delivery: Pending, rejections: Int, reason: String, now: Duration
-    ) -> Change {
-        let spent = now - (memory[delivery.id]?.accounted ?? now)
+    private mutating func account(_ delivery: Pending, rejections: Int, reason: String, now: Duration) -> Change {
+        let spent = now - accounted(delivery, now: now)
         if delivery.tried + spent >= Self.longest {
             return giveUp(delivery, "not delivered in 72 hours: \(reason)")
         }
         if rejections >= Self.rejections {
             return giveUp(delivery, "the peer rejected associations for a day: \(reason)")
         }
-        memory[delivery.id, default: DeliveryMemory(accounted: now)].accounted = now
+        peers[delivery.peer]?.failed[delivery.id]?.accounted = now
         return .pendingAgain(spent: spent, rejections: rejections, reason: reason)
     }
 
     private mutating func giveUp(_ delivery: Pending, _ reason: String) -> Change {
-        memory[delivery.id] = nil
-        dead.insert(delivery.id)
+        peers[delivery.peer]?.failed[delivery.id] = nil
+        givenUp.append(delivery.id)
+        if givenUp.count > Self.mostGivenUp { givenUp.removeFirst() }
         return .dead(reason: reason)
     }
 }

@@ -47,15 +47,16 @@ package final class OutboxSender: Service {
     /// May be called from any thread.
     package func pending() { somethingChanged.raise() }
 
-    /// Runs until a graceful shutdown, a cancellation, or an error other than a disk error.
+    /// Runs until a graceful shutdown or a cancellation.
     package func run() async throws {
-        try await withGracefulShutdownHandler {
-            try await withThrowingDiscardingTaskGroup { group in
-                // A session that throws cancels the group. The loop sees that within the polling interval.
-                while !stop.isSet, !Task.isCancelled, !group.isCancelled {
-                    let (sessions, next) = try await due()
+        let stop = stop
+        await withGracefulShutdownHandler {
+            await withDiscardingTaskGroup { group in
+                var perseverance = Perseverance("sending", logger: logger) { stop.isSet }
+                while !stop.isSet, !Task.isCancelled {
+                    guard let (sessions, next) = await perseverance.round({ try await self.due() }) else { continue }
                     for (peer, deliveries) in sessions {
-                        group.addTask { try await self.send(deliveries, to: peer) }
+                        group.addTask { await self.send(deliveries, to: peer) }
                     }
                     await somethingChanged.wait(atMost: min(next ?? Self.polling, Self.polling))
                 }
@@ -69,21 +70,59 @@ package final class OutboxSender: Service {
     }
 
     /// The sessions to begin now, and the time until another one may be due.
+    ///
+    /// Only peers whose turn it is are looked at, and their deliveries are read until a page has due ones. The time of a
+    /// round therefore does not grow with the number of deliveries that wait.
     private func due() async throws -> ([String: [Delivery]], Duration?) {
-        guard let pending = try await pendingDeliveries() else { return ([:], nil) }
+        let givenUp = schedule.withLock { $0.givenUp }
+        let found = try await journal.read { view in
+            (try view.waitingPeers(), try view.pendingDeliveries(among: givenUp))
+        }
+        guard let (waiting, revived) = found else { return ([:], nil) }
         let now = clock.monotonic()
-        let (sessions, next) = schedule.withLock { $0.begin(pending.map(OutboxSchedule.Pending.init), now: now) }
-        let byID = Dictionary(uniqueKeysWithValues: pending.map { ($0.id, $0) })
-        return (sessions.mapValues { $0.compactMap { byID[$0] } }, next.map { $0 - now })
+        schedule.withLock { schedule in
+            for delivery in revived { schedule.revived(delivery.id, to: delivery.peer, now: now) }
+        }
+        var sessions: [String: [Delivery]] = [:]
+        var next: Duration?
+        for peer in waiting {
+            switch schedule.withLock({ $0.turn(of: peer.name, newest: peer.newest, now: now) }) {
+            case .busy: continue
+            case .waits(let until): next = min(next ?? until, until)
+            case .now:
+                let (session, later) = try await session(with: peer.name, now: now)
+                if !session.isEmpty { sessions[peer.name] = session }
+                if let later { next = min(next ?? later, later) }
+            }
+        }
+        return (sessions, next.map { $0 - now })
     }
 
-    /// All pending deliveries, oldest first; `nil` if the service stops.
-    private func pendingDeliveries() async throws -> [Delivery]? {
-        try await journal.readAll { try $0.pendingDeliveries(after: $1?.id) }
+    /// Begins a session with a peer whose turn it is.
+    ///
+    /// - Returns: the deliveries to offer, and when the next one will be due.
+    private func session(with peer: String, now: Duration) async throws -> ([Delivery], Duration?) {
+        var after: DeliveryID?
+        var next: Duration?
+        while true {
+            let start = after
+            guard let page = try await journal.read({ try $0.pendingDeliveries(to: peer, after: start) }),
+                let last = page.last
+            else { return ([], next) }
+            let (session, later) = schedule.withLock {
+                $0.begin(peer, page.map(OutboxSchedule.Pending.init), after: start, now: now)
+            }
+            if let later { next = min(next ?? later, later) }
+            if !session.isEmpty {
+                let byID = Dictionary(page.map { ($0.id, $0) }) { first, _ in first }
+                return (session.compactMap { byID[$0] }, next)
+            }
+            after = last.id
+        }
     }
 
     /// Runs one session: offers the deliveries, and records the outcome of each.
-    private func send(_ deliveries: [Delivery], to name: String) async throws {
+    private func send(_ deliveries: [Delivery], to name: String) async {
         let end: OutboxSchedule.SessionEnd
         var at: DeliveryID?
         if let peer = peers[name], peer.isCallable {
@@ -94,7 +133,9 @@ package final class OutboxSender: Service {
             do {
                 (end, at) = try await withTaskCancellationHandler {
                     try await DedicatedThread.run(name: "kontur-send") { [self] in
-                        try session.run(deliveries, offer: offer) { try record($0, $1, peer: peer) }
+                        try session.run(deliveries, offer: { try offer($0, to: name) }) {
+                            try record($0, $1, peer: peer)
+                        }
                     }
                 } onCancel: {
                     interruption.stop()
@@ -103,7 +144,7 @@ package final class OutboxSender: Service {
                 // The object was not sent. Its peer waits as if the peer had failed.
                 logger.error(
                     "objects are not sent, because the journal could not record their delivery",
-                    metadata: ["peer.name": "\(name)", "error": "\(error)"])
+                    metadata: ["peer.name": "\(name)", "error": "\(Reason(error))"])
                 let (now, chance) = (clock.monotonic(), clock.chance())
                 schedule.withLock { $0.postponed(name, now: now, chance: chance) }
                 sessions.withLock { $0[name] = nil }
@@ -114,13 +155,26 @@ package final class OutboxSender: Service {
             end = .failed(reason: "the configuration does not have a peer of this name with a host and a port")
             at = deliveries.first?.id
         }
-        try await conclude(name, end, at: at)
+        do {
+            try await conclude(name, end, at: at)
+        } catch {
+            logger.error(
+                "could not record the end of a session",
+                metadata: ["peer.name": "\(name)", "error": "\(Reason(error))"])
+        }
         somethingChanged.raise()
     }
 
     /// Writes down that an object is about to be sent; `false` if its delivery is not pending any more.
-    private func offer(_ id: DeliveryID) throws -> Bool {
-        try journal.direct.write { try $0.offered(id) }
+    ///
+    /// A delivery that the journal refuses to write down is given up, and the others are sent.
+    private func offer(_ id: DeliveryID, to peer: String) throws -> Bool {
+        do {
+            return try journal.direct.write { try $0.offered(id) }
+        } catch  where !RetryingJournal.isTemporary(error) {
+            leave(id, to: peer, error)
+            return false
+        }
     }
 
     /// Records the outcome of one delivery, on the session's thread.
@@ -140,7 +194,7 @@ package final class OutboxSender: Service {
             } catch let error as StateError {
                 return logger.debug("delivery left alone", metadata: ["error": "\(error)"])
             } catch {
-                guard RetryingJournal.isTemporary(error) else { return leave(delivery, error) }
+                guard RetryingJournal.isTemporary(error) else { return leave(delivery.id, to: peer.name, error) }
                 failures += 1
                 if failures == 1 {
                     logger.error(
@@ -156,41 +210,69 @@ package final class OutboxSender: Service {
         }
     }
 
-    /// Gives up a delivery whose outcome the journal does not take, so that the peer does not get the object for ever.
-    private func leave(_ delivery: Delivery, _ error: any Error) {
+    /// Gives up a delivery that the journal does not take, so that the peer does not get the object for ever.
+    private func leave(_ id: DeliveryID, to peer: String, _ error: any Error) {
+        let reason = "\(Reason(error))"
         logger.error(
-            "could not record a delivery",
-            metadata: ["delivery.id": "\(delivery.id.rawValue)", "error": "\(error)"])
+            "could not record a delivery", metadata: ["delivery.id": "\(id.rawValue)", "error": "\(reason)"])
         let now = clock.monotonic()
-        schedule.withLock { $0.leave(delivery.id, now: now) }
-        let event = AuditEvent(reason: "its outcome could not be recorded: \(error)")
-        _ = try? journal.direct.write { try $0.dead(delivery.id, event) }
+        schedule.withLock { $0.leave(id, to: peer, now: now) }
+        let event = AuditEvent(reason: "its outcome could not be recorded: \(reason)")
+        _ = try? journal.direct.write { try $0.dead(id, event) }
     }
 
     /// Records the end of a session in the peer's deliveries.
     private func conclude(_ name: String, _ end: OutboxSchedule.SessionEnd, at: DeliveryID?) async throws {
-        var pending: [Delivery] = []
+        var first: Delivery?
         switch end {
         case .finished, .stopped: break
         case .failed(let reason), .rejected(let reason):
             logger.warning("peer not reached", metadata: ["peer.name": "\(name)", "reason": "\(reason)"])
-            pending = try await pendingDeliveries()?.filter { $0.peer == name } ?? []
+            if let at { first = (try? await journal.read { try $0.delivery(at) }) ?? nil }
         }
-        let rows = pending.map(OutboxSchedule.Pending.init)
-        let (now, chance) = (clock.monotonic(), clock.chance())
-        let changes = schedule.withLock {
-            $0.ended(
-                name, end, first: rows.first { $0.id == at }, rest: rows.filter { $0.id != at }, now: now,
-                chance: chance)
+        if first?.state != .pending { first = nil }
+        let (now, chance, row) = (clock.monotonic(), clock.chance(), first.map(OutboxSchedule.Pending.init))
+        let (change, accountsAll) = schedule.withLock {
+            $0.ended(name, end, first: row, now: now, chance: chance)
         }
+        if let first, let change { await write([(first, change)], to: name) }
+        guard accountsAll else { return }
+        var last: DeliveryID?
+        while true {
+            let after = last
+            guard let page = try await journal.read({ try $0.pendingDeliveries(to: name, after: after) }),
+                let newest = page.last?.id
+            else { break }
+            let changes = schedule.withLock {
+                $0.account(page.map(OutboxSchedule.Pending.init), end, now: now)
+            }
+            let byID = Dictionary(page.map { ($0.id, $0) }) { first, _ in first }
+            await write(changes.compactMap { row, change in byID[row.id].map { ($0, change) } }, to: name)
+            last = newest
+        }
+        if let last { schedule.withLock { $0.accounted(name, newest: last, now: now) } }
+    }
+
+    /// Writes changes in one transaction, or one by one if the journal refuses one of them.
+    private func write(_ changes: [(Delivery, OutboxSchedule.Change)], to name: String) async {
         let peer = peers[name]
-        for delivery in pending {
-            guard let change = changes[delivery.id] else { continue }
-            do {
-                _ = try await journal.write { try Self.apply(change, to: delivery.id, peer: peer, $0) }
-                report(change, delivery, peer: name)
-            } catch let error as StateError {
-                logger.debug("delivery left alone", metadata: ["error": "\(error)"])
+        do {
+            let isWritten = try await journal.write { transaction in
+                for (delivery, change) in changes {
+                    try Self.apply(change, to: delivery.id, peer: peer, transaction)
+                }
+                return true
+            }
+            guard isWritten != nil else { return }
+            for (delivery, change) in changes { report(change, delivery, peer: name) }
+        } catch {
+            if changes.count > 1 {
+                for change in changes { await write([change], to: name) }
+            } else if let (delivery, _) = changes.first {
+                // A delivery that has moved on meanwhile does not need the change.
+                logger.log(
+                    level: error is StateError ? .debug : .error, "delivery left alone",
+                    metadata: ["delivery.id": "\(delivery.id.rawValue)", "error": "\(Reason(error))"])
             }
         }
     }

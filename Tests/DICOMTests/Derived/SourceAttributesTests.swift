@@ -133,11 +133,14 @@ import TestSupport
                 try data.write(to: url)
                 return try InstanceFile(path: url.path).digests().attributes
             }
-            #expect(try digests(Array("A1".utf8)) == digests(Array(" A1 ".utf8)))
-            #expect(try digests(Array("A1".utf8)) == digests(Array("A1\0\0".utf8)))
-            #expect(try digests([]) == digests(nil))
-            #expect(try digests(nil)["PatientID"] == nil)
-            #expect(try digests(Array("A1".utf8)) != digests(Array("A2".utf8)))
+            let plain = try digests(Array("A1".utf8))
+            for padded in [" A1 ", "A1\0\0"] {
+                let found = try digests(Array(padded.utf8))
+                #expect(found == plain)
+            }
+            let (none, empty, other) = (try digests(nil), try digests([]), try digests(Array("A2".utf8)))
+            #expect(empty == none && none["PatientID"] == nil)
+            #expect(plain != other)
         }
     }
 }
