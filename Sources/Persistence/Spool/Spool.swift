@@ -224,7 +224,7 @@ public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .full: true
         case .failing(let cause): cause.isTemporary
-        case .held, .tooLarge, .damaged: false
+        case .held, .tooLarge, .notASpool, .link, .damaged: false
         }
     }
 
