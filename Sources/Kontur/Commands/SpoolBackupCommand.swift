@@ -45,8 +45,8 @@ struct BackupReport: Report {
                         + "another disk or machine to protect it against a failing disk"))
         }
         if summary.missing > 0 {
-            parts.append(
-                .line("missing: \(Formatted.count(summary.missing, "file")) that the database names and the spool lacks"))
+            let missing = Formatted.count(summary.missing, "file")
+            parts.append(.line("missing: \(missing) that the database names and the spool lacks"))
         }
         return parts
     }

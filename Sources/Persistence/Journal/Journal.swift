@@ -87,7 +87,8 @@ public final class Journal: Sendable {
         let seen = JournalHead.read(spool.path)
         let standing = try pool.read { db in try JournalHead.standing(seen, of: db) }
         // An older head only proves less, so a spool without one can be used as well.
-        let head = spool.isReadOnly ? nil : try? FileDescriptor(path: spool.path + "/" + JournalHead.name, for: .updating)
+        let headPath = spool.path + "/" + JournalHead.name
+        let head = spool.isReadOnly ? nil : try? FileDescriptor(path: headPath, for: .updating)
         let calls = spool.calls
         folderSync = FolderSync { path throws(SystemCallError) in try calls.syncFolder(path) }
         let (pool, unsettled, subjects, timekeeper, discards) = (pool, unsettled, subjects, timekeeper, discards)

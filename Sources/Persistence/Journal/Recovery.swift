@@ -68,7 +68,10 @@ struct Recovery {
     ///
     /// The file of an unconfirmed row is hashed and synced. The file of a confirmed row only needs the right size.
     ///
-    /// - Parameter all: whether the rows of indexed instances are examined, too.
+    /// - Parameters:
+    ///   - all: whether the rows of indexed instances are examined, too.
+    ///   - report: counts what was found.
+    /// - Throws: the errors of the journal.
     private func settle(all: Bool, _ report: inout RecoveryReport) throws {
         var after: Int64 = 0
         let waiting = all ? "state IN ('received', 'indexed')" : "state = 'received'"

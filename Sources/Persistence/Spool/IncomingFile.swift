@@ -65,6 +65,7 @@ public final class IncomingFile {
     /// - Parameters:
     ///   - sha256: ``digest()``.
     ///   - receivedAt: microseconds since 1970.
+    /// - Throws: the error of pwrite(2).
     func seal(sha256: Data, receivedAt: Int64) throws(SystemCallError) {
         guard canBeSealed, let descriptor else { return }
         let seal = InstanceSeal(headerSize: headerSize, fileSize: size, receivedAt: receivedAt, sha256: sha256)

@@ -47,7 +47,8 @@ struct JournalHead: Equatable, Sendable {
     static func newest(_ db: Database) throws -> JournalHead {
         let last = try Row.fetchOne(db, sql: "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")
         let segment = try Row.fetchOne(
-            db, sql: "SELECT firstNumber - 1 AS number, previousHash AS hash FROM auditSegment ORDER BY id DESC LIMIT 1")
+            db,
+            sql: "SELECT firstNumber - 1 AS number, previousHash AS hash FROM auditSegment ORDER BY id DESC LIMIT 1")
         let heads = [last, segment].compactMap { row in
             row.map { JournalHead(number: $0["number"], hash: $0["hash"]) }
         }

@@ -82,7 +82,8 @@ public final class Spool: Sendable {
             throw SpoolError(error)
         }
         for name in Folder.allCases.filter({ $0 != .models }).map(\.rawValue) + ["kontur.sqlite"] {
-            if (try? FileSystem.status(path + "/" + name))?.kind == .symbolicLink { throw .link(path: path + "/" + name) }
+            let inside = path + "/" + name
+            if (try? FileSystem.status(inside))?.kind == .symbolicLink { throw .link(path: inside) }
         }
     }
 

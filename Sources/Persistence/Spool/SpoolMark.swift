@@ -91,6 +91,7 @@ enum SpoolMark {
     /// The folder above `path` that is a spool, if there is one.
     ///
     /// - Parameter path: absolute, without symbolic links.
+    /// - Returns: the path of the spool.
     static func spool(around path: String) -> String? {
         var folder = path
         while let slash = folder.lastIndex(of: "/"), slash > folder.startIndex {

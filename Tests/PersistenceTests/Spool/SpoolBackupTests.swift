@@ -26,9 +26,8 @@ import Testing
                 done.enter()
                 Thread {
                     for number in 0..<200 {
-                        guard let reception = try? node.receivePart10("1.\(thread).\(number)", [1, UInt8(number)]) else {
-                            break
-                        }
+                        let uid = "1.\(thread).\(number)"
+                        guard let reception = try? node.receivePart10(uid, [1, UInt8(number)]) else { break }
                         copied.add(thread * 1000 + number, .success(reception))
                         if number % 3 == 0 {
                             try? node.journal.quarantine(reception.id, AuditEvent(reason: "test"))

@@ -11,7 +11,8 @@ import Testing
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         for file in files {
             let url = URL(fileURLWithPath: path + "/" + file)
-            try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(
+                at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
             try Data("precious".utf8).write(to: url)
         }
         return path
@@ -48,7 +49,8 @@ import Testing
             try Spool.check(SpoolConfiguration(path: path))
             #expect(FileManager.default.fileExists(atPath: path + "/lost+found/x"))
             do { try TestNode(path: path).receive("1.1") }
-            #expect(FileManager.default.contents(atPath: path + "/KONTUR-SPOOL")?.starts(with: "KONTUR-SPOOL 1\n".utf8) == true)
+            let mark = try #require(FileManager.default.contents(atPath: path + "/KONTUR-SPOOL"))
+            #expect(mark.starts(with: "KONTUR-SPOOL 1\n".utf8))
             try Spool.check(SpoolConfiguration(path: path))
             #expect(try TestNode(path: path).count(.received) == 1)
         }
