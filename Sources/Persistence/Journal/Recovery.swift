@@ -54,6 +54,9 @@ struct Recovery {
         let headerSize: Int64
         let sha256: Data
         let confirmed: Bool
+        /// Whether the instance may have been acknowledged although its row does not say that its file is on disk: a
+        /// row of an older database.
+        let isFromOlder: Bool
         let isReceived: Bool
     }
 
@@ -86,7 +89,8 @@ struct Recovery {
                     let (folder, file, state): (String, String, String) = (row["folder"], row["file"], row["state"])
                     return Suspect(
                         id: row["id"], stored: folder + "/" + file, size: row["size"], headerSize: row["headerSize"],
-                        sha256: row["sha256"], confirmed: row["confirmed"], isReceived: state == "received")
+                        sha256: row["sha256"], confirmed: row["confirmed"], isFromOlder: all,
+                        isReceived: state == "received")
                 }
             }
             guard let last = page.last else { return }
@@ -118,7 +122,7 @@ struct Recovery {
         if gone.isEmpty && found.isEmpty { return }
         try journal.write { transaction in
             for suspect in gone {
-                if suspect.confirmed {
+                if suspect.confirmed || suspect.isFromOlder {
                     try transaction.lost(
                         suspect.id, AuditEvent(reason: "its file is missing or different, although it was stored"))
                 } else {
@@ -130,7 +134,7 @@ struct Recovery {
                 try transaction.execute("UPDATE instance SET confirmed = 1 WHERE id = ?", [suspect.id])
             }
         }
-        let lost = gone.count { $0.confirmed }
+        let lost = gone.count { $0.confirmed || $0.isFromOlder }
         report.lost += lost
         report.neverAcknowledged += gone.count - lost
     }

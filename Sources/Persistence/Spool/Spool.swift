@@ -81,7 +81,9 @@ public final class Spool: Sendable {
         } catch {
             throw SpoolError(error)
         }
-        for name in Folder.allCases.filter({ $0 != .models }).map(\.rawValue) + ["kontur.sqlite"] {
+        for name in Folder.allCases.filter({ $0 != .models }).map(\.rawValue)
+            + ["kontur.sqlite", "kontur.sqlite-wal", "kontur.sqlite-shm"]
+        {
             let inside = path + "/" + name
             if (try? FileSystem.status(inside))?.kind == .symbolicLink { throw .link(path: inside) }
         }
