@@ -117,14 +117,12 @@ extension Spool {
         // The part of the path that exists may lead through links; the part that does not exist cannot.
         var existing = named
         var rest = ""
-        while (try? FileSystem.status(existing)) == nil, let slash = existing.lastIndex(of: "/"),
-            slash > existing.startIndex
-        {
+        while !existing.isEmpty, (try? FileSystem.status(existing)) == nil, let slash = existing.lastIndex(of: "/") {
             rest = existing[slash...] + rest
             existing = String(existing[..<slash])
         }
         let path: String
-        do throws(SystemCallError) { path = try FileSystem.resolved(existing) + rest } catch {
+        do throws(SystemCallError) { path = (existing.isEmpty ? "" : try FileSystem.resolved(existing)) + rest } catch {
             throw .notASpool(path: named, cause: error.reason)
         }
         if claim != .marked, claim != .unmarked, let outer = SpoolMark.spool(around: path) {
