@@ -51,10 +51,18 @@ enum SpoolMark {
         }
         if names.contains("kontur.sqlite"), JournalDatabase.isOurs(path + "/kontur.sqlite") { return .unmarked }
         let others = names.filter { !isHarmless($0) }
-        if others.isEmpty { return .empty }
+        if others.isEmpty || others == [Spool.Folder.models.rawValue] && holdsWeights(path) { return .empty }
         throw .notASpool(
             path: path,
             cause: "it holds \(others.count) files or folders, and lacks the file \(name) that marks a spool")
+    }
+
+    /// Whether the folder `models` holds weights alone, which may be installed before the first start.
+    private static func holdsWeights(_ path: String) -> Bool {
+        let names = try? FileSystem.names(in: path + "/" + Spool.Folder.models.rawValue)
+        return names?.allSatisfy { name in
+            name.hasSuffix(".safetensors") || name.hasSuffix(".json") || name == ".lock" || isHarmless(name)
+        } ?? false
     }
 
     private static func read(_ path: String) throws(SpoolError) {
