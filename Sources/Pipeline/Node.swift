@@ -75,8 +75,10 @@ public final class Node: Service {
         self.settings = settings
         self.logger = logger
         let spool = try Spool(settings.spool, access: .node(name: settings.listener.aeTitle.text))
-        let journal = try Journal(spool: spool, now: clock.wall, sinceBoot: clock.sinceBoot)
+        let journal = try Journal(
+            spool: spool, facts: FileMeta.facts, now: clock.wall, sinceBoot: clock.sinceBoot)
         self.journal = journal
+        journal.recovery.log(to: logger)
         // A full disk gets room before anything else needs it.
         if journal.isShortOfRoom { _ = try? Retention(journal: journal).run() }
         spool.keepReserve()
@@ -148,6 +150,7 @@ public final class Node: Service {
         let reason = failure.map { "\($0)" }
         try? await DedicatedThread.run(name: "kontur-stop") {
             try journal.write { try $0.nodeStopped(AuditEvent(reason: reason)) }
+            journal.checkpoint()
         }
         if let failure { throw failure }
     }

@@ -107,6 +107,10 @@ extension EndToEndTests {
             try await passes("full_disk", within: 240)
         }
 
+        @Test func `a lost database and a folder of somebody else cost no file`() async throws {
+            try await passes("spool", within: 120)
+        }
+
         @Test func `killing the node loses nothing that was acknowledged, and doubles nothing`() async throws {
             let short = ["--kills", "6", "--series", "2", "--slices", "60", "--quiet", "6"]
             let whole = ["--kills", "30", "--series", "5", "--slices", "100", "--quiet", "20"]

@@ -118,6 +118,24 @@ import Testing
         }
     }
 
+    @Test func `a spool path that is somebody's folder is an error with its line, and the folder stays`() async throws {
+        try await withTemporaryFolder { folder in
+            let spool = folder.appending(path: "home")
+            try FileManager.default.createDirectory(
+                at: spool.appending(path: "work"), withIntermediateDirectories: true)
+            try Data("precious".utf8).write(to: spool.appending(path: "work/thesis.tex"))
+            let file = folder.appending(path: "kontur.yaml").path
+            try Data("spool: {path: home}\n".utf8).write(to: URL(fileURLWithPath: file))
+            let check = try await Self.kontur("config", "check", file)
+            #expect(check.status == 1)
+            #expect(check.errors.contains("\(file):1:15: spool.path: \(spool.path) is not a spool of Kontur"))
+            let serve = try await runExternal(Executables.kontur, ["serve", "--config", file], within: 60)
+            #expect(serve.status == 1 && serve.errors.contains("is not a spool of Kontur"))
+            let left = try FileManager.default.subpathsOfDirectory(atPath: spool.path).sorted()
+            #expect(left == ["work", "work/thesis.tex"])
+        }
+    }
+
     @Test func `a good configuration ends with 0 and says what it means`() async throws {
         let file = Checkout.root.appending(path: "kontur.example.yaml").path
         let text = try await Self.kontur("config", "check", file)

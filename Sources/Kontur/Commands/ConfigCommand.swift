@@ -44,6 +44,7 @@ struct ConfigCheckCommand: ParsableCommand {
         let installed = try InstalledModels(folder: models.models, configuration: configuration)
         let planner = installed.planner(for: configuration)
         try installed.check(planner, of: configuration)
+        try configuration.checkSpool()
         try ReportPrinter.print(ConfigurationSummary(configuration, planner), as: output.format)
     }
 }

@@ -116,6 +116,17 @@ package enum JournalDatabase {
         return configuration
     }
 
+    /// Whether a file is a database of Kontur, of any version; the file is not changed.
+    static func isOurs(_ path: String) -> Bool {
+        guard (try? FileSystem.status(path))?.kind == .file else { return false }
+        var configuration = readOnly()
+        configuration.readonly = true
+        guard let queue = try? DatabaseQueue(path: path, configuration: configuration) else { return false }
+        defer { try? queue.close() }
+        let application = try? queue.read { db in try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0 }
+        return application == applicationID
+    }
+
     /// Refuses a foreign or newer database before anything is written to it.
     private static func check(_ path: String, isNew: Bool) throws {
         guard !isNew else { return }
