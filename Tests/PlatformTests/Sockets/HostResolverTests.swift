@@ -100,7 +100,7 @@ import Testing
             Issue.record("localhost is not known")
             return
         }
-        #expect(found.allSatisfy(\.isLoopback))
+        #expect(found.allSatisfy { $0.isLoopback })
         #expect(IPAddress.ofThisMachine.contains { $0.isLoopback })
     }
 }
