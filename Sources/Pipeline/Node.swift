@@ -68,10 +68,12 @@ public final class Node: Service {
     ///
     /// The call blocks on the disk. It does not belong on Swift's cooperative pool: use `start` there.
     ///
-    /// - Throws: `SpoolError`, `JournalError`, or `ListenError`, for instance if the port is taken.
+    /// - Throws: `SpoolError`, `JournalError`, `DescriptorShortage`, or `ListenError`, for instance if the port is
+    ///   taken.
     public init(_ settings: NodeSettings, clock: NodeClock = .system, logger: Logger) throws {
         // A write to a worker that has died must fail. By default it would end the node.
         CurrentProcess.ignoreBrokenPipes()
+        try DescriptorNeed(settings.listener, workers: settings.workers).provide(DescriptorLimit.raise)
         self.settings = settings
         self.logger = logger
         let spool = try Spool(settings.spool, access: .node(name: settings.listener.aeTitle.text))
@@ -102,7 +104,7 @@ public final class Node: Service {
         let dispatcher = Dispatcher(
             journal: journal, pool: pool, clock: clock, logger: logger, softwareVersion: settings.softwareVersion,
             onDone: outbox.pending)
-        let open = OpenAssociations(limit: settings.listener.maxAssociations)
+        let open = OpenAssociations(settings.listener.places)
         let assembler = Assembler(
             configuration: settings.series,
             planner: settings.planner, peers: settings.listener.peers,

@@ -65,6 +65,13 @@ extension EndToEndTests {
             try await passes("attacks", long ? ["--long"] : [], within: 240)
         }
 
+        @Test
+        func `strangers use up neither descriptors nor log, and peers with large requests or small PDUs are served`()
+            async throws
+        {
+            try await passes("door", within: 240)
+        }
+
         @Test func `broken files end indexed or quarantined with a reason`() async throws {
             try await passes(
                 "broken_files", long ? ["--mutations", "600", "--segment", "2000"] : [], within: long ? 3000 : 300)

@@ -75,7 +75,7 @@ import Testing
                 spool: {path: spool}
                 routes:
                   - {name: a, when: {modality: MR}, segmenter: left-atrium-compact, sendTo: []}
-                  - {name: b, when: {modality: MR}, segmenter: medsam-slices, sendTo: []}
+                  - {name: b, when: {modality: CT}, segmenter: medsam-slices, sendTo: []}
                   - {name: c, when: {modality: ES}, segmenter: sam-box, weights: mine, sendTo: []}
                 """
             try Data(yaml.utf8).write(to: URL(fileURLWithPath: file))

@@ -24,6 +24,8 @@ package struct NodeConfiguration: Sendable {
     package var spoolPlace: ConfigurationPlace
     /// The place of each route in the file, by the name of the route.
     package var places: [String: RoutePlace]
+    /// The places of settings that depend on the machine.
+    let machinePlaces: MachinePlaces
     /// SHA-256 of the meaning of the file, 64 hexadecimal digits.
     ///
     /// Without a file, it is the hash of an empty file.
@@ -120,6 +122,7 @@ package struct NodeConfiguration: Sendable {
         workers = node.workers
         spool = SpoolReader.spool(sections["spool"], folder: folder)
         spoolPlace = SpoolReader.place(sections["spool"])
+        machinePlaces = MachinePlaces(spool: sections["spool"], peers: peers)
         series = SeriesReader.series(sections["series"])
         models = ModelsReader.folder(sections["models"], folder: folder, spool: spool.path)
         let found = RouteReader.routes(sections["routes"], peers: peers, segmenters: segmenters)

@@ -126,15 +126,6 @@ public final class Spool: Sendable {
         do { return try calls.freeSpace(path) } catch { throw SpoolError(error) }
     }
 
-    /// Whether one more association may be accepted.
-    ///
-    /// The largest accepted instance must fit above the minimum free space for each open association and the new one.
-    public func hasRoom(openAssociations: Int) -> Bool {
-        guard let free = try? freeSpace() else { return false }
-        let (needed, overflow) = configuration.maxInstance.multipliedReportingOverflow(by: Int64(openAssociations) + 1)
-        return !overflow && free - configuration.minimumFree >= needed
-    }
-
     // MARK: - Files
 
     /// Creates the file of an instance, under the name that it keeps, in the folder of the hour `now`.

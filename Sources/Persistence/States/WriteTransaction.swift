@@ -96,7 +96,14 @@ public final class WriteTransaction: ReadTransaction {
     }
 
     /// Records that the node refused an association; the event names the caller and the reason.
-    public func associationRejected(_ event: AuditEvent) throws { try record(.associationRejected, event) }
+    ///
+    /// - Parameters:
+    ///   - event: the cause.
+    ///   - count: the number of refusals, if the record stands for several.
+    /// - Throws: the error of the database.
+    public func associationRejected(_ event: AuditEvent, count: Int? = nil) throws {
+        try record(.associationRejected, event, AuditSubject(count: count.map(Int64.init)))
+    }
 
     /// Records that weights were added to the node's folder of models.
     ///

@@ -174,4 +174,14 @@ public enum FileSystem {
         return Int64(
             clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
     }
+
+    /// Bytes that the file system of `path` has in all, used ones included, without those kept for root.
+    ///
+    /// - Throws: the error of statvfs(3).
+    public static func totalSpace(_ path: String) throws(SystemCallError) -> Int64 {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { throw .last("statvfs") }
+        let blocks = status.f_blocks - (status.f_bfree - status.f_bavail)
+        return Int64(clamping: UInt64(blocks).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+    }
 }

@@ -52,8 +52,9 @@ import Testing
             var small = calls
             small.freeSpace = { _ in 1000 }
             let node = try TestNode(calls: small, minimumFree: 400, maxInstance: 200)
-            #expect(node.spool.hasRoom(openAssociations: 2))
-            #expect(!node.spool.hasRoom(openAssociations: 3))
+            try node.spool.checkRoom(openAssociations: 2)
+            let shortage = #expect(throws: RoomShortage.self) { try node.spool.checkRoom(openAssociations: 3) }
+            #expect(shortage?.associations == 4 && shortage?.free == 1000)
         }
     }
 
