@@ -55,6 +55,12 @@ extension EndToEndTests {
             try await passes("loop", within: 240)
         }
 
+        @Test func `a corrected patient gets a SEG of its own, and a study that is sent again gets the same SEG`()
+            async throws
+        {
+            try await passes("corrections", within: 240)
+        }
+
         @Test func `a second node is refused, and a stop takes less than ten seconds whatever is going on`()
             async throws
         {

@@ -14,6 +14,7 @@ package enum JournalDatabase {
         (name: Migration1.name, sql: Migration1.sql),
         (name: Migration2.name, sql: Migration2.sql),
         (name: Migration3.name, sql: Migration3.sql),
+        (name: Migration4.name, sql: Migration4.sql),
         (name: Migration5.name, sql: Migration5.sql),
         (name: Migration6.name, sql: Migration6.sql),
     ]

@@ -207,6 +207,11 @@ final class TestNode: Sendable {
         return found
     }
 
+    /// Changes the database as somebody else's program would.
+    func sql(_ statements: String) throws {
+        try DatabaseQueue(path: spool.databasePath).write { try $0.execute(sql: statements) }
+    }
+
     /// The row of an instance.
     struct StoredInstance {
         let why: String?
