@@ -55,6 +55,12 @@ extension EndToEndTests {
             try await passes("loop", within: 240)
         }
 
+        @Test func `a corrected patient gets a SEG of its own, and a study that is sent again gets the same SEG`()
+            async throws
+        {
+            try await passes("corrections", within: 240)
+        }
+
         @Test func `a second node is refused, and a stop takes less than ten seconds whatever is going on`()
             async throws
         {
@@ -63,6 +69,13 @@ extension EndToEndTests {
 
         @Test func `hostile clients do not keep others from a C-ECHO within a second`() async throws {
             try await passes("attacks", long ? ["--long"] : [], within: 240)
+        }
+
+        @Test
+        func `strangers use up neither descriptors nor log, and peers with large requests or small PDUs are served`()
+            async throws
+        {
+            try await passes("door", within: 240)
         }
 
         @Test func `broken files end indexed or quarantined with a reason`() async throws {
@@ -109,6 +122,10 @@ extension EndToEndTests {
         @Test(.enabled(if: getuid() == 0, "needs root"))
         func `a full disk can be looked at, and a start makes room`() async throws {
             try await passes("full_disk", within: 240)
+        }
+
+        @Test func `a lost database and a folder of somebody else cost no file`() async throws {
+            try await passes("spool", within: 120)
         }
 
         @Test func `killing the node loses nothing that was acknowledged, and doubles nothing`() async throws {

@@ -122,14 +122,16 @@ struct OfflineSegmentation {
                     SegmentationJob.Source(
                         path: String(instance.path.dropFirst(root.count).drop { $0 == "/" }),
                         sopInstanceUID: header.sopInstanceUID,
-                        imageDigest: instance.imageDigest)
+                        imageDigest: instance.imageDigest,
+                        copied: SourceAttributes.digestOfEach(instance.attributes))
                 }
             },
+            copiedFromNewest: study[headers[0]].map { SourceAttributes.digestOfNewest($0.attributes) },
             outputs: [SegmentationJob.Output(viewerProfile: viewerProfile, peers: [])],
             created: Int64(now.timeIntervalSince1970), localOffsetFromUTC: TimeZone.current.secondsFromGMT(for: now))
-        let output = job.output(
-            at: folder.appendingPathComponent(".kontur-\(run).dcm").path, for: viewerProfile,
-            softwareVersion: KonturCommand.version, dated: true)
+        let output = SegmentRequest.Output(
+            path: folder.appendingPathComponent(".kontur-\(run).dcm").path,
+            description: job.description(for: viewerProfile, softwareVersion: KonturCommand.version, dated: true))
         var request = job.request(run: run, folder: root, outputs: [output])
         request.overlayFolder = overlays(name).path
         request.dumpFolder = dumpFolder.map { "\($0)/\(name)" }

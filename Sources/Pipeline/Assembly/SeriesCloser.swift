@@ -135,9 +135,11 @@ struct SeriesCloser: Sendable {
             work,
             sources: sources.map {
                 SegmentationJob.Source(
-                    path: spool.relative($0.path), sopInstanceUID: $0.sopInstanceUID, imageDigest: $0.imageDigest)
+                    path: spool.relative($0.path), sopInstanceUID: $0.sopInstanceUID, imageDigest: $0.imageDigest,
+                    copied: $0.copied(SourceAttributes.digestOfEach))
             },
             newestSource: newest,
+            copiedFromNewest: sources[newest].copied(SourceAttributes.digestOfNewest),
             outputs: SegmentationJob.outputs(for: peers.filter { work.route.sendTo.contains($0.name) }),
             created: Int64(now.timeIntervalSince1970.rounded(.down)), localOffsetFromUTC: clock.offsetFromUTC(now))
     }
@@ -191,6 +193,13 @@ private struct StackDecision: Sendable {
             return try transaction.queued(id, kind: SegmentationJob.kind, payload: payload, AuditEvent(how: how))
         }
         return nil
+    }
+}
+
+extension SeriesInstance {
+    /// A digest of attributes; of the whole data set if an older version indexed the instance.
+    fileprivate func copied(_ digest: ([String: String]) -> String) -> String {
+        attributes.map(digest) ?? "data set \(sha256)"
     }
 }
 

@@ -105,6 +105,9 @@ import Testing
         case .deliveryRevived: .command("jobs retry", type: "JobsRetryCommand", call: ".revived(delivery.id")
         case .deliveryReleased: .command("jobs release", type: "JobsReleaseCommand", call: ".released(delivery")
         case .deliveryDropped: .command("jobs drop", type: "JobsDropCommand", call: ".dropped(delivery")
+        case .instancesLost, .instancesAdopted, .objectsAdopted, .fileQuarantined, .databaseBehind:
+            .service(call: "facts: FileMeta.facts")
+        case .spoolCopied: .command("spool backup", type: "SpoolBackupCommand", call: "SpoolBackup(journal:")
         case .filesDeleted: .service(call: "Retention(journal:")
         case .clockJumped, .clockHoldEnded: .service(call: ".noteTime(")
         case .clockConfirmed:
