@@ -68,7 +68,8 @@ public final class WorkerPool: Sendable {
     ///   - logger: receives a message for the start and the end of each worker.
     public init(configuration: WorkerPoolConfiguration, logger: Logger) {
         self.configuration = configuration
-        index = WorkerQueue(role: .index, workers: configuration.indexWorkers, configuration: configuration, logger: logger)
+        index = WorkerQueue(
+            role: .index, workers: configuration.indexWorkers, configuration: configuration, logger: logger)
         segment = WorkerQueue(
             role: .segment, workers: configuration.segmentWorkers, configuration: configuration, logger: logger)
     }

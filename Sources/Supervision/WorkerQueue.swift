@@ -153,10 +153,11 @@ final class WorkerQueue: @unchecked Sendable {
         return isOver
     }
 
-    /// Waits for the next request; `nil` if the thread has to end.
+    /// Waits for the next request.
     ///
     /// - Parameter stays: whether the thread waits for any time. The first index worker stays: instances may arrive at
     ///   any time, and the closing of series waits for it.
+    /// - Returns: `nil` if the thread has to end.
     private func next(stays: Bool) -> QueuedRequest? {
         condition.withLock {
             idleThreads += 1

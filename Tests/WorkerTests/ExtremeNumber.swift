@@ -57,7 +57,8 @@ struct ExtremeNumber: CustomStringConvertible {
             }
         }
         for number in [Double.nan, .infinity, .greatestFiniteMagnitude, .leastNonzeroMagnitude, -1, 0] {
-            let value = (0..<count).flatMap { _ in PlainImage.number(Int(bitPattern: UInt(number.bitPattern)), width: 8) }
+            let value = (0..<count).flatMap { _ in PlainImage.number(Int(bitPattern: UInt(number.bitPattern)), width: 8)
+            }
             values.append(("FD", value, "\(number)"))
         }
         return values

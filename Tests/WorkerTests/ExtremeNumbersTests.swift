@@ -17,7 +17,7 @@ struct ExtremeNumbersTests {
         let paths: [String]
     }
 
-    @Test func `no number of a file can trap: header, digests, pixels, stacks, plans, volumes and objects`() async throws {
+    @Test func `no number of a file can trap, from the header to the SEG`() async throws {
         try await withTemporaryFolder { folder in
             let all = try Self.write(ExtremeNumber.all, to: folder)
             let index = try await WorkerChild.answers(

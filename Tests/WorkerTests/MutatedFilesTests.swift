@@ -14,7 +14,8 @@ struct MutatedFilesTests {
     private static let variants =
         ProcessInfo.processInfo.environment["KONTUR_MUTATIONS"].flatMap { Int($0) } ?? 60
 
-    @Test(.timeLimit(.minutes(60))) func `no change of bytes or lengths kills a worker that reads and decodes the file`() async throws {
+    @Test(.timeLimit(.minutes(60)))
+    func `no change of bytes or lengths kills a worker that reads and decodes the file`() async throws {
         let fixtures = Checkout.root.appending(path: "Tests/DICOMTests/Fixtures")
         let names = try FileManager.default.contentsOfDirectory(atPath: fixtures.path).filter { $0.hasSuffix(".dcm") }
         #expect(names.count > 30)

@@ -14,6 +14,7 @@ extension DataSet {
     /// - Parameters:
     ///   - path: a Part 10 file, or a data set without File Meta Information.
     ///   - inflatedLimit: the size in bytes above which an inflated data set is refused. Inflating stops there.
+    /// - Returns: the data set, checked as a whole.
     /// - Throws: `DataSetError`.
     package static func open(
         path: String, inflatedLimit: Int = DataSet.inflatedLimit

@@ -22,7 +22,9 @@ final class IndexLanes<Finding: Sendable>: Sendable {
 
     /// Most findings in one transaction.
     private static var batch: Int { 64 }
-    /// Findings that wait for the journal at most. The lanes wait until there are fewer.
+    /// Findings that wait for the journal at most.
+    ///
+    /// The lanes wait until there are fewer.
     private static var mostFindings: Int { 256 }
     /// The pause after a batch that is not full.
     ///
@@ -172,7 +174,7 @@ final class IndexLanes<Finding: Sendable>: Sendable {
             let answer = await read(turn)
             current = state.withLock { state in
                 let goesOn = settle(turn, answer, in: &state)
-                if goesOn, let next = next(in: &state) { return next }
+                if goesOn, let following = next(in: &state) { return following }
                 state.lanes -= 1
                 return nil
             }

@@ -2,7 +2,7 @@
 //
 // Start-time fair queueing (Goyal, Vin and Cheng 1996) with two levels: peers, and the associations of each peer.
 
-package import Foundation
+import Foundation
 package import Persistence
 package import Supervision
 
@@ -56,10 +56,14 @@ package struct IndexQueue: Sendable {
 
     /// The time after which an instance that is being read counts as slow.
     package static let slow: Duration = .seconds(1)
-    /// The charge for a worker that was killed or overrun. It doubles with each further one, up to `mostPenalty`.
+    /// The charge for a worker that was killed or overrun.
+    ///
+    /// It doubles with each further one, up to `mostPenalty`.
     private static let penalty: Duration = .seconds(1)
     private static let mostPenalty: Duration = .seconds(64)
-    /// The pause before an instance is tried again. It doubles with each failure, up to `mostPause`.
+    /// The pause before an instance is tried again.
+    ///
+    /// It doubles with each failure, up to `mostPause`.
     private static let pause: Duration = .milliseconds(100)
     private static let mostPause: Duration = .seconds(5)
     /// Idle associations of one peer that are remembered at most, with the time that they used.
@@ -123,7 +127,8 @@ package struct IndexQueue: Sendable {
         // Out of the dictionary while it changes: a second owner of its lists would mean copies of them.
         var peer = peers.removeValue(forKey: instance.sender) ?? Peer(used: clock)
         if peer.isIdle { peer.used = max(peer.used, clock) }
-        peer.associations[instance.association, default: Association(used: peer.clock)].waiting.append(instance)
+        let unknown = Association(used: peer.clock)
+        peer.associations[instance.association, default: unknown].waiting.append(instance)
         Self.enroll(instance.association, in: &peer)
         peers[instance.sender] = peer
         count += 1

@@ -82,7 +82,8 @@ final class Indexer: Sendable {
             switch try await pool.perform(request) {
             case .response(.indexed(let header, let imageDigest, let attributes)):
                 let finding = try finding(header, imageDigest: imageDigest, attributes: attributes, instance)
-                return try await compared(finding).map { .found($0) } ?? .stopped
+                guard let finding = try await compared(finding) else { return .stopped }
+                return .found(finding)
             case .response(.quarantine(let reason)): return .found(.unreadable(instance.id, reason: reason))
             case .response(.hindered(let reason)):
                 return failures.addAnother()

@@ -88,7 +88,9 @@ package struct SeriesAssembly: Sendable {
         init(_ receipts: some Sequence<Receipt>) {
             for receipt in receipts {
                 any = min(any ?? receipt.time, receipt.time)
-                if let id = receipt.association { associations[id] = min(associations[id] ?? receipt.time, receipt.time) }
+                if let id = receipt.association {
+                    associations[id] = min(associations[id] ?? receipt.time, receipt.time)
+                }
                 if let peer = receipt.sender { senders[peer] = min(senders[peer] ?? receipt.time, receipt.time) }
             }
         }

@@ -64,7 +64,8 @@ import Testing
         #expect(due(assembly, at: 128).close == [series, other])
     }
 
-    @Test func `an instance of the same association that is not indexed keeps the series open until the longest wait`() {
+    @Test func `an instance of the same association that is not indexed keeps the series open until the longest wait`()
+    {
         var assembly = assembly(atMost: 900)
         receive(&assembly, 1, at: 100)
         assembly.received(instance(2), association: association, sender: peer, now: .seconds(104))
