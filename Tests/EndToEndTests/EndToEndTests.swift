@@ -134,6 +134,13 @@ extension EndToEndTests {
             try await passes("kills", long ? whole : short, within: long ? 1200 : 300)
         }
 
+        @Test func `corrected, moved and repeated studies keep the right SEG and every file, whatever is killed`()
+            async throws
+        {
+            let whole = ["--kills", "30", "--series", "5", "--slices", "100", "--quiet", "6", "--sweep"]
+            try await passes("kept", long ? whole : [], within: long ? 1800 : 300)
+        }
+
         @Test func `killing workers loses no job`() async throws {
             let short = ["--victim", "worker", "--kills", "8", "--series", "2", "--slices", "60", "--quiet", "4"]
             let whole = ["--victim", "worker", "--kills", "30", "--series", "5", "--slices", "100", "--quiet", "20"]
