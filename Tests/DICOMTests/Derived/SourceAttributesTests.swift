@@ -123,7 +123,7 @@ import TestSupport
     }
 
     @Test func `padding does not count, and an empty value is like an absent one`() throws {
-        try withTemporaryFolder { folder in
+        try withTemporaryFolder { (folder: URL) throws in
             func digests(_ patientID: [UInt8]?) throws -> [String: String] {
                 var data = ElementBytes()
                 data.add(0x0008_0016, "UI", text: "1.2.840.10008.5.1.4.1.1.7")
