@@ -85,13 +85,14 @@ class Copies:
         self.connection.commit()
 
     def deliveries(self, count):
-        """Adds copies of the one pending delivery."""
+        """Adds copies of the one pending delivery and of its job."""
         delivery = self.row("delivery", "state = 'pending'")
+        job = self.row("job", f"id = {delivery['jobId']}")
         derived = self.row("derivedInstance", f"id = {delivery['derivedInstanceId']}")
         for number in range(count):
             copy = self.insert(
                 "derivedInstance", derived, sopInstanceUID=f"1.2.4.{number}", path=f"{derived['path']}.{number}")
-            self.insert("delivery", delivery, derivedInstanceId=copy)
+            self.insert("delivery", delivery, jobId=self.insert("job", job), derivedInstanceId=copy)
             if number % 200 == 199:
                 self.connection.commit()
         self.connection.commit()

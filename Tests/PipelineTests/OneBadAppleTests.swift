@@ -186,7 +186,7 @@ struct `One bad apple spoils nothing else` {
         let status = try node.journal.status()
         return Verdicts(
             quarantined: status.count(\.instances, "quarantined"), setAside: status.count(\.series, "setAside"),
-            dead: status.count(\.jobs, "dead"), unsent: status.count(\.deliveries, "pending"),
+            dead: status.count(\.jobs, "dead"), unsent: status.count(\.deliveries, "dead"),
             sent: status.count(\.deliveries, "sent"))
     }
 
