@@ -97,13 +97,15 @@ struct PlainImage {
     }
 
     private static func encoded(_ elements: [UInt32: Element]) -> [UInt8] {
-        elements.sorted { $0.key < $1.key }.flatMap { tag, element in
+        elements.sorted { $0.key < $1.key }.flatMap { tag, element -> [UInt8] in
             let isText = !["US", "SS", "UL", "SL", "FD", "FL", "OB", "OW", "SQ", "UI", "UN"].contains(element.vr)
             let padding: [UInt8] = element.value.count % 2 == 0 ? [] : [isText ? 0x20 : 0]
             let value = element.value + padding
             let isLong = ["OB", "OW", "SQ", "UN"].contains(element.vr)
-            return number(Int(tag >> 16), width: 2) + number(Int(tag & 0xFFFF), width: 2) + Array(element.vr.utf8)
-                + (isLong ? [0, 0] + number(value.count, width: 4) : number(value.count, width: 2)) + value
+            var bytes = number(Int(tag >> 16), width: 2) + number(Int(tag & 0xFFFF), width: 2)
+            bytes += Array(element.vr.utf8) + [UInt8](repeating: 0, count: isLong ? 2 : 0)
+            bytes += number(value.count, width: isLong ? 4 : 2)
+            return bytes + value
         }
     }
 
