@@ -68,15 +68,19 @@ public final class Node: Service {
     ///
     /// The call blocks on the disk. It does not belong on Swift's cooperative pool: use `start` there.
     ///
-    /// - Throws: `SpoolError`, `JournalError`, or `ListenError`, for instance if the port is taken.
+    /// - Throws: `SpoolError`, `JournalError`, `DescriptorShortage`, or `ListenError`, for instance if the port is
+    ///   taken.
     public init(_ settings: NodeSettings, clock: NodeClock = .system, logger: Logger) throws {
         // A write to a worker that has died must fail. By default it would end the node.
         CurrentProcess.ignoreBrokenPipes()
+        try DescriptorNeed(settings.listener, workers: settings.workers).provide(DescriptorLimit.raise)
         self.settings = settings
         self.logger = logger
         let spool = try Spool(settings.spool, access: .node(name: settings.listener.aeTitle.text))
-        let journal = try Journal(spool: spool, now: clock.wall, sinceBoot: clock.sinceBoot)
+        let journal = try Journal(
+            spool: spool, facts: FileMeta.facts, now: clock.wall, sinceBoot: clock.sinceBoot)
         self.journal = journal
+        journal.recovery.log(to: logger)
         // A full disk gets room before anything else needs it.
         if journal.isShortOfRoom { _ = try? Retention(journal: journal).run() }
         spool.keepReserve()
@@ -100,7 +104,7 @@ public final class Node: Service {
         let dispatcher = Dispatcher(
             journal: journal, pool: pool, clock: clock, logger: logger, softwareVersion: settings.softwareVersion,
             onDone: outbox.pending)
-        let open = OpenAssociations(limit: settings.listener.maxAssociations)
+        let open = OpenAssociations(settings.listener.places)
         let assembler = Assembler(
             configuration: settings.series,
             planner: settings.planner, peers: settings.listener.peers,
@@ -148,6 +152,7 @@ public final class Node: Service {
         let reason = failure.map { "\($0)" }
         try? await DedicatedThread.run(name: "kontur-stop") {
             try journal.write { try $0.nodeStopped(AuditEvent(reason: reason)) }
+            journal.checkpoint()
         }
         if let failure { throw failure }
     }

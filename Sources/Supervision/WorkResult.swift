@@ -44,6 +44,17 @@ public enum WorkerDeath: Sendable, Hashable, CustomStringConvertible {
     ///
     /// The request is then probably not the cause.
     public var isFromOutside: Bool { self == .signalled(9) }
+
+    /// Whether the worker died of its own code: SIGILL, SIGTRAP, SIGABRT, SIGFPE or SIGSEGV.
+    ///
+    /// The same request kills the next worker, too. SIGBUS is not among these signals: see ``mayBeTheDisk``.
+    public var isTrap: Bool {
+        guard case .signalled(let signal) = self else { return false }
+        return [4, 5, 6, 8, 11].contains(signal)
+    }
+
+    /// Whether the worker died of SIGBUS, the signal of a mapped file that cannot be read.
+    public var mayBeTheDisk: Bool { self == .signalled(7) }
 }
 
 /// The time and memory that a request took, measured from outside.

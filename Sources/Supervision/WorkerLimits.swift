@@ -5,8 +5,8 @@ public import Platform
 
 /// The resources that one worker may use before it is killed, and the marks at which it is replaced.
 ///
-/// Memory means resident memory, watched from outside. An address-space limit would make OpenBLAS retry `mmap` for
-/// ever.
+/// Memory means resident memory without the pages of mapped files, watched from outside. An address-space limit would
+/// make OpenBLAS retry `mmap` for ever.
 public struct WorkerLimits: Sendable, Hashable {
     /// Bytes of resident memory above which the worker is killed.
     public var memory: Int
@@ -37,9 +37,10 @@ public struct WorkerLimits: Sendable, Hashable {
 
     /// The limits for reading a header.
     ///
-    /// A request usually takes less than a second. The limits leave time to hash a file of 1 GiB.
+    /// A request usually takes less than a second. The limits leave time to hash a file of 1 GiB, and memory for an
+    /// inflated data set of the largest size, once more while it grows.
     public static let index = WorkerLimits(
-        memory: 3 << 30, silence: .seconds(60), processorTime: .seconds(60), memoryMark: 256 << 20)
+        memory: 1536 << 20, silence: .seconds(60), processorTime: .seconds(60), memoryMark: 256 << 20)
     /// The limits for segmenting a stack.
     ///
     /// A progress line is due with every frame or slice.
@@ -126,7 +127,7 @@ public struct WorkerWatch: Sendable {
         if let usage {
             let start = processorTimeAtStart ?? usage.processorTime
             processorTimeAtStart = start
-            if usage.residentMemory > limits.memory { return .memory }
+            if usage.residentMemory - usage.mappedMemory > limits.memory { return .memory }
             let allowed = limits.processorTime + limits.processorTimePerStep * steps
             if usage.processorTime - start > allowed { return .processorTime }
         }

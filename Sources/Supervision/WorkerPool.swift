@@ -9,6 +9,10 @@ public struct WorkerPoolConfiguration: Sendable {
     ///
     /// Every worker runs its `worker` command.
     public var executable: String
+    /// The number of instances that are indexed at once.
+    ///
+    /// One slow file then does not delay the others. The workers beyond the first start only if they are needed.
+    public var indexWorkers: Int
     /// The number of stacks that are segmented at once.
     public var segmentWorkers: Int
     /// Computing threads of each segment worker, fixed at its start.
@@ -23,15 +27,17 @@ public struct WorkerPoolConfiguration: Sendable {
     public var indexLimits: WorkerLimits
     /// Limits for segmenting a stack, without its weights.
     public var segmentLimits: WorkerLimits
-    /// How long a segment worker waits for its next request before it is ended.
+    /// How long a worker waits for its next request before it is ended; the first index worker stays.
     public var idle: Duration
 
     public init(
-        executable: String, segmentWorkers: Int = 1, threads: Int? = nil, printFolder: String? = nil,
-        indexLimits: WorkerLimits = .index, segmentLimits: WorkerLimits = .segment, idle: Duration = .seconds(60)
+        executable: String, indexWorkers: Int = 3, segmentWorkers: Int = 1, threads: Int? = nil,
+        printFolder: String? = nil, indexLimits: WorkerLimits = .index, segmentLimits: WorkerLimits = .segment,
+        idle: Duration = .seconds(60)
     ) {
-        precondition(segmentWorkers > 0, "a pool has at least one segment worker")
+        precondition(indexWorkers > 0 && segmentWorkers > 0, "a pool has at least one worker of each role")
         self.executable = executable
+        self.indexWorkers = indexWorkers
         self.segmentWorkers = segmentWorkers
         self.threads = threads
         self.printFolder = printFolder
@@ -46,7 +52,7 @@ public struct WorkerPoolConfiguration: Sendable {
     }
 }
 
-/// The workers of a node or of one command: one for indexing and up to `segmentWorkers` for segmenting.
+/// The workers of a node or of one command: up to `indexWorkers` for indexing and `segmentWorkers` for segmenting.
 ///
 /// Each worker has a thread that starts, feeds, watches, kills and reaps it. The pool does not block Swift's
 /// cooperative threads. Workers start with the first request. A worker is replaced after a crash, an overrun, 1,000
@@ -62,13 +68,16 @@ public final class WorkerPool: Sendable {
     ///   - logger: receives a message for the start and the end of each worker.
     public init(configuration: WorkerPoolConfiguration, logger: Logger) {
         self.configuration = configuration
-        index = WorkerQueue(role: .index, workers: 1, configuration: configuration, logger: logger)
+        index = WorkerQueue(
+            role: .index, workers: configuration.indexWorkers, configuration: configuration, logger: logger)
         segment = WorkerQueue(
             role: .segment, workers: configuration.segmentWorkers, configuration: configuration, logger: logger)
     }
 
     /// The number of requests of this role that can run at once.
-    public func capacity(_ role: WorkerRole) -> Int { role == .index ? 1 : configuration.segmentWorkers }
+    public func capacity(_ role: WorkerRole) -> Int {
+        role == .index ? configuration.indexWorkers : configuration.segmentWorkers
+    }
 
     /// Gives a request to a worker once one is free, and waits for the result.
     ///

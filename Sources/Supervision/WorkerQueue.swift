@@ -125,7 +125,7 @@ final class WorkerQueue: @unchecked Sendable {
         let slot = WorkerSlot(
             role: role, number: number, limits: limits, configuration: configuration, logger: logger)
         repeat {
-            while let request = next() {
+            while let request = next(stays: role == .index && number == 0) {
                 let result = slot.perform(request) {
                     self.condition.withLock { self.isStopping || request.isCancelled }
                 }
@@ -153,15 +153,18 @@ final class WorkerQueue: @unchecked Sendable {
         return isOver
     }
 
-    /// Waits for the next request; `nil` if the thread has to end.
-    private func next() -> QueuedRequest? {
+    /// Waits for the next request.
+    ///
+    /// - Parameter stays: whether the thread waits for any time. The first index worker stays: instances may arrive at
+    ///   any time, and the closing of series waits for it.
+    /// - Returns: `nil` if the thread has to end.
+    private func next(stays: Bool) -> QueuedRequest? {
         condition.withLock {
             idleThreads += 1
             defer { idleThreads -= 1 }
             while !isStopping {
                 if !waiting.isEmpty { return waiting.removeFirst() }
-                // The index worker stays: instances may arrive at any time, and the closing of series waits for it.
-                let isInTime = condition.wait(timeout: role == .index ? nil : configuration.idle)
+                let isInTime = condition.wait(timeout: stays ? nil : configuration.idle)
                 if !isInTime, waiting.isEmpty { return nil }
             }
             return nil

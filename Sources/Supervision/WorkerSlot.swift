@@ -102,6 +102,8 @@ final class WorkerSlot {
     /// The latter are the overrides of the kernels, and the folder into which sam-auto writes the masks that it
     /// considered.
     ///
+    /// A worker that traps ends at once: a backtrace would take seconds and print memory, which may hold patient data.
+    ///
     /// OpenMP's threads sleep while they wait. By default they spin, which costs three times the processor time if the
     /// cores are shared. OpenBLAS computes on the threads of OpenMP, and does not need threads of its own.
     private static func environment(threads: String) -> [String: String] {
@@ -110,7 +112,7 @@ final class WorkerSlot {
         let overrides = own.filter { $0.key.hasPrefix("KONTUR_INFERENCE") || passed.contains($0.key) }
         return overrides.merging([
             "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC0", "OMP_NUM_THREADS": threads,
-            "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1", "SWIFT_BACKTRACE": "enable=no",
         ]) { _, fixed in fixed }
     }
 

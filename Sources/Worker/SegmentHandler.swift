@@ -7,6 +7,8 @@ import Segmentation
 import Supervision
 
 /// Decodes a stack, runs its segmenter, writes the requested SEGs and reads them back.
+///
+/// If a stored SEG holds the answer, its masks are read back instead.
 struct SegmentHandler: RequestHandler {
     private let threads: Int
     /// The segmenter of the last request with its packed weights, because jobs of one kind often follow each other.
@@ -20,10 +22,13 @@ struct SegmentHandler: RequestHandler {
     mutating func answer(_ request: WorkRequest, progress: (WorkProgress) -> Void) -> WorkResponse {
         guard case .segment(let request) = request else { return .failed(reason: "this worker only segments") }
         do {
+            let sources = try StackSources(request)
+            if let stack = SegmentedStack(storedAnswerOf: request, for: sources) {
+                return .segmented(outcome: try write(stack, of: sources, for: request, progress: progress))
+            }
             let segmenter = try segmenter(for: request, progress: progress)
             let asked = request.dumpFolder ?? request.candidateFolder
             let trace = asked.map { _ in TraceFolder(folder: request.dumpFolder, candidates: request.candidateFolder) }
-            let sources = try StackSources(request)
             var stack =
                 request.segmenter.accepts == .volume
                 ? try VolumeStack.segment(sources, of: request, with: segmenter, trace: trace, progress: progress)
@@ -92,7 +97,7 @@ struct SegmentHandler: RequestHandler {
             frames: stack.masks.count, foundFrames: found, confidence: stack.confidence,
             frameConfidence: stack.frameConfidence.map { Self.rounded($0.value) },
             frameMeasures: Self.measures(stack.frameConfidence), outputs: outputs, overlays: stack.overlays,
-            masks: stack.maskPictures, notes: stack.notes)
+            masks: stack.maskPictures, notes: stack.notes, isReused: stack.isReused)
     }
 
     /// Rounds to four digits, because an outcome is one line of limited length.
@@ -105,25 +110,34 @@ struct SegmentHandler: RequestHandler {
             uniqueKeysWithValues: names.map { name in (name, frames.map { rounded($0.measures[name] ?? .nan) }) })
     }
 
-    /// Writes one SEG, reads it back with the independent reader, and hashes the file.
+    /// Writes one SEG, and writes it with its other description if it should repeat an object and does not.
     private func write(
         _ output: SegmentRequest.Output, stack: SegmentedStack, sources: [SegmentationSource]
     ) throws -> SegmentOutcome.Output {
-        var description = output.description
+        let written = try write(output.description, to: output.path, stack: stack, sources: sources)
+        guard let repetition = output.repetition, written.sha256 != repetition.sha256 else { return written }
+        return try write(repetition.otherwise, to: output.path, stack: stack, sources: sources)
+    }
+
+    /// Writes one SEG, reads it back with the independent reader, and hashes the file.
+    private func write(
+        _ description: SegmentationDescription, to path: String, stack: SegmentedStack, sources: [SegmentationSource]
+    ) throws -> SegmentOutcome.Output {
+        var description = description
         description.confidence = stack.confidence
         description.frameConfidences = stack.frameConfidence
         do {
             let frames = try SegmentationInstance.write(
-                description, sources: sources, masks: stack.masks, probabilities: stack.probabilities, to: output.path)
+                description, sources: sources, masks: stack.masks, probabilities: stack.probabilities, to: path)
             try SegmentationReader.verify(
-                path: output.path, type: description.type, sources: sources, masks: stack.masks,
+                path: path, type: description.type, sources: sources, masks: stack.masks,
                 probabilities: stack.probabilities)
-            let (sha256, bytes) = try hash(output.path)
+            let (sha256, bytes) = try hash(path)
             return SegmentOutcome.Output(
-                path: output.path, sha256: sha256, bytes: bytes, sopInstanceUID: description.sopInstanceUID,
+                path: path, sha256: sha256, bytes: bytes, sopInstanceUID: description.sopInstanceUID,
                 seriesInstanceUID: description.seriesInstanceUID, frames: frames)
         } catch let error as SegmentationObjectError {
-            try? FileSystem.remove(output.path)
+            try? FileSystem.remove(path)
             switch error {
             case .cannotWrite, .cannotRead, .source(_, .cannotOpen): throw Refusal.hindered("\(error)")
             default: throw error

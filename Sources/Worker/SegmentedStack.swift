@@ -21,6 +21,8 @@ struct SegmentedStack {
     var maskPictures: [String] = []
     /// Remarks for the report, in words.
     var notes: [String] = []
+    /// Whether the answer was read back from a stored SEG.
+    var isReused = false
 }
 
 extension SegmentRequest {

@@ -63,9 +63,12 @@ struct IndexHandler: RequestHandler {
         let header: InstanceHeader
         let digests: (image: String, attributes: [String: String])
         do {
-            let file = try InstanceFile(path: request.path)
+            let file = try InstanceFile(
+                path: request.path, inflatedLimit: request.largestDataSet, keepsInflated: true)
             (header, digests) = (file.header, try file.digests())
         } catch {
+            // A file that cannot be opened now may be opened later: a failing disk, or too many open files.
+            if case .cannotOpen = error { return .hindered(reason: "\(error)") }
             return .quarantine(reason: "\(error)")
         }
         // The Affected SOP Class and Instance UID of the command must be those of the data set: PS3.7 9.1.1.1.

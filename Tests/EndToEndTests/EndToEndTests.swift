@@ -55,6 +55,12 @@ extension EndToEndTests {
             try await passes("loop", within: 240)
         }
 
+        @Test func `a corrected patient gets a SEG of its own, and a study that is sent again gets the same SEG`()
+            async throws
+        {
+            try await passes("corrections", within: 240)
+        }
+
         @Test func `a second node is refused, and a stop takes less than ten seconds whatever is going on`()
             async throws
         {
@@ -65,9 +71,20 @@ extension EndToEndTests {
             try await passes("attacks", long ? ["--long"] : [], within: 240)
         }
 
+        @Test
+        func `strangers use up neither descriptors nor log, and peers with large requests or small PDUs are served`()
+            async throws
+        {
+            try await passes("door", within: 240)
+        }
+
         @Test func `broken files end indexed or quarantined with a reason`() async throws {
             try await passes(
                 "broken_files", long ? ["--mutations", "600", "--segment", "2000"] : [], within: long ? 3000 : 300)
+        }
+
+        @Test func `slow files and impossible numbers of one sender do not delay the series of others`() async throws {
+            try await passes("fair_index", within: 200)
         }
 
         @Test func `no log, file name, record or status tells who the patient is`() async throws {
@@ -107,10 +124,21 @@ extension EndToEndTests {
             try await passes("full_disk", within: 240)
         }
 
+        @Test func `a lost database and a folder of somebody else cost no file`() async throws {
+            try await passes("spool", within: 120)
+        }
+
         @Test func `killing the node loses nothing that was acknowledged, and doubles nothing`() async throws {
             let short = ["--kills", "6", "--series", "2", "--slices", "60", "--quiet", "6"]
             let whole = ["--kills", "30", "--series", "5", "--slices", "100", "--quiet", "20"]
             try await passes("kills", long ? whole : short, within: long ? 1200 : 300)
+        }
+
+        @Test func `corrected, moved and repeated studies keep the right SEG and every file, whatever is killed`()
+            async throws
+        {
+            let whole = ["--kills", "30", "--series", "5", "--slices", "100", "--quiet", "6", "--sweep"]
+            try await passes("kept", long ? whole : [], within: long ? 1800 : 300)
         }
 
         @Test func `killing workers loses no job`() async throws {

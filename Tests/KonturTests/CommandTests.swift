@@ -75,7 +75,7 @@ import Testing
                 spool: {path: spool}
                 routes:
                   - {name: a, when: {modality: MR}, segmenter: left-atrium-compact, sendTo: []}
-                  - {name: b, when: {modality: MR}, segmenter: medsam-slices, sendTo: []}
+                  - {name: b, when: {modality: CT}, segmenter: medsam-slices, sendTo: []}
                   - {name: c, when: {modality: ES}, segmenter: sam-box, weights: mine, sendTo: []}
                 """
             try Data(yaml.utf8).write(to: URL(fileURLWithPath: file))
@@ -115,6 +115,24 @@ import Testing
             #expect(json.status == 1 && json.errors.isEmpty)
             #expect(problems.map { $0["line"] as? Int } == [1, 2])
             #expect(problems.first?["path"] as? String == "node.port")
+        }
+    }
+
+    @Test func `a spool path that is somebody's folder is an error with its line, and the folder stays`() async throws {
+        try await withTemporaryFolder { folder in
+            let spool = folder.appending(path: "home")
+            try FileManager.default.createDirectory(
+                at: spool.appending(path: "work"), withIntermediateDirectories: true)
+            try Data("precious".utf8).write(to: spool.appending(path: "work/thesis.tex"))
+            let file = folder.appending(path: "kontur.yaml").path
+            try Data("spool: {path: home}\n".utf8).write(to: URL(fileURLWithPath: file))
+            let check = try await Self.kontur("config", "check", file)
+            #expect(check.status == 1)
+            #expect(check.errors.contains("\(file):1:15: spool.path: \(spool.path) is not a spool of Kontur"))
+            let serve = try await runExternal(Executables.kontur, ["serve", "--config", file], within: 60)
+            #expect(serve.status == 1 && serve.errors.contains("is not a spool of Kontur"))
+            let left = try FileManager.default.subpathsOfDirectory(atPath: spool.path).sorted()
+            #expect(left == ["work", "work/thesis.tex"])
         }
     }
 

@@ -5,6 +5,7 @@ import Imaging
 import Kontur
 import Persistence
 import Pipeline
+import Platform
 import Routing
 import TestSupport
 import Testing
@@ -31,7 +32,7 @@ import Testing
     @Test func `a whole configuration is read`() throws {
         let configuration = try Self.configuration(
             """
-            node: {aeTitle: KONTUR2, port: 104, bind: "::", maxAssociations: 8, workers: 2}
+            node: {aeTitle: KONTUR2, port: 104, bind: "::", maxAssociations: 8, maxAssociationsPerPeer: 5, idleSeconds: 30, workers: 2}
             peers:
               - {name: archive, aeTitle: ORTHANC, host: 127.0.0.1, port: 4242, viewerProfile: ohif}
               - {name: scope, aeTitle: ENDO1, from: [10.1.0.0/24, "fd00::/8"], may: [store]}
@@ -50,6 +51,8 @@ import Testing
         #expect(configuration.listener.aeTitle.text == "KONTUR2")
         #expect(configuration.listener.port == 104)
         #expect(configuration.listener.maxAssociations == 8)
+        #expect(configuration.listener.maxAssociationsPerPeer == 5)
+        #expect(configuration.listener.idleLimit == .seconds(30))
         #expect(configuration.workers == 2)
         #expect(configuration.peers.map(\.name) == ["archive", "scope"])
         #expect(configuration.peers[0].isCallable)
@@ -87,7 +90,7 @@ import Testing
                     margin: 6
                     shift: 10
                     sendTo: []
-                  - {name: b, when: {modality: MR}, segmenter: medsam-slices, sendTo: []}
+                  - {name: b, when: {modality: CT}, segmenter: medsam-slices, sendTo: []}
                 """, file: "kontur.yaml", folder: "/etc/kontur", segmenters: ["medsam-slices"])
         #expect(configuration.models == "/etc/models")
         #expect(configuration.routes[0].weights == "medsam_vit_b")
@@ -186,7 +189,14 @@ import Testing
             "peers: 3",
             "1:8: peers: expected a list of peers such as {name: archive, aeTitle: ORTHANC, host: 127.0.0.1, port: 4242}"
         ),
-        ("node: [1]", "1:7: node: expected keys and values: aeTitle, port, bind, maxAssociations, workers"),
+        (
+            "node: [1]",
+            "1:7: node: expected keys and values: aeTitle, port, bind, maxAssociations, maxAssociationsPerPeer, idleSeconds, workers"
+        ),
+        (
+            "node: {maxAssociations: 4, maxAssociationsPerPeer: 5}",
+            "1:52: node.maxAssociationsPerPeer: more than maxAssociations, which is 4"
+        ),
         (
             "series: {quietSeconds: 50, waitAtMostSeconds: 20}",
             "1:47: series.waitAtMostSeconds: less than quietSeconds, which is 50"
@@ -230,6 +240,90 @@ import Testing
         #expect(Self.problems(yaml) == [problem])
     }
 
+    // MARK: - Mistakes between two peers, two routes, or a setting and the machine
+
+    @Test(arguments: [
+        ("host: 10.1.0.7", "host: 10.1.0.7, may: [echo]", true),
+        ("host: pacs.example", "host: PACS.example, may: [store]", true),
+        ("from: [10.1.0.0/16]", "host: 10.1.0.7, may: [echo]", true),
+        ("from: [10.1.2.0/24]", "from: [192.0.2.1, 10.1.0.0/16], may: []", true),
+        ("host: 10.1.0.7", "host: 10.1.0.7, port: 105", false),
+        ("host: 10.1.0.7", "host: 10.1.0.8, may: [echo]", false),
+        ("from: [10.1.0.0/16]", "from: [10.2.0.0/16], may: [echo]", false),
+        ("host: 10.1.0.7, from: [192.0.2.1]", "host: 10.1.0.7, may: [echo]", false),
+    ])
+    func `two peers of one AE title and address have the same rights`(_ one: String, _ other: String, isWrong: Bool) {
+        let problems = Self.problems("peers:\n  - {name: a, aeTitle: A, \(one)}\n  - {name: b, aeTitle: A, \(other)}")
+        let reason =
+            "3:5: peers[1]: peer 'a' has the same AE title and may call from the same addresses, but 'may' differs: Kontur "
+            + "could not tell who calls; give both the same 'may', or other addresses"
+        #expect(problems == (isWrong ? [reason] : []))
+    }
+
+    @Test(arguments: [
+        ("{modality: [MR]}", "{modality: MR, bodyPart: [HEART]}", true),
+        ("{modality: [MR, CT]}", "{modality: mr}", true),
+        ("{modality: MR}", "{modality: [MR, CT]}", false),
+        ("{numberOfInstances: {min: 10}}", "{numberOfInstances: {min: 20, max: 90}}", true),
+        ("{numberOfInstances: {min: 20}}", "{numberOfInstances: {min: 10}}", false),
+        (
+            "{studyDescription: {matches: \"(?i)colo\"}}", "{modality: ES, studyDescription: {matches: \"(?i)colo\"}}",
+            true
+        ),
+        ("{studyDescription: {matches: colo}}", "{studyDescription: colonoscopy}", false),
+        ("{not: {modality: MR, bodyPart: A}}", "{not: {bodyPart: A, modality: MR}, imageType: ORIGINAL}", true),
+        ("{not: {modality: MR}}", "{modality: CT}", false),
+        ("[{modality: MR}, {modality: CT}]", "[{modality: CT, bodyPart: A}, {modality: MR}]", true),
+        ("[{modality: MR}, {modality: CT}]", "[{modality: CT}, {modality: ES}]", false),
+        ("{modality: MR, bodyPart: A}", "{modality: MR}", false),
+    ])
+    func `a route that no stack can reach is an error`(_ earlier: String, _ later: String, isWrong: Bool) {
+        let problems = Self.problems(
+            """
+            routes:
+              - {name: a, when: \(earlier), segmenter: polyp-compact, sendTo: []}
+              - {name: b, when: \(later), segmenter: polyp-compact, sendTo: []}
+            """)
+        let reason =
+            "3:21: routes[1].when: no stack reaches this route: 'a' above takes every stack that matches; move this route "
+            + "up, or remove it"
+        #expect(problems == (isWrong ? [reason] : []))
+    }
+
+    /// The mistakes of a file on a machine with these addresses and a disk of 4 GiB.
+    private static func machineProblems(_ yaml: String) throws -> [String] {
+        let addresses = ["127.0.0.1", "10.1.0.9"].compactMap { IPAddress($0) }
+        do {
+            try configuration(yaml).checkMachine(addresses: addresses, diskSize: 4 << 30)
+            return []
+        } catch let error as ConfigurationError {
+            return error.problems.map { String($0.description.dropFirst("kontur.yaml:".count)) }
+        }
+    }
+
+    @Test(arguments: [
+        ("0.0.0.0", "127.0.0.1", 104, true), ("0.0.0.0", "10.1.0.9", 104, true), ("0.0.0.0", "localhost", 104, true),
+        ("10.1.0.9", "10.1.0.9", 104, true), ("10.1.0.9", "127.0.0.1", 104, false), ("0.0.0.0", "10.1.0.9", 105, false),
+        ("0.0.0.0", "10.1.0.7", 104, false), ("127.0.0.1", "localhost", 104, true),
+    ])
+    func `a node is not its own peer`(_ bind: String, _ host: String, port: Int, isWrong: Bool) throws {
+        let problems = try Self.machineProblems(
+            "node: {bind: \(bind), port: 104}\npeers:\n  - {name: a, aeTitle: KONTUR, host: \(host), port: \(port)}")
+        #expect(problems.count == (isWrong ? 1 : 0))
+        #expect(problems.allSatisfy { $0.hasPrefix("3:5: peers[0]: peer 'a' is this node itself: it listens at") })
+    }
+
+    @Test func `limits that the disk can never hold are an error`() throws {
+        #expect(try Self.machineProblems("spool: {minimumFree: 2GiB, maxInstance: 1GiB}").isEmpty)
+        #expect(try Self.machineProblems("spool: {minimumFree: 3GiB}").isEmpty)
+        #expect(
+            try Self.machineProblems("spool: {path: /s, minimumFree: 2GiB, maxInstance: 3GiB}") == [
+                "1:51: spool.maxInstance: the disk of /s has 4096 MiB in all, less than spool.minimumFree (2048 MiB) and "
+                    + "spool.maxInstance (3072 MiB) together, so every association would be rejected; lower one of them, or "
+                    + "choose another spool.path"
+            ])
+    }
+
     @Test func `an error in a peer does not make its routes wrong too`() {
         let yaml = """
             peers:
@@ -255,7 +349,7 @@ import Testing
         #expect(hash.count == 64)
         #expect(try Self.configuration("# a comment\nnode:\n  workers: 2\n  port: '104'\n").hash == hash)
         #expect(try Self.configuration("node: {port: 105, workers: 2}").hash != hash)
-        let routes = ["a", "b"].map { "{name: \($0), when: {modality: MR}, segmenter: polyp-compact, sendTo: []}" }
+        let routes = ["a", "b"].map { "{name: \($0), when: {modality: \($0)}, segmenter: polyp-compact, sendTo: []}" }
         #expect(
             try Self.configuration("routes: [\(routes[0]), \(routes[1])]").hash
                 != Self.configuration("routes: [\(routes[1]), \(routes[0])]").hash)

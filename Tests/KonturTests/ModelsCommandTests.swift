@@ -140,7 +140,7 @@ import Testing
             let routes = """
                 routes:
                   - {name: a, when: {modality: [MR]}, segmenter: medsam-slices, sendTo: []}
-                  - {name: b, when: {modality: [MR]}, segmenter: left-atrium-compact, sendTo: []}
+                  - {name: b, when: {modality: [CT]}, segmenter: left-atrium-compact, sendTo: []}
                 """
             try Data(routes.utf8).write(to: file)
             let list = try await Self.models("list", "--config", file.path, "--json", in: folder)

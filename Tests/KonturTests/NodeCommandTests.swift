@@ -201,6 +201,29 @@ import Testing
         }
     }
 
+    @Test func `segment sets a series aside that names two patients, and segments the others`() async throws {
+        try await withTemporaryFolder { folder in
+            let input = folder.appending(path: "in")
+            try FileManager.default.copyItem(at: Checkout.samples.appending(path: "lge"), to: input)
+            let names = try FileManager.default.contentsOfDirectory(atPath: input.path).filter { $0.hasSuffix(".dcm") }
+            let file = input.appending(path: try #require(names.min()))
+            var data = try Data(contentsOf: file)
+            let place = try #require(data.firstRange(of: Data("SYN-0002".utf8)))
+            data.replaceSubrange(place, with: Data("SYN-0003".utf8))
+            try data.write(to: file)
+            let frame = Checkout.samples.appending(path: "colonoscopy").path
+            let result = try await Self.kontur(
+                "segment", input.path, frame, "--output", folder.appending(path: "out").path, "--json")
+            #expect(result.status == 1)
+            #expect(result.errors.contains("1 series set aside: its instances name two patients: PatientID differs"))
+            #expect(!result.errors.contains("SYN-0002") && !result.errors.contains("SYN-0003"))
+            let object = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
+            let stacks = try #require(object?["stacks"] as? [[String: Any]])
+            #expect(stacks.first?["outcome"] as? String == "setAside")
+            #expect(stacks.count > 1 && stacks.dropFirst().allSatisfy { $0["outcome"] as? String != "setAside" })
+        }
+    }
+
     @Test func `routing is explained, and nothing is segmented`() async throws {
         let study = Checkout.samples.appending(path: "unrouted").path
         let example = Checkout.root.appending(path: "kontur.example.yaml").path

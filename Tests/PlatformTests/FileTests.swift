@@ -173,4 +173,23 @@ import Testing
             #expect(try FileDescriptor(path: folder, for: .folder).identity().isRegularFile == false)
         }
     }
+
+    @Test func `a walk finds the names of a folder in their order, and does not follow links`() throws {
+        try withFolder { folder in
+            for name in ["b", "a"] { try Data([1]).write(to: URL(fileURLWithPath: folder + "/" + name)) }
+            symlink(folder, folder + "/link")
+            try FileSystem.link(folder + "/a", to: folder + "/c")
+            #expect(try FileSystem.names(in: folder) == ["a", "b", "c", "link"])
+            #expect(throws: SystemCallError.self) { try FileSystem.names(in: folder + "/link") }
+            #expect(try FileSystem.status(folder + "/link").kind == .symbolicLink)
+            let (a, b, c) = try (
+                FileSystem.status(folder + "/a"), FileSystem.status(folder + "/b"), FileSystem.status(folder + "/c")
+            )
+            #expect(a.isSameFile(as: c) && !a.isSameFile(as: b) && a.names == 2 && b.names == 1)
+            #expect(throws: SystemCallError.self) {
+                try FileDescriptor(path: folder + "/link", for: .readingWithoutLinks)
+            }
+            #expect(try FileSystem.resolved(folder + "/link") == FileSystem.resolved(folder))
+        }
+    }
 }

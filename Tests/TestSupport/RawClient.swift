@@ -70,13 +70,15 @@ public final class RawClient {
     public static let ctImageStorage = "1.2.840.10008.5.1.4.1.1.2"
 
     /// Negotiates CT Image Storage as context 1 and Verification as context 3.
-    public func associate(calling: AETitle, called: AETitle) -> Bool {
+    ///
+    /// - Parameter maximumLength: bytes of the longest PDU that this client takes.
+    public func associate(calling: AETitle, called: AETitle, maximumLength: UInt32 = 16_384) -> Bool {
         let request = AssociateRequest(
             called: called, calling: calling,
             contexts: [
                 ProposedContext(id: 1, abstractSyntax: Self.ctImageStorage, transferSyntaxes: ["1.2.840.10008.1.2"]),
                 ProposedContext(id: 3, abstractSyntax: "1.2.840.10008.1.1", transferSyntaxes: ["1.2.840.10008.1.2"]),
-            ], user: UserInformation(maximumLength: 16_384))
+            ], user: UserInformation(maximumLength: maximumLength))
         send(request.encoded)
         guard case .pdu(2, _) = receive() else { return false }
         return true

@@ -45,6 +45,27 @@ final class WorkerChild {
         }
     }
 
+    /// The answers of workers to requests, one after the other.
+    ///
+    /// - Returns: `nil` for a request during which the worker died; the next request gets a new worker.
+    static func answers(_ role: String, _ requests: [WorkRequest]) async throws -> [WorkResponse?] {
+        let lines = try requests.map { try WorkMessage.line($0) }
+        var answers: [WorkResponse?] = []
+        while answers.count < lines.count {
+            let rest = lines[answers.count...]
+            answers += try await run(role) { child in
+                var given: [WorkResponse?] = []
+                for line in rest {
+                    child.send(line)
+                    given.append(child.response())
+                    if given.last == .some(nil) { break }
+                }
+                return given
+            }.0
+        }
+        return answers
+    }
+
     func send(_ line: [UInt8]) { try? input.fileHandleForWriting.write(contentsOf: Data(line)) }
 
     func closeInput() { try? input.fileHandleForWriting.close() }

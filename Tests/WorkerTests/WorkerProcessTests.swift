@@ -60,13 +60,37 @@ struct WorkerProcessTests {
         try await withTemporaryFolder { folder in
             let path = folder.appending(path: "text").path
             try "hello".write(toFile: path, atomically: true, encoding: .utf8)
-            for path in [path, "/nowhere"] {
-                guard case .quarantine = try await ask("index", .index(request: IndexRequest(path: path))) else {
-                    Issue.record("accepted")
-                    return
-                }
+            guard case .quarantine = try await ask("index", .index(request: IndexRequest(path: path))) else {
+                Issue.record("accepted")
+                return
             }
         }
+    }
+
+    @Test func `a file that cannot be opened hinders, and can be tried again`() async throws {
+        guard case .hindered = try await ask("index", .index(request: IndexRequest(path: "/nowhere"))) else {
+            Issue.record("answered otherwise")
+            return
+        }
+    }
+
+    @Test func `a deflated data set is inflated up to the limit of the request and no further`() async throws {
+        let fixture = Checkout.root.appending(path: "Tests/DICOMTests/Fixtures/ct_deflated.dcm").path
+        guard
+            case .indexed = try await ask(
+                "index", .index(request: IndexRequest(path: fixture, largestDataSet: 1 << 20)))
+        else {
+            Issue.record("refused")
+            return
+        }
+        guard
+            case .quarantine(let reason) = try await ask(
+                "index", .index(request: IndexRequest(path: fixture, largestDataSet: 1000)))
+        else {
+            Issue.record("taken")
+            return
+        }
+        #expect(reason.contains("inflated") && reason.contains("1000"))
     }
 
     @Test func `ends when its input closes, also in the middle of a request`() async throws {
@@ -145,6 +169,101 @@ struct WorkerProcessTests {
                 hashes.append(output.sha256)
             }
             #expect(hashes[0] == hashes[1])
+        }
+    }
+
+    @Test(arguments: SegmentationType.allCases)
+    func `reads a stored answer back, and writes the object anew for a corrected patient`(
+        type: SegmentationType
+    ) async throws {
+        try await withTemporaryFolder { folder in
+            let files = Self.samples("lge")
+            let stored = folder.appending(path: "stored.dcm").path
+            var request = try segmentRequest(
+                files, folder: folder.path, outputs: [stored], segmenter: "left-atrium-compact")
+            request.outputs[0].description.type = type
+            guard case .segmented(let first) = try await ask("segment", .segment(request: request)) else {
+                Issue.record("not segmented")
+                return
+            }
+            #expect(!first.isReused)
+            let sha256 = try #require(first.outputs.first?.sha256)
+            request.answer = .init(path: stored, sha256: sha256, confidence: first.confidence.value)
+            // The same sources and description give the same bytes.
+            request.outputs[0].path = folder.appending(path: "same.dcm").path
+            guard case .segmented(let same) = try await ask("segment", .segment(request: request)) else {
+                Issue.record("not segmented")
+                return
+            }
+            #expect(same.isReused && same.outputs.first?.sha256 == sha256 && same.foundFrames == first.foundFrames)
+            #expect(same.confidence.value == first.confidence.value)
+            // A corrected patient.
+            let corrected = try files.map { file in
+                let url = folder.appending(path: (file as NSString).lastPathComponent)
+                var bytes = try Data(contentsOf: URL(fileURLWithPath: file))
+                // The value of (0010,0020), explicit VR.
+                let element = try #require(bytes.range(of: Data([0x10, 0, 0x20, 0, 0x4C, 0x4F])))
+                bytes[element.upperBound + 2] = UInt8(ascii: "Z")
+                try bytes.write(to: url)
+                return url.path
+            }
+            var other = request
+            other.sources = try segmentRequest(corrected, folder: folder.path, outputs: []).sources
+            other.outputs[0].path = folder.appending(path: "other.dcm").path
+            other.outputs[0].description.sopInstanceUID = "2.25.3"
+            guard case .segmented(let outcome) = try await ask("segment", .segment(request: other)) else {
+                Issue.record("not segmented")
+                return
+            }
+            #expect(outcome.isReused)
+            let before = try SegmentationReader(path: stored)
+            let after = try SegmentationReader(path: other.outputs[0].path)
+            #expect(before.frames.map(\.values) == after.frames.map(\.values))
+            #expect(before.confidence == after.confidence && before.confidence != nil)
+            let name = try DataSet.open(path: other.outputs[0].path)
+            #expect(name.string(.patientID)?.hasPrefix("Z") == true)
+            // Without the file, or with another one, the segmenter runs.
+            request.answer?.sha256 = String(repeating: "0", count: 64)
+            guard case .segmented(let anew) = try await ask("segment", .segment(request: request)) else {
+                Issue.record("not segmented")
+                return
+            }
+            #expect(!anew.isReused && anew.outputs.first?.sha256 == sha256)
+        }
+    }
+
+    @Test func `repeats an object, or writes another one if the bytes differ`() async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder.appending(path: "1.dcm").path
+            var request = try segmentRequest([try #require(colonoscopy.first)], folder: folder.path, outputs: [path])
+            func write() async throws -> SegmentOutcome.Output? {
+                guard case .segmented(let outcome) = try await ask("segment", .segment(request: request)) else {
+                    return nil
+                }
+                return outcome.outputs.first
+            }
+            let first = try #require(try await write())
+            var otherwise = request.outputs[0].description
+            otherwise.sopInstanceUID = "2.25.3"
+            for (sha256, uid) in [(first.sha256, "2.25.1"), (String(repeating: "0", count: 64), "2.25.3")] {
+                request.outputs[0].repetition = .init(sha256: sha256, otherwise: otherwise)
+                let output = try #require(try await write())
+                #expect(output.sopInstanceUID == uid)
+                #expect(try InstanceFile(path: path).header.sopInstanceUID == uid)
+            }
+        }
+    }
+
+    @Test func `compares the images of two files`() async throws {
+        let files = Self.samples("lge")
+        func compared(_ path: String, _ otherPath: String) async throws -> WorkResponse {
+            try await ask("index", .compare(request: CompareRequest(path: path, otherPath: otherPath)))
+        }
+        #expect(try await compared(files[0], files[0]) == .compared(isSameImage: true))
+        #expect(try await compared(files[0], files[1]) == .compared(isSameImage: false))
+        guard case .failed = try await compared(files[0], "/nowhere") else {
+            Issue.record("compared")
+            return
         }
     }
 

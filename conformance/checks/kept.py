@@ -6,7 +6,7 @@ A model holds what the PACS has: per study its patient, its series and their ins
 the newest SEG of every series names the patient of its study and refers to all its images, and if every instance that
 was acknowledged within its keep time is on disk.
 
-    kept.py --kills 30 --series 5 --slices 100 --quiet 6 --seed 1
+    kept.py --kills 30 --series 5 --slices 100 --quiet 6 --sweep --seed 1
 """
 
 import argparse
@@ -103,14 +103,19 @@ class Pacs:
             self.report.expect(False, f"{len(instances) - len(sender.acknowledged)} instances were not acknowledged")
 
 
-def work(pacs, studies, source, slowly):
-    """Sends every study, and corrects, moves and repeats some of them, in random order."""
+def work(pacs, studies, source, slowly, pause):
+    """Sends every study, and corrects, moves and repeats some of them, in random order.
+
+    A `pause` of seconds lets some series close, and some SEGs reach the archive, before the next change.
+    """
     todo = [(study, "send") for study in studies]
     source.shuffle(todo)
     later = [(study, source.choice(["correct", "move", "repeat", "correct back"])) for study in studies for _ in (1, 2)]
     source.shuffle(later)
     for number, (study, what) in enumerate(todo + later):
         before = study.patient
+        if source.random() < 0.4:
+            time.sleep(pause)
         if what == "correct":
             study.correct(f"PATIENT{number}")
         elif what == "correct back":
@@ -183,13 +188,14 @@ def main():
     parser.add_argument("--slices", type=int, default=40, help="slices per series")
     parser.add_argument("--quiet", type=int, default=4, help="the node's series.quietSeconds")
     parser.add_argument("--pause", type=float, default=3, help="longest time between two kills, in seconds")
-    parser.add_argument("--keep", type=int, default=40, help="keep time of finished series, in seconds")
+    parser.add_argument("--sweep", action="store_true", help="wait for sweeps, and send half a study before one")
+    parser.add_argument("--keep", type=int, default=40, help="with --sweep: the keep times, in seconds")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("KONTUR_SEED", "1")), help="seed of everything")
     options = parser.parse_args()
     report = Report(f"kept, seed {options.seed}")
     source = random.Random(options.seed)
     scratch = tempfile.mkdtemp(prefix="kontur-kept-")
-    keep = f"{{done: {options.keep}s, unmatched: {options.keep}s, quarantined: {options.keep}s}}"
+    keep = "{{done: {0}s, unmatched: {0}s, quarantined: {0}s}}".format(options.keep) if options.sweep else None
     try:
         write_series(scratch, options.series, options.slices)
         studies = [Study([pydicom.dcmread(path) for path in files([f"{scratch}/{name}"])])
@@ -197,7 +203,7 @@ def main():
         with Orthanc() as archive, Node(archive.dicom_port, quiet=options.quiet, keep=keep) as node:
             pacs = Pacs(node.port, report)
             slowly = options.kills * options.pause / 2 / (options.series * options.slices * 3)
-            sending = threading.Thread(target=work, args=(pacs, studies, source, slowly))
+            sending = threading.Thread(target=work, args=(pacs, studies, source, slowly, options.quiet + 4))
             sending.start()
             kills = kill_often(node, "node", options.kills, random.Random(options.seed), options.pause)
             sending.join(600)
@@ -207,9 +213,14 @@ def main():
             report.line(f"states: {states}")
             report.expect_nothing_dead(states)
             check_archive(report, archive, studies)
-            check_kept(report, node, pacs, studies, options.keep, source)
-            node.settle(options.quiet * 8 + 420)
-            check_archive(report, archive, studies)
+            if options.sweep:
+                check_kept(report, node, pacs, studies, options.keep, source)
+                node.settle(options.quiet * 8 + 420)
+                check_archive(report, archive, studies)
+            else:
+                missing = set(pacs.acknowledged) - node.stored_uids()
+                report.expect(not missing, f"{len(missing)} acknowledged instances are missing")
+                report.expect(not node.damaged_files(), f"files missing or different: {node.damaged_files()[:3]}")
             report.expect_whole_trail(node)
             if report.failures:
                 report.line(node.process.tail(40))

@@ -9,6 +9,7 @@ every situation, and an idle node is small. Without free disk space, the node mu
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ import make_studies
 import wire
 from hostile import STORAGE, identity, send_data
 from kills import drawn_volume
-from node import Node
+from node import Node, executable
 from orthanc import Orthanc
 from processes import free_port, wait_until
 from report import Report
@@ -37,14 +38,23 @@ def expect_stop(report, node, situation):
 
 
 def check_full_disk(report):
-    """A node without free disk space, and a node that gets an instance above its limit."""
-    with Node(free_port(), minimum_free="1000000GiB") as node:
+    """A node whose limits cannot hold, a node without free disk space, and a node that gets an instance above its limit."""
+    node = Node(free_port(), minimum_free="1000000GiB")
+    for command in (["config", "check", node.configuration], ["serve", "--config", node.configuration]):
+        done = subprocess.run([executable(), *command], capture_output=True, text=True, timeout=60)
+        report.expect(done.returncode == 1 and "spool.minimumFree" in done.stderr,
+                      f"limits that the disk can never hold: {command[0]} ended with {done.returncode}")
+    node.remove()
+    disk = os.statvfs(tempfile.gettempdir())
+    size, free = (disk.f_blocks - disk.f_bfree + disk.f_bavail) * disk.f_frsize, disk.f_bavail * disk.f_frsize
+    with Node(free_port(), minimum_free=str(min(free, size - (256 << 20)))) as node:
         try:
             wire.Association(node.port, STORAGE).release()
             report.expect(False, "an association was accepted without free disk space")
         except wire.Rejected as error:
             report.expect(error.reason == (2, 3, 2), f"without free disk space: {error}")
         report.expect(node.echo() is not None, "C-ECHO is not answered without free disk space")
+        wait_until(lambda: "are free on the spool's disk" in node.process.tail(200), 10, "the figures in the log")
     with Node(free_port(), max_instance="1MiB") as node:
         uid = wire.new_uid()
         large = identity(wire.SECONDARY_CAPTURE, uid) + bytes(2 << 20)

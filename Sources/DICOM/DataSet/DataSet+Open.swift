@@ -7,22 +7,28 @@ import CDCMTK
 
 extension DataSet {
     /// The size in bytes above which an inflated data set is refused.
-    static let inflatedLimit = 512 << 20
+    package static let inflatedLimit = 512 << 20
 
     /// Opens a file and checks nesting, lengths and encoding of its whole data set.
     ///
+    /// - Parameters:
+    ///   - path: a Part 10 file, or a data set without File Meta Information.
+    ///   - inflatedLimit: the size in bytes above which an inflated data set is refused. Inflating stops there.
+    /// - Returns: the data set, checked as a whole.
     /// - Throws: `DataSetError`.
-    package static func open(path: String) throws(DataSetError) -> DataSet {
-        try read(FileBytes(path: path))
+    package static func open(
+        path: String, inflatedLimit: Int = DataSet.inflatedLimit
+    ) throws(DataSetError) -> DataSet {
+        try read(FileBytes(path: path), inflatedLimit: inflatedLimit)
     }
 
-    static func read(_ file: FileBytes) throws(DataSetError) -> DataSet {
+    static func read(_ file: FileBytes, inflatedLimit: Int = DataSet.inflatedLimit) throws(DataSetError) -> DataSet {
         let meta = try FoundFileMeta(file.base)
         let declared = meta.transferSyntaxUID
         var bytes = file
         var start = meta.end
         if let declared, TransferSyntax.isDeflated(declared) {
-            bytes = try inflate(file, from: meta.end)
+            bytes = try inflate(file, from: meta.end, limit: min(max(inflatedLimit, 1), Self.inflatedLimit))
             start = 0
         }
         guard start < bytes.count else {
@@ -35,13 +41,15 @@ extension DataSet {
             transferSyntaxUID: declared ?? transferSyntax(of: encoding).rawValue)
     }
 
-    private static func inflate(_ file: FileBytes, from start: Int) throws(DataSetError) -> FileBytes {
+    private static func inflate(
+        _ file: FileBytes, from start: Int, limit: Int
+    ) throws(DataSetError) -> FileBytes {
         let deflated = file[start..<file.count]
         var inflated = cdcmtk_bytes()
         let address = deflated.baseAddress?.assumingMemoryBound(to: UInt8.self)
-        switch cdcmtk_inflate(address, deflated.count, inflatedLimit, &inflated) {
+        switch cdcmtk_inflate(address, deflated.count, limit, &inflated) {
         case CDCMTK_OK: break
-        case CDCMTK_TOO_LARGE: throw .tooLarge(what: "the inflated data set", limit: inflatedLimit)
+        case CDCMTK_TOO_LARGE: throw .tooLarge(what: "the inflated data set", limit: limit)
         default: throw .invalidEncoding(reason: "the deflated bytes cannot be inflated", offset: start)
         }
         guard let memory = inflated.data else {

@@ -78,7 +78,10 @@ package struct DataSet {
         strings(attribute, in: item).first.flatMap { $0.isEmpty ? nil : $0 }
     }
 
-    /// The whole numbers of an attribute of VR IS, US, SS, UL or SL; values that are not numbers are left out.
+    /// The whole numbers of an attribute of VR IS, US, SS, UL or SL.
+    ///
+    /// All are from -2^31 to 2^32 - 1, so that sums and products of two of them cannot overflow. Values that are not
+    /// numbers are left out, and so is text beyond the range of an Integer String (PS3.5 6.2).
     package func integers(_ attribute: Attribute, in item: Item? = nil) -> [Int] {
         guard let element = element(attribute, in: item) else { return [] }
         switch representation(element, attribute).letters {
@@ -86,7 +89,7 @@ package struct DataSet {
         case "SS": return numbers(element, UInt16.self).map { Int(Int16(bitPattern: $0)) }
         case "UL": return numbers(element, UInt32.self).map(Int.init)
         case "SL": return numbers(element, UInt32.self).map { Int(Int32(bitPattern: $0)) }
-        default: return strings(attribute, in: item).compactMap { Int($0) }
+        default: return strings(attribute, in: item).compactMap { Int32($0).map(Int.init) }
         }
     }
 

@@ -6,34 +6,42 @@ import Platform
 /// One SOP instance in a file, opened once: its data set is mapped and checked, its header read.
 ///
 /// Frames, digest and attributes are read from the open file. A deflated data set is the exception: it is inflated anew
-/// for each use, so that a stack of deflated instances does not fill the memory. Not `Sendable`: a file belongs to the
+/// for each use, so that a stack of deflated instances does not fill the memory, unless the caller keeps it. Not `Sendable`: a file belongs to the
 /// thread that opened it.
 public final class InstanceFile {
     /// The attributes that conditions, stacks and segmenters use.
     public let header: InstanceHeader
     private let path: String
-    /// `nil` if the data set is deflated in the file.
-    private let mapped: DataSet?
+    /// The size in bytes above which an inflated data set is refused.
+    private let inflatedLimit: Int
+    /// `nil` if the data set is deflated in the file and has to be inflated for each use.
+    private let kept: DataSet?
 
     /// Opens a file, checks the whole data set (nesting, lengths, encoding) and reads the header.
     ///
     /// Pixel data is neither read nor decoded.
     ///
-    /// - Parameter path: a Part 10 file, or a data set without File Meta Information.
+    /// - Parameters:
+    ///   - path: a Part 10 file, or a data set without File Meta Information.
+    ///   - inflatedLimit: the size in bytes above which an inflated data set is refused; `nil` for 512 MiB, which is
+    ///     also the largest value.
+    ///   - keepsInflated: whether an inflated data set stays in memory, so that it is inflated only once.
     /// - Throws: `DataSetError` if the file does not hold one well-formed instance with its UIDs.
-    public init(path: String) throws(DataSetError) {
-        let data = try DataSet.open(path: path)
+    public init(path: String, inflatedLimit: Int? = nil, keepsInflated: Bool = false) throws(DataSetError) {
+        let limit = inflatedLimit ?? DataSet.inflatedLimit
+        let data = try DataSet.open(path: path, inflatedLimit: limit)
         header = try InstanceHeader(data)
         self.path = path
-        mapped = data.bytes.isMapped ? data : nil
+        self.inflatedLimit = limit
+        kept = data.bytes.isMapped || keepsInflated ? data : nil
     }
 
     /// The data set.
     ///
     /// - Throws: `DataSetError` if a deflated data set cannot be inflated again.
     func dataSet() throws(DataSetError) -> DataSet {
-        if let mapped { return mapped }
-        return try DataSet.open(path: path)
+        if let kept { return kept }
+        return try DataSet.open(path: path, inflatedLimit: inflatedLimit)
     }
 
     /// Hashes the image: two variants of an instance with one digest show the same image.

@@ -8,7 +8,8 @@ import Imaging
 extension InstanceHeader {
     /// Reads the header of a data set; pixel data is not touched.
     ///
-    /// - Throws: `DataSetError.missing` or `.invalidValue` if one of the UIDs or Number of Frames is not usable.
+    /// - Throws: `DataSetError.missing` or `.invalidValue` if one of the UIDs, Number of Frames or a number of the Image
+    ///   Pixel Module is not usable.
     init(_ data: DataSet) throws(DataSetError) {
         self.init(
             sopClassUID: try Self.uid(.sopClassUID, of: data), sopInstanceUID: try Self.uid(.sopInstanceUID, of: data),
@@ -46,21 +47,32 @@ extension InstanceHeader {
     }
 
     private mutating func readPixelModule(of data: DataSet) throws(DataSetError) {
-        rows = data.integer(.rows) ?? 0
-        columns = data.integer(.columns) ?? 0
+        rows = try Self.short(.rows, of: data) ?? 0
+        columns = try Self.short(.columns, of: data) ?? 0
         if data.string(.numberOfFrames) != nil {
             guard let frames = data.integer(.numberOfFrames), (0...Int(Int32.max)).contains(frames) else {
                 throw .invalidValue(attribute: Attribute.numberOfFrames.keyword, reason: "it is not a count")
             }
             numberOfFrames = max(frames, 1)
         }
-        samplesPerPixel = data.integer(.samplesPerPixel) ?? 1
+        samplesPerPixel = try Self.short(.samplesPerPixel, of: data) ?? 1
         photometricInterpretation = data.string(.photometricInterpretation)?.limited ?? ""
-        bitsAllocated = data.integer(.bitsAllocated) ?? 0
-        bitsStored = data.integer(.bitsStored) ?? bitsAllocated
-        highBit = data.integer(.highBit) ?? max(bitsStored - 1, 0)
-        isSigned = data.integer(.pixelRepresentation) == 1
-        planarConfiguration = data.integer(.planarConfiguration) ?? 0
+        bitsAllocated = try Self.short(.bitsAllocated, of: data) ?? 0
+        bitsStored = try Self.short(.bitsStored, of: data) ?? bitsAllocated
+        highBit = try Self.short(.highBit, of: data) ?? max(bitsStored - 1, 0)
+        isSigned = try Self.short(.pixelRepresentation, of: data) == 1
+        planarConfiguration = try Self.short(.planarConfiguration, of: data) ?? 0
+    }
+
+    /// A whole number of the Image Pixel Module, 0...65,535; `nil` if it is absent or empty.
+    ///
+    /// The VR in the file may differ from US, so the value may be any number or no number at all.
+    private static func short(_ attribute: Attribute, of data: DataSet) throws(DataSetError) -> Int? {
+        guard let element = data.element(attribute), element.length > 0 else { return nil }
+        guard let value = data.integer(attribute), (0...65_535).contains(value) else {
+            throw .invalidValue(attribute: attribute.keyword, reason: "it is not a number of 16 bits")
+        }
+        return value
     }
 
     private mutating func readPlane(of data: DataSet) {

@@ -68,7 +68,7 @@ enum FunctionalGroups {
         var item = ItemElements([(.dimensionIndexValues, .long(1, frame.rank))])
         let confidences = context.description.frameConfidences
         if frame.mask < confidences.count {
-            item[.frameComments] = WrittenText.ascii(SegmentItem.words(confidences[frame.mask]), limit: 1024)
+            item[.frameComments] = WrittenText.ascii(ConfidenceText.words(confidences[frame.mask]), limit: 1024)
         }
         if context.geometry == nil {
             item[.stackID] = .text("1")

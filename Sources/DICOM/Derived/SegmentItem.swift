@@ -42,11 +42,14 @@ enum SegmentItem {
     private static func text(_ description: SegmentationDescription) -> String {
         let segmenter = description.segmenter
         var text = "\(segmenter.segmentLabel) by \(segmenter.name) \(segmenter.version) (\(description.standing))"
-        if let confidence = description.confidence { text += "; \(words(confidence))" }
+        if let confidence = description.confidence { text += "; \(ConfidenceText.words(confidence))" }
         return text
     }
+}
 
-    /// The confidence of a stack or frame in words, such as `confidence 0.912 (viewAgreement 0.950)`.
+/// The confidence of a stack or frame as a SEG states it, such as `confidence 0.912 (viewAgreement 0.950)`.
+enum ConfidenceText {
+    /// The words for a confidence.
     static func words(_ confidence: Confidence) -> String {
         let measures = confidence.measures.sorted { $0.key < $1.key }.map { "\($0.key) \(rounded($0.value))" }
         let value = "confidence \(rounded(confidence.value))"
@@ -55,6 +58,27 @@ enum SegmentItem {
 
     /// A number with three digits after the point.
     private static func rounded(_ value: Double) -> String { String(format: "%.3f", value) }
+
+    /// Reads the words at the end of a text; `nil` if they are not the words of a confidence.
+    ///
+    /// The result has the rounded numbers, so `words` gives the same text again.
+    static func read(_ text: String) -> Confidence? {
+        guard let start = text.range(of: "confidence ", options: .backwards) else { return nil }
+        let parts = text[start.upperBound...].split(separator: " (", maxSplits: 1)
+        guard let first = parts.first, let value = Double(first) else { return nil }
+        var measures: [String: Double] = [:]
+        if parts.count == 2 {
+            guard parts[1].hasSuffix(")") else { return nil }
+            for measure in parts[1].dropLast().split(separator: ", ") {
+                guard let space = measure.lastIndex(of: " "),
+                    let value = Double(measure[measure.index(after: space)...])
+                else { return nil }
+                measures[String(measure[..<space])] = value
+            }
+        }
+        let confidence = Confidence(value: value, measures: measures)
+        return text.hasSuffix(words(confidence)) ? confidence : nil
+    }
 }
 
 /// Colours in the encoding of PS3.3 C.10.7.1.1.

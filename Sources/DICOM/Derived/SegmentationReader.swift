@@ -18,6 +18,8 @@ public struct SegmentationReader: Sendable {
         public let position: Vector3?
         /// `[rows, columns]`: 0 and 1, or 0...Maximum Fractional Value.
         public let values: [UInt8]
+        /// The confidence that Frame Comments states; `nil` if it does not state one.
+        public let confidence: Confidence?
     }
 
     /// SOP Instance UID.
@@ -32,6 +34,8 @@ public struct SegmentationReader: Sendable {
     public let rows: Int
     /// Columns of each frame.
     public let columns: Int
+    /// The confidence of the whole answer that Segment Description states; `nil` if it does not state one.
+    public let confidence: Confidence?
     /// The frames in the order of the file.
     public let frames: [Frame]
 
@@ -56,6 +60,8 @@ public struct SegmentationReader: Sendable {
         frameOfReferenceUID = header.frameOfReferenceUID
         rows = header.rows
         columns = header.columns
+        confidence = data.items(.segmentSequence).first
+            .flatMap { data.string(.segmentDescription, in: $0) }.flatMap(ConfidenceText.read)
         frames = try Self.frames(of: data, header, type)
     }
 
@@ -108,9 +114,11 @@ public struct SegmentationReader: Sendable {
         else { throw .mismatch(reason: "a frame does not name its segment or its source") }
         let position = first(.planePositionSequence, from: group)
             .flatMap { Vector3(data.doubles(.imagePositionPatient, in: $0)) }
+        let comments = first(.frameContentSequence, from: group).flatMap { data.string(.frameComments, in: $0) }
         return Frame(
             segmentNumber: number, sourceInstanceUID: uid,
-            sourceFrameNumber: data.integer(.referencedFrameNumber, in: source), position: position, values: values)
+            sourceFrameNumber: data.integer(.referencedFrameNumber, in: source), position: position, values: values,
+            confidence: comments.flatMap(ConfidenceText.read))
     }
 }
 

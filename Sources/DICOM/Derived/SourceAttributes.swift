@@ -111,7 +111,8 @@ struct CopiedValues {
 
     private func check(_ attribute: Attribute) {
         precondition(
-            SourceAttributes.copied.contains(attribute), "\(attribute.keyword) is not in the table of copied attributes")
+            SourceAttributes.copied.contains(attribute), "\(attribute.keyword) is not in the table of copied attributes"
+        )
     }
 }
 

@@ -58,6 +58,8 @@ public final class AcceptedAssociation {
     private let lingering: LingeringSockets
     private let contexts: [UInt8: Context]
     private let idleLimit: Duration
+    /// Bytes of the longest fragment that the peer takes.
+    private let fragment: Int
     private var machine: MessageMachine
     /// The fragments of the last PDU that were not handled yet.
     private var values: ArraySlice<PresentationDataValue> = []
@@ -76,6 +78,8 @@ public final class AcceptedAssociation {
         // Negotiation has compared the title with the node's, so the field holds one.
         calledAETitle = request.calledAETitle ?? peer.aeTitle
         stream = PDUStream(socket: socket, maximumLength: PDULimits.ours)
+        // Negotiation has rejected a peer that takes no fragment at all.
+        fragment = PDULimits.fragment(forMaximum: request.user.maximumLength) ?? 2
         let proposed = Dictionary(uniqueKeysWithValues: request.contexts.map { ($0.id, $0.abstractSyntax ?? "") })
         var contexts: [UInt8: Context] = [:]
         for answer in accept.contexts where answer.result == .acceptance {
@@ -161,15 +165,11 @@ public final class AcceptedAssociation {
         try respond(request.command.response(request.status), contextID: request.contextID)
     }
 
-    /// Sends one PDU in one write.
-    ///
-    /// With Nagle's algorithm, a second write would wait for the peer's delayed ACK.
     private func respond(_ response: CommandSet, contextID: UInt8) throws(AssociationError) {
-        let bytes = response.encoded
-        let header = PDUStream.dataHeader(contextID: contextID, isCommand: true, isLast: true, count: bytes.count)
+        let pdus = PDUStream.pdus(of: response.encoded, contextID: contextID, fragment: fragment)
         try rememberingAbort { () throws(AssociationError) in
             socket.begin(.moving(what: "the peer to read a response"))
-            try socket.send(header + bytes)
+            try socket.send(pdus)
             socket.begin(.working)
         }
     }
@@ -205,15 +205,16 @@ public final class AcceptedAssociation {
             switch error {
             case .aborted(let abort) where abort.by == .us: ending = abort
             case .connectionLost where socket.isStopping: ending = AssociationAbort(by: .us, source: 2, reason: 0)
+            case .timeout: ending = AssociationAbort(by: .us, source: 2, reason: 0)
             default: break
             }
             throw error
         }
     }
 
-    /// Ends the association, with A-ABORT after an error of the peer or if the node stops.
+    /// Ends the association, with A-ABORT after an error of the peer, after a time-out or if the node stops.
     public func close() {
-        if let ending { try? socket.send(ending.encoded) }
-        lingering.add(socket)
+        if let ending { socket.writeAvailable(ending.encoded) }
+        lingering.add(socket, after: .association)
     }
 }

@@ -9,16 +9,26 @@ public struct AssociationArrival: Sendable {
     private let socket: StreamSocket
     private let body: [UInt8]
     private let lingering: LingeringSockets
+    /// Whether the request may be handed on again later; otherwise it has to be answered now.
+    public let mayWait: Bool
 
     /// - Parameters:
     ///   - socket: the connection.
     ///   - body: the variable part of the A-ASSOCIATE-RQ.
+    ///   - mayWait: whether the request may be handed on again.
     ///   - lingering: takes the socket after an answer that ends the association.
-    init(socket: StreamSocket, body: [UInt8], lingering: LingeringSockets) {
+    init(socket: StreamSocket, body: [UInt8], mayWait: Bool, lingering: LingeringSockets) {
         self.socket = socket
         self.body = body
+        self.mayWait = mayWait
         self.lingering = lingering
     }
+
+    /// The caller's AE title, which is read without parsing the request; `nil` if the field does not hold an AE title.
+    public var callingAETitle: AETitle? { body.count >= 36 ? AETitle(bytes: Array(body[20..<36])) : nil }
+
+    /// Whether the request is too short for its two AE titles.
+    public var isCutOff: Bool { body.count < 36 }
 
     /// The caller's address.
     public var address: IPAddress { socket.address }
@@ -32,16 +42,16 @@ public struct AssociationArrival: Sendable {
                 request: try AssociateRequest(parsing: body[...]), socket: socket, lingering: lingering)
         } catch {
             let abort = AssociationAbort.invalid("A-ASSOCIATE-RQ: \(error)")
-            try? socket.send(abort.encoded)
-            lingering.add(socket)
+            socket.writeAvailable(abort.encoded)
+            lingering.add(socket, after: .rejection)
             throw .aborted(abort)
         }
     }
 
     /// Rejects the association without parsing the request.
     public func reject(_ rejection: AssociationRejection) {
-        try? socket.send(rejection.encoded)
-        lingering.add(socket)
+        socket.writeAvailable(rejection.encoded)
+        lingering.add(socket, after: .rejection)
     }
 }
 
@@ -77,28 +87,31 @@ public struct PendingAssociation: Sendable {
     ///   - idleLimit: the time that the peer may take between two requests.
     ///   - interruption: lets another thread end the association.
     ///   - admit: called if negotiation succeeds, before the peer is told. It registers the association, or returns
-    ///     false to have it rejected with 2/3/2.
+    ///     the rejection to send.
     /// - Returns: the association, after the peer has been sent the A-ASSOCIATE-AC.
     /// - Throws: `rejected` with the rejection that the peer was sent, or the error that ended the association.
     public func accept(
-        as aeTitle: AETitle, peer: Peer?, idleLimit: Duration, interruption: Interruption, admit: () -> Bool
+        as aeTitle: AETitle, peer: Peer?, idleLimit: Duration, interruption: Interruption,
+        admit: () -> AssociationRejection?
     ) throws(AssociationError) -> AcceptedAssociation {
         let rejection: AssociationRejection
         switch Negotiation.answer(to: request, aeTitle: aeTitle, peer: peer) {
         case .success(let accept):
             // Negotiation succeeds only for a known peer, so `peer` is set here.
-            if let peer, admit() {
+            guard let peer else { preconditionFailure("an unknown caller was accepted") }
+            if let refused = admit() {
+                rejection = refused
+            } else {
                 interruption.attach(socket)
                 return try AcceptedAssociation(
                     socket: socket, request: request, accept: accept, peer: peer, idleLimit: idleLimit,
                     lingering: lingering)
             }
-            rejection = .localLimitExceeded
         case .failure(let other):
             rejection = other
         }
-        try? socket.send(rejection.encoded)
-        lingering.add(socket)
+        socket.writeAvailable(rejection.encoded)
+        lingering.add(socket, after: .rejection)
         throw .rejected(rejection)
     }
 }

@@ -100,6 +100,13 @@ public struct AssociationRejection: Error, Sendable, Equatable, CustomStringConv
     /// The peer may try again later.
     public static let localLimitExceeded = AssociationRejection(result: 2, source: 3, reason: 2)
 
+    /// 2/3/1: the node does not know yet whether the caller is a peer.
+    ///
+    /// The peer may try again later.
+    public static let temporaryCongestion = AssociationRejection(result: 2, source: 3, reason: 1)
+    /// 1/3/2: the A-ASSOCIATE-RQ is longer than the node takes, or the peer takes PDUs too short for any fragment.
+    public static let permanentLocalLimit = AssociationRejection(result: 1, source: 3, reason: 2)
+
     public var description: String {
         let words =
             switch (source, reason) {

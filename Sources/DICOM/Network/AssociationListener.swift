@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Platform
-import Synchronization
 
 /// A node that cannot listen.
 public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -17,18 +16,42 @@ public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 }
 
+/// The reason why a connection was ended before its request was whole.
+public enum RequestFault: Sendable, Hashable, CustomStringConvertible {
+    /// The first bytes are not an A-ASSOCIATE-RQ.
+    case notARequest
+    /// The request announces more bytes than the node takes.
+    case tooLong(bytes: Int, limit: Int)
+    /// The request was not whole within its time.
+    case tooLate(limit: Duration)
+
+    public var description: String {
+        switch self {
+        case .notARequest: "the first bytes are not an A-ASSOCIATE-RQ"
+        case .tooLong(let bytes, let limit): "the A-ASSOCIATE-RQ has \(bytes) bytes; at most \(limit) are taken"
+        case .tooLate(let limit): "no whole A-ASSOCIATE-RQ came within \(limit.components.seconds) s"
+        }
+    }
+}
+
 /// Accepts connections, and hands each one on after it has sent its whole A-ASSOCIATE-RQ.
 ///
-/// Until then a connection is an entry in one poll set, so that silent connections do not delay others. A connection
-/// has five seconds and 64 KiB for its request. If too many connections wait, the listener closes the oldest.
+/// Until then a connection is an entry in one poll set, so that silent connections do not delay others.
+/// ``ConnectionBounds`` limits the time, the bytes and the number of such connections.
 public final class AssociationListener: Sendable {
-    /// Default for the number of connections that may wait at once.
-    public static let maximumWaiting = 512
-    /// The time for a whole A-ASSOCIATE-RQ.
-    private static let requestLimit: Duration = .seconds(5)
+    /// The treatment of a request by the listener's owner.
+    public enum Handling: Sendable {
+        /// The request was answered, or its answer is on the way.
+        case taken
+        /// The owner does not know the answer yet, and wants the request again in a moment.
+        case later
+    }
+
+    /// Connections that are accepted before those that wait are looked at again.
+    private static let batch = 64
 
     private let socket: ListeningSocket
-    private let maximumWaiting: Int
+    private let bounds: ConnectionBounds
     private let lingering: LingeringSockets
 
     /// Listens from now on.
@@ -38,15 +61,13 @@ public final class AssociationListener: Sendable {
     /// - Parameters:
     ///   - address: the IPv6 address `::` accepts callers of both families.
     ///   - port: 0 lets the kernel choose.
-    ///   - maximumWaiting: the largest number of connections that may wait without a whole request.
+    ///   - bounds: limits the connections that are not associations yet, or not any more.
     /// - Throws: the reason why the node cannot listen, for instance a port that is taken.
-    public init(
-        bind address: IPAddress, port: UInt16, maximumWaiting: Int = AssociationListener.maximumWaiting
-    ) throws(ListenError) {
-        self.maximumWaiting = maximumWaiting
+    public init(bind address: IPAddress, port: UInt16, bounds: ConnectionBounds = .init()) throws(ListenError) {
+        self.bounds = bounds
         do throws(SystemCallError) {
             socket = try ListeningSocket(bind: address, port: port)
-            lingering = try LingeringSockets(capacity: maximumWaiting)
+            lingering = try LingeringSockets(bounds)
         } catch {
             throw ListenError(address: address, port: port, cause: error.reason)
         }
@@ -61,25 +82,39 @@ public final class AssociationListener: Sendable {
     ///
     /// Blocks.
     ///
-    /// - Parameter arrived: called on this thread for each whole request; must not block.
-    public func run(_ arrived: (AssociationArrival) -> Void) {
-        var waiting: [WaitingConnection] = []
+    /// - Parameters:
+    ///   - faulty: called on this thread for each connection that was ended because of its request; must not block.
+    ///   - arrived: called on this thread for each whole request; must not block. It may return `later` as long as the
+    ///     request's `mayWait` is true.
+    public func run(
+        faulty: (IPAddress, RequestFault) -> Void = { _, _ in }, _ arrived: (AssociationArrival) -> Handling
+    ) {
+        var waiting = BoundedByAddress<WaitingConnection>(
+            capacity: bounds.waiting.all, perNetwork: bounds.waiting.perNetwork)
         // If the process has no descriptors left, the loop does not accept for a moment. Otherwise it would spin.
         var acceptsAgainAt = MonotonicClock.now()
         while !lingering.isStopped {
-            waiting += lingering.takeAll()
             let accepts = MonotonicClock.now() >= acceptsAgainAt
+            let (requests, closing) = (waiting.elements, lingering.sockets)
             var entries = [
                 PollEntry(lingering.wakeUp.descriptor, reading: true),
                 PollEntry(accepts ? socket.descriptor : -1, reading: true),
             ]
-            entries += waiting.map { PollEntry($0.socket.descriptor, reading: true) }
-            Polling.wait(&entries, atMost: waiting.isEmpty && accepts ? nil : .milliseconds(100))
+            entries += requests.map { PollEntry($0.isWhole ? -1 : $0.socket.descriptor, reading: true) }
+            entries += closing.map { PollEntry($0.socket.descriptor, reading: true) }
+            let isIdle = requests.isEmpty && closing.isEmpty && accepts
+            Polling.wait(&entries, atMost: isIdle ? nil : .milliseconds(100))
             lingering.wakeUp.clear()
-            waiting = advance(waiting, isReady: entries.dropFirst(2).map(\.isReady), arrived)
-            if entries[1].isReady, !accept(into: &waiting) {
+
+            let states = zip(requests, entries.dropFirst(2).map(\.isReady))
+            let over = Set(
+                states.filter { !advance($0, isReady: $1, faulty, arrived) }.map { ObjectIdentifier($0.0) })
+            waiting.removeAll { over.contains(ObjectIdentifier($0)) }
+            lingering.discard(zip(closing, entries.dropFirst(2 + requests.count).map(\.isReady)))
+            if entries[1].isReady, !accept(into: &waiting, faulty, arrived) {
                 acceptsAgainAt = MonotonicClock.now() + .milliseconds(100)
             }
+            limitBytes(of: &waiting)
         }
     }
 
@@ -90,101 +125,126 @@ public final class AssociationListener: Sendable {
         lingering.stop()
     }
 
-    /// Reads the connections that are ready.
+    /// Reads a connection if it is ready, and hands its request on if it is whole.
     ///
-    /// - Returns: the connections that go on waiting. The others are handed on, or closed with their last reference.
+    /// - Returns: whether the connection goes on waiting. Otherwise it was handed on, or is closed with its last
+    ///   reference.
     private func advance(
-        _ waiting: [WaitingConnection], isReady: [Bool], _ arrived: (AssociationArrival) -> Void
-    ) -> [WaitingConnection] {
-        let now = MonotonicClock.now()
-        var staying: [WaitingConnection] = []
-        for (connection, isReady) in zip(waiting, isReady) {
-            switch isReady ? connection.read() : .waits {
-            case .waits where now < connection.deadline: staying.append(connection)
-            case .waits, .over: break
-            case .request(let body):
-                arrived(AssociationArrival(socket: connection.socket, body: body, lingering: lingering))
+        _ connection: WaitingConnection, isReady: Bool, _ faulty: (IPAddress, RequestFault) -> Void,
+        _ arrived: (AssociationArrival) -> Handling
+    ) -> Bool {
+        let mayWait = MonotonicClock.now() < connection.deadline
+        switch isReady ? connection.read(longest: bounds.longestRequest) : connection.progress {
+        case .waits:
+            if !mayWait { faulty(connection.socket.address, .tooLate(limit: bounds.requestLimit)) }
+            return mayWait
+        case .over:
+            return false
+        case .faulty(let fault):
+            // The peer can read the reason only if it speaks DICOM.
+            if case .tooLong = fault {
+                connection.socket.writeAvailable(AssociationRejection.permanentLocalLimit.encoded)
+                lingering.add(connection.socket, after: .rejection)
             }
+            faulty(connection.socket.address, fault)
+            return false
+        case .request(let body):
+            let arrival = AssociationArrival(
+                socket: connection.socket, body: body, mayWait: mayWait, lingering: lingering)
+            return arrived(arrival) == .later && mayWait
         }
-        return staying
     }
 
-    /// Accepts all connections that wait in the kernel's queue.
+    /// Accepts connections that wait in the kernel's queue.
+    ///
+    /// Most peers send their request at once, so a new connection is read before it joins the others.
     ///
     /// - Returns: false if the process has no descriptors left.
-    private func accept(into waiting: inout [WaitingConnection]) -> Bool {
-        while true {
+    private func accept(
+        into waiting: inout BoundedByAddress<WaitingConnection>, _ faulty: (IPAddress, RequestFault) -> Void,
+        _ arrived: (AssociationArrival) -> Handling
+    ) -> Bool {
+        for _ in 0..<Self.batch {
             switch socket.accept() {
             case .none: return true
             case .noResources:
-                if !waiting.isEmpty { waiting.removeFirst() }
+                waiting.removeFirst()
                 return false
-            case .connection(let connection):
-                if waiting.count >= maximumWaiting { waiting.removeFirst() }
-                waiting.append(
-                    WaitingConnection(
-                        connection, role: .request, deadline: MonotonicClock.now() + Self.requestLimit))
+            case .connection(let socket):
+                let connection = WaitingConnection(socket, deadline: MonotonicClock.now() + bounds.requestLimit)
+                guard advance(connection, isReady: true, faulty, arrived) else { continue }
+                waiting.append(connection, from: socket.address)
             }
+        }
+        return true
+    }
+
+    /// Closes the connections with the most bytes until all requests together fit the bound.
+    private func limitBytes(of waiting: inout BoundedByAddress<WaitingConnection>) {
+        var sum = waiting.elements.reduce(0) { $0 + $1.receivedBytes }
+        while sum > bounds.requestBytes, let largest = waiting.elements.max(by: { $0.receivedBytes < $1.receivedBytes })
+        {
+            sum -= largest.receivedBytes
+            waiting.removeAll { $0 === largest }
         }
     }
 }
 
-/// A connection in the poll set: it has not sent its whole request yet, or its association is over.
+/// A connection in the poll set that has not sent its whole A-ASSOCIATE-RQ, or whose request was not handed on yet.
 private final class WaitingConnection {
-    enum Role {
-        /// Read an A-ASSOCIATE-RQ.
-        case request
-        /// Discard bytes until the peer closes.
-        case lingeringClose
-    }
-
     enum Progress {
         case waits
         /// The variable part of the whole A-ASSOCIATE-RQ.
         case request([UInt8])
-        /// The connection is closed, or the bytes received are not an A-ASSOCIATE-RQ.
+        case faulty(RequestFault)
+        /// The peer closed the connection.
         case over
     }
 
-    /// Bytes of the longest request, without the PDU header.
-    static let maximumRequest = 64 << 10
+    /// Bytes that one call reads at most.
+    private static let part = 64 << 10
 
     let socket: StreamSocket
+    /// A reading of `MonotonicClock`.
     let deadline: Duration
-    private let role: Role
+    private(set) var progress = Progress.waits
     private var received: [UInt8] = []
 
     /// - Parameters:
     ///   - socket: closed with the last reference to this object.
-    ///   - role: the kind of bytes to read.
     ///   - deadline: a reading of `MonotonicClock`.
-    init(_ socket: StreamSocket, role: Role, deadline: Duration) {
+    init(_ socket: StreamSocket, deadline: Duration) {
         self.socket = socket
-        self.role = role
         self.deadline = deadline
     }
 
+    var receivedBytes: Int { received.count }
+
+    /// Whether the request is whole and was not handed on yet.
+    var isWhole: Bool { if case .request = progress { true } else { false } }
+
     /// Reads the bytes that have arrived, without waiting.
-    func read() -> Progress {
-        switch role {
-        case .request: readRequest()
-        case .lingeringClose: discard()
-        }
+    ///
+    /// - Parameter longest: bytes of the longest request, without the PDU header.
+    /// - Returns: the new value of `progress`.
+    func read(longest: Int) -> Progress {
+        progress = readRequest(longest: longest)
+        return progress
     }
 
-    private func readRequest() -> Progress {
+    private func readRequest(longest: Int) -> Progress {
         while true {
             let wanted = wantedLength
             if received.count == wanted { return .request(Array(received[PDUStream.headerLength...])) }
-            var part = [UInt8](repeating: 0, count: wanted - received.count)
+            var part = [UInt8](repeating: 0, count: min(wanted - received.count, Self.part))
             switch part.withUnsafeMutableBytes({ socket.readAvailable(into: $0) }) {
             case .bytes(let count): received += part[..<count]
             case .wouldBlock: return .waits
             case .end: return .over
             }
-            // A peer that sends another PDU first does not speak DICOM.
-            guard received[0] == PDUType.associateRequest.rawValue, wantedLength <= Self.maximumRequest else {
-                return .over
+            guard received[0] == PDUType.associateRequest.rawValue else { return .faulty(.notARequest) }
+            guard wantedLength - PDUStream.headerLength <= longest else {
+                return .faulty(.tooLong(bytes: wantedLength - PDUStream.headerLength, limit: longest))
             }
         }
     }
@@ -194,79 +254,5 @@ private final class WaitingConnection {
     private var wantedLength: Int {
         guard received.count >= PDUStream.headerLength else { return PDUStream.headerLength }
         return PDUStream.headerLength + received[2..<6].reduce(0) { $0 << 8 | Int($1) }
-    }
-
-    private func discard() -> Progress {
-        var part = [UInt8](repeating: 0, count: 16 << 10)
-        // The number of rounds is limited: a peer that keeps sending is cut off at the deadline.
-        for _ in 0..<8 {
-            switch part.withUnsafeMutableBytes({ socket.readAvailable(into: $0) }) {
-            case .bytes: continue
-            case .wouldBlock: return .waits
-            case .end: return .over
-            }
-        }
-        return .waits
-    }
-}
-
-/// Sockets whose association is over and whose last PDU is still on its way to the peer.
-///
-/// Closing a socket that holds unread bytes resets the connection, and a reset may destroy the last PDU. The accept
-/// loop therefore reads on until the peer closes, for at most a second. No thread waits for it.
-final class LingeringSockets: Sendable {
-    /// How long the accept loop reads on.
-    private static let limit: Duration = .seconds(1)
-
-    private struct State {
-        var sockets: [StreamSocket] = []
-        var isStopped = false
-    }
-
-    /// Rings if there are new sockets, and on `stop`.
-    let wakeUp: WakeUp
-    private let capacity: Int
-    private let state = Mutex(State())
-
-    /// - Parameter capacity: the largest number of sockets that are held for the accept loop.
-    /// - Throws: the error of eventfd(2), if no descriptor is left.
-    init(capacity: Int) throws(SystemCallError) {
-        self.capacity = capacity
-        wakeUp = try WakeUp()
-    }
-
-    /// Whether `stop` was called.
-    var isStopped: Bool { state.withLock { $0.isStopped } }
-
-    /// Closes the sending side of a socket, and hands the socket to the accept loop.
-    func add(_ socket: StreamSocket) {
-        socket.begin(.working)
-        socket.finishSending()
-        let isTaken = state.withLock { state in
-            // If the capacity is reached, the oldest socket is closed, because it had the most time.
-            if state.sockets.count >= capacity { state.sockets.removeFirst() }
-            if !state.isStopped { state.sockets.append(socket) }
-            return !state.isStopped
-        }
-        if isTaken { wakeUp.ring() }
-    }
-
-    /// The sockets that were added since the last call.
-    fileprivate func takeAll() -> [WaitingConnection] {
-        let sockets = state.withLock { state in
-            defer { state.sockets = [] }
-            return state.sockets
-        }
-        let deadline = MonotonicClock.now() + Self.limit
-        return sockets.map { WaitingConnection($0, role: .lingeringClose, deadline: deadline) }
-    }
-
-    /// Ends the accept loop, and closes the sockets that it has not taken.
-    func stop() {
-        state.withLock {
-            $0.isStopped = true
-            $0.sockets = []
-        }
-        wakeUp.ring()
     }
 }

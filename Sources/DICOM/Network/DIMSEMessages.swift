@@ -274,6 +274,12 @@ public struct DIMSEStatus: RawRepresentable, Sendable, Hashable, CustomStringCon
     /// C000: the data set cannot be understood.
     public static let cannotUnderstand = DIMSEStatus(rawValue: 0xC000)
 
+    /// Whether the operation was done, with a warning (PS3.7 annex C.4, PS3.4 table B.2-1).
+    ///
+    /// 0001: requested optional attributes are not supported. 0107: attribute list error. 0116: attribute value out of
+    /// range. Bxxx: warnings of the service class, such as B000, B006 and B007 of storage.
+    public var isWarning: Bool { [0x0001, 0x0107, 0x0116].contains(rawValue) || rawValue & 0xF000 == 0xB000 }
+
     /// Four hexadecimal digits, as the standard writes them.
     public var description: String {
         let digits = String(rawValue, radix: 16, uppercase: true)

@@ -21,17 +21,29 @@ package enum Negotiation {
         }
         guard let peer, !peer.may.isEmpty else { return .failure(.callingAETitleNotRecognized) }
         guard request.calledAETitle == aeTitle else { return .failure(.calledAETitleNotRecognized) }
+        guard PDULimits.fragment(forMaximum: request.user.maximumLength) != nil else {
+            return .failure(.permanentLocalLimit)
+        }
         let roles = Dictionary(request.user.roles.map { ($0.sopClass, $0) }, uniquingKeysWith: { first, _ in first })
         let contexts = request.contexts.map { answer(to: $0, roles: roles, may: peer.may) }
         let accepted = Set(
             zip(request.contexts, contexts).compactMap { $1.result == .acceptance ? $0.abstractSyntax : nil })
-        let answeredRoles = request.user.roles.filter { accepted.contains($0.sopClass) }.map {
-            RoleSelection(sopClass: $0.sopClass, scu: true, scp: false)
-        }
         return .success(
             AssociateAccept(
                 contexts: contexts,
-                user: UserInformation(maximumLength: UInt32(PDULimits.ours), roles: answeredRoles)))
+                user: UserInformation(
+                    maximumLength: UInt32(PDULimits.ours), roles: answers(to: request.user.roles, accepted: accepted))))
+    }
+
+    /// Answers each class for which the peer proposed roles once (PS3.7 D.3.3.4).
+    ///
+    /// The node is always the SCP. The peer's role of the SCU is accepted only if the peer proposed it, and the role of
+    /// the SCP is never accepted.
+    private static func answers(to proposed: [RoleSelection], accepted: Set<String>) -> [RoleSelection] {
+        var answered: Set<String> = []
+        return proposed.filter { answered.insert($0.sopClass).inserted }.map {
+            RoleSelection(sopClass: $0.sopClass, scu: $0.scu && accepted.contains($0.sopClass), scp: false)
+        }
     }
 
     private static func answer(
@@ -39,14 +51,12 @@ package enum Negotiation {
     ) -> ContextAnswer {
         let result: ContextAnswer.Result
         if let abstractSyntax = context.abstractSyntax {
-            let role = roles[abstractSyntax]
-            if abstractSyntax == SOPClass.verification {
-                result = may.contains(.echo) ? .acceptance : .userRejection
-            } else if SOPClass.isService(abstractSyntax) {
+            let isVerification = abstractSyntax == SOPClass.verification
+            if !isVerification, SOPClass.isService(abstractSyntax) {
                 result = .abstractSyntaxNotSupported
-            } else if !may.contains(.store) {
+            } else if !may.contains(isVerification ? .echo : .store) {
                 result = .userRejection
-            } else if let role, !role.scu {
+            } else if let role = roles[abstractSyntax], !role.scu {
                 // The peer proposes to be only the SCP: it wants to receive over this association (PS3.4 C.4.3, C-GET).
                 result = .userRejection
             } else {

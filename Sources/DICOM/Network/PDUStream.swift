@@ -118,6 +118,25 @@ final class PDUStream {
         return values
     }
 
+    /// Cuts a command into P-DATA-TF PDUs.
+    ///
+    /// - Parameters:
+    ///   - command: the encoded command set.
+    ///   - contextID: the presentation context.
+    ///   - fragment: bytes of the longest fragment that the peer takes.
+    /// - Returns: the PDUs, one after the other, for one write. With Nagle's algorithm, a second write would wait for
+    ///   the peer's delayed ACK.
+    static func pdus(of command: [UInt8], contextID: UInt8, fragment: Int) -> [UInt8] {
+        var pdus: [UInt8] = []
+        var rest = command[...]
+        repeat {
+            let part = rest.prefix(fragment)
+            rest = rest.dropFirst(fragment)
+            pdus += dataHeader(contextID: contextID, isCommand: true, isLast: rest.isEmpty, count: part.count) + part
+        } while !rest.isEmpty
+        return pdus
+    }
+
     /// The header of a P-DATA-TF that holds one PDV of `count` bytes: 12 bytes (PS3.8 9.3.5).
     static func dataHeader(contextID: UInt8, isCommand: Bool, isLast: Bool, count: Int) -> [UInt8] {
         var builder = PDUBuilder()
@@ -138,8 +157,18 @@ final class PDUStream {
 
 /// The lengths of PDUs that the node negotiates: bytes of the variable part (PS3.8 annex D.1).
 enum PDULimits {
-    /// A peer that asks for shorter PDUs gets PDUs of this length.
-    static let smallest = 4096
     /// The node accepts PDUs up to this length, and does not send longer ones.
     static let ours = 131_072
+    /// Bytes before the fragment in the variable part of a P-DATA-TF: the length, the context ID and the control
+    /// header.
+    private static let overhead = 6
+
+    /// The longest fragment that a peer takes, in bytes: an even number (PS3.8 9.3.5.1).
+    ///
+    /// - Parameter maximum: the length that the peer announced; 0 for any length.
+    /// - Returns: `nil` if the peer takes PDUs too short for any fragment, less than 8 bytes.
+    static func fragment(forMaximum maximum: UInt32) -> Int? {
+        let length = maximum == 0 ? ours : min(Int(maximum), ours)
+        return length >= overhead + 2 ? (length - overhead) & ~1 : nil
+    }
 }

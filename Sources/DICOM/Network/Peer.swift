@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Platform
-import Synchronization
 
 /// The name of a DICOM application (PS3.5 6.2, VR AE).
 ///
@@ -87,53 +86,4 @@ public struct Peer: Sendable, Equatable {
 
     /// Whether objects can be sent to the peer.
     public var isCallable: Bool { host != nil && port != nil }
-}
-
-/// Finds the configured peer for a caller's AE title and address.
-public final class PeerDirectory: Sendable {
-    private struct Resolved {
-        var addresses: [IPAddress]
-        /// A reading of `MonotonicClock`.
-        var until: Duration
-    }
-
-    /// How long the addresses of a host name are kept.
-    private static let resolvedFor: Duration = .seconds(60)
-    /// How long a name stays unknown.
-    ///
-    /// This time is short, because the resolver may start after the node.
-    private static let unresolvedFor: Duration = .seconds(5)
-
-    private let peers: [Peer]
-    /// The addresses of host names, so that most calls do not ask the resolver.
-    private let resolved = Mutex<[String: Resolved]>([:])
-
-    /// - Parameter peers: the configured peers, in order: the first one that fits a caller is found.
-    public init(_ peers: [Peer]) {
-        self.peers = peers
-    }
-
-    /// Finds the first peer with this AE title that may use a service and may call from this address.
-    ///
-    /// The call may block on the resolver, if a peer with this AE title is configured by a host name.
-    ///
-    /// - Returns: `nil` for an unknown caller.
-    public func peer(calling title: AETitle, from address: IPAddress) -> Peer? {
-        peers.first { $0.aeTitle == title && !$0.may.isEmpty && blocks(of: $0).contains { $0.contains(address) } }
-    }
-
-    private func blocks(of peer: Peer) -> [AddressBlock] {
-        guard peer.from.isEmpty else { return peer.from }
-        guard let host = peer.host else { return [] }
-        if let literal = IPAddress(host) { return [AddressBlock(literal)] }
-        let now = MonotonicClock.now()
-        if let known = resolved.withLock({ $0[host] }), now < known.until {
-            return known.addresses.map(AddressBlock.init)
-        }
-        let addresses = IPAddress.resolve(host)
-        let entry = Resolved(
-            addresses: addresses, until: now + (addresses.isEmpty ? Self.unresolvedFor : Self.resolvedFor))
-        resolved.withLock { $0[host] = entry }
-        return addresses.map(AddressBlock.init)
-    }
 }

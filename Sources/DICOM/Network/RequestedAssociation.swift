@@ -11,11 +11,8 @@ final class RequestedAssociation {
     private let limits: AssociationLimits
     /// The accepted presentation contexts: their IDs by SOP class and transfer syntax.
     private let contexts: [SOPClassAndSyntax: UInt8]
-    /// Longest fragment to send, in bytes.
-    ///
-    /// The PDU length that the peer accepts is held between ``PDULimits/smallest`` and ``PDULimits/ours``, and the
-    /// header of the fragment is subtracted.
-    private let maximumPayload: Int
+    /// Bytes of the longest fragment that the peer takes.
+    private let fragment: Int
     private var lastMessageID: UInt16 = 0
     private var isOver = false
 
@@ -28,19 +25,23 @@ final class RequestedAssociation {
     ///   - calling: the node's AE title.
     ///   - proposals: 1 to 128, because IDs are odd and fit a byte (PS3.8 9.3.2.2).
     ///   - limits: the times that the peer may take.
+    ///   - resolver: finds the addresses of the peer's host.
     ///   - interruption: lets another thread end the association.
     /// - Throws: `notConnected`, `timeout`, `rejected`, `aborted` or `connectionLost`.
     init(
         to peer: Peer, calling: AETitle, proposals: [SOPClassAndSyntax], limits: AssociationLimits,
-        interruption: Interruption
+        resolver: HostResolver, interruption: Interruption
     ) throws(AssociationError) {
         precondition((1...128).contains(proposals.count), "an association proposes 1 to 128 presentation contexts")
         guard let host = peer.host, let port = peer.port else {
             throw .notConnected(host: peer.name, port: 0, reason: "the peer has no host and port to call")
         }
-        let addresses = IPAddress.resolve(host)
-        guard !addresses.isEmpty else {
-            throw .notConnected(host: host, port: port, reason: "the name is not known")
+        let addresses: [IPAddress]
+        switch resolver.addresses(of: host, within: limits.connect, isStopped: { interruption.isStopped }) {
+        case .addresses(let found): addresses = found
+        case .unknownName: throw .notConnected(host: host, port: port, reason: "the name is not known")
+        case .noAnswer:
+            throw .notConnected(host: host, port: port, reason: "the resolver did not answer for the name")
         }
         do throws(SystemCallError) {
             socket = try StreamSocket(
@@ -59,7 +60,7 @@ final class RequestedAssociation {
         let request = AssociateRequest(
             called: peer.aeTitle, calling: calling, contexts: proposed,
             user: UserInformation(maximumLength: UInt32(PDULimits.ours)))
-        let accept = try Self.negotiate(request, socket: socket, stream: stream, limit: limits.negotiation)
+        let (accept, fragment) = try Self.negotiate(request, socket: socket, stream: stream, limit: limits.negotiation)
         var contexts: [SOPClassAndSyntax: UInt8] = [:]
         for answer in accept.contexts where answer.result == .acceptance && answer.id % 2 == 1 {
             let index = Int(answer.id) / 2
@@ -68,14 +69,32 @@ final class RequestedAssociation {
             contexts[proposals[index]] = answer.id
         }
         self.contexts = contexts
-        let theirs = accept.user.maximumLength == 0 ? PDULimits.ours : Int(accept.user.maximumLength)
-        // A smaller limit is a mistake of the peer, or an attack that costs one packet per byte. Fragments have an even
-        // length.
-        maximumPayload = (min(max(theirs, PDULimits.smallest), PDULimits.ours) - 6) & ~1
+        self.fragment = fragment
     }
 
+    /// Requests the association.
+    ///
+    /// - Returns: the peer's answer, and the length of the longest fragment that the peer takes. After an error that
+    ///   the peer does not know of, the peer has been sent an A-ABORT.
     private static func negotiate(
         _ request: AssociateRequest, socket: StreamSocket, stream: PDUStream, limit: Duration
+    ) throws(AssociationError) -> (AssociateAccept, fragment: Int) {
+        do throws(AssociationError) {
+            let accept = try answer(to: request, socket: socket, stream: stream, limit: limit)
+            guard let fragment = PDULimits.fragment(forMaximum: accept.user.maximumLength) else {
+                throw AssociationError.aborted(
+                    .invalid(
+                        "the peer takes PDUs of at most \(accept.user.maximumLength) bytes, too short for any data"))
+            }
+            return (accept, fragment)
+        } catch {
+            if let abort = error.abort { socket.writeAvailable(abort.encoded) }
+            throw error
+        }
+    }
+
+    private static func answer(
+        to request: AssociateRequest, socket: StreamSocket, stream: PDUStream, limit: Duration
     ) throws(AssociationError) -> AssociateAccept {
         socket.begin(.waiting(limit, what: "the answer to A-ASSOCIATE-RQ"))
         try socket.send(request.encoded)
@@ -98,6 +117,9 @@ final class RequestedAssociation {
             throw .aborted(.unexpected("the answer to A-ASSOCIATE-RQ is neither acceptance nor rejection"))
         }
     }
+
+    /// The ID of the presentation context, if the peer accepted it.
+    func acceptedContextID(for wanted: SOPClassAndSyntax) -> UInt8? { contexts[wanted] }
 
     /// The ID of the accepted presentation context.
     ///
@@ -124,52 +146,21 @@ final class RequestedAssociation {
     /// - Parameters:
     ///   - command: a request with a message ID of its own.
     ///   - contextID: an accepted presentation context.
-    ///   - dataSet: a file, and the offset from which its bytes up to the end are the data set.
+    ///   - dataSet: the data set that follows the command.
     /// - Returns: the status of the response.
     /// - Throws: the error that ended the association.
     func perform(
-        _ command: CommandSet, contextID: UInt8, dataSet: (file: FileDescriptor, offset: Int)? = nil
+        _ command: CommandSet, contextID: UInt8, dataSet: OutgoingDataSet? = nil
     ) throws(AssociationError) -> DIMSEStatus {
         do {
-            let bytes = command.encoded
             socket.begin(.moving(what: "the peer to read a request"))
-            try socket.send(
-                PDUStream.dataHeader(contextID: contextID, isCommand: true, isLast: true, count: bytes.count) + bytes)
-            if let dataSet { try send(dataSet.file, from: dataSet.offset, contextID: contextID) }
+            try socket.send(PDUStream.pdus(of: command.encoded, contextID: contextID, fragment: fragment))
+            if let dataSet { try dataSet.send(over: DataSetSender(socket, contextID: contextID, fragment: fragment)) }
             return try response(to: command.uint16(.messageID) ?? 0)
         } catch {
             end(after: error)
             throw error
         }
-    }
-
-    private func send(_ file: FileDescriptor, from start: Int, contextID: UInt8) throws(AssociationError) {
-        let end: Int
-        do throws(SystemCallError) {
-            end = try file.status().size
-        } catch {
-            throw .unreadableFile(reason: error.reason)
-        }
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 12 + maximumPayload, alignment: 16)
-        defer { buffer.deallocate() }
-        var offset = start
-        repeat {
-            let count = min(maximumPayload, end - offset)
-            let isLast = offset + count >= end
-            buffer.copyBytes(
-                from: PDUStream.dataHeader(contextID: contextID, isCommand: false, isLast: isLast, count: count))
-            let payload = UnsafeMutableRawBufferPointer(rebasing: buffer[12..<(12 + count)])
-            let got: Int
-            do throws(SystemCallError) {
-                got = try file.fill(payload, at: offset)
-            } catch {
-                throw .unreadableFile(reason: error.reason)
-            }
-            // The file may shrink while it is sent. Half a data set must not look whole to the peer.
-            guard got == count else { throw .unreadableFile(reason: "it was cut off") }
-            try socket.send(UnsafeRawBufferPointer(rebasing: buffer[..<(12 + count)]))
-            offset += count
-        } while offset < end
     }
 
     private func response(to messageID: UInt16) throws(AssociationError) -> DIMSEStatus {
@@ -201,15 +192,7 @@ final class RequestedAssociation {
     private func end(after error: AssociationError) {
         guard !isOver else { return }
         isOver = true
-        switch error {
-        case .aborted(let abort) where abort.by == .us:
-            try? socket.send(abort.encoded)
-        case .unreadableFile, .timeout:
-            // Half a message was sent. Only an abort can end it.
-            try? socket.send(AssociationAbort(by: .us, source: 0, reason: 0).encoded)
-        default:
-            break
-        }
+        if let abort = error.abort { socket.writeAvailable(abort.encoded) }
     }
 
     /// Releases the association, and waits at most five seconds for the answer.
@@ -232,6 +215,62 @@ final class RequestedAssociation {
     }
 
     deinit {
-        if !isOver { try? socket.send(AssociationAbort(by: .us, source: 0, reason: 0).encoded) }
+        if !isOver { socket.writeAvailable(AssociationAbort(by: .us, source: 0, reason: 0).encoded) }
+    }
+}
+
+/// A data set in a file that is sent to a peer.
+struct OutgoingDataSet {
+    /// A Part 10 file.
+    let file: FileDescriptor
+    /// Where its data set begins, in bytes.
+    let offset: Int
+    /// Whether the data set, which is in Explicit VR Little Endian, is sent in Implicit VR Little Endian.
+    let asImplicitVR: Bool
+
+    func send(over sender: DataSetSender) throws(AssociationError) {
+        let end: Int
+        do throws(SystemCallError) {
+            end = try file.status().size
+        } catch {
+            throw .unreadableFile(reason: error.reason)
+        }
+        if asImplicitVR {
+            try ImplicitVRDataSet.send(file, from: offset, to: end, over: sender)
+        } else {
+            try sendUnchanged(to: end, over: sender)
+        }
+        try sender.finish()
+    }
+
+    private func sendUnchanged(to end: Int, over sender: DataSetSender) throws(AssociationError) {
+        let part = UnsafeMutableRawBufferPointer.allocate(byteCount: 128 << 10, alignment: 16)
+        defer { part.deallocate() }
+        var offset = offset
+        while offset < end {
+            let wanted = UnsafeMutableRawBufferPointer(rebasing: part[..<min(part.count, end - offset)])
+            let count: Int
+            do throws(SystemCallError) {
+                count = try file.fill(wanted, at: offset)
+            } catch {
+                throw .unreadableFile(reason: error.reason)
+            }
+            // The file may shrink while it is sent. Half a data set must not look whole to the peer.
+            guard count == wanted.count else { throw .unreadableFile(reason: "it was cut off") }
+            try sender.append(UnsafeRawBufferPointer(wanted))
+            offset += count
+        }
+    }
+}
+
+extension AssociationError {
+    /// The A-ABORT that the requestor owes the peer after this error.
+    fileprivate var abort: AssociationAbort? {
+        switch self {
+        case .aborted(let abort) where abort.by == .us: abort
+        // Half a message may have been sent. Only an abort can end it.
+        case .unreadableFile, .timeout: AssociationAbort(by: .us, source: 0, reason: 0)
+        default: nil
+        }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Platform
+public import Platform
 import Synchronization
 
 /// Stores instances at peers: the SCU of the storage and verification service classes (PS3.4 annexes A and B).
@@ -11,13 +11,24 @@ public struct StorageSender: Sendable {
     public let aeTitle: AETitle
     /// The times that peers may take.
     public let limits: AssociationLimits
+    private let resolver: HostResolver
 
-    public init(aeTitle: AETitle, limits: AssociationLimits = AssociationLimits()) {
+    /// - Parameters:
+    ///   - aeTitle: the node's own AE title.
+    ///   - limits: the times that peers may take.
+    ///   - resolver: finds the addresses of peers with a host name.
+    public init(
+        aeTitle: AETitle, limits: AssociationLimits = AssociationLimits(), resolver: HostResolver = .shared
+    ) {
         self.aeTitle = aeTitle
         self.limits = limits
+        self.resolver = resolver
     }
 
     /// Calls a peer and negotiates one presentation context for each SOP class in each transfer syntax.
+    ///
+    /// The peer is also offered Implicit VR Little Endian for each class in Explicit VR Little Endian, because every
+    /// peer has to take it (PS3.5 10.1).
     ///
     /// - Parameters:
     ///   - peer: has a host and a port; otherwise the call throws `notConnected`.
@@ -31,9 +42,13 @@ public struct StorageSender: Sendable {
     ) throws(AssociationError) -> StorageAssociation {
         var proposals: [SOPClassAndSyntax] = []
         for context in contexts where !proposals.contains(context) { proposals.append(context) }
+        for fallback in proposals.compactMap(\.implicit) where !proposals.contains(fallback) && proposals.count < 128 {
+            proposals.append(fallback)
+        }
         return StorageAssociation(
             try RequestedAssociation(
-                to: peer, calling: aeTitle, proposals: proposals, limits: limits, interruption: interruption))
+                to: peer, calling: aeTitle, proposals: proposals, limits: limits, resolver: resolver,
+                interruption: interruption))
     }
 
     /// Verifies a peer with C-ECHO over an association of its own.
@@ -46,7 +61,8 @@ public struct StorageSender: Sendable {
         let verification = SOPClassAndSyntax(
             sopClassUID: SOPClass.verification, transferSyntaxUID: TransferSyntax.implicitVRLittleEndian.rawValue)
         let association = try RequestedAssociation(
-            to: peer, calling: aeTitle, proposals: [verification], limits: limits, interruption: interruption)
+            to: peer, calling: aeTitle, proposals: [verification], limits: limits, resolver: resolver,
+            interruption: interruption)
         defer { association.release() }
         let contextID = try association.contextID(for: verification)
         var command = CommandSet()
@@ -71,7 +87,8 @@ public final class StorageAssociation {
 
     /// Stores a Part 10 file at the peer.
     ///
-    /// The bytes of the data set are sent unchanged, in its own transfer syntax.
+    /// The bytes of the data set are sent unchanged, in its own transfer syntax. If the peer takes only Implicit VR
+    /// Little Endian, an object in Explicit VR Little Endian is sent in that syntax. Its values and UIDs stay the same.
     ///
     /// - Parameter path: a Part 10 file.
     /// - Returns: the status of the C-STORE response, which may be a refusal.
@@ -85,8 +102,14 @@ public final class StorageAssociation {
             throw .unreadableFile(reason: error.reason)
         }
         let (meta, offset) = try Self.meta(of: file)
-        let contextID = try association.contextID(
-            for: SOPClassAndSyntax(sopClassUID: meta.sopClassUID, transferSyntaxUID: meta.transferSyntaxUID))
+        let wanted = SOPClassAndSyntax(sopClassUID: meta.sopClassUID, transferSyntaxUID: meta.transferSyntaxUID)
+        var contextID = association.acceptedContextID(for: wanted)
+        let isUnchanged = contextID != nil
+        if contextID == nil { contextID = wanted.implicit.flatMap(association.acceptedContextID) }
+        guard let contextID else {
+            throw .noPresentationContext(
+                sopClassUID: wanted.sopClassUID, transferSyntaxUID: wanted.transferSyntaxUID)
+        }
         var command = CommandSet()
         command.set(.affectedSOPClassUID, uid: meta.sopClassUID)
         command.set(.commandField, CommandField.storeRequest)
@@ -95,7 +118,9 @@ public final class StorageAssociation {
         // Any value but 0101 says that a data set follows.
         command.set(.commandDataSetType, 0x0000)
         command.set(.affectedSOPInstanceUID, uid: meta.sopInstanceUID)
-        return try association.perform(command, contextID: contextID, dataSet: (file, offset))
+        return try association.perform(
+            command, contextID: contextID,
+            dataSet: OutgoingDataSet(file: file, offset: offset, asImplicitVR: !isUnchanged))
     }
 
     /// Reads the File Meta Information, which the first 16 KiB of a file hold.
@@ -130,6 +155,13 @@ public struct SOPClassAndSyntax: Hashable, Sendable {
     public init(sopClassUID: String, transferSyntaxUID: String) {
         self.sopClassUID = sopClassUID
         self.transferSyntaxUID = transferSyntaxUID
+    }
+
+    /// The same class in Implicit VR Little Endian; `nil` unless this syntax is Explicit VR Little Endian.
+    var implicit: SOPClassAndSyntax? {
+        guard transferSyntaxUID == TransferSyntax.explicitVRLittleEndian.rawValue else { return nil }
+        return SOPClassAndSyntax(
+            sopClassUID: sopClassUID, transferSyntaxUID: TransferSyntax.implicitVRLittleEndian.rawValue)
     }
 }
 

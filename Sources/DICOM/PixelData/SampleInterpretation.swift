@@ -88,7 +88,8 @@ struct ModalityTransform {
         table = nil
         let slope = data.contains(.rescaleSlope) ? data.double(.rescaleSlope) ?? .nan : 1
         let intercept = data.contains(.rescaleIntercept) ? data.double(.rescaleIntercept) ?? .nan : 0
-        guard slope.isFinite, slope != 0, intercept.isFinite, abs(slope) < 1e9, abs(intercept) < 1e9 else {
+        // Between these limits, neither a value nor the inverse of a difference leaves the range of a Float.
+        guard (1e-30..<1e9).contains(abs(slope)), abs(intercept) < 1e9 else {
             throw .inconsistent(reason: "Rescale Slope or Rescale Intercept is not a usable number")
         }
         (self.slope, self.intercept) = (Float(slope), Float(intercept))

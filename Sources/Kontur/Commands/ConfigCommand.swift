@@ -6,6 +6,7 @@ import Imaging
 import Inference
 import Persistence
 import Pipeline
+import Platform
 import Routing
 import Segmentation
 
@@ -41,9 +42,11 @@ struct ConfigCheckCommand: ParsableCommand {
 
     private func check() throws {
         let configuration = try NodeConfiguration.load(file, segmenters: Segmenters.catalogue.map(\.name))
+        try configuration.checkMachine()
         let installed = try InstalledModels(folder: models.models, configuration: configuration)
         let planner = installed.planner(for: configuration)
         try installed.check(planner, of: configuration)
+        try configuration.checkSpool()
         try ReportPrinter.print(ConfigurationSummary(configuration, planner), as: output.format)
     }
 }

@@ -47,7 +47,7 @@ struct RouteExplainCommand: AsyncParsableCommand {
             configurationHash: configuration.hash, stacks: stacks, files: study.files,
             withoutSender: callingAeTitle == nil)
         try ReportPrinter.print(report, as: output.format)
-        if let failure = FileOutcome.failure(study.files) { throw CommandError(failure) }
+        if let failure = FileOutcome.failure(study.files) ?? study.conflict { throw CommandError(failure) }
     }
 }
 

@@ -24,7 +24,10 @@ struct SegmentCommand: AsyncParsableCommand {
             'kontur models list' shows all segmenters, and those whose weights are not installed. Segmenters that need a \
             prompt find one by themselves unless --box or --point is given.
 
-            Exit code 1 means that a file could not be read, that a stack failed, or that nothing was segmented.
+            A series whose instances name two patients is set aside. Segment the files of each patient by themselves.
+
+            Exit code 1 means that a file could not be read, that a stack failed, that a series was set aside, or that \
+            nothing was segmented.
             """)
 
     @Argument(help: ArgumentHelp("DICOM files, folders of DICOM files, or pictures.", valueName: "path"))
@@ -94,7 +97,7 @@ struct SegmentCommand: AsyncParsableCommand {
         let segmentation = OfflineSegmentation(
             study: study, folder: folder, dumpFolder: dump.map { URL(fileURLWithPath: $0).standardizedFileURL.path },
             viewerProfile: viewerProfile.value, planner: planner, pool: pool, progress: progress)
-        var report = SegmentReport(stacks: [], files: study.files)
+        var report = SegmentReport(stacks: study.mixed.map(SegmentReport.StackLine.init), files: study.files)
         for (index, stack) in study.stacks.enumerated() {
             report.stacks.append(await segmentation.segment(stack, number: index + 1))
         }

@@ -11,6 +11,8 @@ struct SegmentReport: Report {
         case undetermined
         case unfit
         case failed
+        /// The instances of the series name two patients.
+        case setAside
     }
 
     struct StackLine: Encodable {
@@ -68,6 +70,9 @@ struct SegmentReport: Report {
     var failure: String? {
         if let failure = FileOutcome.failure(files) { return failure }
         let outcomes = stacks.map { ($0.outcome, $0.reason) } + pictures.map { ($0.outcome, $0.reason) }
+        if let mixed = outcomes.first(where: { $0.0 == .setAside }) {
+            return "\(outcomes.count { $0.0 == .setAside }) series set aside: \(mixed.1 ?? "no reason given")"
+        }
         if let failed = outcomes.first(where: { $0.0 == .failed }) {
             let count = outcomes.count { $0.0 == .failed }
             let what = stacks.isEmpty ? "picture" : pictures.isEmpty ? "stack" : "input"
@@ -142,5 +147,21 @@ struct SegmentReport: Report {
 }
 
 extension SegmentReport.Outcome {
-    fileprivate var inWords: String { self == .nothingFound ? "nothing found" : rawValue }
+    fileprivate var inWords: String {
+        switch self {
+        case .nothingFound: "nothing found"
+        case .setAside: "set aside"
+        default: rawValue
+        }
+    }
+}
+
+extension SegmentReport.StackLine {
+    /// The line of a series that is not segmented, because its instances name two patients.
+    init(_ series: OfflineStudy.MixedSeries) {
+        self.init(
+            seriesInstanceUID: series.seriesInstanceUID, key: "", modality: series.modality,
+            instances: series.instances, outcome: .setAside,
+            reason: "\(series.conflict); segment the files of each patient by themselves")
+    }
 }

@@ -35,6 +35,7 @@ struct ServeCommand: AsyncParsableCommand {
         let names = Segmenters.catalogue.map(\.name)
         let configuration =
             try config.map { try NodeConfiguration.load($0, segmenters: names) } ?? .defaults(segmenters: names)
+        try configuration.checkMachine()
         let installed = try InstalledModels(configuration: configuration)
         let planner = installed.planner(for: configuration)
         try installed.check(planner, of: configuration)

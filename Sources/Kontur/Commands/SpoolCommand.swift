@@ -7,7 +7,7 @@ import Persistence
 struct SpoolCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "spool", abstract: "Looks after the folder that holds the node's files and database.",
-        subcommands: [SpoolConfirmClockCommand.self])
+        subcommands: [SpoolBackupCommand.self, SpoolConfirmClockCommand.self])
 }
 
 struct SpoolConfirmClockCommand: ParsableCommand {

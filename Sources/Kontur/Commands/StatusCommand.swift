@@ -68,6 +68,10 @@ struct StatusReport: Report {
                         + "'kontur spool confirm-clock'. Otherwise deletion goes on when the node has run for another "
                         + "\(Formatted.age(.seconds(hold.remaining)))."))
         }
+        if let behind = status.databaseBehind {
+            parts.append(.line(""))
+            parts.append(.line("At the start of \(behind.time.formatted(.iso8601)): \(behind.reason)."))
+        }
         if status.lowConfidence.count > 0 {
             parts.append(.line(""))
             parts.append(

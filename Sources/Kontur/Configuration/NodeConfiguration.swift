@@ -20,8 +20,12 @@ package struct NodeConfiguration: Sendable {
     package var routes: [Route]
     /// Absolute path of the folder of installed weights.
     package var models: String
+    /// The place of `spool.path` in the file, or of the section `spool`.
+    package var spoolPlace: ConfigurationPlace
     /// The place of each route in the file, by the name of the route.
     package var places: [String: RoutePlace]
+    /// The places of settings that depend on the machine.
+    let machinePlaces: MachinePlaces
     /// SHA-256 of the meaning of the file, 64 hexadecimal digits.
     ///
     /// Without a file, it is the hash of an empty file.
@@ -85,6 +89,17 @@ package struct NodeConfiguration: Sendable {
         ])
     }
 
+    /// Checks whether the spool's folder may be used, without changing it.
+    ///
+    /// - Throws: `ConfigurationError` at `spool.path` if the folder belongs to somebody else.
+    package func checkSpool() throws(ConfigurationError) {
+        do throws(SpoolError) { try Spool.check(spool) } catch {
+            let problems = ProblemList(file: file ?? "built-in configuration")
+            problems.add(spoolPlace, "\(error)")
+            try problems.check()
+        }
+    }
+
     /// Checks a text.
     ///
     /// - Parameters:
@@ -106,6 +121,8 @@ package struct NodeConfiguration: Sendable {
         listener = node.listener
         workers = node.workers
         spool = SpoolReader.spool(sections["spool"], folder: folder)
+        spoolPlace = SpoolReader.place(sections["spool"])
+        machinePlaces = MachinePlaces(spool: sections["spool"], peers: peers)
         series = SeriesReader.series(sections["series"])
         models = ModelsReader.folder(sections["models"], folder: folder, spool: spool.path)
         let found = RouteReader.routes(sections["routes"], peers: peers, segmenters: segmenters)

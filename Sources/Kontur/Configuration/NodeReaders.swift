@@ -7,13 +7,17 @@ import Routing
 
 /// Reads the section `node`.
 struct NodeReader {
+    private static let keys = [
+        "aeTitle", "port", "bind", "maxAssociations", "maxAssociationsPerPeer", "idleSeconds", "workers",
+    ]
+
     var listener: ListenerConfiguration
     var workers = 1
 
     init(_ node: ConfigurationNode?, peers: [Peer]) {
         guard let aeTitle = AETitle("KONTUR") else { preconditionFailure("KONTUR is an AE title") }
         listener = ListenerConfiguration(aeTitle: aeTitle, peers: peers)
-        guard let section = node?.section(["aeTitle", "port", "bind", "maxAssociations", "workers"]) else { return }
+        guard let section = node?.section(Self.keys) else { return }
         if let title = section["aeTitle"]?.aeTitle { listener.aeTitle = title }
         // Port 0 is for tests: the kernel chooses a port, and the start line names it.
         if let port = section["port"]?.integer(0...65535, what: "a port") { listener.port = UInt16(port) }
@@ -25,65 +29,24 @@ struct NodeReader {
         if let count = section["maxAssociations"]?.integer(1...1024, what: "a number of associations") {
             listener.maxAssociations = count
         }
+        if let place = section["maxAssociationsPerPeer"],
+            let count = place.integer(1...1024, what: "a number of associations")
+        {
+            if count > listener.maxAssociations {
+                place.complain("more than maxAssociations, which is \(listener.maxAssociations)")
+            }
+            listener.maxAssociationsPerPeer = count
+        }
+        if let seconds = section["idleSeconds"]?.integer(1...86_400, what: "seconds") {
+            listener.idleLimit = .seconds(seconds)
+        }
         if let count = section["workers"]?.integer(1...64, what: "a number of workers") { workers = count }
-    }
-}
-
-/// Reads the section `peers`.
-enum PeerReader {
-    /// A peer as far as it could be read.
-    ///
-    /// An incomplete peer still counts as known, so that its error does not cause errors in the routes that name it.
-    struct ReadPeer {
-        var peer: Peer
-        /// Whether the peer was read without an error.
-        var isComplete: Bool
-    }
-
-    static func peers(_ node: ConfigurationNode?) -> [ReadPeer] {
-        let form = "peers such as {name: archive, aeTitle: ORTHANC, host: 127.0.0.1, port: 4242}"
-        var peers: [ReadPeer] = []
-        for element in node?.elements(expecting: form) ?? [] {
-            if let found = peer(element, known: peers.map(\.peer.name)) { peers.append(found) }
-        }
-        return peers
-    }
-
-    private static func peer(_ node: ConfigurationNode, known: [String]) -> ReadPeer? {
-        let section = node.section(["name", "aeTitle", "host", "port", "from", "may", "viewerProfile"])
-        let before = node.problems.problems.count
-        let name = section.required("name", "routes name the peer by it")?.name
-        if let name, known.contains(name) { section["name"]?.complain("an earlier peer has this name") }
-        let aeTitle = section.required("aeTitle", "the peer's own AE title")?.aeTitle
-        let host = section["host"]?.scalar(expecting: "a host name or an IP address") { text in
-            text.isEmpty || text.contains { $0.isWhitespace || $0 == "/" } ? nil : text
-        }
-        let port = section["port"]?.integer(1...65535, what: "a port").map { UInt16($0) }
-        if let place = section["port"], section["host"] == nil { place.complain("a port needs a 'host'; add one") }
-        var from: [AddressBlock] = []
-        for element in section["from"]?.elements(expecting: "addresses such as 10.1.0.0/24") ?? [] {
-            let block = element.scalar(expecting: "an address or a block such as 10.1.0.0/24") { AddressBlock($0) }
-            if let block { from.append(block) }
-        }
-        if section["host"] == nil, section["from"] == nil {
-            node.complain("'host' and 'from' are missing: the peer could neither call nor be called; add one of them")
-        }
-        var may: Set<Peer.Permission> = [.store, .echo]
-        if let place = section["may"] {
-            may = Set(place.elements(expecting: "store and echo").compactMap { $0.choice(Peer.Permission.self) })
-        }
-        let profile = section["viewerProfile"]?.choice(ViewerProfile.Name.self) ?? .strict
-        // A wrong title has already been reported. The stand-in keeps the peer known.
-        guard let name, let title = aeTitle ?? AETitle("UNKNOWN") else { return nil }
-        let peer = Peer(
-            name: name, aeTitle: title, host: host, port: port, from: from, may: may, viewerProfile: profile)
-        return ReadPeer(peer: peer, isComplete: node.problems.problems.count == before)
     }
 }
 
 extension ConfigurationNode {
     /// An AE title: PS3.5 6.2, VR AE.
-    fileprivate var aeTitle: AETitle? {
+    var aeTitle: AETitle? {
         scalar(expecting: "an AE title: 1 to 16 ASCII characters, no backslash") { AETitle($0) }
     }
 }

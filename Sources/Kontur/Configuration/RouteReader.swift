@@ -22,6 +22,7 @@ enum RouteReader {
     ) -> [PlacedRoute] {
         var names: [String] = []
         var routes: [PlacedRoute] = []
+        var reach = RouteReach()
         for element in node?.elements(expecting: "routes with name, when, segmenter and sendTo") ?? [] {
             let section = element.section([
                 "name", "when", "segmenter", "weights", "margin", "shift", "sendTo", "gaps", "type", "reviewBelow",
@@ -31,6 +32,14 @@ enum RouteReader {
             if let name, names.contains(name) { section["name"]?.complain("an earlier route has this name") }
             name.map { names.append($0) }
             let when = section.required("when", "conditions such as {modality: [MR]}").map(conditions) ?? []
+            if let name, !when.isEmpty, let place = section["when"] {
+                let takers = reach.add(name, when: place.value).map { "'\($0)'" }
+                if !takers.isEmpty {
+                    place.complain(
+                        "no stack reaches this route: \(takers.joined(separator: " and ")) above takes every stack "
+                            + "that matches; move this route up, or remove it")
+                }
+            }
             let segmenter = section.required("segmenter", "one of \(segmenters.joined(separator: ", "))")?
                 .scalar(expecting: "a segmenter: \(segmenters.alternatives)") { segmenters.contains($0) ? $0 : nil }
             let weights = section["weights"]?.name

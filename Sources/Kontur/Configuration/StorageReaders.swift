@@ -26,6 +26,16 @@ enum SpoolReader {
     }
 }
 
+extension SpoolReader {
+    /// The place of `path`, or of the section if the file does not name a path.
+    static func place(_ node: ConfigurationNode?) -> ConfigurationPlace {
+        guard let node, case .map(let entries) = node.value.content else {
+            return node?.place ?? ConfigurationPlace()
+        }
+        return entries.first { $0.key == "path" }?.value.place ?? node.place
+    }
+}
+
 /// Reads the section `models`.
 enum ModelsReader {
     /// - Parameters:

@@ -80,7 +80,7 @@ struct LabelledData {
             }
             for (number, stack) in study.stacks.enumerated() {
                 cases += SeriesCases.cases(
-                    stack.instances, paths: study.paths, truth: truth ?? .nothing,
+                    stack.instances, paths: study.paths(of: stack), truth: truth ?? .nothing,
                     id: study.stacks.count == 1 ? row.id : "\(row.id)-\(number + 1)", group: row.group)
             }
             if study.stacks.isEmpty {
@@ -133,6 +133,6 @@ struct LabelledData {
     ) {
         var id = stack.seriesInstanceUID
         while !names.insert(id).inserted { id += "-" }
-        cases += SeriesCases.cases(stack.instances, paths: study.paths, truth: truth, id: id)
+        cases += SeriesCases.cases(stack.instances, paths: study.paths(of: stack), truth: truth, id: id)
     }
 }

@@ -113,23 +113,25 @@ struct OfflineSegmentation {
     private func request(_ work: StackPlan.Work, _ stack: Stack, name: String) -> SegmentRequest {
         let run = UUID().uuidString.lowercased()
         let headers = work.sources.map { stack.instances[$0] }
-        let root = Self.commonFolder(of: headers.compactMap { study.paths[$0.sopInstanceUID] })
+        let root = Self.commonFolder(of: headers.compactMap { study[$0]?.path })
         let now = Date()
         let job = SegmentationJob(
             work,
             sources: headers.compactMap { header in
-                study.paths[header.sopInstanceUID].map { path in
+                study[header].map { instance in
                     SegmentationJob.Source(
-                        path: String(path.dropFirst(root.count).drop { $0 == "/" }),
+                        path: String(instance.path.dropFirst(root.count).drop { $0 == "/" }),
                         sopInstanceUID: header.sopInstanceUID,
-                        imageDigest: study.imageDigests[header.sopInstanceUID] ?? "")
+                        imageDigest: instance.imageDigest,
+                        copied: SourceAttributes.digestOfEach(instance.attributes))
                 }
             },
+            copiedFromNewest: study[headers[0]].map { SourceAttributes.digestOfNewest($0.attributes) },
             outputs: [SegmentationJob.Output(viewerProfile: viewerProfile, peers: [])],
             created: Int64(now.timeIntervalSince1970), localOffsetFromUTC: TimeZone.current.secondsFromGMT(for: now))
-        let output = job.output(
-            at: folder.appendingPathComponent(".kontur-\(run).dcm").path, for: viewerProfile,
-            softwareVersion: KonturCommand.version, dated: true)
+        let output = SegmentRequest.Output(
+            path: folder.appendingPathComponent(".kontur-\(run).dcm").path,
+            description: job.description(for: viewerProfile, softwareVersion: KonturCommand.version, dated: true))
         var request = job.request(run: run, folder: root, outputs: [output])
         request.overlayFolder = overlays(name).path
         request.dumpFolder = dumpFolder.map { "\($0)/\(name)" }

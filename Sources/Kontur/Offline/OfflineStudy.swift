@@ -12,13 +12,67 @@ import Supervision
 ///
 /// A worker reads the files, because they may be hostile.
 struct OfflineStudy {
-    var stacks: [Stack] = []
-    var files: [FileOutcome] = []
+    /// An instance in a file.
+    struct Instance {
+        /// Absolute path.
+        var path: String
+        var imageDigest: String
+        /// The digests of attributes by keyword.
+        var attributes: [String: String]
+    }
+
+    /// A series whose instances name two patients.
+    struct MixedSeries {
+        var seriesInstanceUID: String
+        var modality: String?
+        var instances: Int
+        var conflict: PatientConflict
+    }
+
+    private struct SeriesKey: Hashable {
+        var studyInstanceUID: String
+        var seriesInstanceUID: String
+
+        init(_ header: InstanceHeader) {
+            studyInstanceUID = header.studyInstanceUID
+            seriesInstanceUID = header.seriesInstanceUID
+        }
+    }
+
+    private struct InstanceKey: Hashable {
+        var series: SeriesKey
+        var sopInstanceUID: String
+
+        init(_ header: InstanceHeader) {
+            series = SeriesKey(header)
+            sopInstanceUID = header.sopInstanceUID
+        }
+    }
+
+    private(set) var stacks: [Stack] = []
+    /// Series that are not segmented, because one SEG cannot name two patients.
+    private(set) var mixed: [MixedSeries] = []
+    private(set) var files: [FileOutcome] = []
     /// PNG and JPEG files that the command line names.
     private(set) var pictures: [String] = []
-    /// Absolute paths, by SOP Instance UID.
-    private(set) var paths: [String: String] = [:]
-    private(set) var imageDigests: [String: String] = [:]
+    private var instances: [InstanceKey: Instance] = [:]
+    /// The attributes of every file of a series, also of those that repeat an instance.
+    private var attributes: [SeriesKey: [[String: String]]] = [:]
+
+    /// The instance with this header.
+    subscript(header: InstanceHeader) -> Instance? { instances[InstanceKey(header)] }
+
+    /// The absolute paths of a stack, by SOP Instance UID.
+    func paths(of stack: Stack) -> [String: String] {
+        var paths: [String: String] = [:]
+        for header in stack.instances { paths[header.sopInstanceUID] = self[header]?.path }
+        return paths
+    }
+
+    /// The number of series that are set aside and the reason for the first; `nil` if there are none.
+    var conflict: String? {
+        mixed.first.map { "\(mixed.count) series set aside: \($0.conflict)" }
+    }
 
     /// Reads the files.
     ///
@@ -43,8 +97,9 @@ struct OfflineStudy {
                 continue
             }
             switch await Self.index(absolute, with: pool) {
-            case .success((let header, let imageDigest)):
-                take(header, imageDigest: imageDigest, file: file.path, absolute: absolute, into: &headers)
+            case .success((let header, let imageDigest, let attributes)):
+                let instance = Instance(path: absolute, imageDigest: imageDigest, attributes: attributes)
+                take(header, instance, file: file.path, into: &headers)
             case .failure(let refusal):
                 let outcome: FileOutcome.Kind =
                     file.isNamed || Self.claimsToBeDICOM(absolute) ? .quarantined : .passedOver
@@ -52,27 +107,46 @@ struct OfflineStudy {
             }
         }
         progress.clear()
-        stacks = Stack.stacks(of: headers)
+        stacks = Stack.stacks(of: separateMixed(headers))
+    }
+
+    /// Moves series whose instances name two patients to ``mixed``.
+    ///
+    /// - Returns: the headers of the other series.
+    private mutating func separateMixed(_ headers: [InstanceHeader]) -> [InstanceHeader] {
+        let conflicts = attributes.compactMapValues { instances in
+            PatientConflict(instances) { SHA256.hash(data: Data($0.utf8)).hexadecimal }
+        }
+        for (key, members) in Dictionary(grouping: headers, by: SeriesKey.init) {
+            guard let conflict = conflicts[key] else { continue }
+            mixed.append(
+                MixedSeries(
+                    seriesInstanceUID: key.seriesInstanceUID, modality: members[0].modality, instances: members.count,
+                    conflict: conflict))
+        }
+        mixed.sort { $0.seriesInstanceUID < $1.seriesInstanceUID }
+        return headers.filter { conflicts[SeriesKey($0)] == nil }
     }
 
     private mutating func take(
-        _ header: InstanceHeader, imageDigest: String, file: String, absolute: String,
-        into headers: inout [InstanceHeader]
+        _ header: InstanceHeader, _ instance: Instance, file: String, into headers: inout [InstanceHeader]
     ) {
         if header.namesKontur {
             files.append(FileOutcome(path: file, outcome: .own, reason: "Kontur does not segment its own objects"))
         } else if case .notAnImage(let reason) = header.kind {
             files.append(FileOutcome(path: file, outcome: .notAnImage, reason: reason))
-        } else if let first = paths[header.sopInstanceUID] {
-            let same = imageDigests[header.sopInstanceUID] == imageDigest ? "the same" : "a different"
+        } else if let first = self[header] {
+            attributes[SeriesKey(header), default: []].append(instance.attributes)
+            let same = first.imageDigest == instance.imageDigest ? "the same" : "a different"
             files.append(
                 FileOutcome(
                     path: file, outcome: .duplicate,
                     reason:
-                        "\(same) image with the SOP Instance UID of \(URL(fileURLWithPath: first).lastPathComponent)"))
+                        "\(same) image with the SOP Instance UID of "
+                        + URL(fileURLWithPath: first.path).lastPathComponent))
         } else {
-            paths[header.sopInstanceUID] = absolute
-            imageDigests[header.sopInstanceUID] = imageDigest
+            instances[InstanceKey(header)] = instance
+            attributes[SeriesKey(header), default: []].append(instance.attributes)
             headers.append(header)
         }
     }
@@ -88,10 +162,11 @@ struct OfflineStudy {
 
     private static func index(
         _ path: String, with pool: WorkerPool
-    ) async -> Result<(InstanceHeader, imageDigest: String), WorkFailure> {
+    ) async -> Result<(InstanceHeader, imageDigest: String, attributes: [String: String]), WorkFailure> {
         do {
             switch try await pool.perform(.index(request: IndexRequest(path: path))) {
-            case .response(.indexed(let header, let imageDigest, _)): return .success((header, imageDigest))
+            case .response(.indexed(let header, let imageDigest, let attributes)):
+                return .success((header, imageDigest, attributes))
             case let other: return .failure(WorkFailure(other))
             }
         } catch {

@@ -39,8 +39,24 @@ public struct AuditEvent: Sendable, Equatable {
         case instancesReceived
         /// The file of an instance was missing or different, so the instance was never acknowledged.
         case instancesNeverAcknowledged
+        /// The file of an acknowledged instance is missing or was changed.
+        case instancesLost
+        /// Whole instances, or objects of Kontur, that lost their rows have a row again.
+        case instancesAdopted, objectsAdopted
+        /// A file without a row that is not a whole instance went to `quarantine/`.
+        case fileQuarantined
+        /// The database was lost, or is older than the files beside it.
+        case databaseBehind
+        /// An operator copied the spool.
+        case spoolCopied
         case instancesIndexed, instanceOwn, instanceNotAnImage, instanceQuarantined
+        /// Instances came again with the same images and other attributes.
+        case instancesCorrected
+        /// Instances came again in another series, and left theirs.
+        case instancesMoved
         case seriesClosed, seriesReopened
+        /// Another series has one of its SOP Instance UIDs with another image.
+        case seriesInDoubt
         /// The series cannot be segmented as it is, and waits for another instance or for a person.
         case seriesSetAside
         /// A series that was set aside is looked at again.
@@ -62,7 +78,7 @@ public struct AuditEvent: Sendable, Equatable {
         var outcome: String {
             switch self {
             case .instanceQuarantined, .jobDead, .deliveryDead, .associationRejected, .instancesNeverAcknowledged,
-                .seriesSetAside, .clockJumped:
+                .instancesLost, .fileQuarantined, .databaseBehind, .seriesSetAside, .clockJumped:
                 "failure"
             case .jobQueuedAgain, .deliveryPendingAgain: "retry"
             default: "success"

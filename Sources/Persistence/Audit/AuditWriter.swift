@@ -32,10 +32,11 @@ enum AuditWriter {
     ///   - event: the caller's part of the record.
     ///   - subject: the arrow's part of the record; the event's route, segmenter and configuration take precedence.
     ///   - time: microseconds since 1970; decides the segment.
+    /// - Returns: the number and the hash of the record.
     /// - Throws: the errors of the database.
     static func write(
         _ db: Database, _ name: AuditEvent.Name, _ event: AuditEvent, _ subject: AuditSubject, time: Int64
-    ) throws {
+    ) throws -> JournalHead {
         var record = AuditRecord()
         (record.number, record.previousHash) = try place(db, time)
         record.format = AuditRecord.currentFormat
@@ -64,6 +65,7 @@ enum AuditWriter {
         record.hash = record.computedHash()
         try db.cachedStatement(sql: insert)
             .execute(arguments: StatementArguments(AuditRecord.fields.map { $0.databaseValue(record) }))
+        return JournalHead(number: record.number, hash: record.hash)
     }
 
     /// The number and the previous hash of the next record; begins a segment if the month has changed.
@@ -106,6 +108,6 @@ enum AuditWriter {
 extension WriteTransaction {
     /// Appends the record of an arrow to the trail.
     func record(_ name: AuditEvent.Name, _ event: AuditEvent, _ subject: AuditSubject = AuditSubject()) throws {
-        try AuditWriter.write(db, name, event, subject, time: now)
+        lastRecord = try AuditWriter.write(db, name, event, subject, time: now)
     }
 }

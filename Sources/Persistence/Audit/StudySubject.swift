@@ -49,6 +49,21 @@ struct SubjectKey: Sendable {
     }
 }
 
+extension SubjectKey {
+    /// A short keyed hash of the digest of an attribute's value, in hexadecimal digits.
+    func hash(digest: String) -> String { String(hash("attribute " + digest).prefix(16)) }
+
+    /// Short keyed hashes of digests by keyword.
+    func hashes(_ digests: [String: String]) -> [String: String] { digests.mapValues(hash(digest:)) }
+}
+
+extension Journal {
+    /// The hash that ``SeriesInstance/attributes`` has for this value of an attribute.
+    public func attributeHash(of value: String) -> String {
+        subjects.hash(digest: SHA256.hash(data: Data(value.utf8)).hexadecimal)
+    }
+}
+
 extension WriteTransaction {
     /// Stores the keyed hash of the patient's identifier for the study.
     func subject(study: String, patientID: String) throws {

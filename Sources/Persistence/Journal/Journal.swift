@@ -3,6 +3,7 @@
 public import Foundation
 import GRDB
 import Platform
+import Synchronization
 
 /// The persistent record of the node in one SQLite file: received instances, their states, and the audit trail.
 ///
@@ -19,9 +20,10 @@ public final class Journal: Sendable {
     /// Whether the disk was full when the node started, so that files have to be deleted first.
     public let isShortOfRoom: Bool
     private let pageSize: Int
-    private let subjects: SubjectKey
+    let subjects: SubjectKey
     private let now: @Sendable () -> Date
     private let syncs = SyncThreads(most: 16)
+    private let found = Mutex(RecoveryReport())
     private let folderSync: FolderSync
     /// Set once, by `init`.
     private let group: GroupCommit<Work>
@@ -35,33 +37,37 @@ public final class Journal: Sendable {
 
     /// Opens the database in the spool, and makes or migrates it first if necessary.
     ///
-    /// The call also puts the spool of a node in order. It removes each row whose file is missing or different, because
-    /// that instance was never acknowledged. It removes files that no row names, too.
+    /// The call also puts the spool of a node in order; ``recovery`` says what it found. It removes each row whose file
+    /// is missing or different, because that instance was never acknowledged. Files that no row names get a row again,
+    /// or go to `quarantine/`.
     ///
     /// - Parameters:
     ///   - spool: the folder; only a spool that was opened by a node is put in order.
+    ///   - facts: reads the File Meta Information of files without a row; without it, such files stay as they are.
     ///   - now: the wall clock, for display, folder names and the trail.
     ///   - sinceBoot: the time since the machine started, on which a node's keep times count; `nil` asks the kernel.
     /// - Throws: ``JournalError`` and ``SpoolError``.
     public convenience init(
-        spool: Spool, now: @escaping @Sendable () -> Date = { Date() },
+        spool: Spool, facts: StoredFileFacts.Reader? = nil, now: @escaping @Sendable () -> Date = { Date() },
         sinceBoot: (@Sendable () -> Duration)? = nil
     ) throws {
-        try self.init(spool: spool, now: now, sinceBoot: sinceBoot ?? MonotonicClock.sinceBoot, pageSize: 200)
+        try self.init(
+            spool: spool, facts: facts, now: now, sinceBoot: sinceBoot ?? MonotonicClock.sinceBoot, pageSize: 200)
     }
 
     /// Opens the database with another page size, so that a test can read small lists in several pages.
     ///
     /// - Parameters:
     ///   - spool: the folder.
+    ///   - facts: reads the File Meta Information of files without a row.
     ///   - now: the wall clock.
     ///   - sinceBoot: the time since the machine started; `nil` lets keep times count on the wall clock alone.
     ///   - boot: names the present run of the machine; `nil` asks the kernel.
     ///   - pageSize: number of rows that one read of a list returns.
     /// - Throws: ``JournalError`` and ``SpoolError``.
     package init(
-        spool: Spool, now: @escaping @Sendable () -> Date, sinceBoot: (@Sendable () -> Duration)? = nil,
-        boot: String? = nil, pageSize: Int
+        spool: Spool, facts: StoredFileFacts.Reader? = nil, now: @escaping @Sendable () -> Date,
+        sinceBoot: (@Sendable () -> Duration)? = nil, boot: String? = nil, pageSize: Int
     ) throws {
         self.spool = spool
         self.now = now
@@ -78,6 +84,11 @@ public final class Journal: Sendable {
         }
         let identifier = boot ?? MonotonicClock.bootIdentifier()
         timekeeper = spool.isNode ? sinceBoot.map { NodeTimekeeper(boot: identifier, sinceBoot: $0, now: now) } : nil
+        let seen = JournalHead.read(spool.path)
+        let standing = try pool.read { db in try JournalHead.standing(seen, of: db) }
+        // An older head only proves less, so a spool without one can be used as well.
+        let headPath = spool.path + "/" + JournalHead.name
+        let head = spool.isReadOnly ? nil : try? FileDescriptor(path: headPath, for: .updating)
         let calls = spool.calls
         folderSync = FolderSync { path throws(SystemCallError) in try calls.syncFolder(path) }
         let (pool, unsettled, subjects, timekeeper, discards) = (pool, unsettled, subjects, timekeeper, discards)
@@ -86,13 +97,15 @@ public final class Journal: Sendable {
                 let transaction = WriteTransaction(
                     db: db, spool: spool, unsettled: unsettled, pageSize: pageSize, now: now(), subjects: subjects)
                 try JournalBatch(
-                    transaction: transaction, unsettled: unsettled, discards: discards, timekeeper: timekeeper
+                    transaction: transaction, unsettled: unsettled, discards: discards, timekeeper: timekeeper,
+                    head: head
                 ).run(batch)
             }
         }
         if spool.isNode {
             try startTime()
-            try Recovery(journal: self).run()
+            let report = try Recovery(journal: self, facts: facts, standing: standing).run()
+            found.withLock { $0 = report }
         }
     }
 
@@ -100,6 +113,9 @@ public final class Journal: Sendable {
 
     /// The wall clock.
     var date: Date { now() }
+
+    /// What the start of the node found in the spool; empty for a program that is not a node.
+    public var recovery: RecoveryReport { found.withLock { $0 } }
 
     // MARK: - Reading and writing
 
@@ -140,12 +156,27 @@ public final class Journal: Sendable {
         try pool.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA incremental_vacuum(1000)") }
     }
 
+    /// Writes everything that is in the write-ahead log into the database file.
+    ///
+    /// A copy of the file alone is then whole, as long as the node does not run. A program that reads the database at
+    /// this moment can delay the call by a second; the log then stays as it is.
+    public func checkpoint() {
+        for _ in 0..<5 {
+            let done = try? pool.writeWithoutTransaction { db in
+                try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)").map { $0[0] as Int == 0 } ?? false
+            }
+            if done == true { return }
+            Thread.sleep(forTimeInterval: 0.2)
+        }
+    }
+
     // MARK: - Receiving
 
     /// Makes a received instance durable; the node may answer Success when this returns.
     ///
-    /// The file, its folder and the row are synced at the same time. Their order does not matter, because the recovery
-    /// removes a row whose file is missing or different.
+    /// The file gets its seal first. Then the file, its folder and the row are synced at the same time. Their order does
+    /// not matter, because the recovery removes a row whose file is missing or different, and a seal without its data
+    /// does not count.
     ///
     /// - Parameters:
     ///   - file: the file, which this call closes. It is removed after an error, and if the instance was stored before.
@@ -158,9 +189,13 @@ public final class Journal: Sendable {
         let path = file.path
         let folder = spool.absolute(file.folder)
         let calls = spool.calls
+        let work = ReceptionWork(file: file, instance: instance)
+        do { try file.seal(sha256: work.sha256, receivedAt: now().microseconds) } catch {
+            file.discard()
+            throw JournalError(error)
+        }
         let fileTicket = syncs.start { () throws(SystemCallError) in try calls.syncFile(descriptor, path) }
         let folderTicket = syncs.start { [folderSync] () throws(SystemCallError) in try folderSync.wait(folder) }
-        let work = ReceptionWork(file: file, instance: instance)
         while true {
             var failure: (any Error)?
             do { try group.submit(.reception(work)) } catch { failure = error }
@@ -182,7 +217,8 @@ public final class Journal: Sendable {
                 return isVariant ? .variant(InstanceID(rawValue: id)) : .stored(InstanceID(rawValue: id))
             case .existing(let id, let stored, let size):
                 unsettled.wait(id)
-                if FileSystem.size(spool.absolute(stored)) == size {
+                // A row that is withheld has a file that could not be read at the start.
+                if !unsettled.contains(id), FileSystem.size(spool.absolute(stored)) == size {
                     file.discard()
                     return .duplicate(of: InstanceID(rawValue: id))
                 }

@@ -2,6 +2,7 @@
 
 import Foundation
 import GRDB
+import Platform
 
 /// An instance that is about to get a row.
 final class ReceptionWork {
@@ -37,6 +38,8 @@ struct JournalBatch {
     let unsettled: UnsettledInstances
     let discards: RemovedFiles
     let timekeeper: NodeTimekeeper?
+    /// The open file of the ``JournalHead``; `nil` if it cannot be opened.
+    let head: FileDescriptor?
 
     private var db: Database { transaction.db }
 
@@ -72,6 +75,7 @@ struct JournalBatch {
             throw error
         }
         if let noted { timekeeper?.adopt(noted) }
+        if let head, let written = transaction.lastRecord { try? written.write(to: head) }
         discards.remove(transaction.discardAfterCommit, transaction.spool)
     }
 
@@ -161,6 +165,7 @@ struct JournalBatch {
     ) throws {
         if alone { return try body(transaction) }
         let discards = transaction.discardAfterCommit.count
+        let record = transaction.lastRecord
         do {
             try db.inSavepoint {
                 try body(transaction)
@@ -170,6 +175,7 @@ struct JournalBatch {
             // A full or failing disk ends the whole transaction, so the error concerns every thread of the batch.
             guard db.isInsideTransaction else { throw error }
             transaction.discardAfterCommit.removeSubrange(discards...)
+            transaction.lastRecord = record
             submission.fail(error)
         }
     }
@@ -183,9 +189,16 @@ extension AssociationFacts {
 extension WriteTransaction {
     /// Removes the row of an instance that was never acknowledged, because its file is missing or different.
     func neverAcknowledged(_ id: Int64, _ event: AuditEvent) throws {
+        try removed(id, .instancesNeverAcknowledged, event)
+    }
+
+    /// Removes the row of an instance that was acknowledged, and whose file somebody removed or changed.
+    func lost(_ id: Int64, _ event: AuditEvent) throws { try removed(id, .instancesLost, event) }
+
+    private func removed(_ id: Int64, _ name: AuditEvent.Name, _ event: AuditEvent) throws {
         guard let row = try row("SELECT sopInstanceUID FROM instance WHERE id = ?", [id]) else { return }
         let uid: String = row["sopInstanceUID"]
         try execute("DELETE FROM instance WHERE id = ?", [id])
-        try record(.instancesNeverAcknowledged, event, AuditSubject(instancesIn: [uid], count: 1))
+        try record(name, event, AuditSubject(instancesIn: [uid], count: 1))
     }
 }

@@ -14,6 +14,7 @@ package enum JournalDatabase {
         (name: Migration1.name, sql: Migration1.sql),
         (name: Migration2.name, sql: Migration2.sql),
         (name: Migration3.name, sql: Migration3.sql),
+        (name: Migration4.name, sql: Migration4.sql),
         (name: Migration5.name, sql: Migration5.sql),
         (name: Migration6.name, sql: Migration6.sql),
     ]
@@ -114,6 +115,17 @@ package enum JournalDatabase {
             try db.execute(sql: "PRAGMA trusted_schema = OFF")
         }
         return configuration
+    }
+
+    /// Whether a file is a database of Kontur, of any version; the file is not changed.
+    static func isOurs(_ path: String) -> Bool {
+        guard (try? FileSystem.status(path))?.kind == .file else { return false }
+        var configuration = readOnly()
+        configuration.readonly = true
+        guard let queue = try? DatabaseQueue(path: path, configuration: configuration) else { return false }
+        defer { try? queue.close() }
+        let application = try? queue.read { db in try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0 }
+        return application == applicationID
     }
 
     /// Refuses a foreign or newer database before anything is written to it.

@@ -80,7 +80,9 @@ struct NodeTime: Sendable, Equatable {
     /// - Returns: ``ahead`` changes if the old value is not precise enough any more.
     func advanced(to next: ClockReading, isStart: Bool) -> (time: NodeTime, jump: Jump?) {
         let byWall = next.wall - reading.wall
-        let isSameBoot = !next.boot.isEmpty && next.boot == reading.boot && next.sinceBoot >= reading.sinceBoot
+        // A process does not outlive the machine's run, even if the kernel does not name it.
+        let isSameBoot =
+            next.sinceBoot >= reading.sinceBoot && (!isStart || !next.boot.isEmpty && next.boot == reading.boot)
         let measured = isSameBoot ? next.sinceBoot - reading.sinceBoot : nil
         var counted: Int64 = 0
         var jump: Jump?

@@ -21,6 +21,8 @@ public final class IncomingFile {
     /// Offset of the data set in the file, in bytes.
     private(set) var headerSize: Int64 = 0
     private var checkedRoomAt: Int64 = 0
+    /// Whether the header has a preamble for the seal.
+    private var canBeSealed = false
 
     /// Number of bytes after which a large instance is checked against the free space again.
     private static let roomInterval: Int64 = 16 << 20
@@ -48,9 +50,29 @@ public final class IncomingFile {
     }
 
     /// Writes the Part 10 header, which the hash does not cover; must come before ``append(_:)``.
+    ///
+    /// The preamble becomes an unfinished seal.
     public func writeHeader(_ bytes: UnsafeRawBufferPointer) throws(SpoolError) {
-        try write(bytes)
+        canBeSealed = InstanceSeal.fits(bytes)
+        let preamble = canBeSealed ? InstanceSeal.unfinished : []
+        let header = preamble + bytes.dropFirst(preamble.count)
+        try header.span.bytes.withUnsafeBytes { header throws(SpoolError) in try write(header) }
         headerSize = size
+    }
+
+    /// Writes the seal into the preamble: the data set is complete.
+    ///
+    /// - Parameters:
+    ///   - sha256: ``digest()``.
+    ///   - receivedAt: microseconds since 1970.
+    /// - Throws: the error of pwrite(2).
+    func seal(sha256: Data, receivedAt: Int64) throws(SystemCallError) {
+        guard canBeSealed, let descriptor else { return }
+        let seal = InstanceSeal(headerSize: headerSize, fileSize: size, receivedAt: receivedAt, sha256: sha256)
+        let preamble = seal.encoded
+        try preamble.span.bytes.withUnsafeBytes { bytes throws(SystemCallError) in
+            try spool.calls.overwrite(descriptor, bytes, 0)
+        }
     }
 
     /// Writes and hashes bytes of the data set as received.

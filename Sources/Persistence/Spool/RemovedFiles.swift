@@ -18,7 +18,7 @@ final class RemovedFiles: @unchecked Sendable {
     /// Removes files; a file that cannot be removed stays in the table until the next start.
     func remove(_ stored: [String], _ spool: Spool) {
         if stored.isEmpty { return }
-        let removed = stored.filter { path in (try? spool.calls.remove(spool.absolute(path))) != nil }
+        let removed = stored.filter { spool.discard($0) }
         lock.withLock { paths += removed }
     }
 

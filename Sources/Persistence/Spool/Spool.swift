@@ -38,34 +38,54 @@ public final class Spool: Sendable {
 
     /// Opens the spool and makes its missing folders, unless it is only read.
     ///
-    /// - Throws: ``SpoolError/held(path:holder:)`` if `user` is a node and another node holds the spool.
+    /// The path itself may lead through symbolic links. Nothing inside the spool is read, written or deleted through
+    /// one.
+    ///
+    /// - Throws: ``SpoolError/notASpool(path:cause:)`` if the folder belongs to somebody else; it stays as it is then.
+    ///   ``SpoolError/held(path:holder:)`` if `user` is a node and another node holds the spool.
     public init(
         _ configuration: SpoolConfiguration, access user: Access, calls: DurableCalls = .real
     ) throws(SpoolError) {
         self.configuration = configuration
         self.calls = calls
-        path = URL(fileURLWithPath: configuration.path).standardizedFileURL.path
         isReadOnly = user == .reader
+        let (path, claim) = try Self.claim(configuration)
+        self.path = path
         if isReadOnly {
             lock = nil
             return
         }
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        } catch {
-            throw .damaged(path: path, cause: "the folder cannot be made; choose another spool.path")
+        if claim == .missing {
+            do {
+                try FileManager.default.createDirectory(
+                    atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            } catch {
+                throw .damaged(path: path, cause: "the folder cannot be made; choose another spool.path")
+            }
         }
         FileSystem.setMode(0o700, of: path)
+        // The mark comes before everything else, so that a start that is cut off leaves a folder that is known again.
+        switch claim {
+        case .missing, .empty: try SpoolMark.write(path, calls: calls)
+        // On a full disk, the next start marks the folder.
+        case .unmarked: try? SpoolMark.write(path, calls: calls)
+        case .marked: break
+        }
         switch user {
         case .node(let name): lock = try Self.lock(path, name: name)
         case .commandLine, .reader: lock = nil
         }
-        do {
+        do throws(SystemCallError) {
             for folder in Folder.allCases { try calls.makeFolder(path + "/" + folder.rawValue) }
             try calls.syncFolder(path)
         } catch {
             throw SpoolError(error)
+        }
+        for name in Folder.allCases.filter({ $0 != .models }).map(\.rawValue)
+            + ["kontur.sqlite", "kontur.sqlite-wal", "kontur.sqlite-shm"]
+        {
+            let inside = path + "/" + name
+            if (try? FileSystem.status(inside))?.kind == .symbolicLink { throw .link(path: inside) }
         }
     }
 
@@ -106,15 +126,6 @@ public final class Spool: Sendable {
         do { return try calls.freeSpace(path) } catch { throw SpoolError(error) }
     }
 
-    /// Whether one more association may be accepted.
-    ///
-    /// The largest accepted instance must fit above the minimum free space for each open association and the new one.
-    public func hasRoom(openAssociations: Int) -> Bool {
-        guard let free = try? freeSpace() else { return false }
-        let (needed, overflow) = configuration.maxInstance.multipliedReportingOverflow(by: Int64(openAssociations) + 1)
-        return !overflow && free - configuration.minimumFree >= needed
-    }
-
     // MARK: - Files
 
     /// Creates the file of an instance, under the name that it keeps, in the folder of the hour `now`.
@@ -134,38 +145,31 @@ public final class Spool: Sendable {
     func folder(_ kind: Folder, now: Date, hours: Bool) throws(SpoolError) -> String {
         let hour = CalendarHour(now)
         var path = kind.rawValue
+        if (try? isFolder(path)) != true { throw .link(path: absolute(path)) }
         for part in hours ? [hour.day, hour.hour] : [hour.day] {
             let parent = path
             path += "/" + part
-            do throws(SystemCallError) {
-                // Under the lock, because a thread that finds the folder relies on its name being durable.
-                try durableFolders.withLock { [path, calls] known throws(SystemCallError) in
-                    let isThere = FileSystem.exists(absolute(path))
+            // Under the lock, because a thread that finds the folder relies on its name being durable.
+            try durableFolders.withLock { [path] known throws(SpoolError) in
+                do throws(SystemCallError) {
+                    let isThere = try isFolder(path)
                     if isThere && known.contains(path) { return }
                     if !isThere { try calls.makeFolder(absolute(path)) }
                     try calls.syncFolder(absolute(parent))
                     known.insert(path)
+                } catch {
+                    if error == Self.link { throw SpoolError.link(path: absolute(path)) }
+                    throw SpoolError(error)
                 }
-            } catch {
-                throw SpoolError(error)
             }
         }
         return path
     }
 
-    /// The folders that hold files, relative: hours of `instances/`, days of `quarantine/` and `derived/`.
-    func fileFolders() throws -> [String] {
-        func names(_ folder: String) throws -> [String] {
-            try FileManager.default.contentsOfDirectory(atPath: absolute(folder)).sorted().map { folder + "/" + $0 }
-        }
-        return try names(Folder.instances.rawValue).flatMap(names) + names(Folder.quarantine.rawValue)
-            + names(Folder.derived.rawValue)
-    }
-
     /// Moves a worker's result into `derived/`, durably, under a new name.
     ///
     /// The file belongs to a row as soon as a job is ``WriteTransaction/done(_:_:_:)`` with it. The next start of the
-    /// node removes a file without a row.
+    /// node gives a file without a row a row again.
     ///
     /// - Parameters:
     ///   - written: an absolute path in ``workPath``.
@@ -176,7 +180,7 @@ public final class Spool: Sendable {
         let folder = try folder(.derived, now: now, hours: false)
         let stored = folder + "/" + UUID().uuidString.lowercased() + ".dcm"
         do throws(SystemCallError) {
-            let file = try FileDescriptor(path: written, for: .reading)
+            let file = try FileDescriptor(path: written, for: .readingWithoutLinks)
             file.setMode(0o600)
             try calls.syncFile(file, written)
             try calls.rename(written, absolute(stored))
@@ -185,11 +189,6 @@ public final class Spool: Sendable {
             throw SpoolError(error)
         }
         return stored
-    }
-
-    /// Removes a file that no row names; does nothing if the file does not exist.
-    public func discard(_ stored: String) {
-        try? calls.remove(absolute(stored))
     }
 }
 
@@ -203,6 +202,10 @@ public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
     case failing(cause: SystemCallError)
     /// The instance is larger than `spool.maxInstance`, in bytes.
     case tooLarge(limit: Int64)
+    /// The folder belongs to somebody else, or it is not a folder.
+    case notASpool(path: String, cause: String)
+    /// A file or folder of the spool was replaced by a symbolic link, or by something else.
+    case link(path: String)
     /// A file or folder of the spool is not as Kontur left it.
     case damaged(path: String, cause: String)
 
@@ -215,7 +218,7 @@ public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .full: true
         case .failing(let cause): cause.isTemporary
-        case .held, .tooLarge, .damaged: false
+        case .held, .tooLarge, .notASpool, .link, .damaged: false
         }
     }
 
@@ -226,6 +229,12 @@ public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
         case .full(let cause): "the spool is full: \(cause); free disk space, or lower spool.minimumFree"
         case .failing(let cause): "the spool's disk fails: \(cause)"
         case .tooLarge(let limit): "the instance is larger than spool.maxInstance (\(limit) bytes)"
+        case .notASpool(let path, let cause):
+            "\(path) is not a spool of Kontur: \(cause); give spool.path a new or empty folder, or, if this is a spool "
+                + "that lost its mark, write the line '\(SpoolMark.firstLine)' into the file \(SpoolMark.name) there"
+        case .link(let path):
+            "\(path) is a symbolic link or not a folder, and Kontur does not work through links inside its spool; put "
+                + "the real folder back, or move the whole spool"
         case .damaged(let path, let cause): "the spool file \(path) is damaged: \(cause)"
         }
     }

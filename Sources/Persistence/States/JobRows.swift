@@ -62,12 +62,18 @@ public struct NewDerivedInstance: Sendable, Equatable {
     public var peers: [String]
     /// SOP Instance UIDs of sent objects that this one replaces.
     public var predecessors: [String]
+    /// Everything that decided the bytes beside the sources and the answer, encoded; this room does not interpret it.
+    ///
+    /// `nil` for an object that was stored before.
+    public var description: Data?
+    /// Text that objects of one answer share, whatever else they say.
+    public var answerKey: String?
 
     /// Describes an object.
     public init(
         sopClassUID: String, sopInstanceUID: String, transferSyntaxUID: String, studyInstanceUID: String,
         seriesInstanceUID: String, viewerProfile: String, path: String, sha256: String, size: Int64, peers: [String],
-        predecessors: [String] = []
+        predecessors: [String] = [], description: Data? = nil, answerKey: String? = nil
     ) {
         self.sopClassUID = sopClassUID
         self.sopInstanceUID = sopInstanceUID
@@ -80,11 +86,15 @@ public struct NewDerivedInstance: Sendable, Equatable {
         self.size = size
         self.peers = peers
         self.predecessors = predecessors
+        self.description = description
+        self.answerKey = answerKey
     }
 }
 
 /// An object of Kontur's own that has a row.
 public struct DerivedInstance: Sendable, Equatable {
+    /// Number of the row; grows in the order in which objects were made.
+    public let id: Int64
     /// SOP Class UID.
     public let sopClassUID: String
     /// SOP Instance UID.
@@ -105,6 +115,13 @@ public struct DerivedInstance: Sendable, Equatable {
     public let size: Int64
     /// Revision of the series for which the object was made first.
     public let revision: Int
+    /// Whether at least one peer has the object.
+    public let isSent: Bool
+    /// What decided the bytes beside the sources and the answer, encoded; `nil` if it is not known, or if the object was
+    /// read with a delivery.
+    public let description: Data?
+    /// Confidence of the answer, 0...1; `nil` if it is not known.
+    public let confidence: Double?
 }
 
 /// The result of a job.

@@ -2,6 +2,7 @@
 
 import Foundation
 import GRDB
+import Platform
 
 /// One consistent view of the journal, valid only inside ``Journal/read(_:)`` or ``Journal/write(_:)``.
 ///
@@ -64,7 +65,7 @@ public class ReadTransaction {
 
     private static let receivedInstances = """
         SELECT i.id, i.folder, i.file, i.sopClassUID, i.sopInstanceUID, i.transferSyntaxUID, i.receivedAt,
-            a.uuid, a.callingAETitle
+            a.uuid, a.callingAETitle, a.address
         FROM instance i JOIN association a ON a.id = i.associationId
         WHERE i.state = 'received' AND i.id > ? ORDER BY i.id LIMIT ?
         """
@@ -74,7 +75,7 @@ public class ReadTransaction {
             id: InstanceID(rawValue: row["id"]), path: path(row), sopClassUID: row["sopClassUID"],
             sopInstanceUID: row["sopInstanceUID"], transferSyntaxUID: row["transferSyntaxUID"],
             association: UUID(uuidString: row["uuid"]), callingAETitle: row["callingAETitle"],
-            receivedAt: Date(microseconds: row["receivedAt"]))
+            peerAddress: row["address"], receivedAt: Date(microseconds: row["receivedAt"]))
     }
 
     /// Whether Kontur made the object with this SOP Instance UID.
@@ -122,8 +123,8 @@ public class ReadTransaction {
     }
 
     private static let seriesInstance = """
-        SELECT i.id, i.folder, i.file, i.sopClassUID, i.sopInstanceUID, i.transferSyntaxUID, i.imageDigest,
-            a.callingAETitle, h.header
+        SELECT i.id, i.folder, i.file, i.sopClassUID, i.sopInstanceUID, i.transferSyntaxUID, i.imageDigest, i.sha256,
+            a.callingAETitle, h.header, h.attributes
         FROM instance i JOIN association a ON a.id = i.associationId JOIN instanceHeader h ON h.instanceId = i.id
         """
 
@@ -139,7 +140,9 @@ public class ReadTransaction {
         SeriesInstance(
             id: InstanceID(rawValue: row["id"]), path: path(row), sopClassUID: row["sopClassUID"],
             sopInstanceUID: row["sopInstanceUID"], transferSyntaxUID: row["transferSyntaxUID"],
-            imageDigest: row["imageDigest"] ?? "", callingAETitle: row["callingAETitle"], header: row["header"])
+            imageDigest: row["imageDigest"] ?? "", sha256: (row["sha256"] as Data).hexadecimal,
+            attributes: AttributeHashes.decode(row["attributes"]), callingAETitle: row["callingAETitle"],
+            header: row["header"])
     }
 
     // MARK: - Jobs
@@ -201,55 +204,72 @@ public class ReadTransaction {
     // MARK: - Derived instances and deliveries
 
     private static let derived = """
-        SELECT d.sopClassUID, d.sopInstanceUID, d.transferSyntaxUID, d.studyInstanceUID, d.seriesInstanceUID,
-            d.viewerProfile, d.path, d.sha256, d.size, d.revision
+        SELECT d.id AS objectId, d.sopClassUID, d.sopInstanceUID, d.transferSyntaxUID, d.studyInstanceUID,
+            d.seriesInstanceUID, d.viewerProfile, d.path, d.sha256, d.size, d.revision, d.isSent, d.confidence
         """
+
+    /// With the description, which lists of deliveries do without.
+    private static let described = derived + ", d.description"
 
     /// Kontur's own object with this SOP Instance UID, whether it was sent or not.
     public func derivedInstance(_ sopInstanceUID: String) throws -> DerivedInstance? {
-        try row(Self.derived + " FROM derivedInstance d WHERE d.sopInstanceUID = ?", [sopInstanceUID]).map(derived)
+        try row(Self.described + " FROM derivedInstance d WHERE d.sopInstanceUID = ?", [sopInstanceUID]).map(derived)
     }
 
     /// The confidence of the job that made an object last (0...1), and whether it was low.
     public func judgement(of sopInstanceUID: String) throws -> (confidence: Double?, isLow: Bool)? {
         try row(
             """
-            SELECT j.confidence, j.lowConfidence FROM derivedInstance d JOIN job j ON j.id = d.jobId
-            WHERE d.sopInstanceUID = ?
+            SELECT coalesce(j.confidence, d.confidence) AS confidence, coalesce(j.lowConfidence, 0) AS isLow
+            FROM derivedInstance d LEFT JOIN job j ON j.id = d.jobId
+            WHERE d.sopInstanceUID = ? AND (j.id IS NOT NULL OR d.confidence IS NOT NULL)
             """, [sopInstanceUID]
-        ).map { ($0["confidence"], $0["lowConfidence"] == 1) }
+        ).map { ($0["confidence"], $0["isLow"] == 1) }
     }
 
-    /// The objects that the job's objects will replace, newest revision first.
+    /// The objects that were made before for the stack and the segmenter of a job, the latest first.
     ///
-    /// The replaced objects were made for the same stack and segmenter in earlier revisions, and were sent. Two stacks
-    /// are the same if their keys are equal or if they share a source.
-    public func predecessors(of job: JobID) throws -> [DerivedInstance] {
+    /// They are found by study, series, key of the stack and segmenter, so that they are found after retention has
+    /// deleted their jobs, too. A stack with another key is the same stack if both share a source.
+    public func objects(before job: JobID) throws -> [DerivedInstance] {
         try rows(
-            Self.derived + """
-                 FROM job new JOIN stack ns ON ns.id = new.stackId
-                JOIN stack os ON os.seriesId = ns.seriesId AND os.segmenter IS ns.segmenter
-                    AND os.revision < ns.revision AND (os.key = ns.key OR EXISTS (
-                        SELECT 1 FROM stackInstance n JOIN instance ni ON ni.id = n.instanceId
-                        JOIN instance oi ON oi.sopInstanceUID = ni.sopInstanceUID
-                        JOIN stackInstance o ON o.instanceId = oi.id
-                        WHERE n.stackId = ns.id AND o.stackId = os.id))
-                JOIN job old ON old.stackId = os.id
-                JOIN derivedInstance d ON d.jobId = old.id
-                WHERE new.id = ? AND EXISTS (
-                    SELECT 1 FROM delivery v WHERE v.derivedInstanceId = d.id AND v.sentAt IS NOT NULL)
-                ORDER BY d.revision DESC, d.id
+            Self.described + """
+                 FROM job new JOIN stack ns ON ns.id = new.stackId JOIN series s ON s.id = ns.seriesId
+                JOIN derivedInstance d ON d.sourceSeriesInstanceUID = s.seriesInstanceUID
+                    AND d.studyInstanceUID = s.studyInstanceUID AND d.segmenter IS ns.segmenter
+                WHERE new.id = ? AND (d.stackKey = ns.key OR EXISTS (
+                    SELECT 1 FROM stackInstance n JOIN instance ni ON ni.id = n.instanceId
+                    JOIN instance oi ON oi.sopInstanceUID = ni.sopInstanceUID
+                    JOIN stackInstance o ON o.instanceId = oi.id JOIN job old ON old.stackId = o.stackId
+                    WHERE n.stackId = ns.id AND old.id = d.jobId))
+                ORDER BY d.id DESC
                 """, [job.rawValue]
+        ).map(derived)
+    }
+
+    /// The objects that the job's objects will replace: those of ``objects(before:)`` that were sent.
+    public func predecessors(of job: JobID) throws -> [DerivedInstance] {
+        try objects(before: job).filter(\.isSent)
+    }
+
+    /// The latest stored object of an answer whose confidence is known; `nil` if none has its file.
+    public func object(ofAnswer key: String) throws -> DerivedInstance? {
+        try row(
+            Self.described + """
+                 FROM derivedInstance d
+                WHERE d.answerKey = ? AND d.path IS NOT NULL AND d.confidence IS NOT NULL ORDER BY d.id DESC LIMIT 1
+                """, [key]
         ).map(derived)
     }
 
     private func derived(_ row: Row) -> DerivedInstance {
         let path: String? = row["path"]
         return DerivedInstance(
-            sopClassUID: row["sopClassUID"], sopInstanceUID: row["sopInstanceUID"],
+            id: row["objectId"], sopClassUID: row["sopClassUID"], sopInstanceUID: row["sopInstanceUID"],
             transferSyntaxUID: row["transferSyntaxUID"], studyInstanceUID: row["studyInstanceUID"],
             seriesInstanceUID: row["seriesInstanceUID"], viewerProfile: row["viewerProfile"],
-            path: path.map(spool.absolute), sha256: row["sha256"], size: row["size"], revision: row["revision"])
+            path: path.map(spool.absolute), sha256: row["sha256"], size: row["size"], revision: row["revision"],
+            isSent: row["isSent"] == 1, description: row["description"], confidence: row["confidence"])
     }
 
     private static let delivery =

@@ -20,8 +20,25 @@ public struct ReceivedInstance: Sendable, Equatable {
     public let association: UUID?
     /// AE title of the peer.
     public let callingAETitle: String
+    /// IP address of the peer.
+    public let peerAddress: String
     /// Wall-clock time of receipt, for display.
     public let receivedAt: Date
+
+    package init(
+        id: InstanceID, path: String, sopClassUID: String, sopInstanceUID: String, transferSyntaxUID: String,
+        association: UUID?, callingAETitle: String, peerAddress: String, receivedAt: Date
+    ) {
+        self.id = id
+        self.path = path
+        self.sopClassUID = sopClassUID
+        self.sopInstanceUID = sopInstanceUID
+        self.transferSyntaxUID = transferSyntaxUID
+        self.association = association
+        self.callingAETitle = callingAETitle
+        self.peerAddress = peerAddress
+        self.receivedAt = receivedAt
+    }
 }
 
 /// The findings of the indexer about an instance.
@@ -39,13 +56,21 @@ public struct IndexedInstance: Sendable, Equatable {
     public var imageDigest: String
     /// Patient ID; only a keyed hash of it is stored, in a table that can be erased.
     public var patientID: String?
+    /// The digests of the attributes that a route, a stack or a derived object reads, by keyword.
+    ///
+    /// Only keyed hashes of them are stored.
+    public var attributes: [String: String]
+    /// Current variants of the instance with another digest that were found to show another image.
+    public var otherImages: Set<InstanceID> = []
+    /// Whether the pixels were decoded and found equal to those of a variant, whose digest this instance then has.
+    public var isRecoded = false
     /// The encoded `InstanceHeader`, which this room does not interpret.
     public var header: Data
 
     /// Collects the findings about an instance.
     public init(
         id: InstanceID, studyInstanceUID: String, seriesInstanceUID: String, modality: String?, imageDigest: String,
-        patientID: String?, header: Data
+        patientID: String?, attributes: [String: String] = [:], header: Data
     ) {
         self.id = id
         self.studyInstanceUID = studyInstanceUID
@@ -53,6 +78,7 @@ public struct IndexedInstance: Sendable, Equatable {
         self.modality = modality
         self.imageDigest = imageDigest
         self.patientID = patientID
+        self.attributes = attributes
         self.header = header
     }
 }
@@ -65,10 +91,15 @@ public enum IndexedOutcome: Sendable, Equatable {
     ///
     /// Unfinished work of the revision before is superseded. A service that runs one of these jobs must stop it.
     case reopened(SeriesID, revision: Int, superseded: [JobID])
-    /// A data set with the same UID and the same image is current, so that the series stays as it is.
+    /// A data set with the same UID, image and attributes is current, so that the series stays as it is.
     case sameImage
     /// A newer data set with the same UID is current, so that the series stays as it is.
     case older
+    /// These variants of the instance are current, and their digests differ. The instance stays received.
+    ///
+    /// If the decoded pixels of one of them are equal, they are the same image in two encodings. Index the instance
+    /// again with the digest of that variant, or with ``IndexedInstance/otherImages``.
+    case compare(with: [InstanceVariant])
     /// Kontur made an object with this UID, so that the instance is Kontur's own.
     case own
     /// The instance does not wait to be indexed any more.
@@ -109,6 +140,12 @@ public struct SeriesInstance: Sendable, Equatable {
     public let transferSyntaxUID: String
     /// SHA-256 of pixels, image pixel and plane attributes, in hexadecimal digits.
     public let imageDigest: String
+    /// SHA-256 of the data set, in hexadecimal digits.
+    public let sha256: String
+    /// Keyed hashes of the attributes that a route, a stack or a derived object reads, by keyword.
+    ///
+    /// `nil` if an older version indexed the instance.
+    public let attributes: [String: String]?
     /// AE title of the peer that sent the instance.
     public let callingAETitle: String
     /// The encoded `InstanceHeader`, which this room does not interpret.

@@ -121,12 +121,15 @@ public enum StateError: Error, Equatable, Sendable, CustomStringConvertible {
     case seriesChanged(SeriesID)
     /// A newer revision of the series exists, so that the job cannot be revived.
     case outdated(JobID)
+    /// An object with this SOP Instance UID was stored before, with other bytes.
+    case otherBytes(String)
 
     public var description: String {
         switch self {
         case .unknown(let table, let id): "\(table) \(id) does not exist"
         case .wrongState(let table, let id, let found): "\(table) \(id) is \(found)"
         case .seriesChanged(let id): "series \(id.rawValue) took another instance meanwhile"
+        case .otherBytes(let uid): "the object \(uid) was stored before with other bytes"
         case .outdated(let id): "job \(id.rawValue) belongs to an older revision of its series"
         }
     }

@@ -47,7 +47,7 @@ extension WriteTransaction {
         let first: DeliveryState = result.standing == .held ? .held : .pending
         var deliveries: [DeliveryID] = []
         for output in result.outputs {
-            let object = try store(output, job: id)
+            let object = try store(output, job: id, confidence: result.confidence)
             for peer in output.peers { deliveries.append(try delivery(of: object, to: peer, job: id, as: first)) }
         }
         var subject = try subject(of: id)
@@ -67,34 +67,64 @@ extension WriteTransaction {
     }
 
     /// The row of the object; a stored object with the same UID keeps its row, and its file if it has one.
-    private func store(_ output: NewDerivedInstance, job: JobID) throws -> Int64 {
+    ///
+    /// - Throws: ``StateError/otherBytes(_:)`` if the stored object has other bytes: two objects never share a UID.
+    private func store(_ output: NewDerivedInstance, job: JobID, confidence: Double?) throws -> Int64 {
         if let stored = try row(
-            "SELECT id, path FROM derivedInstance WHERE sopInstanceUID = ?", [output.sopInstanceUID])
+            "SELECT id, path, sha256 FROM derivedInstance WHERE sopInstanceUID = ?", [output.sopInstanceUID])
         {
             let id: Int64 = stored["id"]
             let path: String? = stored["path"]
-            if path == nil {
-                try execute(
-                    "UPDATE derivedInstance SET path = ?, sha256 = ?, size = ?, jobId = ? WHERE id = ?",
-                    [output.path, output.sha256, output.size, job.rawValue, id])
-            } else if path != output.path {
-                try discard(output.path)
+            guard stored["sha256"] == output.sha256 else {
+                if path != nil, path != output.path {
+                    // The stored file is the object; the new one is dropped.
+                    try discard(output.path)
+                    return id
+                }
+                throw StateError.otherBytes(output.sopInstanceUID)
             }
+            if let path, path != output.path { try discard(output.path) }
+            try complete(id, output, job: job, confidence: confidence, path: path ?? output.path)
             return id
         }
         try execute(
             """
             INSERT INTO derivedInstance (jobId, revision, sopClassUID, sopInstanceUID, transferSyntaxUID,
-                studyInstanceUID, seriesInstanceUID, viewerProfile, path, sha256, size, createdAt)
-            SELECT ?, k.revision, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
-            FROM job j JOIN stack k ON k.id = j.stackId WHERE j.id = ?
+                studyInstanceUID, seriesInstanceUID, viewerProfile, path, sha256, size, createdAt, description,
+                answerKey, confidence, stackKey, segmenter, sourceSeriesInstanceUID)
+            SELECT ?, k.revision, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, k.key, k.segmenter, s.seriesInstanceUID
+            FROM job j JOIN stack k ON k.id = j.stackId JOIN series s ON s.id = k.seriesId WHERE j.id = ?
             """,
             [
                 job.rawValue, output.sopClassUID, output.sopInstanceUID, output.transferSyntaxUID,
                 output.studyInstanceUID, output.seriesInstanceUID, output.viewerProfile, output.path, output.sha256,
-                output.size, now, job.rawValue,
+                output.size, now, output.description, output.answerKey, confidence, job.rawValue,
             ])
         return db.lastInsertedRowID
+    }
+
+    /// Gives a stored object its file and the facts that its row lacks.
+    ///
+    /// A row that was made for a file without a row lacks all of them. A row whose file was deleted belongs to the job
+    /// that made the file again.
+    private func complete(
+        _ id: Int64, _ output: NewDerivedInstance, job: JobID, confidence: Double?, path: String
+    ) throws {
+        try execute(
+            """
+            UPDATE derivedInstance SET
+                jobId = iif(path IS NULL OR jobId IS NULL, ?, jobId), path = ?, studyInstanceUID = ?,
+                seriesInstanceUID = ?, viewerProfile = ?, description = coalesce(description, ?),
+                answerKey = coalesce(answerKey, ?), confidence = coalesce(confidence, ?),
+                (stackKey, segmenter, sourceSeriesInstanceUID) = (
+                    SELECT k.key, k.segmenter, s.seriesInstanceUID
+                    FROM job j JOIN stack k ON k.id = j.stackId JOIN series s ON s.id = k.seriesId WHERE j.id = ?)
+            WHERE id = ?
+            """,
+            [
+                job.rawValue, path, output.studyInstanceUID, output.seriesInstanceUID, output.viewerProfile,
+                output.description, output.answerKey, confidence, job.rawValue, id,
+            ])
     }
 
     /// running -> queued again.
@@ -207,6 +237,9 @@ extension WriteTransaction {
         try execute(
             "UPDATE delivery SET status = ?, sentAt = ?, attempts = attempts + 1, memory = NULL WHERE id = ?",
             [Int64(status), now, id.rawValue])
+        try execute(
+            "UPDATE derivedInstance SET isSent = 1 WHERE id = (SELECT derivedInstanceId FROM delivery WHERE id = ?)",
+            [id.rawValue])
         try record(.deliverySent, event, try subject(of: id))
     }
 

@@ -52,17 +52,17 @@ extension WriteTransaction {
                 instancesIn: instances.map { $0["sopInstanceUID"] }, count: Int64(instances.count)))
     }
 
-    /// closed -> open, as the next revision, because an instance came late.
+    /// closed -> open, as the next revision, because an instance came late, changed or left.
     ///
-    /// Unfinished jobs and deliveries of the revision before are superseded.
+    /// The event gives the reason. Unfinished jobs and deliveries of the revision before are superseded.
     ///
     /// - Returns: the superseded jobs.
     func reopened(_ series: SeriesID, _ event: AuditEvent) throws -> [JobID] {
-        var event = event
-        event.reason = "an instance arrived after the series was closed"
         try execute(
-            "UPDATE series SET state = 'open', revision = revision + 1, openedAt = ?, changedAt = ? WHERE id = ?",
-            [now, now, series.rawValue])
+            """
+            UPDATE series SET state = 'open', why = NULL, revision = revision + 1, openedAt = ?, changedAt = ?
+            WHERE id = ?
+            """, [now, now, series.rawValue])
         guard let row = try row("SELECT * FROM series WHERE id = ?", [series.rawValue]) else {
             throw StateError.unknown("series", series.rawValue)
         }

@@ -60,7 +60,6 @@ extension WriteTransaction {
         try move(
             "series", id.rawValue, from: [SeriesState.setAside.rawValue], to: SeriesState.closed.rawValue,
             why: event.reason)
-        try execute("UPDATE series SET doubt = NULL WHERE id = ?", [id.rawValue])
         try record(.seriesDropped, event, try subject(of: id))
     }
 

@@ -17,6 +17,8 @@ public final class WriteTransaction: ReadTransaction {
     let subjects: SubjectKey
     /// Stored paths of files that no row names after the commit, and that are removed then.
     var discardAfterCommit: [String] = []
+    /// The newest audit record that this transaction has written.
+    var lastRecord: JournalHead?
 
     init(
         db: Database, spool: Spool, unsettled: UnsettledInstances, pageSize: Int, now: Date, subjects: SubjectKey
@@ -50,6 +52,22 @@ public final class WriteTransaction: ReadTransaction {
     func changes(_ sql: String, _ arguments: StatementArguments) throws -> Int {
         try execute(sql, arguments)
         return db.changesCount
+    }
+
+    /// Runs changes in a savepoint, so that one row that the database refuses does not undo the others.
+    ///
+    /// - Returns: `false` if the database refused the changes of `body`, which are undone then.
+    /// - Throws: the other errors of `body`, such as those of the disk.
+    func attempt(_ body: () throws -> Void) throws -> Bool {
+        do {
+            try db.inSavepoint {
+                try body()
+                return .commit
+            }
+            return true
+        } catch let error as DatabaseError where db.isInsideTransaction && !JournalError(error).isTemporary {
+            return false
+        }
     }
 
     /// Moves one row to a new state.
@@ -88,8 +106,20 @@ public final class WriteTransaction: ReadTransaction {
     /// Records the orderly end of the node.
     public func nodeStopped(_ event: AuditEvent) throws { try record(.nodeStopped, event) }
 
+    /// Records that an operator copied the spool, with the number of instances in the copy.
+    public func spoolCopied(instances: Int, _ event: AuditEvent) throws {
+        try record(.spoolCopied, event, AuditSubject(count: Int64(instances)))
+    }
+
     /// Records that the node refused an association; the event names the caller and the reason.
-    public func associationRejected(_ event: AuditEvent) throws { try record(.associationRejected, event) }
+    ///
+    /// - Parameters:
+    ///   - event: the cause.
+    ///   - count: the number of refusals, if the record stands for several.
+    /// - Throws: the error of the database.
+    public func associationRejected(_ event: AuditEvent, count: Int? = nil) throws {
+        try record(.associationRejected, event, AuditSubject(count: count.map(Int64.init)))
+    }
 
     /// Records that weights were added to the node's folder of models.
     ///

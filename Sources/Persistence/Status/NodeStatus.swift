@@ -24,6 +24,14 @@ public struct NodeStatus: Sendable, Equatable, Codable {
         public let count: Int
     }
 
+    /// A start that found the database lost, or older than the files beside it.
+    public struct DatabaseBehind: Sendable, Equatable, Codable {
+        /// Time of the start.
+        public let time: Date
+        /// What was found, in words.
+        public let reason: String
+    }
+
     /// One count per ``InstanceState``, in the order of the cases.
     public let instances: [Count]
     /// One count per ``SeriesState``.
@@ -50,6 +58,8 @@ public struct NodeStatus: Sendable, Equatable, Codable {
     public let minimumFree: Int64
     /// Size of the database file in bytes.
     public let databaseSize: Int64
+    /// The newest start that found the database lost, or older than the files beside it.
+    public let databaseBehind: DatabaseBehind?
     /// Number of the newest audit record.
     public let auditRecords: Int64
     /// Hash of the newest audit record.
@@ -71,7 +81,8 @@ extension Journal {
                 deliveries: try view.counts("delivery", DeliveryState.self, since: "queuedAt"),
                 lowConfidence: try view.lowConfidence(), clockHolds: try view.clockHolds(),
                 node: Spool.holder(path: spool.path), freeSpace: free, minimumFree: spool.configuration.minimumFree,
-                databaseSize: FileSystem.size(spool.databasePath) ?? 0, auditRecords: head?["number"] ?? 0,
+                databaseSize: FileSystem.size(spool.databasePath) ?? 0,
+                databaseBehind: try view.databaseBehind(), auditRecords: head?["number"] ?? 0,
                 auditHead: head?["hash"] ?? AuditRecord.origin)
         }
     }
@@ -89,6 +100,13 @@ extension ReadTransaction {
 
     fileprivate func inDoubt() throws -> Int {
         try row("SELECT count(*) AS count FROM series WHERE doubt IS NOT NULL")?["count"] ?? 0
+    }
+
+    /// An index of the trail holds these records alone.
+    fileprivate func databaseBehind() throws -> NodeStatus.DatabaseBehind? {
+        try row(
+            "SELECT time, reason FROM audit WHERE event = 'databaseBehind' ORDER BY number DESC LIMIT 1"
+        ).map { NodeStatus.DatabaseBehind(time: Date(microseconds: $0["time"]), reason: $0["reason"] ?? "") }
     }
 
     fileprivate func lowConfidence() throws -> NodeStatus.Count {

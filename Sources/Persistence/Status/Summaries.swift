@@ -248,8 +248,8 @@ extension ReadTransaction {
         ).map { row in
             SeriesSummary(
                 id: SeriesID(rawValue: row["id"]), state: shown(row, unknown: .setAside),
-                studyInstanceUID: row["studyInstanceUID"],
-                seriesInstanceUID: row["seriesInstanceUID"], modality: row["modality"], revision: row["revision"],
+                studyInstanceUID: row["studyInstanceUID"], seriesInstanceUID: row["seriesInstanceUID"],
+                modality: row["modality"], revision: row["revision"],
                 instances: row["instances"], why: row["why"], doubt: row["doubt"],
                 changedAt: Date(microseconds: row["changedAt"]))
         }

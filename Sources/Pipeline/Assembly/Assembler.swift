@@ -34,7 +34,7 @@ package final class Assembler: Service {
     ///   - peers: the configured peers: a route sends to some of them.
     ///   - configurationHash: SHA-256 of the configuration, stored with each decision.
     ///   - journal: takes the states.
-    ///   - pool: its index worker reads the instances.
+    ///   - pool: its index workers read the instances.
     ///   - open: the associations that may still bring instances.
     ///   - clock: measures the quiet times.
     ///   - logger: receives a message for each change of state.
@@ -175,6 +175,9 @@ final class SharedSeriesAssembly: Sendable {
         self.clock = clock
         assembly = Mutex(SeriesAssembly(configuration: configuration))
     }
+
+    /// The current time, on the clock of the quiet times.
+    var now: Duration { clock.monotonic() }
 
     /// Runs `body` with the state and the current time.
     @discardableResult

@@ -8,39 +8,19 @@ import Platform
 import Supervision
 import Synchronization
 
-/// Has the index worker read every acknowledged instance, in the order of receipt, and records the result.
+/// Has the index workers read every acknowledged instance, and records the findings.
+///
+/// The order is that of the ``IndexQueue``: instances of different associations may be indexed in any order.
 final class Indexer: Sendable {
-    /// Most results in one transaction.
-    private static let batch = 64
-    /// The pause after a batch that is not full.
-    ///
-    /// A transaction per result would slow the listener's disk.
-    private static let pauseAfterSmallBatch: Duration = .milliseconds(150)
-    /// Worker deaths after which a file is quarantined.
-    private static let deaths = 3
-    /// Deaths of workers that another process killed, after which a file is quarantined.
-    ///
-    /// The file is rarely the cause of such a death.
-    private static let deathsFromOutside = 20
-
-    private struct WaitingInstances: Sendable {
-        /// All rows up to this one have been taken in.
-        var complete = InstanceID(rawValue: 0)
-        /// Rows after `complete` that have been taken in.
-        ///
-        /// A row with a lower number was not durable yet.
-        var taken: Set<InstanceID> = []
-        /// Instances that were taken in and are not indexed yet, in the order of receipt.
-        var instances: [ReceivedInstance] = []
-    }
-
     private let pool: WorkerPool
     private let shared: SharedSeriesAssembly
     private let journal: RetryingJournal
     private let logger: Logger
     private let stop: StopFlag
     private let onSuperseded: @Sendable ([JobID]) -> Void
-    private let waiting = Mutex(WaitingInstances())
+    private let lanes: IndexLanes<Finding>
+    /// Variants with which instances have to be compared before they can be recorded.
+    private let variants = Mutex<[InstanceID: [InstanceVariant]]>([:])
 
     init(
         pool: WorkerPool, shared: SharedSeriesAssembly, journal: RetryingJournal, logger: Logger, stop: StopFlag,
@@ -52,120 +32,94 @@ final class Indexer: Sendable {
         self.logger = logger
         self.stop = stop
         self.onSuperseded = onSuperseded
+        lanes = IndexLanes(places: pool.capacity(.index), shared: shared, journal: journal, stop: stop)
     }
 
     /// Indexes until the service stops.
+    ///
+    /// - Throws: an error of the list of arrivals. The call may be repeated.
     func run() async throws {
-        while !stop.isSet, !Task.isCancelled {
-            try await takeIn()
-            let next = waiting.withLock { waiting in
-                let next = Array(waiting.instances.prefix(Self.batch))
-                waiting.instances.removeFirst(next.count)
-                return next
-            }
-            if next.isEmpty {
-                await shared.somethingArrived.wait(atMost: nil)
-                continue
-            }
-            var findings: [Finding] = []
-            for instance in next {
-                guard let finding = await examine(instance) else { return }
-                findings.append(finding)
-            }
-            await recordEach(findings)
-            shared.somethingChanged.raise()
-            if next.count < Self.batch { await Pause.wait(Self.pauseAfterSmallBatch) }
-        }
+        try await lanes.run(read: { await self.read($0) }, record: { await self.recordEach($0) })
     }
 
     /// Takes in all instances that were acknowledged since the last call.
     ///
     /// The quiet time of their series counts from now.
-    func takeIn() async throws {
-        var cursor = waiting.withLock { $0.complete }
-        var gap: InstanceID?
-        var isNews = false
-        while true {
-            let after = cursor
-            guard let page = try await journal.read({ try $0.arrivals(after: after) }) else { return }
-            guard let last = page.last else { break }
-            cursor = last
-            gap = gap ?? page.firstUnsettled
-            let reached = gap
-            let found = waiting.withLock { waiting in
-                // The other loop of the assembler may have taken in the same rows meanwhile.
-                let new = page.instances.filter { $0.id > waiting.complete && !waiting.taken.contains($0.id) }
-                waiting.instances += new
-                waiting.taken.formUnion(new.map(\.id))
-                let complete = reached.map { InstanceID(rawValue: $0.rawValue - 1) } ?? last
-                if complete > waiting.complete {
-                    waiting.complete = complete
-                    waiting.taken = waiting.taken.filter { $0 > complete }
-                }
-                shared.update { assembly, now in
-                    for instance in new {
-                        assembly.received(instance.id, association: instance.association, now: now)
-                    }
-                }
-                return !new.isEmpty
-            }
-            isNews = isNews || found
-        }
-        if isNews { shared.somethingArrived.raise() }
-    }
+    func takeIn() async throws { try await lanes.takeIn() }
 
     /// The result of indexing an instance.
     private enum Finding: Sendable {
-        case image(IndexedInstance)
+        case image(IndexedInstance, ReceivedInstance)
         case own(InstanceID)
         case notAnImage(InstanceID, uid: String, reason: String)
         case unreadable(InstanceID, reason: String)
 
         var id: InstanceID {
             switch self {
-            case .image(let instance): instance.id
+            case .image(let instance, _): instance.id
             case .own(let id), .notAnImage(let id, _, _), .unreadable(let id, _): id
             }
         }
     }
 
-    /// Asks the worker until it answers, or until the file has killed too many workers.
-    ///
-    /// - Returns: `nil` if the node stops.
-    private func index(_ instance: ReceivedInstance) async throws -> Finding? {
+    /// Asks a worker about the instance of a turn; an error in the making of the finding is a finding, too.
+    private func read(_ turn: IndexQueue.Turn) async -> IndexLanes<Finding>.Answer {
+        do {
+            return try await ask(about: turn)
+        } catch {
+            return .found(.unreadable(turn.instance.id, reason: "it could not be indexed: \(Reason(error))"))
+        }
+    }
+
+    private func ask(about turn: IndexQueue.Turn) async throws -> IndexLanes<Finding>.Answer {
+        let instance = turn.instance
         let request = WorkRequest.index(
             request: IndexRequest(
-                path: instance.path, sopClassUID: instance.sopClassUID, sopInstanceUID: instance.sopInstanceUID))
-        var own = 0
-        var fromOutside = 0
+                path: instance.path, sopClassUID: instance.sopClassUID, sopInstanceUID: instance.sopInstanceUID,
+                largestDataSet: Int(clamping: journal.direct.spool.configuration.maxInstance)))
+        var failures = turn.failures
         while true {
-            let reason: String
             switch try await pool.perform(request) {
-            case .response(.indexed(let header, let imageDigest, _)):
-                return try finding(header, imageDigest: imageDigest, instance)
-            case .response(.quarantine(let reason)): return .unreadable(instance.id, reason: reason)
+            case .response(.indexed(let header, let imageDigest, let attributes)):
+                let finding = try finding(header, imageDigest: imageDigest, attributes: attributes, instance)
+                guard let finding = try await compared(finding) else { return .stopped }
+                return .found(finding)
+            case .response(.quarantine(let reason)): return .found(.unreadable(instance.id, reason: reason))
+            case .response(.hindered(let reason)):
+                return failures.addAnother()
+                    ? .givenUp(.unreadable(instance.id, reason: reason)) : .failed(failures)
             case .response:
-                return .unreadable(instance.id, reason: "the index worker gave the answer to another kind of request")
-            case .stopped: return nil
+                return .found(
+                    .unreadable(instance.id, reason: "the index worker gave the answer to another kind of request"))
+            case .stopped: return .stopped
             case .notStarted:
                 await Pause.wait(.seconds(2))
-                if stop.isSet || Task.isCancelled { return nil }
-                continue
+                if stop.isSet || Task.isCancelled { return .stopped }
             case .workerDied(let death):
-                if death.isFromOutside { fromOutside += 1 } else { own += 1 }
-                reason = "\(death)"
+                return failures.add(death) ? .givenUp(killing(instance, "\(death)")) : .failed(failures)
             case .overran(let overrun):
-                own += 1
-                reason = "\(overrun)"
-            }
-            if own >= Self.deaths || fromOutside >= Self.deathsFromOutside {
-                return .unreadable(instance.id, reason: "reading it keeps killing workers: \(reason)")
+                return failures.addAnother() ? .givenUp(killing(instance, "\(overrun)")) : .failed(failures)
             }
         }
     }
 
+    private func killing(_ instance: ReceivedInstance, _ reason: String) -> Finding {
+        .unreadable(instance.id, reason: "reading it kills workers: \(reason)")
+    }
+
+    /// Compares an image with the variants that an earlier attempt to record it has found.
+    ///
+    /// - Returns: `nil` if the node stops.
+    private func compared(_ finding: Finding) async throws -> Finding? {
+        guard case .image(let image, let received) = finding,
+            let variants = variants.withLock({ $0.removeValue(forKey: image.id) })
+        else { return finding }
+        let comparison = VariantComparison(pool: pool, stop: stop)
+        return try await comparison.compared(image, at: received.path, with: variants).map { .image($0, received) }
+    }
+
     private func finding(
-        _ header: InstanceHeader, imageDigest: String, _ instance: ReceivedInstance
+        _ header: InstanceHeader, imageDigest: String, attributes: [String: String], _ instance: ReceivedInstance
     ) throws -> Finding {
         if header.namesKontur { return .own(instance.id) }
         if case .notAnImage(let reason) = header.kind {
@@ -174,20 +128,11 @@ final class Indexer: Sendable {
         // The patient's id is stored only as a keyed hash.
         var stored = header
         stored.patientID = nil
-        return .image(
-            IndexedInstance(
-                id: instance.id, studyInstanceUID: header.studyInstanceUID,
-                seriesInstanceUID: header.seriesInstanceUID, modality: header.modality,
-                imageDigest: imageDigest, patientID: header.patientID, header: try stored.encoded()))
-    }
-
-    /// The finding about an instance; an error in the making is one, too.
-    private func examine(_ instance: ReceivedInstance) async -> Finding? {
-        do {
-            return try await index(instance)
-        } catch {
-            return .unreadable(instance.id, reason: "it could not be indexed: \(Reason(error))")
-        }
+        let image = IndexedInstance(
+            id: instance.id, studyInstanceUID: header.studyInstanceUID, seriesInstanceUID: header.seriesInstanceUID,
+            modality: header.modality, imageDigest: imageDigest, patientID: header.patientID, attributes: attributes,
+            header: try stored.encoded())
+        return .image(image, instance)
     }
 
     /// Records findings, together if possible.
@@ -217,8 +162,10 @@ final class Indexer: Sendable {
     }
 
     private func record(_ findings: [Finding]) async throws {
-        let images = findings.compactMap { if case .image(let instance) = $0 { instance } else { nil } }
-        let outcomes = try await journal.write { transaction in
+        let images = findings.compactMap { finding in
+            if case .image(let image, let received) = finding { (image, received) } else { nil }
+        }
+        let indexing = try await journal.write { transaction in
             for finding in findings {
                 do {
                     switch finding {
@@ -235,26 +182,49 @@ final class Indexer: Sendable {
                     // An earlier run settled the instance, and ended before it could note that.
                 }
             }
-            return try transaction.indexed(images, AuditEvent())
+            return try transaction.indexed(images.map(\.0), AuditEvent())
         }
-        guard let outcomes else { return }
+        guard let indexing else { return }
         shared.update { assembly, now in
             for finding in findings { if case .image = finding {} else { assembly.settled(finding.id) } }
-            for (image, outcome) in zip(images, outcomes) {
+            for other in indexing.others {
+                // The receipt of an instance concerns the series that it leaves, too.
+                if other.hasLost {
+                    assembly.lost(
+                        other.instance, from: other.id, modality: other.modality, revision: other.revision, now: now)
+                } else if !assembly.contains(other.id) {
+                    assembly.found(other.id, modality: other.modality, revision: other.revision, now: now)
+                }
+            }
+            for ((image, _), outcome) in zip(images, indexing.outcomes) {
                 switch outcome {
                 case .joined(let series, let revision), .reopened(let series, let revision, _):
                     assembly.indexed(
                         image.id, in: series, modality: image.modality, revision: revision, now: now)
                 case .sameImage, .older, .own, .gone: assembly.settled(image.id)
+                case .compare: break
                 }
             }
         }
-        for case .reopened(let series, let revision, let superseded) in outcomes {
-            logger.info(
-                "series reopened", metadata: ["series.id": "\(series.rawValue)", "series.revision": "\(revision)"])
-            onSuperseded(superseded)
+        for ((image, received), outcome) in zip(images, indexing.outcomes) {
+            switch outcome {
+            case .compare(let found):
+                variants.withLock { $0[image.id] = found }
+                lanes.putBack(received)
+            case .reopened(let series, let revision, let superseded): reopened(series, revision, superseded)
+            default: break
+            }
+        }
+        for other in indexing.others where !other.superseded.isEmpty {
+            reopened(other.id, other.revision, other.superseded)
         }
         for case .unreadable(let id, let reason) in findings { try await quarantine(id, reason: reason) }
+    }
+
+    private func reopened(_ series: SeriesID, _ revision: Int, _ superseded: [JobID]) {
+        logger.info(
+            "series reopened", metadata: ["series.id": "\(series.rawValue)", "series.revision": "\(revision)"])
+        onSuperseded(superseded)
     }
 
     private func quarantine(_ id: InstanceID, reason: String) async throws {

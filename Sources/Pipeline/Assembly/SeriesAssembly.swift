@@ -41,9 +41,19 @@ public struct SeriesConfiguration: Sendable, Hashable {
 /// This value takes events, and returns the actions that are due.
 ///
 /// A series closes when its quiet time has passed since the receipt of its last instance, and
-/// - every instance received before that moment has been indexed (an instance that is not indexed may belong to any
-///   series), and
+/// - the instances received before that moment that may belong to it have been indexed, or the series has waited long
+///   enough for them, and
 /// - the associations that brought its instances are over, or the series has waited long enough for them.
+///
+/// An instance that is not indexed may belong to any series. How long a series waits for it depends on the sender, so
+/// that the index work of one sender does not delay the series of all:
+/// - the association brought instances of the series: until `waitAtMostSeconds` after the first instance, and at least
+///   `patienceForOwn` after the quiet time;
+/// - another association of a peer that brought instances of the series: until `waitAtMostSeconds`, and at most
+///   `patienceForPeer` after the quiet time;
+/// - any other peer, and every instance at least: `notice` after the quiet time.
+///
+/// An instance that is indexed later opens the next revision, so no wait is needed to keep it.
 ///
 /// All times are readings of one monotonic clock. They do not outlive the process: after a start, the quiet time of
 /// every open series begins anew.
@@ -66,6 +76,24 @@ package struct SeriesAssembly: Sendable {
     private struct Receipt: Sendable {
         var time: Duration
         var association: UUID?
+        var sender: SendingPeer?
+    }
+
+    /// The receipt of the first instance that is not indexed: of all, of each association and of each peer.
+    private struct OldestUnindexed {
+        var any: Duration?
+        var associations: [UUID: Duration] = [:]
+        var senders: [SendingPeer: Duration] = [:]
+
+        init(_ receipts: some Sequence<Receipt>) {
+            for receipt in receipts {
+                any = min(any ?? receipt.time, receipt.time)
+                if let id = receipt.association {
+                    associations[id] = min(associations[id] ?? receipt.time, receipt.time)
+                }
+                if let peer = receipt.sender { senders[peer] = min(senders[peer] ?? receipt.time, receipt.time) }
+            }
+        }
     }
 
     private struct WaitingSeries: Sendable {
@@ -77,6 +105,10 @@ package struct SeriesAssembly: Sendable {
         var last: Duration
         /// The associations that brought its instances.
         var associations: Set<UUID>
+        /// The peers that brought its instances.
+        var senders: Set<SendingPeer> = []
+        /// Whether it was open when the node started, so that any peer may have brought its instances.
+        var isFromBefore = false
         /// Failed closings in a row.
         var failures = 0
         /// The time before which the series is not closed again.
@@ -93,6 +125,10 @@ package struct SeriesAssembly: Sendable {
     /// An instance that is noticed within this time after the quiet time may have arrived before its end, so the series
     /// waits for it too.
     private static let notice: Duration = .seconds(2)
+    /// How long a series waits for instances of its own associations, whatever `waitAtMostSeconds` says.
+    private static let patienceForOwn: Duration = .seconds(60)
+    /// How long a series waits at most for instances of other associations of its peers.
+    private static let patienceForPeer: Duration = .seconds(30)
     /// The pauses before a failed closing is tried again.
     private static let pause = Backoff(shortest: .seconds(10), longest: .seconds(3600))
 
@@ -119,22 +155,34 @@ package struct SeriesAssembly: Sendable {
     package mutating func found(_ id: SeriesID, modality: String?, revision: Int, now: Duration) {
         series[id] = WaitingSeries(
             waiting: configuration.waiting(modality: modality), revision: revision, first: now, last: now,
-            associations: [])
+            associations: [], isFromBefore: true)
     }
 
     /// Whether the series waits to be closed.
     package func contains(_ id: SeriesID) -> Bool { series[id] != nil }
 
     /// Adds an instance that was acknowledged, or that was not indexed yet when the node started.
-    package mutating func received(_ instance: InstanceID, association: UUID?, now: Duration) {
-        unindexed[instance] = Receipt(time: now, association: association)
+    package mutating func received(
+        _ instance: InstanceID, association: UUID?, sender: SendingPeer? = nil, now: Duration
+    ) {
+        unindexed[instance] = Receipt(time: now, association: association, sender: sender)
     }
 
     /// Assigns an indexed instance to the open revision of its series.
     package mutating func indexed(
         _ instance: InstanceID, in id: SeriesID, modality: String?, revision: Int, now: Duration
     ) {
-        let receipt = unindexed.removeValue(forKey: instance) ?? Receipt(time: now, association: nil)
+        lost(instance, from: id, modality: modality, revision: revision, now: now)
+        unindexed[instance] = nil
+    }
+
+    /// Counts the receipt of an instance for an open series that the instance has left.
+    ///
+    /// The other instances of the series may be on their way to the same place.
+    package mutating func lost(
+        _ instance: InstanceID, from id: SeriesID, modality: String?, revision: Int, now: Duration
+    ) {
+        let receipt = unindexed[instance] ?? Receipt(time: now)
         var state =
             series[id]
             ?? WaitingSeries(
@@ -144,6 +192,7 @@ package struct SeriesAssembly: Sendable {
         state.first = min(state.first, receipt.time)
         state.last = max(state.last, receipt.time)
         if let association = receipt.association { state.associations.insert(association) }
+        if let sender = receipt.sender { state.senders.insert(sender) }
         series[id] = state
     }
 
@@ -172,15 +221,15 @@ package struct SeriesAssembly: Sendable {
     /// - Returns: the series to close, and when to ask again.
     package func due(now: Duration, isAnyOpen: (Set<UUID>) -> Bool) -> Actions {
         var actions = Actions()
-        let oldestUnindexed = unindexed.values.map(\.time).min()
+        let oldest = OldestUnindexed(unindexed.values)
         func wake(at time: Duration) { actions.next = min(actions.next ?? time, time) }
         for (id, state) in series {
             if now < state.quietAt {
                 wake(at: state.quietAt)
             } else if let until = state.postponedUntil, now < until {
                 wake(at: until)
-            } else if let oldestUnindexed, oldestUnindexed <= state.quietAt + Self.notice {
-                continue
+            } else if let until = Self.wait(of: state, for: oldest), now < until {
+                wake(at: until)
             } else if now < state.patientUntil, isAnyOpen(state.associations) {
                 wake(at: state.patientUntil)
             } else {
@@ -189,5 +238,18 @@ package struct SeriesAssembly: Sendable {
         }
         actions.close.sort()
         return actions
+    }
+
+    /// Until when a quiet series waits for instances that are not indexed; `nil` if it does not wait.
+    private static func wait(of state: WaitingSeries, for oldest: OldestUnindexed) -> Duration? {
+        let isOfTime = { (receipt: Duration?) in receipt.map { $0 <= state.quietAt + notice } ?? false }
+        guard isOfTime(oldest.any) else { return nil }
+        if state.associations.contains(where: { isOfTime(oldest.associations[$0]) }) {
+            return max(state.patientUntil, state.quietAt + patienceForOwn)
+        }
+        guard state.isFromBefore || state.senders.contains(where: { isOfTime(oldest.senders[$0]) }) else {
+            return state.quietAt + notice
+        }
+        return max(state.quietAt + notice, min(state.patientUntil, state.quietAt + patienceForPeer))
     }
 }

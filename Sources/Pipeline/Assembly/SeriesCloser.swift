@@ -40,8 +40,11 @@ struct SeriesCloser: Sendable {
         else { return false }
         // The series is closed or deleted already, so the caller can forget it.
         guard let (series, instances) = found else { return true }
-        let decisions = try decide(series, instances)
         do {
+            if let conflict = conflict(of: instances), !series.isAccepted {
+                return try await setAside(series, conflict)
+            }
+            let decisions = try decide(series, instances)
             let jobs = try await journal.write { transaction in
                 try transaction.closed(series, AuditEvent())
                 return try decisions.map { try $0.record(transaction) }
@@ -53,6 +56,29 @@ struct SeriesCloser: Sendable {
             guard case .seriesChanged = error else { throw error }
             return false
         }
+    }
+
+    private func conflict(of instances: [SeriesInstance]) -> PatientConflict? {
+        let journal = journal.direct
+        return PatientConflict(instances.compactMap(\.attributes)) { journal.attributeHash(of: $0) }
+    }
+
+    /// Sets a series aside whose instances name two patients.
+    ///
+    /// - Returns: `false` if the node stops.
+    private func setAside(_ series: OpenSeries, _ conflict: PatientConflict) async throws -> Bool {
+        let isSetAside = try await journal.write { transaction in
+            try transaction.setAside(series, AuditEvent(reason: "\(conflict)"))
+            return true
+        }
+        guard isSetAside != nil else { return false }
+        logger.warning(
+            "series set aside",
+            metadata: [
+                "dicom.series_uid": "\(series.seriesInstanceUID)", "series.id": "\(series.id.rawValue)",
+                "reason": "\(conflict)",
+            ])
+        return true
     }
 
     private func decide(_ series: OpenSeries, _ instances: [SeriesInstance]) throws -> [StackDecision] {
@@ -109,9 +135,11 @@ struct SeriesCloser: Sendable {
             work,
             sources: sources.map {
                 SegmentationJob.Source(
-                    path: spool.relative($0.path), sopInstanceUID: $0.sopInstanceUID, imageDigest: $0.imageDigest)
+                    path: spool.relative($0.path), sopInstanceUID: $0.sopInstanceUID, imageDigest: $0.imageDigest,
+                    copied: $0.copied(SourceAttributes.digestOfEach))
             },
             newestSource: newest,
+            copiedFromNewest: sources[newest].copied(SourceAttributes.digestOfNewest),
             outputs: SegmentationJob.outputs(for: peers.filter { work.route.sendTo.contains($0.name) }),
             created: Int64(now.timeIntervalSince1970.rounded(.down)), localOffsetFromUTC: clock.offsetFromUTC(now))
     }
@@ -165,6 +193,13 @@ private struct StackDecision: Sendable {
             return try transaction.queued(id, kind: SegmentationJob.kind, payload: payload, AuditEvent(how: how))
         }
         return nil
+    }
+}
+
+extension SeriesInstance {
+    /// A digest of attributes; of the whole data set if an older version indexed the instance.
+    fileprivate func copied(_ digest: ([String: String]) -> String) -> String {
+        attributes.map(digest) ?? "data set \(sha256)"
     }
 }
 

@@ -53,10 +53,11 @@ struct JobRunner: Sendable {
             return try await settle(job, .dead(reason: "its payload cannot be read", charged: false), logger)
         }
         let run = clock.uuid().uuidString.lowercased()
+        let softwareVersion = softwareVersion
         do {
             let start = try await journal.write { transaction in
                 try transaction.running(job.id, run: run, AuditEvent(how: work.method))
-                return try StoredObjects(transaction, job, work)
+                return try ObjectPlans(transaction, job, work, softwareVersion: softwareVersion)
             }
             guard let start else { return .ended }
             return try await perform(job, work, start, run: run, until: stop, logger)
@@ -87,52 +88,19 @@ struct JobRunner: Sendable {
         }
     }
 
-    /// Objects in the outbox that matter for a job.
-    private struct StoredObjects: Sendable {
-        /// The job's own objects that an earlier run made and that still exist, by viewer profile.
-        var objects: [ViewerProfile.Name: DerivedInstance] = [:]
-        /// Sent objects of earlier revisions.
-        var predecessors: [DerivedInstance] = []
-        /// Whether the job that made the objects had a low confidence.
-        var isLow = false
-        /// The confidence of the job that made the objects.
-        var confidence: Double?
-
-        init(_ view: ReadTransaction, _ job: Job, _ work: SegmentationJob) throws {
-            for output in work.outputs {
-                if let object = try view.derivedInstance(work.uid(.instance, for: output.viewerProfile)),
-                    object.path != nil
-                {
-                    objects[output.viewerProfile] = object
-                    if let judgement = try view.judgement(of: object.sopInstanceUID) {
-                        (confidence, isLow) = judgement
-                    }
-                }
-            }
-            predecessors = try view.predecessors(of: job.id)
-        }
-
-        /// The objects that a new object replaces: sent objects of earlier revisions for the same viewer profile.
-        ///
-        /// The object itself is not among them, although an earlier revision may have held the same images.
-        func predecessors(of output: SegmentationJob.Output, in work: SegmentationJob) -> [DerivedInstance] {
-            let uid = work.uid(.instance, for: output.viewerProfile)
-            return predecessors.filter {
-                $0.viewerProfile == output.viewerProfile.rawValue && $0.sopInstanceUID != uid
-            }
-        }
-    }
-
     private func perform(
-        _ job: Job, _ work: SegmentationJob, _ stored: StoredObjects, run: String, until stop: Signal, _ logger: Logger
+        _ job: Job, _ work: SegmentationJob, _ objects: ObjectPlans, run: String, until stop: Signal, _ logger: Logger
     ) async throws -> End {
-        let missing = work.outputs.filter { stored.objects[$0.viewerProfile] == nil }
-        // Archives keep the first of two objects with one UID. An object that exists is therefore sent unchanged.
+        let missing = objects.missing
         if missing.isEmpty, !work.outputs.isEmpty {
-            return try await finish(job, work, stored, made: [:], outcome: nil, logger)
+            return try await finish(job, work, objects, made: [:], outcome: nil, logger)
         }
         logger.info("job started", metadata: ["job.kind": "\(job.kind)", "job.attempts": "\(job.attempts)"])
-        let request = request(work, missing, stored, run: run)
+        let request = work.request(
+            run: run, folder: spool.path,
+            outputs: missing.map { plan in
+                plan.request(at: "\(spool.workPath)/\(run)-\(plan.output.viewerProfile.rawValue).dcm")
+            }, answer: objects.answer)
         let started = clock.monotonic()
         let result: WorkResult
         do {
@@ -148,12 +116,12 @@ struct JobRunner: Sendable {
         var logger = logger
         logger[metadataKey: "job.seconds"] = "\(Int((clock.monotonic() - started) / .seconds(1)))"
         var made: [ViewerProfile.Name: SegmentOutcome.Output] = [:]
-        for (output, asked) in zip(missing, request.outputs) {
-            made[output.viewerProfile] = outcome.outputs.first {
-                $0.path == asked.path && $0.sopInstanceUID == asked.description.sopInstanceUID
+        for (plan, asked) in zip(missing, request.outputs) {
+            made[plan.output.viewerProfile] = outcome.outputs.first {
+                $0.path == asked.path && plan.description(of: $0.sopInstanceUID) != nil
             }
         }
-        return try await finish(job, work, stored, made: made, outcome: outcome, logger)
+        return try await finish(job, work, objects, made: made, outcome: outcome, logger)
     }
 
     /// Asks a worker, and waits until it answers or the run is stopped.
@@ -182,37 +150,16 @@ struct JobRunner: Sendable {
         }
     }
 
-    private func request(
-        _ work: SegmentationJob, _ missing: [SegmentationJob.Output], _ stored: StoredObjects, run: String
-    ) -> SegmentRequest {
-        let outputs = missing.map { output in
-            work.output(
-                at: "\(spool.workPath)/\(run)-\(output.viewerProfile.rawValue).dcm", for: output.viewerProfile,
-                predecessors: stored.predecessors(of: output, in: work).map {
-                    InstanceReference(
-                        studyInstanceUID: $0.studyInstanceUID, seriesInstanceUID: $0.seriesInstanceUID,
-                        sopClassUID: $0.sopClassUID, sopInstanceUID: $0.sopInstanceUID)
-                },
-                softwareVersion: softwareVersion)
-        }
-        return work.request(run: run, folder: spool.path, outputs: outputs)
-    }
-
     /// Moves new objects into place, and records the job as done, with its objects and their deliveries.
     private func finish(
-        _ job: Job, _ work: SegmentationJob, _ stored: StoredObjects, made: [ViewerProfile.Name: SegmentOutcome.Output],
+        _ job: Job, _ work: SegmentationJob, _ objects: ObjectPlans, made: [ViewerProfile.Name: SegmentOutcome.Output],
         outcome: SegmentOutcome?, _ logger: Logger
     ) async throws -> End {
         var outputs: [NewDerivedInstance] = []
-        for output in work.outputs {
-            if let object = stored.objects[output.viewerProfile], let path = object.path {
-                outputs.append(
-                    NewDerivedInstance(
-                        sopClassUID: object.sopClassUID, sopInstanceUID: object.sopInstanceUID,
-                        transferSyntaxUID: object.transferSyntaxUID, studyInstanceUID: object.studyInstanceUID,
-                        seriesInstanceUID: object.seriesInstanceUID, viewerProfile: object.viewerProfile,
-                        path: spool.relative(path), sha256: object.sha256, size: object.size, peers: output.peers))
-            } else if let written = made[output.viewerProfile] {
+        for plan in objects.plans {
+            if let object = plan.stored, let path = object.path {
+                outputs.append(stored(object, path: path, of: plan, job))
+            } else if let written = made[plan.output.viewerProfile] {
                 guard FileSystem.exists(written.path) else {
                     return try await settle(
                         job, .queuedAgain(reason: "the written object is missing", charged: true), logger)
@@ -221,22 +168,15 @@ struct JobRunner: Sendable {
                 guard
                     let path = try await journal.retry({ try spool.acceptDerived(written.path, now: now) })
                 else { return .ended }
-                outputs.append(
-                    NewDerivedInstance(
-                        sopClassUID: SOPClass.segmentation, sopInstanceUID: written.sopInstanceUID,
-                        transferSyntaxUID: TransferSyntax.explicitVRLittleEndian.rawValue,
-                        studyInstanceUID: job.studyInstanceUID, seriesInstanceUID: written.seriesInstanceUID,
-                        viewerProfile: output.viewerProfile.rawValue, path: path, sha256: written.sha256,
-                        size: Int64(written.bytes), peers: output.peers,
-                        predecessors: stored.predecessors(of: output, in: work).map(\.sopInstanceUID)))
+                outputs.append(try new(written, path: path, of: plan, work, job))
             } else if outcome?.foundFrames.isEmpty == false {
                 return try await settle(
                     job, .dead(reason: "the worker has a finding and did not write an object", charged: false), logger)
             }
         }
         let word = outcome.map { $0.foundFrames.isEmpty ? "nothing found" : "segmented" } ?? "made before"
-        let confidence = outcome?.confidence.value ?? stored.confidence
-        let standing = Self.standing(confidence, madeBefore: stored.isLow, work.review)
+        let confidence = outcome?.confidence.value ?? objects.confidence
+        let standing = Self.standing(confidence, madeBefore: objects.isLow, work.review)
         let result = JobResult(outputs: outputs, outcome: word, confidence: confidence, standing: standing)
         let reason = Self.summary(word, outcome, standing, notes: work.notes)
         do {
@@ -253,10 +193,41 @@ struct JobRunner: Sendable {
             return .done
         } catch let error as StateError {
             // The job was superseded while the worker ran, so its new files are not needed.
-            let known = Set(stored.objects.values.compactMap(\.path).map(spool.relative))
+            let known = Set(objects.plans.compactMap(\.stored?.path).map(spool.relative))
             for output in outputs where !known.contains(output.path) { spool.discard(output.path) }
-            throw error
+            guard case .otherBytes = error else { throw error }
+            // Another job stored the object meanwhile. The next run decides with its row.
+            return try await settle(job, .queuedAgain(reason: "\(error)", charged: true), logger)
         }
+    }
+
+    /// A stored object that is sent unchanged.
+    ///
+    /// Study, series and profile are those of the job, because the row of a file that was found in the spool lacks them.
+    private func stored(
+        _ object: DerivedInstance, path: String, of plan: ObjectPlan, _ job: Job
+    ) -> NewDerivedInstance {
+        NewDerivedInstance(
+            sopClassUID: object.sopClassUID, sopInstanceUID: object.sopInstanceUID,
+            transferSyntaxUID: object.transferSyntaxUID, studyInstanceUID: job.studyInstanceUID,
+            seriesInstanceUID: plan.storedSeriesInstanceUID ?? object.seriesInstanceUID,
+            viewerProfile: plan.output.viewerProfile.rawValue, path: spool.relative(path), sha256: object.sha256,
+            size: object.size, peers: plan.output.peers)
+    }
+
+    /// An object that a worker wrote.
+    private func new(
+        _ written: SegmentOutcome.Output, path: String, of plan: ObjectPlan, _ work: SegmentationJob, _ job: Job
+    ) throws -> NewDerivedInstance {
+        let description = plan.description(of: written.sopInstanceUID)
+        return NewDerivedInstance(
+            sopClassUID: SOPClass.segmentation, sopInstanceUID: written.sopInstanceUID,
+            transferSyntaxUID: TransferSyntax.explicitVRLittleEndian.rawValue,
+            studyInstanceUID: job.studyInstanceUID, seriesInstanceUID: written.seriesInstanceUID,
+            viewerProfile: plan.output.viewerProfile.rawValue, path: path, sha256: written.sha256,
+            size: Int64(written.bytes), peers: plan.output.peers,
+            predecessors: description?.predecessors.map(\.sopInstanceUID) ?? [],
+            description: try description.map { try JSONEncoder().encode($0) }, answerKey: work.answerKey)
     }
 
     /// The standing that the route's review rule gives to a confidence.
@@ -278,7 +249,8 @@ struct JobRunner: Sendable {
             case .lowConfidence: ["low confidence: needs review"]
             case .held: ["low confidence: held for review"]
             }
-        return (["\(word)\(frames)"] + review + (outcome == nil ? [] : notes) + (outcome?.notes ?? []))
+        let reuse = outcome?.isReused == true ? ["answer reused"] : []
+        return (["\(word)\(frames)"] + reuse + review + (outcome == nil ? [] : notes) + (outcome?.notes ?? []))
             .joined(separator: "; ")
     }
 

@@ -23,11 +23,16 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         package var sopInstanceUID: String
         /// Image digest of the variant that was current when the series closed.
         package var imageDigest: String
+        /// Digest of everything else that the object takes from this source: `SourceAttributes.digestOfEach`.
+        ///
+        /// `nil` in a payload of an earlier version.
+        package var copied: String?
 
-        package init(path: String, sopInstanceUID: String, imageDigest: String) {
+        package init(path: String, sopInstanceUID: String, imageDigest: String, copied: String?) {
             self.path = path
             self.sopInstanceUID = sopInstanceUID
             self.imageDigest = imageDigest
+            self.copied = copied
         }
     }
 
@@ -58,6 +63,10 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     package var sources: [Source]
     /// Index of the source that was received last.
     package var newestSource: Int
+    /// Digest of the patient and study attributes, which are copied from that source: `SourceAttributes.digestOfNewest`.
+    ///
+    /// `nil` in a payload of an earlier version.
+    package var copiedFromNewest: String?
     /// The objects to make.
     package var outputs: [Output]
     /// Date and time of the objects: seconds since 1970 UTC.
@@ -74,8 +83,9 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     /// Empty options are stored as `nil`.
     package init(
         segmenter: SegmenterDescriptor, weights: WeightFile? = nil, options: SegmenterOptions = .none,
-        type: SegmentationType, gaps: VolumeAssembly.Gaps, sources: [Source], newestSource: Int, outputs: [Output],
-        created: Int64, localOffsetFromUTC: Int, review: ReviewRule? = nil, notes: [String]
+        type: SegmentationType, gaps: VolumeAssembly.Gaps, sources: [Source], newestSource: Int,
+        copiedFromNewest: String?, outputs: [Output], created: Int64, localOffsetFromUTC: Int,
+        review: ReviewRule? = nil, notes: [String]
     ) {
         self.segmenter = segmenter
         self.weights = weights
@@ -84,6 +94,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         self.gaps = gaps
         self.sources = sources
         self.newestSource = newestSource
+        self.copiedFromNewest = copiedFromNewest
         self.outputs = outputs
         self.created = created
         self.localOffsetFromUTC = localOffsetFromUTC
@@ -97,17 +108,19 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     ///   - work: the plan's segmenter and route.
     ///   - sources: the plan's sources, in its order.
     ///   - newestSource: index of the source that was received last.
+    ///   - copiedFromNewest: digest of the attributes that are copied from that source.
     ///   - outputs: the objects to make; empty for a job with a result that is not sent.
     ///   - created: seconds since 1970 UTC.
     ///   - localOffsetFromUTC: seconds east of UTC where the node runs.
     package init(
-        _ work: StackPlan.Work, sources: [Source], newestSource: Int = 0, outputs: [Output], created: Int64,
-        localOffsetFromUTC: Int
+        _ work: StackPlan.Work, sources: [Source], newestSource: Int = 0, copiedFromNewest: String?,
+        outputs: [Output], created: Int64, localOffsetFromUTC: Int
     ) {
         self.init(
             segmenter: work.segmenter.descriptor, weights: work.segmenter.weights, options: work.route.options,
             type: work.route.type, gaps: work.route.gaps, sources: sources, newestSource: newestSource,
-            outputs: outputs, created: created, localOffsetFromUTC: localOffsetFromUTC, review: work.route.review,
+            copiedFromNewest: copiedFromNewest, outputs: outputs, created: created,
+            localOffsetFromUTC: localOffsetFromUTC, review: work.route.review,
             notes: work.notes)
     }
 
@@ -119,23 +132,38 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
 
     /// The UID of an object or its series.
     ///
-    /// The UID is derived from everything that decides the bytes of the object. The revision and the clock do not
-    /// enter it, so running the job twice gives the same object.
+    /// The UID is derived from everything that decides the bytes of the object: the images in stack order, digests of
+    /// all values that are copied from them, recipe, weights, options and the review rule. The revision and the clock
+    /// do not enter it, so running the job twice gives the same object. ``ObjectPlan`` sees to the rest: dates, version
+    /// of Kontur and predecessors.
     ///
     /// - Parameters:
     ///   - purpose: whether the UID names the object or its series.
     ///   - profile: the viewer for which the object is written.
+    ///   - number: counts the objects that share all of this and differ nevertheless, from 0.
     ///   - dated: whether `created` enters the UID too. `kontur segment` does not store anything between runs, so each
     ///     run makes a new object.
     /// - Returns: `2.25.` and a number: PS3.5 B.2.
-    package func uid(_ purpose: UIDPurpose, for profile: ViewerProfile.Name, dated: Bool = false) -> String {
-        let images = sources.map { "\($0.sopInstanceUID) \($0.imageDigest)" }.sorted()
+    package func uid(
+        _ purpose: UIDPurpose, for profile: ViewerProfile.Name, number: Int = 0, dated: Bool = false
+    ) -> String {
+        // A payload of an earlier version does not say what is copied, so the object must not share its UID.
+        let isDated = dated || copiedFromNewest == nil || sources.contains { $0.copied == nil }
         return DerivedUID.make(
-            [
-                "kontur segmentation", segmenter.name, segmenter.version, segmenter.weightsHash, type.rawValue,
-                gaps.rawValue, profile.rawValue, purpose.rawValue,
-            ] + (options?.words ?? []) + (review?.markedBelow.map { ["review below \($0)"] } ?? [])
-                + (dated ? ["created \(created)"] : []) + images)
+            ["kontur segmentation", purpose.rawValue, profile.rawValue, "\(number)"] + answer
+                + [review?.markedBelow.map { "\($0)" } ?? "", isDated ? "\(created)" : "", copiedFromNewest ?? ""]
+                + sources.map { $0.copied ?? "" })
+    }
+
+    /// The text that objects of one answer share: same images in the same order, recipe, weights and options.
+    package var answerKey: String { DerivedUID.make(["kontur answer"] + answer) }
+
+    /// Everything that decides the answer; lists begin with their length.
+    private var answer: [String] {
+        let words = options?.words ?? []
+        return [segmenter.name, segmenter.version, segmenter.weightsHash, type.rawValue, gaps.rawValue]
+            + ["\(words.count)"] + words
+            + ["\(sources.count)"] + sources.flatMap { [$0.sopInstanceUID, $0.imageDigest] }
     }
 
     /// The outputs for some peers: one object per viewer profile.
@@ -154,35 +182,37 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     ///   - run: the name of this attempt.
     ///   - folder: absolute path of the folder to which the paths of the sources are relative.
     ///   - outputs: the files to write, as `output` describes them.
+    ///   - answer: a stored object with the answer.
     /// - Returns: a request without folders for overlays, masks and dumps; the caller adds them.
-    package func request(run: String, folder: String, outputs: [SegmentRequest.Output]) -> SegmentRequest {
+    package func request(
+        run: String, folder: String, outputs: [SegmentRequest.Output], answer: SegmentRequest.StoredAnswer? = nil
+    ) -> SegmentRequest {
         SegmentRequest(
             run: run, folder: folder,
             sources: sources.map { SegmentRequest.Source(path: $0.path, sopInstanceUID: $0.sopInstanceUID) },
-            segmenter: segmenter, weights: weights, options: options ?? .none, gaps: gaps, outputs: outputs)
+            segmenter: segmenter, weights: weights, options: options ?? .none, gaps: gaps, outputs: outputs,
+            answer: answer)
     }
 
-    /// The description of one object to write.
+    /// The description of one object to write, with UIDs derived from the job.
     ///
     /// - Parameters:
-    ///   - path: absolute path of the file to write.
     ///   - profile: the viewer for which the object is written.
-    ///   - predecessors: sent objects of earlier revisions that the object replaces.
+    ///   - number: as for `uid`.
+    ///   - predecessors: sent objects that the object replaces.
     ///   - softwareVersion: the version of Kontur, written into the object.
     ///   - dated: as for `uid`.
-    /// - Returns: the path and the description, with UIDs derived from the job.
-    package func output(
-        at path: String, for profile: ViewerProfile.Name, predecessors: [InstanceReference] = [],
+    /// - Returns: the description without the confidences, which the worker adds.
+    package func description(
+        for profile: ViewerProfile.Name, number: Int = 0, predecessors: [InstanceReference] = [],
         softwareVersion: String, dated: Bool = false
-    ) -> SegmentRequest.Output {
-        SegmentRequest.Output(
-            path: path,
-            description: SegmentationDescription(
-                sopInstanceUID: uid(.instance, for: profile, dated: dated),
-                seriesInstanceUID: uid(.series, for: profile, dated: dated), created: created,
-                localOffsetFromUTC: localOffsetFromUTC, type: type, viewerProfile: profile, segmenter: segmenter,
-                reviewBelow: review?.markedBelow, predecessors: predecessors, softwareVersion: softwareVersion,
-                newestSource: newestSource))
+    ) -> SegmentationDescription {
+        SegmentationDescription(
+            sopInstanceUID: uid(.instance, for: profile, number: number, dated: dated),
+            seriesInstanceUID: uid(.series, for: profile, number: number, dated: dated), created: created,
+            localOffsetFromUTC: localOffsetFromUTC, type: type, viewerProfile: profile, segmenter: segmenter,
+            reviewBelow: review?.markedBelow, predecessors: predecessors, softwareVersion: softwareVersion,
+            newestSource: newestSource)
     }
 
     /// Encodes the job for the journal, with sorted keys.

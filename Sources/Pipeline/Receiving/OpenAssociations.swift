@@ -2,42 +2,37 @@
 
 import DICOM
 public import Foundation
+package import Persistence
 import Platform
 
 /// The registry of open associations, by the id that the journal keeps with each received instance.
 ///
-/// The registry limits the number of associations. It keeps a series open while an association may bring more
-/// instances, and it ends all associations when the node stops. An association that is not registered is over. After a
-/// restart the registry is empty.
-///
-/// Two places above the limit are for associations that propose only Verification, so that a busy node still answers
-/// C-ECHO.
+/// The registry limits the number of associations, in all and of one peer. It keeps a series open while an association
+/// may bring more instances, and it ends all associations when the node stops. An association that is not registered is
+/// over. After a restart the registry is empty.
 // `@unchecked`: the mutable properties are touched only under `condition`.
 public final class OpenAssociations: @unchecked Sendable {
-    /// Places for Verification above the limit.
-    private static let verificationReserve = 2
-    /// Threads for requests that are not admitted yet, above the associations that are open.
-    private static let negotiationReserve = 16
     /// How long `drain` waits for threads after it has shut their sockets down.
     private static let grace: Duration = .seconds(2)
 
     private struct Association {
+        let peer: String
         let interruption: Interruption
         let isVerificationOnly: Bool
     }
 
-    private let limit: Int
+    private let places: AssociationPlaces
     /// Woken when a thread ends.
     private let condition = MonotonicCondition()
     private var open: [UUID: Association] = [:]
-    /// Threads that handle a request or serve an association.
-    private var threads = 0
+    /// Threads that handle a request or serve an association, by peer.
+    private var threads: [String: Int] = [:]
     private var isStopping = false
     private var onEnd: [@Sendable (UUID) -> Void] = []
 
-    /// - Parameter limit: most associations that may store at once.
-    public init(limit: Int) {
-        self.limit = limit
+    /// - Parameter places: the number of associations that may be open at once.
+    public init(_ places: AssociationPlaces) {
+        self.places = places
     }
 
     /// Whether any of these associations may still bring instances.
@@ -56,25 +51,37 @@ public final class OpenAssociations: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - id: the association's id in the journal.
+    ///   - peer: name of the peer that calls.
     ///   - interruption: ends the association when the node stops.
     ///   - isVerificationOnly: whether the association proposes only Verification.
-    ///   - hasRoom: called with the number of other open associations that may store, if a place is free. It looks at
+    ///   - checkRoom: called with the number of other open associations that may store, if a place is free. It looks at
     ///     the disk, so it runs outside the lock.
-    /// - Returns: false if the association has to be rejected.
+    /// - Returns: the reason why the association has to be rejected; `nil` if it is open.
     func admit(
-        _ id: UUID, interruption: Interruption, isVerificationOnly: Bool, hasRoom: (_ storing: Int) -> Bool
-    ) -> Bool {
-        let others: Int? = condition.withLock {
-            let storing = open.values.count { !$0.isVerificationOnly }
-            let isFree = isVerificationOnly ? open.count < limit + Self.verificationReserve : storing < limit
-            guard !isStopping, isFree else { return nil }
-            open[id] = Association(interruption: interruption, isVerificationOnly: isVerificationOnly)
-            return storing
+        _ id: UUID, peer: String, interruption: Interruption, isVerificationOnly: Bool,
+        checkRoom: (_ storing: Int) throws(RoomShortage) -> Void
+    ) -> AdmissionRefusal? {
+        var others = 0
+        let refusal: AdmissionRefusal? = condition.withLock {
+            let alike = open.values.filter { $0.isVerificationOnly == isVerificationOnly }
+            let (all, perPeer) =
+                isVerificationOnly
+                ? (places.verification, places.verificationPerPeer) : (places.storing, places.storingPerPeer)
+            if isStopping { return .stopping }
+            if alike.count >= all { return .allPlacesTaken(all) }
+            if alike.count(where: { $0.peer == peer }) >= perPeer { return .peerPlacesTaken(perPeer) }
+            open[id] = Association(peer: peer, interruption: interruption, isVerificationOnly: isVerificationOnly)
+            others = alike.count
+            return nil
         }
-        guard let others else { return false }
-        if isVerificationOnly || hasRoom(others) { return true }
-        condition.withLock { _ = open.removeValue(forKey: id) }
-        return false
+        if refusal != nil || isVerificationOnly { return refusal }
+        do throws(RoomShortage) {
+            try checkRoom(others)
+            return nil
+        } catch {
+            condition.withLock { _ = open.removeValue(forKey: id) }
+            return .noRoom(error)
+        }
     }
 
     /// Removes an association whose peer has gone, and calls the bodies of `whenOneEnds` if it was open.
@@ -85,23 +92,25 @@ public final class OpenAssociations: @unchecked Sendable {
 
     /// Reserves a thread for a request.
     ///
-    /// `releaseThread` must follow if the result is true.
+    /// `releaseThread` must follow if the result is `nil`.
     ///
-    /// - Returns: false if too many requests are being handled already, or the node stops.
-    func reserveThread() -> Bool {
+    /// - Parameter peer: name of the peer that calls.
+    /// - Returns: the reason why the request has to be rejected.
+    func reserveThread(for peer: String) -> AdmissionRefusal? {
         condition.withLock {
-            guard threads < limit + Self.verificationReserve + Self.negotiationReserve, !isStopping else {
-                return false
-            }
-            threads += 1
-            return true
+            if isStopping { return .stopping }
+            if threads.values.reduce(0, +) >= places.threads { return .allPlacesTaken(places.threads) }
+            if threads[peer, default: 0] >= places.threadsPerPeer { return .peerPlacesTaken(places.threadsPerPeer) }
+            threads[peer, default: 0] += 1
+            return nil
         }
     }
 
     /// Gives back a reserved thread, which is about to end.
-    func releaseThread() {
+    func releaseThread(for peer: String) {
         condition.withLock {
-            threads -= 1
+            let left = threads[peer, default: 1] - 1
+            threads[peer] = left > 0 ? left : nil
             condition.wakeAll()
         }
     }
@@ -131,12 +140,32 @@ public final class OpenAssociations: @unchecked Sendable {
     private func waitForThreads(atMost limit: Duration) -> Bool {
         let deadline = MonotonicClock.now() + limit
         return condition.withLock {
-            while threads > 0 {
+            while !threads.isEmpty {
                 let rest = deadline - MonotonicClock.now()
                 guard rest > .zero else { return false }
                 _ = condition.wait(timeout: rest)
             }
             return true
+        }
+    }
+}
+
+/// The reason why the association of a known peer is rejected for the moment.
+package enum AdmissionRefusal: Sendable, Equatable, CustomStringConvertible {
+    case stopping
+    case allPlacesTaken(Int)
+    case peerPlacesTaken(Int)
+    case noRoom(RoomShortage)
+
+    package var description: String {
+        switch self {
+        case .stopping: "the node is stopping"
+        case .allPlacesTaken(let count):
+            "all \(count) places are taken; raise node.maxAssociations, or let peers send over fewer associations"
+        case .peerPlacesTaken(let count):
+            "the peer has all \(count) places that one peer may have; raise node.maxAssociationsPerPeer, or let the "
+                + "peer send over fewer associations"
+        case .noRoom(let shortage): "no room: \(shortage)"
         }
     }
 }

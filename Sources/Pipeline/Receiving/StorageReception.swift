@@ -124,7 +124,7 @@ final class StorageReception {
     private static func status(for error: SpoolError) -> DIMSEStatus {
         switch error {
         case .full, .tooLarge: .outOfResources
-        case .held, .failing, .damaged: .processingFailure
+        case .held, .failing, .damaged, .notASpool, .link: .processingFailure
         }
     }
 

@@ -283,7 +283,8 @@ package final class OutboxSender: Service {
         let actor = AuditActor(aeTitle: peer?.aeTitle.text, address: peer?.host)
         switch change {
         case .sent(let status):
-            try transaction.sent(id, status: status, AuditEvent(by: actor))
+            try transaction.sent(
+                id, status: status, AuditEvent(by: actor, reason: DeliveryOutcome.warning(for: status)))
         case .pendingAgain(let spent, let rejections, let reason):
             let memory = rejections == 0 ? nil : try JSONEncoder().encode(DeliveryNotes(rejections: rejections))
             try transaction.pendingAgain(id, spent: spent, memory: memory, AuditEvent(by: actor, reason: reason))
@@ -300,7 +301,12 @@ package final class OutboxSender: Service {
         switch change {
         case .sent(let status):
             metadata["dicom.status"] = "\(DIMSEStatus(rawValue: status))"
-            logger.info("object sent", metadata: metadata)
+            if let warning = DeliveryOutcome.warning(for: status) {
+                metadata["reason"] = "\(warning)"
+                logger.warning("object sent", metadata: metadata)
+            } else {
+                logger.info("object sent", metadata: metadata)
+            }
         case .pendingAgain(_, _, let reason):
             metadata["reason"] = "\(reason)"
             logger.info("object to be sent again", metadata: metadata)

@@ -87,11 +87,14 @@ package enum DeliveryOutcome: Sendable, Hashable {
     /// The meaning of the status of a C-STORE response: PS3.4 table B.2-1, PS3.7 C.5.
     package init(status: DIMSEStatus) {
         let code = status
+        // A warning says that the object is stored, and `warning(for:)` says what the peer complains about.
+        if status.isWarning {
+            self = .sent(status: status.rawValue)
+            return
+        }
         switch status.rawValue {
-        // Success. B000 Coercion of Data Elements, B006 Elements Discarded and B007 Data Set does not match SOP Class:
-        // the object is stored, with a warning (PS3.4 B.2.3). 0111 Duplicate SOP Instance: the peer has it already
-        // (PS3.7 C.5.4).
-        case 0x0000, 0xB000, 0xB006, 0xB007, 0x0111: self = .sent(status: status.rawValue)
+        // Success. 0111 Duplicate SOP Instance: the peer has it already (PS3.7 C.5.4).
+        case 0x0000, 0x0111: self = .sent(status: status.rawValue)
         // PS3.4 B.2.3 Refused: Out of Resources.
         case 0xA700...0xA7FF: self = .retry(reason: "the peer lacks resources (status \(code))")
         // PS3.7 C.5.15 Processing failure.
@@ -104,14 +107,32 @@ package enum DeliveryOutcome: Sendable, Hashable {
         case 0xA900...0xA9FF:
             self = .dead(reason: "the peer says the object does not fit its SOP class (status \(code))")
         case 0xC000...0xCFFF: self = .dead(reason: "the peer cannot understand the object (status \(code))")
-        // Other warnings say that the object is stored. The meaning of other failures is unknown, so they are retried.
-        case 0xB000...0xBFFF: self = .sent(status: status.rawValue)
+        // The meaning of other failures is unknown, so they are retried.
         default: self = .retry(reason: "the peer answered with status \(code)")
         }
     }
 }
 
 extension DeliveryOutcome {
+    /// The warning in a status with which the peer stored the object; `nil` if the status is not a warning.
+    package static func warning(for status: UInt16) -> String? {
+        let code = DIMSEStatus(rawValue: status)
+        guard code.isWarning else { return nil }
+        let words =
+            switch status {
+            // PS3.7 annex C.4.
+            case 0x0001: "it does not support optional attributes"
+            case 0x0107: "an attribute list error"
+            case 0x0116: "an attribute value is out of range"
+            // PS3.4 table B.2-1.
+            case 0xB000: "it coerced data elements"
+            case 0xB006: "it discarded elements"
+            case 0xB007: "the data set does not match the SOP class"
+            default: "a warning of the peer's own"
+            }
+        return "stored with a warning: \(words) (status \(code))"
+    }
+
     /// The meaning of an error for the object that was being sent.
     ///
     /// `nil` if the error concerns the whole association.

@@ -11,15 +11,19 @@ public final class FileDescriptor: Sendable {
     public enum Purpose: Sendable {
         /// Read a file that exists. Opening a named pipe does not block.
         case reading
+        /// Read a file that exists; opening a symbolic link fails.
+        case readingWithoutLinks
         /// Read the entries of a folder, or sync its names.
         case folder
+        /// Read the entries of a folder; opening a symbolic link fails.
+        case folderWithoutLinks
         /// Write a new file, mode 0600. Opening fails if the path exists, also as a symbolic link.
         case creating
         /// Write a file, mode 0600, and discard its previous content. The file is made if it is missing.
         case replacing
         /// Add to the end of a file, mode 0600. The file is made if it is missing.
         case appending
-        /// Read and write a file, mode 0600. The file is made if it is missing.
+        /// Read and write a file, mode 0600. The file is made if it is missing. Opening a symbolic link fails.
         case updating
         /// Read and write a file that exists.
         case updatingExisting
@@ -29,11 +33,13 @@ public final class FileDescriptor: Sendable {
         fileprivate var flags: Int32 {
             switch self {
             case .reading: O_RDONLY | O_NONBLOCK
+            case .readingWithoutLinks: O_RDONLY | O_NONBLOCK | O_NOFOLLOW
             case .folder: O_RDONLY | O_DIRECTORY
+            case .folderWithoutLinks: O_RDONLY | O_DIRECTORY | O_NOFOLLOW
             case .creating: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
             case .replacing: O_WRONLY | O_CREAT | O_TRUNC
             case .appending: O_WRONLY | O_CREAT | O_APPEND
-            case .updating: O_RDWR | O_CREAT
+            case .updating: O_RDWR | O_CREAT | O_NOFOLLOW
             case .updatingExisting: O_RDWR
             case .writing: O_WRONLY
             }
@@ -112,6 +118,22 @@ public final class FileDescriptor: Sendable {
         if written >= 0 { return written }
         if errno == EINTR || errno == EAGAIN { return 0 }
         throw .last("write")
+    }
+
+    /// Writes all bytes at `offset`; the descriptor's own position stays where it is.
+    ///
+    /// - Throws: the error of pwrite(2). Part of the bytes may have been written.
+    public func overwrite(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(SystemCallError) {
+        var done = 0
+        while done < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+            let written = pwrite(number, rest.baseAddress, rest.count, off_t(offset + done))
+            if written < 0 {
+                if errno == EINTR { continue }
+                throw .last("pwrite")
+            }
+            done += written
+        }
     }
 
     /// Reads into a buffer, in one call.

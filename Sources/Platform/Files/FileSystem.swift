@@ -28,7 +28,11 @@ public enum FileSystem {
     public static func kind(of path: String, followingLinks: Bool = true) throws(SystemCallError) -> Kind {
         var status = stat()
         guard (followingLinks ? stat(path, &status) : lstat(path, &status)) == 0 else { throw .last("stat") }
-        return switch status.st_mode & S_IFMT {
+        return kind(status)
+    }
+
+    private static func kind(_ status: stat) -> Kind {
+        switch status.st_mode & S_IFMT {
         case S_IFREG: .file
         case S_IFDIR: .folder
         case S_IFLNK: .symbolicLink
@@ -86,6 +90,78 @@ public enum FileSystem {
         return stat(path, &status) == 0 ? Int64(status.st_size) : nil
     }
 
+    /// What a path names, without following a symbolic link.
+    public struct Status: Sendable, Equatable {
+        /// The kind of the thing.
+        public let kind: Kind
+        /// Size in bytes.
+        public let size: Int64
+        /// Time of the last change of the content, in microseconds since 1970.
+        public let modified: Int64
+        /// Number of names that the file has.
+        public let names: Int
+        private let device: UInt64
+        private let inode: UInt64
+
+        fileprivate init(_ status: stat) {
+            kind = FileSystem.kind(status)
+            size = Int64(status.st_size)
+            modified = Int64(status.st_mtim.tv_sec) * 1_000_000 + Int64(status.st_mtim.tv_nsec) / 1000
+            names = Int(status.st_nlink)
+            device = UInt64(status.st_dev)
+            inode = UInt64(status.st_ino)
+        }
+
+        /// Whether two paths name one file.
+        public func isSameFile(as other: Status) -> Bool { device == other.device && inode == other.inode }
+    }
+
+    /// What `path` names; a symbolic link is not followed.
+    ///
+    /// - Throws: the error of lstat(2).
+    public static func status(_ path: String) throws(SystemCallError) -> Status {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { throw .last("lstat") }
+        return Status(status)
+    }
+
+    /// The names in a folder, sorted, without `.` and `..`.
+    ///
+    /// - Throws: the error of open(2) or readdir(3); a symbolic link to a folder is an error.
+    public static func names(in folder: String) throws(SystemCallError) -> [String] {
+        let number = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        guard number >= 0 else { throw .last("open") }
+        guard let stream = fdopendir(number) else {
+            let error = SystemCallError.last("fdopendir")
+            close(number)
+            throw error
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while true {
+            errno = 0
+            guard let entry = readdir(stream) else {
+                if errno != 0 { throw .last("readdir") }
+                return names.sorted()
+            }
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { field in
+                field.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: field.pointee)) {
+                    String(cString: $0)
+                }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+    }
+
+    /// The absolute path of `path` with every symbolic link followed.
+    ///
+    /// - Throws: the error of realpath(3), for instance if the path does not exist.
+    public static func resolved(_ path: String) throws(SystemCallError) -> String {
+        guard let text = realpath(path, nil) else { throw .last("realpath") }
+        defer { free(text) }
+        return String(cString: text)
+    }
+
     /// Changes the permissions, for instance to `0o700`.
     public static func setMode(_ mode: UInt32, of path: String) { chmod(path, mode) }
 
@@ -97,5 +173,15 @@ public enum FileSystem {
         guard statvfs(path, &status) == 0 else { throw .last("statvfs") }
         return Int64(
             clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+    }
+
+    /// Bytes that the file system of `path` has in all, used ones included, without those kept for root.
+    ///
+    /// - Throws: the error of statvfs(3).
+    public static func totalSpace(_ path: String) throws(SystemCallError) -> Int64 {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { throw .last("statvfs") }
+        let blocks = status.f_blocks - (status.f_bfree - status.f_bavail)
+        return Int64(clamping: UInt64(blocks).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
     }
 }

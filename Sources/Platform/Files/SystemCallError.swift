@@ -37,4 +37,10 @@ public struct SystemCallError: Error, Equatable, Sendable, CustomStringConvertib
         default: true
         }
     }
+
+    /// The value of `errno` for a path that leads through something other than a folder.
+    public static let notAFolder = ENOTDIR
+
+    /// Whether two paths lie on different file systems, or the file system does not give a file a second name.
+    public var cannotLink: Bool { code == EXDEV || code == EPERM || code == ENOTSUP || code == EMLINK }
 }

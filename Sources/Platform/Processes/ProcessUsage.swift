@@ -6,11 +6,14 @@ import Glibc
 public struct ProcessUsage: Sendable, Hashable {
     /// Bytes of resident memory.
     public var residentMemory: Int
+    /// Bytes of resident memory that show a file: the kernel takes them back as soon as it needs them.
+    public var mappedMemory: Int
     /// User and system time of all its threads.
     public var processorTime: Duration
 
-    public init(residentMemory: Int, processorTime: Duration) {
+    public init(residentMemory: Int, mappedMemory: Int = 0, processorTime: Duration) {
         self.residentMemory = residentMemory
+        self.mappedMemory = mappedMemory
         self.processorTime = processorTime
     }
 
@@ -30,11 +33,14 @@ public struct ProcessUsage: Sendable, Hashable {
     ///     any character, so fields are counted from the last parenthesis.
     public init?(statm: String, stat: String) {
         let pages = statm.split(separator: " ")
-        guard pages.count > 1, let resident = Int(pages[1]), let close = stat.lastIndex(of: ")") else { return nil }
+        guard pages.count > 2, let resident = Int(pages[1]), let mapped = Int(pages[2]),
+            let close = stat.lastIndex(of: ")")
+        else { return nil }
         let fields = stat[stat.index(after: close)...].split(separator: " ")
         // Field 3 (state) is the first after the name, so utime (14) and stime (15) are at 11 and 12.
         guard fields.count > 12, let user = Int(fields[11]), let system = Int(fields[12]) else { return nil }
         residentMemory = resident * Int(sysconf(Int32(_SC_PAGESIZE)))
+        mappedMemory = mapped * Int(sysconf(Int32(_SC_PAGESIZE)))
         processorTime = .milliseconds((user + system) * 1000 / max(1, Int(sysconf(Int32(_SC_CLK_TCK)))))
     }
 

@@ -41,18 +41,22 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// The addresses of a host, in the resolver's order.
+    /// Asks the resolver for the addresses of a host.
     ///
-    /// The call blocks on the resolver if `host` is a name.
+    /// The call blocks on the resolver if `host` is a name. ``HostResolver`` calls it on a thread of its own.
     ///
     /// - Parameter host: a name, or an address as text.
-    /// - Returns: an empty list if the resolver does not know the name.
-    package static func resolve(_ host: String) -> [IPAddress] {
-        if let literal = IPAddress(host) { return [literal] }
+    /// - Returns: the resolver's answer.
+    public static func lookUp(_ host: String) -> HostResolver.LookUp {
+        if let literal = IPAddress(host) { return .addresses([literal]) }
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(host, nil, &hints, &list) == 0 else { return [] }
+        switch getaddrinfo(host, nil, &hints, &list) {
+        case 0: break
+        case EAI_NONAME: return .unknownName
+        default: return .noAnswer
+        }
         defer { freeaddrinfo(list) }
         var found: [IPAddress] = []
         var next = list
@@ -62,8 +66,30 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
             }
             next = entry.pointee.ai_next
         }
+        return found.isEmpty ? .unknownName : .addresses(found)
+    }
+
+    /// The addresses of this machine's network interfaces, loopback included.
+    public static var ofThisMachine: [IPAddress] {
+        var list: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&list) == 0 else { return [] }
+        defer { freeifaddrs(list) }
+        var found: [IPAddress] = []
+        var next = list
+        while let entry = next {
+            if let address = entry.pointee.ifa_addr.flatMap({ IPAddress($0) }) { found.append(address) }
+            next = entry.pointee.ifa_next
+        }
         return found
     }
+
+    /// Whether packets to this address stay on this machine: 127.0.0.0/8 and ::1.
+    public var isLoopback: Bool {
+        bytes.count == 4 ? bytes[0] == 127 : bytes.dropLast().allSatisfy { $0 == 0 } && bytes.last == 1
+    }
+
+    /// Whether a socket that is bound to this address listens on every address: `0.0.0.0` and `::`.
+    public var isUnspecified: Bool { bytes.allSatisfy { $0 == 0 } }
 }
 
 extension IPAddress {

@@ -51,7 +51,7 @@ package final class SocketWatchdog: Sendable {
                 return state.sockets.compactMap(\.socket)
             }
             for socket in sockets {
-                if let reason = socket.judge(at: now) { socket.shutDown(reason) }
+                if let reason = socket.judge(at: now) { socket.expire(reason) }
             }
         }
     }

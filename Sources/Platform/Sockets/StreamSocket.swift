@@ -47,6 +47,8 @@ package final class StreamSocket: Sendable {
         var ending: SocketError?
         /// Whether the socket ends as soon as its owner waits for the peer.
         var stopsWhenIdle = false
+        /// Whether the owner is inside a write, which only the end of both directions can interrupt.
+        var isWriting = false
     }
 
     private let file: FileDescriptor
@@ -110,6 +112,17 @@ package final class StreamSocket: Sendable {
         shutdown(descriptor, Int32(SHUT_RDWR))
     }
 
+    /// Ends the current call because the peer exceeded its limit; only ``SocketWatchdog`` and tests call this.
+    ///
+    /// Unless the owner is inside a write, the owner can still send the peer a last message.
+    package func expire(_ reason: SocketError) {
+        let direction = state.withLock { state in
+            if state.ending == nil { state.ending = reason }
+            return state.isWriting ? SHUT_RDWR : SHUT_RD
+        }
+        shutdown(descriptor, Int32(direction))
+    }
+
     /// Ends reading as soon as the owner waits for the peer; may be called from any thread.
     ///
     /// A transfer that has begun is finished first. The owner can still write afterwards.
@@ -138,9 +151,11 @@ package final class StreamSocket: Sendable {
     /// Only ``SocketWatchdog`` and tests call this.
     ///
     /// - Parameter now: a reading of ``MonotonicClock``.
-    /// - Returns: the error with which to shut the socket down; `nil` if the peer is fast enough.
+    /// - Returns: the error with which to end the socket; `nil` if the peer is fast enough.
     package func judge(at now: Duration) -> SocketError? {
         state.withLock { state in
+            // The last message to a peer that has exceeded its limit must not wait for that peer.
+            if case .timeout? = state.ending, state.isWriting { return state.ending }
             guard state.ending == nil, state.pausedAt == nil else { return nil }
             switch state.activity {
             case .working:
@@ -171,7 +186,12 @@ package final class StreamSocket: Sendable {
                 // Set again after each read, because the kernel leaves this mode by itself. Peers that use Nagle's
                 // algorithm wait for each ACK.
                 file.switchOn(TCP_QUICKACK, at: Int32(IPPROTO_TCP))
-                state.withLock { $0.moved += count }
+                let ending = state.withLock { state in
+                    state.moved += count
+                    return state.ending
+                }
+                // A peer that goes on sending after its limit has passed would otherwise be read for ever.
+                if let ending, case .timeout = ending { throw ending }
                 return count
             }
             let error = SystemCallError.last("recv")
@@ -192,6 +212,8 @@ package final class StreamSocket: Sendable {
 
     /// Sends all bytes.
     package func write(_ bytes: UnsafeRawBufferPointer) throws(SocketError) {
+        state.withLock { $0.isWriting = true }
+        defer { state.withLock { $0.isWriting = false } }
         var rest = bytes
         while !rest.isEmpty {
             let count = send(descriptor, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
@@ -203,6 +225,16 @@ package final class StreamSocket: Sendable {
             let error = SystemCallError.last("send")
             if let ending = state.withLock({ $0.ending }) { throw ending }
             if error.code != EINTR { throw .failed(error) }
+        }
+    }
+
+    /// Sends bytes if the kernel takes them without waiting for the peer: the last message before the end.
+    ///
+    /// - Returns: whether all bytes were taken.
+    @discardableResult
+    package func writeAvailable(_ bytes: [UInt8]) -> Bool {
+        bytes.withUnsafeBytes {
+            send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)) == $0.count
         }
     }
 }

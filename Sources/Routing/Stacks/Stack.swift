@@ -69,7 +69,8 @@ public struct Stack: Sendable {
             stacks
             .sorted { a, b in
                 let (left, right) = (a.stack, b.stack)
-                return (left.seriesInstanceUID, a.first, left.key) < (right.seriesInstanceUID, b.first, right.key)
+                return (left.seriesInstanceUID, left.studyInstanceUID, a.first, left.key)
+                    < (right.seriesInstanceUID, right.studyInstanceUID, b.first, right.key)
             }
             .map(\.stack)
     }
@@ -157,6 +158,8 @@ extension PlaneGeometry {
 ///
 /// Orientation and Echo Time are not among them: they are compared with a tolerance.
 struct StackTraits: Hashable {
+    // One Series Instance UID in two studies is two series.
+    private let studyInstanceUID: String
     private let seriesInstanceUID: String
     private let rows: Int
     private let columns: Int
@@ -169,6 +172,7 @@ struct StackTraits: Hashable {
     private let pixelSpacing: [Int]
 
     init(_ header: InstanceHeader) {
+        studyInstanceUID = header.studyInstanceUID
         seriesInstanceUID = header.seriesInstanceUID
         rows = header.rows
         columns = header.columns

@@ -122,7 +122,7 @@ extension WorkRequest {
         case .segment(let request):
             let others = [
                 request.overlayFolder, request.maskFolder, request.dumpFolder, request.candidateFolder,
-                request.weights?.path,
+                request.weights?.path, request.answer?.path,
             ]
             for path in [request.folder] + request.outputs.map(\.path) + others.compactMap({ $0 }) {
                 guard path.hasPrefix("/") else { throw .invalid(reason: "the path of a file is not absolute") }

@@ -48,9 +48,14 @@ public struct IndexRequest: Sendable, Hashable, Codable {
     ///
     /// `nil` for a file from a folder.
     public var sopInstanceUID: String?
+    /// The largest accepted size of a deflated data set after it is inflated, in bytes; `nil` for Kontur's own limit.
+    public var largestDataSet: Int?
 
-    public init(path: String, sopClassUID: String? = nil, sopInstanceUID: String? = nil) {
+    public init(
+        path: String, sopClassUID: String? = nil, sopInstanceUID: String? = nil, largestDataSet: Int? = nil
+    ) {
         self.path = path
+        self.largestDataSet = largestDataSet
         self.sopClassUID = sopClassUID
         self.sopInstanceUID = sopInstanceUID
     }
@@ -105,10 +110,47 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
         public var path: String
         /// Everything about the object except the confidences, which the worker adds.
         public var description: SegmentationDescription
+        /// The object that is made again; `nil` for a new object.
+        public var repetition: Repetition?
 
-        public init(path: String, description: SegmentationDescription) {
+        public init(path: String, description: SegmentationDescription, repetition: Repetition? = nil) {
             self.path = path
             self.description = description
+            self.repetition = repetition
+        }
+    }
+
+    /// An object that was written before and whose file is gone.
+    ///
+    /// Two objects of different bytes never share a UID. If the bytes differ this time, for instance on another
+    /// machine, the worker writes an object of its own.
+    public struct Repetition: Sendable, Hashable, Codable {
+        /// SHA-256 of the file as it was, in hexadecimal digits.
+        public var sha256: String
+        /// The description to use instead if the bytes differ.
+        public var otherwise: SegmentationDescription
+
+        public init(sha256: String, otherwise: SegmentationDescription) {
+            self.sha256 = sha256
+            self.otherwise = otherwise
+        }
+    }
+
+    /// An object that holds the answer to the request: same images, recipe, weights and options.
+    ///
+    /// The worker reads the masks back instead of running the segmenter. If it cannot, it runs the segmenter.
+    public struct StoredAnswer: Sendable, Hashable, Codable {
+        /// Absolute path of the SEG.
+        public var path: String
+        /// SHA-256 of the file, in hexadecimal digits.
+        public var sha256: String
+        /// The confidence of the whole answer, 0...1, which the SEG states only in rounded form.
+        public var confidence: Double
+
+        public init(path: String, sha256: String, confidence: Double) {
+            self.path = path
+            self.sha256 = sha256
+            self.confidence = confidence
         }
     }
 
@@ -134,6 +176,8 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
     public var gaps: VolumeAssembly.Gaps
     /// The SEG objects to write.
     public var outputs: [Output]
+    /// An object that holds the answer; `nil` if the segmenter must run.
+    public var answer: StoredAnswer?
     /// Folder for one PNG overlay per frame with a finding; `nil` to write none.
     public var overlayFolder: String?
     /// Folder for one PNG mask (0 and 255) per frame, with or without a finding; `nil` to write none.
@@ -146,7 +190,8 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
     public init(
         run: String, folder: String, form: Form = .instances, sources: [Source], segmenter: SegmenterDescriptor,
         weights: WeightFile? = nil, options: SegmenterOptions = .none, gaps: VolumeAssembly.Gaps = .refuse,
-        outputs: [Output], overlayFolder: String? = nil, maskFolder: String? = nil, dumpFolder: String? = nil,
+        outputs: [Output], answer: StoredAnswer? = nil, overlayFolder: String? = nil, maskFolder: String? = nil,
+        dumpFolder: String? = nil,
         candidateFolder: String? = nil
     ) {
         self.run = run
@@ -158,6 +203,7 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
         self.options = options
         self.gaps = gaps
         self.outputs = outputs
+        self.answer = answer
         self.overlayFolder = overlayFolder
         self.maskFolder = maskFolder
         self.dumpFolder = dumpFolder

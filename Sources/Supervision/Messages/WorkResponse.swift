@@ -106,6 +106,8 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
     public var masks: [String]
     /// Remarks about the stack and the work, for a person to read.
     public var notes: [String]
+    /// Whether the answer was read back from a stored object, and the segmenter did not run.
+    public var isReused: Bool
 
     /// Most frames with measures.
     ///
@@ -115,7 +117,7 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
     public init(
         frames: Int, foundFrames: [Int], confidence: Confidence, frameConfidence: [Double],
         frameMeasures: [String: [Double]] = [:], outputs: [Output], overlays: [String], masks: [String] = [],
-        notes: [String]
+        notes: [String], isReused: Bool = false
     ) {
         self.frames = frames
         self.foundFrames = foundFrames
@@ -126,5 +128,6 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
         self.overlays = overlays
         self.masks = masks
         self.notes = notes
+        self.isReused = isReused
     }
 }

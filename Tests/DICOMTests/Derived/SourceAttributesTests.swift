@@ -18,11 +18,13 @@ import TestSupport
 
     /// Values that decide whether the source is an image with a plane, or what the writer makes of others.
     private static let values: [UInt32: (String, String)] = [
-        0x0008_0005: ("ISO_IR 100", "ISO_IR 192"), 0x0008_0016: ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2"),
+        0x0008_0005: ("ISO_IR 100", "ISO_IR 192"),
+        0x0008_0016: ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2"),
         0x0008_0201: ("+0530", "+0100"), 0x0012_0062: ("YES", "NO"), 0x0018_0050: ("3.0", "4.0"),
-        0x0020_0032: ("-100.5\\20.25\\0.0", "-100.50\\20.25\\0.0"), 0x0020_0037: ("1\\0\\0\\0\\1\\0", "1.0\\0\\0\\0\\1\\0"),
-        0x0028_0004: ("MONOCHROME2", "MONOCHROME1"), 0x0028_0008: ("1", "2"), 0x0028_0030: ("0.75\\0.5", "0.750\\0.5"),
-        0x0028_2110: ("01", "00"),
+        0x0020_0032: ("-100.5\\20.25\\0.0", "-100.50\\20.25\\0.0"),
+        0x0020_0037: ("1\\0\\0\\0\\1\\0", "1.0\\0\\0\\0\\1\\0"),
+        0x0028_0004: ("MONOCHROME2", "MONOCHROME1"), 0x0028_0008: ("1", "2"),
+        0x0028_0030: ("0.75\\0.5", "0.750\\0.5"), 0x0028_2110: ("01", "00"),
     ]
 
     /// Every text attribute that DCMTK's dictionary has in the groups of patient, study, series and image modules.
@@ -121,7 +123,7 @@ import TestSupport
     }
 
     @Test func `padding does not count, and an empty value is like an absent one`() throws {
-        try withTemporaryFolder { folder in
+        try withTemporaryFolder { (folder: URL) throws in
             func digests(_ patientID: [UInt8]?) throws -> [String: String] {
                 var data = ElementBytes()
                 data.add(0x0008_0016, "UI", text: "1.2.840.10008.5.1.4.1.1.7")

@@ -5,6 +5,23 @@ import Testing
 
 @Suite struct AssociatePDUTests {
     /// A-ASSOCIATE-RQ of an SCU that verifies (PS3.8 9.3.2).
+    /// A request of `ENDO1` for Verification at `KONTUR` whose variable part has this many bytes: items of a type that
+    /// no peer knows fill it.
+    static func request(ofBytes count: Int) -> [UInt8] {
+        let verification = ProposedContext(
+            id: 1, abstractSyntax: SOPClass.verification, transferSyntaxes: ["1.2.840.10008.1.2"])
+        let short = AssociateRequest(
+            called: LoopbackNode.aeTitle, calling: LoopbackNode.caller, contexts: [verification],
+            user: UserInformation(maximumLength: 16_384)
+        ).encoded
+        var body = Array(short[6...])
+        while body.count < count {
+            let length = min(60_000, count - body.count - 4)
+            body += [0x99, 0, UInt8(length >> 8), UInt8(length & 0xFF)] + [UInt8](repeating: 7, count: length)
+        }
+        return [1, 0] + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: count >> $0) } + body
+    }
+
     static let request: [UInt8] = [
         0x01, 0x00,  // A-ASSOCIATE-RQ, reserved
         0x00, 0x00, 0x00, 0xBE,  // 190 bytes follow

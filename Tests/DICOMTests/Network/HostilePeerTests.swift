@@ -161,13 +161,22 @@ import Testing
         #expect(answer == .closed)
     }
 
-    @Test func `a peer that sends an A-ASSOCIATE-RQ of more than 64 KiB is disconnected`() async throws {
-        let answer = try await attack { port in
-            let client = RawClient(port: port)
-            client.send([1, 0, 0, 1, 0, 1])
-            return client.receive()
+    @Test func `a request of up to 1 MiB is answered, and a longer one is rejected`() async throws {
+        try await LoopbackNode.with { node in
+            let port = node.port
+            let answers = try await DedicatedThread.run(name: "test-long") {
+                let longest = RawClient(port: port)
+                longest.send(AssociatePDUTests.request(ofBytes: 1 << 20))
+                let longer = RawClient(port: port)
+                longer.send(AssociatePDUTests.request(ofBytes: 1 << 20 + 1))
+                return (longest.receive(), longer.receive())
+            }
+            guard case .pdu(2, _) = answers.0 else {
+                Issue.record("\(answers.0)")
+                return
+            }
+            #expect(answers.1 == .pdu(type: 3, body: [0, 1, 3, 2]))
         }
-        #expect(answer == .closed)
     }
 
     @Test func `N-ACTION is answered 0211 and the association goes on`() async throws {
@@ -277,7 +286,7 @@ import Testing
     }
 
     @Test func `if too many connections wait, the oldest is closed`() async throws {
-        try await LoopbackNode.with(maximumWaiting: 4) { node in
+        try await LoopbackNode.with(bounds: ConnectionBounds(waiting: (4, 4))) { node in
             let port = node.port
             let answers = try await DedicatedThread.run(name: "test-many") {
                 let first = RawClient(port: port)
@@ -302,8 +311,28 @@ import Testing
                 }
                 return client.receive()
             }
-            #expect(answer == .closed)
+            #expect(answer == abort(2, 0))
             #expect(try await node.ending() == "the peer did not answer in time: waiting for a request")
+        }
+    }
+
+    @Test func `rejected connections that stay open are bounded, for each caller and in all`() async throws {
+        try await LoopbackNode.with(bounds: ConnectionBounds(rejected: (8, 4), closingLimit: .seconds(30))) { node in
+            let port = node.port
+            let closed = try await DedicatedThread.run(name: "test-rejected") {
+                let clients = (0..<20).map { _ in
+                    let client = RawClient(port: port)
+                    _ = client.associate(calling: AETitle("STRANGER")!, called: LoopbackNode.aeTitle)
+                    return client
+                }
+                usleep(500_000)
+                // The node has closed all but four: what is sent to the others is answered with a reset.
+                for client in clients { client.send([0]) }
+                usleep(200_000)
+                return clients.count { !$0.send([0]) }
+            }
+            #expect(closed == 16)
+            try await echo(node)
         }
     }
 }

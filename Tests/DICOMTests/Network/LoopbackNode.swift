@@ -29,15 +29,16 @@ final class LoopbackNode: Sendable {
 
     init(
         may: Set<Peer.Permission> = [.store, .echo], status: DIMSEStatus = .success, idleLimit: Duration = .seconds(20),
-        maximumWaiting: Int = AssociationListener.maximumWaiting, bind: IPAddress = .anyIPv4
+        bounds: ConnectionBounds = ConnectionBounds(), bind: IPAddress = .anyIPv4
     ) throws {
         self.may = may
         self.status = status
         self.idleLimit = idleLimit
-        listener = try AssociationListener(bind: bind, port: 0, maximumWaiting: maximumWaiting)
+        listener = try AssociationListener(bind: bind, port: 0, bounds: bounds)
         DedicatedThread.start(name: "test-accept") { [self] in
             listener.run { arrival in
                 DedicatedThread.start(name: "test-assoc") { self.serve(arrival) }
+                return .taken
             }
         }
     }
@@ -45,11 +46,11 @@ final class LoopbackNode: Sendable {
     /// Runs `body` beside a node, and stops the node.
     static func with<Result>(
         may: Set<Peer.Permission> = [.store, .echo], status: DIMSEStatus = .success, idleLimit: Duration = .seconds(20),
-        maximumWaiting: Int = AssociationListener.maximumWaiting, bind: IPAddress = .anyIPv4,
+        bounds: ConnectionBounds = ConnectionBounds(), bind: IPAddress = .anyIPv4,
         _ body: (LoopbackNode) async throws -> Result
     ) async throws -> Result {
         let node = try LoopbackNode(
-            may: may, status: status, idleLimit: idleLimit, maximumWaiting: maximumWaiting, bind: bind)
+            may: may, status: status, idleLimit: idleLimit, bounds: bounds, bind: bind)
         defer { node.listener.stop() }
         return try await body(node)
     }
@@ -74,7 +75,7 @@ final class LoopbackNode: Sendable {
             let peer =
                 pending.callingAETitle == Self.caller ? Peer(name: "caller", aeTitle: Self.caller, may: may) : nil
             let association = try pending.accept(
-                as: Self.aeTitle, peer: peer, idleLimit: idleLimit, interruption: Interruption(), admit: { true })
+                as: Self.aeTitle, peer: peer, idleLimit: idleLimit, interruption: Interruption(), admit: { nil })
             defer { association.close() }
             while let request = try association.nextRequest() {
                 switch request {

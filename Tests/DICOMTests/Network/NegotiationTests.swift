@@ -107,6 +107,27 @@ import Testing
         #expect(answer.user.roles == [RoleSelection(sopClass: Self.ctImageStorage, scu: true, scp: false)])
     }
 
+    @Test(arguments: [(true, true), (true, false), (false, true), (false, false)])
+    func `roles are answered once for each class, and never a role that was not proposed`(scu: Bool, scp: Bool) throws {
+        for sopClass in [Self.ctImageStorage, SOPClass.verification] {
+            let role = RoleSelection(sopClass: sopClass, scu: scu, scp: scp)
+            let answer = try Negotiation.answer(
+                to: Self.request([(sopClass, [Self.implicit])], roles: [role, role]), aeTitle: Self.us,
+                peer: Peer(name: "a", aeTitle: Self.them)
+            ).get()
+            #expect(answer.contexts[0].result == (scu ? .acceptance : .userRejection))
+            #expect(answer.user.roles == [RoleSelection(sopClass: sopClass, scu: scu, scp: false)])
+        }
+    }
+
+    @Test(arguments: [(0, true), (1, false), (7, false), (8, true), (128, true)] as [(UInt32, Bool)])
+    func `a peer that takes no fragment at all is rejected`(maximum: UInt32, isAccepted: Bool) {
+        var request = Self.request([(Self.ctImageStorage, [Self.implicit])])
+        request.user.maximumLength = maximum
+        let rejection = Self.rejection(of: request, peer: Peer(name: "a", aeTitle: Self.them))
+        #expect(rejection == (isAccepted ? nil : .permanentLocalLimit))
+    }
+
     @Test func `every context is answered, in order`() throws {
         let proposals = (0..<128).map { ("1.2.3.\($0)", [Self.implicit]) }
         #expect(try Self.answers(proposals).map(\.id) == (0..<128).map { UInt8(2 * $0 + 1) })

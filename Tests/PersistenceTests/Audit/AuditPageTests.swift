@@ -77,7 +77,9 @@ import Testing
         case .nodeStopped: .service(call: ".nodeStopped(")
         case .associationRejected: .service(call: ".associationRejected(")
         case .instancesReceived, .instancesNeverAcknowledged: .service(call: ".commit(file, instance)")
-        case .instancesIndexed, .seriesReopened, .jobSuperseded, .deliverySuperseded: .service(call: ".indexed(")
+        case .instancesIndexed, .instancesCorrected, .instancesMoved, .seriesReopened, .seriesInDoubt, .jobSuperseded,
+            .deliverySuperseded:
+            .service(call: ".indexed(")
         case .instanceOwn: .service(call: ".own(")
         case .instanceNotAnImage: .service(call: ".notAnImage(")
         case .instanceQuarantined: .service(call: ".quarantine(id, AuditEvent")
@@ -103,6 +105,9 @@ import Testing
         case .deliveryRevived: .command("jobs retry", type: "JobsRetryCommand", call: ".revived(delivery.id")
         case .deliveryReleased: .command("jobs release", type: "JobsReleaseCommand", call: ".released(delivery")
         case .deliveryDropped: .command("jobs drop", type: "JobsDropCommand", call: ".dropped(delivery")
+        case .instancesLost, .instancesAdopted, .objectsAdopted, .fileQuarantined, .databaseBehind:
+            .service(call: "facts: FileMeta.facts")
+        case .spoolCopied: .command("spool backup", type: "SpoolBackupCommand", call: "SpoolBackup(journal:")
         case .filesDeleted: .service(call: "Retention(journal:")
         case .clockJumped, .clockHoldEnded: .service(call: ".noteTime(")
         case .clockConfirmed:
@@ -210,6 +215,13 @@ import Testing
                 try transaction.unfit(stack("c"), AuditEvent())
             }
             try caused("stackUnmatched", "stackUndetermined", "stackUnfit")
+
+            try node.index(node.receive("4.1", [1]).id, series: "1.2.3.2", digest: "a")
+            try node.index(node.receive("4.1", [2]).id, series: "1.2.3.2", digest: "a", attributes: ["PatientID": "b"])
+            try node.index(node.receive("4.1", [3]).id, series: "1.2.3.3", digest: "a")
+            try node.index(node.receive("4.1", [4]).id, series: "1.2.3.2", digest: "b")
+            while !(try journal.read { try $0.openSeries() }).isEmpty { try node.close() }
+            try caused("instancesCorrected", "instancesMoved", "seriesInDoubt")
 
             try node.fill(["3.1"], series: "1.2.3.1")
             let aside = try node.openSeries().id

@@ -44,6 +44,8 @@ import Testing
             let queue = try DatabaseQueue(path: path + "/kontur.sqlite")
             try queue.write { try $0.execute(sql: "CREATE TABLE recipe (id)") }
             try queue.close()
+            #expect(throws: SpoolError.self) { try TestNode(path: path) }
+            try Data("KONTUR-SPOOL 1\n".utf8).write(to: URL(fileURLWithPath: path + "/KONTUR-SPOOL"))
             let error = #expect(throws: JournalError.self) { try TestNode(path: path) }
             #expect("\(try #require(error))".hasSuffix("is not a Kontur database; choose another spool.path"))
             try Data("not a database at all, only text".utf8).write(to: URL(fileURLWithPath: path + "/kontur.sqlite"))

@@ -97,6 +97,27 @@ import Testing
         }
     }
 
+    @Test func `an object is found after its job is gone, and the one that was never sent is no predecessor`()
+        async throws
+    {
+        try await blocking {
+            let node = try TestNode()
+            for uid in ["2.25.1", "2.25.2"] {
+                try node.fill(["1.\(uid)"])
+                let deliveries = try node.finish(node.close(), [node.derived(uid)])
+                if uid == "2.25.1" { try node.journal.write { try $0.sent(deliveries[0], status: 0, AuditEvent()) } }
+            }
+            try node.sql("DELETE FROM delivery; DELETE FROM job; DELETE FROM stack")
+            try node.fill(["1.3"])
+            let job = try node.close()
+            let found = try node.journal.read { try $0.objects(before: job) }
+            #expect(found.map(\.sopInstanceUID) == ["2.25.2", "2.25.1"])
+            #expect(found.map(\.isSent) == [false, true])
+            #expect(found.map(\.confidence) == [0.9, 0.9])
+            #expect(try node.journal.read { try $0.predecessors(of: job) }.map(\.sopInstanceUID) == ["2.25.1"])
+        }
+    }
+
     @Test func `a stack keeps its decision, whatever it was`() async throws {
         try await blocking {
             let node = try TestNode()

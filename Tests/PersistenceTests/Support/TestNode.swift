@@ -23,7 +23,8 @@ final class TestNode: Sendable {
         spool = try Spool(
             SpoolConfiguration(path: self.path, minimumFree: minimumFree, maxInstance: maxInstance, keep: keep),
             access: .node(name: "TEST"), calls: calls)
-        journal = try Journal(spool: spool, now: now, sinceBoot: sinceBoot, boot: boot, pageSize: pageSize)
+        journal = try Journal(
+            spool: spool, facts: Self.facts, now: now, sinceBoot: sinceBoot, boot: boot, pageSize: pageSize)
     }
 
     deinit {
@@ -51,6 +52,41 @@ final class TestNode: Sendable {
         return file
     }
 
+    /// A Part 10 header in a form of its own: preamble, prefix, and one line per value.
+    static func header(_ uid: String, _ transferSyntax: String = explicitLittle) -> [UInt8] {
+        [UInt8](repeating: 0, count: 128)
+            + Array("DICM\(mrImage)\n\(uid)\n\(transferSyntax)\nENDO1\n\n".utf8)
+    }
+
+    /// Reads ``header(_:_:)``.
+    static let facts: StoredFileFacts.Reader = { head in
+        guard head.count > 132, head[128..<132].elementsEqual("DICM".utf8) else { return nil }
+        let lines = String(decoding: head.dropFirst(132), as: UTF8.self).split(separator: "\n")
+        guard lines.count >= 4 else { return nil }
+        return StoredFileFacts(
+            sopClassUID: String(lines[0]), sopInstanceUID: String(lines[1]), transferSyntaxUID: String(lines[2]),
+            sourceAETitle: String(lines[3]),
+            headerSize: 132 + Int64(lines[..<4].reduce(1) { $0 + $1.utf8.count + 1 }))
+    }
+
+    /// The file of an instance with a header that can be sealed.
+    func part10(_ uid: String, _ bytes: [UInt8]) throws -> IncomingFile {
+        let file = try spool.incomingFile(now: Date())
+        try Self.header(uid).withUnsafeBytes { try file.writeHeader($0) }
+        try bytes.withUnsafeBytes { try file.append($0) }
+        return file
+    }
+
+    /// Receives an instance with a header that can be sealed.
+    @discardableResult
+    func receivePart10(_ uid: String, _ bytes: [UInt8] = [1, 2, 3, 4]) throws -> Reception {
+        try journal.commit(
+            part10(uid, bytes),
+            IncomingInstance(
+                sopClassUID: Self.mrImage, sopInstanceUID: uid, transferSyntaxUID: Self.explicitLittle,
+                association: Self.association()))
+    }
+
     @discardableResult
     func receive(
         _ uid: String, _ bytes: [UInt8] = [1, 2, 3, 4], transferSyntax: String = explicitLittle,
@@ -65,15 +101,33 @@ final class TestNode: Sendable {
 
     // MARK: - Moving on
 
-    static func indexed(_ id: InstanceID, series: String = "1.2.3", digest: String? = nil) -> IndexedInstance {
+    static func indexed(
+        _ id: InstanceID, study: String = "1.2", series: String = "1.2.3", digest: String? = nil,
+        attributes: [String: String] = [:]
+    ) -> IndexedInstance {
         IndexedInstance(
-            id: id, studyInstanceUID: "1.2", seriesInstanceUID: series, modality: "MR",
-            imageDigest: digest ?? "digest \(id.rawValue)", patientID: "patient", header: Data("{}".utf8))
+            id: id, studyInstanceUID: study, seriesInstanceUID: series, modality: "MR",
+            imageDigest: digest ?? "digest \(id.rawValue)", patientID: "patient", attributes: attributes,
+            header: Data("{}".utf8))
     }
 
+    /// Indexes an instance; a variant with another digest counts as another image.
     @discardableResult
-    func index(_ id: InstanceID, series: String = "1.2.3", digest: String? = nil) throws -> IndexedOutcome {
-        try journal.write { try $0.indexed([Self.indexed(id, series: series, digest: digest)], AuditEvent())[0] }
+    func index(
+        _ id: InstanceID, study: String = "1.2", series: String = "1.2.3", digest: String? = nil,
+        attributes: [String: String] = [:]
+    ) throws -> IndexedOutcome {
+        try indexing(Self.indexed(id, study: study, series: series, digest: digest, attributes: attributes)).outcomes[0]
+    }
+
+    /// Indexes an instance; a variant with another digest counts as another image.
+    func indexing(_ instance: IndexedInstance) throws -> Indexing {
+        var instance = instance
+        while true {
+            let indexing = try journal.write { [instance] in try $0.indexed([instance], AuditEvent()) }
+            guard case .compare(let variants) = indexing.outcomes[0] else { return indexing }
+            instance.otherImages.formUnion(variants.map(\.id))
+        }
     }
 
     /// Receives and indexes instances of one series.
@@ -151,6 +205,11 @@ final class TestNode: Sendable {
             last = page.last
         } while last != nil
         return found
+    }
+
+    /// Changes the database as somebody else's program would.
+    func sql(_ statements: String) throws {
+        try DatabaseQueue(path: spool.databasePath).write { try $0.execute(sql: statements) }
     }
 
     /// The row of an instance.

@@ -8,7 +8,8 @@ import Persistence
 // `@unchecked`: everything mutable is used only under `lock`.
 final class WatchedCalls: @unchecked Sendable {
     enum Kind: String, CaseIterable, Sendable {
-        case create, write, syncFile, syncFolder, makeFolder, rename, link, remove, commit
+        case create, write, overwrite, syncFile, syncFolder, makeFolder, rename, link, remove, commit
+        case open, read, status, names
     }
 
     private let lock = NSLock()
@@ -73,6 +74,15 @@ final class WatchedCalls: @unchecked Sendable {
         calls.write = { file, bytes throws(SystemCallError) in
             try self.system(.write) { try real.write(file, bytes) }
         }
+        calls.overwrite = { file, bytes, offset throws(SystemCallError) in
+            try self.system(.overwrite) { try real.overwrite(file, bytes, offset) }
+        }
+        calls.open = { path throws(SystemCallError) in try self.system(.open) { try real.open(path) } }
+        calls.read = { file, buffer throws(SystemCallError) in
+            try self.system(.read) { try real.read(file, buffer) }
+        }
+        calls.status = { path throws(SystemCallError) in try self.system(.status) { try real.status(path) } }
+        calls.names = { path throws(SystemCallError) in try self.system(.names) { try real.names(path) } }
         calls.syncFile = { file, path throws(SystemCallError) in
             try self.system(.syncFile) { try real.syncFile(file, path) }
         }

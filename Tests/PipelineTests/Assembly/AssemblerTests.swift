@@ -43,7 +43,8 @@ struct AssemblerTests {
             let assembler = Assembler(
                 configuration: SeriesConfiguration(waiting: .init(quietSeconds: 3)),
                 planner: StackPlanner(targets: [], maximumInstances: 5000), peers: [], configurationHash: "",
-                journal: journal, pool: pool, open: OpenAssociations(limit: 8), clock: .system, logger: .silent,
+                journal: journal, pool: pool, open: OpenAssociations(AssociationPlaces(storing: 8)), clock: .system,
+                logger: .silent,
                 onQueued: {},
                 onSuperseded: { _ in })
             let files = try NodeFolder.samples("lge").prefix(4)

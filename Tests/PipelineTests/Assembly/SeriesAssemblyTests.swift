@@ -10,6 +10,7 @@ import Testing
     private let series = SeriesID(rawValue: 1)
     private let other = SeriesID(rawValue: 2)
     private let association = UUID()
+    private let peer = SendingPeer(aeTitle: "CT1", address: "10.0.0.1")
 
     private func assembly(quiet: Int = 10, atMost: Int = 900) -> SeriesAssembly {
         SeriesAssembly(
@@ -24,7 +25,7 @@ import Testing
         _ assembly: inout SeriesAssembly, _ number: Int64, into series: SeriesID? = nil, modality: String = "MR",
         revision: Int = 1, at second: Int, indexedAt: Int? = nil
     ) {
-        assembly.received(instance(number), association: association, now: .seconds(second))
+        assembly.received(instance(number), association: association, sender: peer, now: .seconds(second))
         assembly.indexed(
             instance(number), in: series ?? self.series, modality: modality, revision: revision,
             now: .seconds(indexedAt ?? second))
@@ -51,14 +52,67 @@ import Testing
         #expect(due(assembly, at: 119).close == [series])
     }
 
-    @Test func `an earlier instance that is not yet indexed keeps every quiet series open`() {
+    @Test func `an instance that leaves a series starts its quiet time anew, and its association keeps it open`() {
         var assembly = assembly()
         receive(&assembly, 1, at: 100)
-        assembly.received(instance(2), association: association, now: .seconds(104))
-        // Not even the longest wait counts here: it may belong to the series.
-        #expect(due(assembly, at: 5000) == .init(close: [], next: nil))
-        assembly.indexed(instance(2), in: other, modality: "MR", revision: 1, now: .seconds(5000))
-        #expect(due(assembly, at: 5000).close == [series, other])
+        assembly.received(instance(2), association: association, now: .seconds(108))
+        assembly.lost(instance(2), from: series, modality: "MR", revision: 2, now: .seconds(109))
+        assembly.indexed(instance(2), in: other, modality: "MR", revision: 1, now: .seconds(109))
+        #expect(due(assembly, at: 117).close == [])
+        #expect(due(assembly, at: 128, open: true).close == [])
+        #expect(due(assembly, at: 118).close == [other])
+        #expect(due(assembly, at: 128).close == [series, other])
+    }
+
+    @Test func `an instance of the same association that is not indexed keeps the series open until the longest wait`()
+    {
+        var assembly = assembly(atMost: 900)
+        receive(&assembly, 1, at: 100)
+        assembly.received(instance(2), association: association, sender: peer, now: .seconds(104))
+        #expect(due(assembly, at: 999) == .init(close: [], next: .seconds(1000)))
+        #expect(due(assembly, at: 1000).close == [series])
+        assembly.indexed(instance(2), in: other, modality: "MR", revision: 1, now: .seconds(500))
+        #expect(due(assembly, at: 500).close == [series, other])
+    }
+
+    @Test func `a short longest wait leaves the index workers a minute for the same association`() {
+        var assembly = assembly(atMost: 5)
+        receive(&assembly, 1, at: 100)
+        assembly.received(instance(2), association: association, sender: peer, now: .seconds(104))
+        #expect(due(assembly, at: 110) == .init(close: [], next: .seconds(170)))
+        #expect(due(assembly, at: 170).close == [series])
+    }
+
+    @Test func `another association of the same peer keeps the series open for a shorter time`() {
+        var assembly = assembly(atMost: 900)
+        receive(&assembly, 1, at: 100)
+        assembly.received(instance(2), association: UUID(), sender: peer, now: .seconds(104))
+        #expect(due(assembly, at: 110) == .init(close: [], next: .seconds(140)))
+        #expect(due(assembly, at: 140).close == [series])
+        var brief = self.assembly(atMost: 20)
+        receive(&brief, 1, at: 100)
+        brief.received(instance(2), association: UUID(), sender: peer, now: .seconds(104))
+        #expect(due(brief, at: 110) == .init(close: [], next: .seconds(120)))
+        #expect(due(brief, at: 120).close == [series])
+    }
+
+    @Test func `index work of a peer that brought nothing of a series does not delay its closing`() {
+        var assembly = assembly()
+        receive(&assembly, 1, at: 100)
+        let stranger = SendingPeer(aeTitle: "CT2", address: "10.0.0.1")
+        for number in 2..<1000 {
+            assembly.received(instance(Int64(number)), association: UUID(), sender: stranger, now: .seconds(104))
+        }
+        #expect(due(assembly, at: 110) == .init(close: [], next: .seconds(112)))
+        #expect(due(assembly, at: 112).close == [series])
+    }
+
+    @Test func `a series from before the start waits for every peer, because its own are not known`() {
+        var assembly = assembly()
+        assembly.found(series, modality: "MR", revision: 1, now: .seconds(100))
+        assembly.received(instance(2), association: association, sender: peer, now: .seconds(100))
+        #expect(due(assembly, at: 110) == .init(close: [], next: .seconds(140)))
+        #expect(due(assembly, at: 140).close == [series])
     }
 
     @Test func `an instance received after the quiet time does not keep the series open`() {

@@ -4,6 +4,7 @@ import DICOM
 import Foundation
 import Imaging
 import Pipeline
+import Routing
 import Testing
 
 /// Invariant 3: the UIDs of what a job makes.
@@ -12,10 +13,11 @@ import Testing
         var job = SegmentationJob(
             segmenter: .stub, type: .binary, gaps: .refuse,
             sources: [
-                .init(path: "a", sopInstanceUID: "1.1", imageDigest: "d1"),
-                .init(path: "b", sopInstanceUID: "1.2", imageDigest: "d2"),
+                .init(path: "a", sopInstanceUID: "1.1", imageDigest: "d1", copied: "c1"),
+                .init(path: "b", sopInstanceUID: "1.2", imageDigest: "d2", copied: "c2"),
             ],
-            newestSource: 1, outputs: [.init(viewerProfile: .strict, peers: ["archive"])], created: 1_700_000_000,
+            newestSource: 1, copiedFromNewest: "p", outputs: [.init(viewerProfile: .strict, peers: ["archive"])],
+            created: 1_700_000_000,
             localOffsetFromUTC: 0, notes: [])
         change(&job)
         return job
@@ -38,7 +40,12 @@ import Testing
             uid { $0.options = SegmenterOptions(shift: 6) },
             uid { $0.sources[0].imageDigest = "d3" },
             uid { $0.sources[0].sopInstanceUID = "1.3" },
+            uid { $0.sources[0].copied = "c3" },
+            uid { $0.copiedFromNewest = "q" },
             uid { $0.sources.removeLast() },
+            // The order decides which frame is which, and which source gives the plane.
+            uid { $0.sources.reverse() },
+            job().uid(.instance, for: .strict, number: 1),
             job().uid(.instance, for: .slicer),
             job().uid(.series, for: .strict),
         ]
@@ -52,7 +59,6 @@ import Testing
                 == uid {
                     $0.created += 31_536_000
                     $0.localOffsetFromUTC = 3600
-                    $0.sources.reverse()
                     $0.newestSource = 0
                     $0.sources[0].path = "elsewhere"
                     $0.outputs[0].peers = ["other"]
@@ -66,8 +72,34 @@ import Testing
         #expect(uid() == uid { $0.weights = weights })
     }
 
-    @Test func `jobs without options keep the UIDs that earlier versions gave them`() {
-        #expect(uid() == "2.25.87474991814831668665324204367824313163")
+    @Test func `a payload that does not say what is copied gives a UID of its own`() {
+        func old(_ change: (inout SegmentationJob) -> Void = { _ in }) -> String {
+            uid {
+                $0.copiedFromNewest = nil
+                change(&$0)
+            }
+        }
+        #expect(old() == old())
+        #expect(old() != uid())
+        #expect(old() != old { $0.created += 1 })
+    }
+
+    @Test func `an answer has one key, whoever the patient is and whatever the viewer needs`() {
+        func key(_ change: (inout SegmentationJob) -> Void = { _ in }) -> String { job(change).answerKey }
+        #expect(
+            key()
+                == key {
+                    $0.copiedFromNewest = "q"
+                    $0.sources[0].copied = "c3"
+                    $0.review = ReviewRule(below: 0.5, action: .mark)
+                    $0.created += 1
+                })
+        let keys = [
+            key(), key { $0.segmenter.version = "2" }, key { $0.segmenter.weightsHash = "1" },
+            key { $0.type = .fractional }, key { $0.gaps = .mark }, key { $0.options = SegmenterOptions(margin: 6) },
+            key { $0.sources[0].imageDigest = "d3" }, key { $0.sources.removeLast() }, key { $0.sources.reverse() },
+        ]
+        #expect(Set(keys).count == keys.count)
     }
 
     @Test func `a job survives its payload`() throws {
@@ -78,11 +110,15 @@ import Testing
         #expect(try SegmentationJob.decoded(job.encoded()) == job)
     }
 
-    @Test func `payloads of earlier versions are read: they name no weights and no options`() throws {
-        let payload = try job().encoded()
+    @Test func `payloads of earlier versions are read: they name no weights, options or copied values`() throws {
+        let old = job {
+            $0.copiedFromNewest = nil
+            for index in $0.sources.indices { $0.sources[index].copied = nil }
+        }
+        let payload = try old.encoded()
         let text = String(decoding: payload, as: UTF8.self)
-        #expect(!text.contains("options") && !text.contains(#""weights""#))
-        #expect(try SegmentationJob.decoded(payload) == job())
+        #expect(!text.contains("options") && !text.contains(#""weights""#) && !text.contains("copied"))
+        #expect(try SegmentationJob.decoded(payload) == old)
     }
 
     @Test func `two peers of one profile get one object and another profile gets another`() throws {

@@ -71,7 +71,8 @@ import Testing
                 let header = try InstanceFile(path: instance.path).header
                 #expect(header.sopInstanceUID == instance.sopInstanceUID)
                 #expect(header.transferSyntaxUID == instance.transferSyntaxUID)
-                #expect(!listener.open.isAnyOpen(of: [instance.association].compactMap { $0 }))
+                let association = try #require(instance.association)
+                #expect(!listener.open.isAnyOpen(of: [association]))
             }
             let records = try await listener.records(.instancesReceived)
             #expect(records.count == paths.count)

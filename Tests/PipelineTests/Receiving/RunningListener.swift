@@ -13,6 +13,8 @@ import TestSupport
 struct RunningListener: Sendable {
     static let us = AETitle("KONTUR")!
     static let them = AETitle("ENDO1")!
+    /// The second peer, if there are two.
+    static let others = AETitle("ENDO2")!
 
     let port: UInt16
     let spool: Spool
@@ -23,7 +25,8 @@ struct RunningListener: Sendable {
     ///
     /// - Parameters:
     ///   - maxAssociations: most associations that may store at once.
-    ///   - may: what the peer may ask for.
+    ///   - hasTwoPeers: whether `ENDO2` may call, too.
+    ///   - may: what the peers may ask for.
     ///   - minimumFree: bytes that stay free on the disk.
     ///   - maxInstance: bytes of the largest instance.
     ///   - calls: what the spool does to the disk.
@@ -31,20 +34,23 @@ struct RunningListener: Sendable {
     /// - Returns: what `body` returned.
     /// - Throws: what `body` threw.
     static func with<Result: Sendable>(
-        maxAssociations: Int = 8, may: Set<Peer.Permission> = [.store, .echo], minimumFree: Int64 = 0,
+        maxAssociations: Int = 8, hasTwoPeers: Bool = false, may: Set<Peer.Permission> = [.store, .echo],
+        minimumFree: Int64 = 0,
         maxInstance: Int64 = 1 << 26, calls: DurableCalls = .real,
         _ body: @escaping @Sendable (RunningListener) async throws -> Result
     ) async throws -> Result {
         try await withTemporaryFolder { folder in
+            let loopback = [AddressBlock("127.0.0.0/8")!]
+            var peers = [Peer(name: "scope", aeTitle: them, from: loopback, may: may)]
+            if hasTwoPeers { peers.append(Peer(name: "second", aeTitle: others, from: loopback, may: may)) }
             let configuration = ListenerConfiguration(
-                aeTitle: us, port: 0, bind: IPAddress("127.0.0.1")!, maxAssociations: maxAssociations,
-                peers: [Peer(name: "scope", aeTitle: them, from: [AddressBlock("127.0.0.0/8")!], may: may)])
+                aeTitle: us, port: 0, bind: IPAddress("127.0.0.1")!, maxAssociations: maxAssociations, peers: peers)
             let spoolConfiguration = SpoolConfiguration(
                 path: folder.path, minimumFree: minimumFree, maxInstance: maxInstance)
             let (listener, running) = try await DedicatedThread.run(name: "test-open") {
                 let spool = try Spool(spoolConfiguration, access: .node(name: "test"), calls: calls)
                 let journal = try Journal(spool: spool)
-                let open = OpenAssociations(limit: maxAssociations)
+                let open = OpenAssociations(configuration.places)
                 var logger = Logger(label: "test")
                 logger.logLevel = .critical
                 let listener = try Listener(

@@ -20,6 +20,16 @@ import Testing
         #expect(DeliveryOutcome(status: DIMSEStatus(rawValue: status)) == .sent(status: status))
     }
 
+    @Test(arguments: [0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007, 0xB123] as [UInt16])
+    func `a warning says that the object is stored, and the record says what the peer complains about`(
+        status: UInt16
+    ) throws {
+        #expect(DeliveryOutcome(status: DIMSEStatus(rawValue: status)) == .sent(status: status))
+        let warning = try #require(DeliveryOutcome.warning(for: status))
+        #expect(warning.hasPrefix("stored with a warning: ") && warning.contains("\(DIMSEStatus(rawValue: status))"))
+        #expect(DeliveryOutcome.warning(for: 0x0000) == nil && DeliveryOutcome.warning(for: 0x0111) == nil)
+    }
+
     @Test(arguments: [0xA700, 0xA701, 0x0110] as [UInt16])
     func `these statuses are tried again`(status: UInt16) {
         #expect(meaning(DeliveryOutcome(status: DIMSEStatus(rawValue: status))) == .retry)

@@ -74,6 +74,24 @@ import Testing
         #expect(throws: SocketError.timeout(waitingFor: "a request")) { try readByte(from: socket) }
     }
 
+    @Test func `a peer that exceeded its limit still gets a last message`() throws {
+        let (socket, other) = pair()
+        defer { close(other) }
+        socket.expire(.timeout(waitingFor: "a request"))
+        #expect(throws: SocketError.timeout(waitingFor: "a request")) { try readByte(from: socket) }
+        #expect(socket.writeAvailable([1, 2, 3]))
+        var got = [UInt8](repeating: 0, count: 3)
+        #expect(recv(other, &got, 3, 0) == 3 && got == [1, 2, 3])
+    }
+
+    @Test func `a peer that goes on sending after its limit is not read any more`() throws {
+        let (socket, other) = pair()
+        defer { close(other) }
+        precondition(write(other, [7], 1) == 1)
+        socket.expire(.timeout(waitingFor: "a data set"))
+        #expect(throws: SocketError.timeout(waitingFor: "a data set")) { try readByte(from: socket) }
+    }
+
     @Test func `stopping when idle waits for the transfer`() throws {
         let (socket, other) = pair()
         defer { close(other) }
