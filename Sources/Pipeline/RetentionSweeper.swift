@@ -86,6 +86,11 @@ final class RetentionSweeper: Service {
                     return try retention.run()
                 }
             }
+            if report.refused > 0 {
+                logger.warning(
+                    "the database does not let expired rows go; report this error",
+                    metadata: ["retention.refused": "\(report.refused)"])
+            }
             guard report.folders + report.instances + report.derived + report.series > 0 else { return }
             logger.info(
                 "files deleted",

@@ -2,6 +2,7 @@
 
 import Foundation
 import Persistence
+import Routing
 
 /// Reads the section `spool`.
 enum SpoolReader {

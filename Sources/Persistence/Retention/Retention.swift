@@ -26,6 +26,8 @@ public struct Retention: Sendable {
         public var derived = 0
         /// Series with their stacks, jobs and deliveries.
         public var series = 0
+        /// Series and instances that should go, and that the database did not let go.
+        public var refused = 0
 
         /// Makes counts.
         public init(folders: Int = 0, instances: Int = 0, derived: Int = 0, series: Int = 0) {
@@ -139,35 +141,69 @@ public struct Retention: Sendable {
         }
         if isNeeded { return }
         var emptied = false
-        while let files = try delete({ try Self.deleteRows(in: folder, $0, $1) }), !files.isEmpty {
-            emptied = true
-            deletions.instances += files.count
-            journal.remove(files)
+        var last: Int64 = 0
+        while let step = try delete({ try Self.deleteRows(in: folder, after: last, $0, $1) }) {
+            deletions.refused += step.refused
+            deletions.instances += step.files.count
+            emptied = emptied || !step.files.isEmpty
+            journal.remove(step.files)
+            last = step.series ?? last
+            if step.series == nil, step.files.isEmpty { break }
         }
         if emptied { deletions.folders += 1 }
     }
 
+    /// The rows that one transaction deleted.
+    private struct Step {
+        /// The series that had its turn; `nil` if no series of the folder is left.
+        var series: Int64?
+        /// The stored paths of the files.
+        var files: [String] = []
+        /// Series or instances that the database did not let go.
+        var refused = 0
+    }
+
     /// Deletes the rows of one series of a folder, wherever its files lie, or rows without a series.
     ///
-    /// - Returns: the stored paths of the files; empty if the folder does not hold anything to delete.
+    /// - Parameters:
+    ///   - folder: the stored path of the folder.
+    ///   - after: the last series that had its turn.
+    ///   - transaction: deletes the rows.
+    ///   - times: the keep times of this moment.
+    /// - Returns: a step without a series and without files if the folder does not hold anything to delete.
     private static func deleteRows(
-        in folder: String, _ transaction: WriteTransaction, _ times: KeepTimes
-    ) throws -> [String] {
+        in folder: String, after: Int64, _ transaction: WriteTransaction, _ times: KeepTimes
+    ) throws -> Step {
         let arguments = times.arguments() + ["folder": folder]
+        let columns = "SELECT i.id, i.folder, i.file, i.sopInstanceUID FROM instance i WHERE "
         // A part of a series must not be taken for the whole series, so a series goes in one transaction.
         let series = try transaction.row(
-            "SELECT s.id FROM series s WHERE s.id IN (\(seriesOfFolder)) AND NOT \(seriesNeeded(times)) LIMIT 1",
-            arguments)
-        let columns = "SELECT i.id, i.folder, i.file, i.sopInstanceUID FROM instance i WHERE "
-        let rows =
-            try series.map {
-                try transaction.rows(
-                    columns + "i.seriesId = ? AND i.state = 'indexed' ORDER BY i.id", [$0["id"] as Int64])
-            }
-            ?? transaction.rows(
-                columns + """
-                    i.folder = :folder AND i.state <> 'indexed' AND NOT \(needed(times)) ORDER BY i.id LIMIT \(page)
-                    """, arguments)
+            "SELECT s.id FROM series s WHERE s.id IN (\(seriesOfFolder)) AND s.id > :after "
+                + "AND NOT \(seriesNeeded(times)) ORDER BY s.id LIMIT 1",
+            arguments + ["after": after])
+        if let id = series?["id"] as Int64? {
+            let rows = try transaction.rows(columns + "i.seriesId = ? AND i.state = 'indexed' ORDER BY i.id", [id])
+            var step = Step(series: id)
+            let isDone = try transaction.attempt { step.files = try delete(rows, transaction, folder: folder) }
+            return isDone ? step : Step(series: id, refused: 1)
+        }
+        let rows = try transaction.rows(
+            columns + """
+                i.folder = :folder AND i.state <> 'indexed' AND NOT \(needed(times)) ORDER BY i.id LIMIT \(page)
+                """, arguments)
+        var step = Step()
+        if try transaction.attempt({ step.files = try delete(rows, transaction, folder: folder) }) { return step }
+        for row in rows {
+            let isDone = try transaction.attempt { step.files += try delete([row], transaction, folder: folder) }
+            if !isDone { step.refused += 1 }
+        }
+        return step
+    }
+
+    /// Deletes rows of instances, notes their files and writes the records.
+    ///
+    /// - Returns: the stored paths of the files.
+    private static func delete(_ rows: [Row], _ transaction: WriteTransaction, folder: String) throws -> [String] {
         for row in rows { try transaction.execute("DELETE FROM instance WHERE id = ?", [row["id"] as Int64]) }
         let files = rows.map { row in
             let (folder, file): (String, String) = (row["folder"], row["file"])
@@ -189,28 +225,35 @@ public struct Retention: Sendable {
     ///
     /// An open job and a dead delivery keep their series.
     private func deleteSeries(_ deletions: inout Deletions) throws {
+        var last: Int64 = 0
         while true {
-            let count = try delete { transaction, _ in
+            let step = try delete { transaction, _ in
                 let rows = try transaction.rows(
                     """
                     SELECT s.id, s.studyInstanceUID, s.seriesInstanceUID FROM series s
-                    WHERE s.state = 'closed' AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.seriesId = s.id)
+                    WHERE s.id > ? AND s.state = 'closed' AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.seriesId = s.id)
                     AND NOT EXISTS (
                         SELECT 1 FROM stack k JOIN job j ON j.stackId = k.id LEFT JOIN delivery v ON v.jobId = j.id
                         WHERE k.seriesId = s.id
                         AND (j.state IN ('queued', 'running') OR v.state IN ('pending', 'held', 'dead')))
                     ORDER BY s.id LIMIT \(Self.page)
-                    """)
+                    """, [last])
+                var refused = 0
                 for row in rows {
-                    try transaction.execute("DELETE FROM series WHERE id = ?", [row["id"] as Int64])
-                    try transaction.record(
-                        .filesDeleted, AuditEvent(reason: "the series is finished and its files are deleted"),
-                        AuditSubject(study: row["studyInstanceUID"], series: row["seriesInstanceUID"]))
+                    let isDone = try transaction.attempt {
+                        try transaction.execute("DELETE FROM series WHERE id = ?", [row["id"] as Int64])
+                        try transaction.record(
+                            .filesDeleted, AuditEvent(reason: "the series is finished and its files are deleted"),
+                            AuditSubject(study: row["studyInstanceUID"], series: row["seriesInstanceUID"]))
+                    }
+                    if !isDone { refused += 1 }
                 }
-                return rows.count
+                return (count: rows.count, refused: refused, last: rows.last?["id"] as Int64?)
             }
-            deletions.series += count ?? 0
-            if count ?? 0 < Self.page { return }
+            guard let step, let end = step.last else { return }
+            deletions.series += step.count - step.refused
+            deletions.refused += step.refused
+            last = end
         }
     }
 

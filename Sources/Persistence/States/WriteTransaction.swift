@@ -54,6 +54,22 @@ public final class WriteTransaction: ReadTransaction {
         return db.changesCount
     }
 
+    /// Runs changes in a savepoint, so that one row that the database refuses does not undo the others.
+    ///
+    /// - Returns: `false` if the database refused the changes of `body`, which are undone then.
+    /// - Throws: the other errors of `body`, such as those of the disk.
+    func attempt(_ body: () throws -> Void) throws -> Bool {
+        do {
+            try db.inSavepoint {
+                try body()
+                return .commit
+            }
+            return true
+        } catch let error as DatabaseError where db.isInsideTransaction && !JournalError(error).isTemporary {
+            return false
+        }
+    }
+
     /// Moves one row to a new state.
     ///
     /// - Parameters:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import GRDB
 import Persistence
 import Testing
 
@@ -33,6 +34,36 @@ import Testing
             #expect(try FileManager.default.contentsOfDirectory(atPath: node.path + "/instances").isEmpty)
             let deleted = try node.records(.init(event: .filesDeleted))
             #expect(deleted.first?.instancesIn == "1.1 1.2")
+        }
+    }
+
+    @Test func `a row that the database does not let go does not keep the others`() async throws {
+        try await blocking {
+            let (node, retention, clock) = try Self.node()
+            for number in 1...3 {
+                try node.fill(["1.\(number)"], series: "1.2.\(number)")
+                let series = try node.openSeries()
+                try node.journal.write { try $0.closed(series, AuditEvent()) }
+            }
+            let queue = try DatabaseQueue(path: node.spool.databasePath)
+            try queue.write { db in
+                for (table, column) in [
+                    ("instance", "sopInstanceUID = '1.1'"), ("series", "seriesInstanceUID = '1.2.2'"),
+                ] {
+                    try db.execute(
+                        sql: """
+                            CREATE TRIGGER planted_\(table) BEFORE DELETE ON \(table) WHEN OLD.\(column)
+                            BEGIN SELECT RAISE(ABORT, 'a planted error'); END
+                            """)
+                }
+            }
+            try queue.close()
+            try clock.pass(node, Self.day * 2)
+            let report = try retention.run()
+            #expect(report.instances == 2 && report.series == 1 && report.refused == 2)
+            let left = try #require(try node.journal.read { try $0.study("1.2") }).series
+            #expect(left.map(\.seriesInstanceUID) == ["1.2.1", "1.2.2"] && left.map(\.instances) == [1, 0])
+            #expect(node.files("instances").count == 1)
         }
     }
 
