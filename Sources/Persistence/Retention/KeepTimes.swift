@@ -70,7 +70,8 @@ struct KeepTimes {
         let parts = (recent[name] ?? []).indices.map { index in
             "\(column) > :\(name.rawValue)\(index)a AND \(column) <= :\(name.rawValue)\(index)b"
         }
-        return "(" + (parts.isEmpty ? "0" : parts.joined(separator: " OR ")) + ")"
+        // A comparison with NULL is NULL, and so is its negation: the row would never be deleted.
+        return "ifnull(" + (parts.isEmpty ? "0" : parts.joined(separator: " OR ")) + ", 0)"
     }
 
     /// The arguments of the conditions of these classes.
