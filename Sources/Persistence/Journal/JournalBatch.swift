@@ -90,10 +90,14 @@ struct JournalBatch {
         let association = try association(instance.association)
         let newest = try transaction.row(
             """
-            SELECT id, transferSyntaxUID, sha256, folder, file, size FROM instance
-            WHERE sopInstanceUID = ? ORDER BY id DESC LIMIT 1
+            SELECT id, transferSyntaxUID, sha256, folder, file, size,
+                state = 'indexed' AND isCurrent = 0 AS isReplaced
+            FROM instance WHERE sopInstanceUID = ? ORDER BY id DESC LIMIT 1
             """, [instance.sopInstanceUID])
-        if let newest, newest["transferSyntaxUID"] == instance.transferSyntaxUID, newest["sha256"] == work.sha256 {
+        // The variant that replaced an indexed row may have been deleted since.
+        if let newest, newest["transferSyntaxUID"] == instance.transferSyntaxUID, newest["sha256"] == work.sha256,
+            newest["isReplaced"] == 0
+        {
             try renew(newest["id"])
             let (folder, file): (String, String) = (newest["folder"], newest["file"])
             work.placement = .existing(newest["id"], stored: folder + "/" + file, size: newest["size"])
