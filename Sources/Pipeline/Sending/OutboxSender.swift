@@ -283,8 +283,8 @@ package final class OutboxSender: Service {
         let actor = AuditActor(aeTitle: peer?.aeTitle.text, address: peer?.host)
         switch change {
         case .sent(let status):
-            try transaction.sent(
-                id, status: status, AuditEvent(by: actor, reason: DeliveryOutcome.warning(for: status)))
+            let event = AuditEvent(by: actor, reason: DeliveryOutcome.warning(for: status))
+            try transaction.sent(id, status: status, event)
         case .pendingAgain(let spent, let rejections, let reason):
             let memory = rejections == 0 ? nil : try JSONEncoder().encode(DeliveryNotes(rejections: rejections))
             try transaction.pendingAgain(id, spent: spent, memory: memory, AuditEvent(by: actor, reason: reason))
