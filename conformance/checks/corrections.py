@@ -53,6 +53,7 @@ def send(node, patient):
     """Sends the sample MRI with another Patient ID and Patient's Name."""
     images = [pydicom.dcmread(path) for path in sorted(glob.glob(f"{ROOT}/samples-dicom/lge/*.dcm"))]
     entity = AE("TEST")
+    entity.dimse_timeout = 60
     for pair in {(image.SOPClassUID, image.file_meta.TransferSyntaxUID) for image in images}:
         entity.add_requested_context(*pair)
     association = entity.associate("127.0.0.1", node.port, ae_title=node.title)
