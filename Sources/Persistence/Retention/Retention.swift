@@ -171,6 +171,7 @@ public struct Retention: Sendable {
     ///   - transaction: deletes the rows.
     ///   - times: the keep times of this moment.
     /// - Returns: a step without a series and without files if the folder does not hold anything to delete.
+    /// - Throws: errors of the disk and of reading.
     private static func deleteRows(
         in folder: String, after: Int64, _ transaction: WriteTransaction, _ times: KeepTimes
     ) throws -> Step {

@@ -16,7 +16,9 @@ import Testing
             let path = TestNode.temporary()
             defer { try? FileManager.default.removeItem(atPath: path) }
             do { try TestNode(path: path).fill(["1.1", "1.2"]) }
-            for suffix in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + "/kontur.sqlite" + suffix) }
+            for suffix in ["-wal", "-shm"] {
+                try? FileManager.default.removeItem(atPath: path + "/kontur.sqlite" + suffix)
+            }
             try FileManager.default.removeItem(atPath: path + "/models")
             let before = try FileManager.default.contentsOfDirectory(atPath: path).sorted()
             let (status, trail) = try Self.read(path)
