@@ -139,10 +139,12 @@ package struct IndexQueue: Sendable {
     /// - Returns: `nil` if none may be read now. `ended` must follow for any other result.
     package mutating func next(now: Duration) -> Turn? {
         resume(now: now)
-        let candidates = peers.filter { !$0.value.order.isEmpty && mayStart($0.value, now: now) }
-        let chosen = candidates.min { a, b in
-            guard let left = a.value.order.last, let right = b.value.order.last else { return false }
-            return (a.value.used, left.first) < (b.value.used, right.first)
+        // Only values are kept: a second owner of a peer's lists would mean copies of them.
+        var chosen: (key: SendingPeer, used: Duration, first: InstanceID)?
+        for (key, peer) in peers where mayStart(peer, now: now) {
+            guard let first = peer.order.last?.first else { continue }
+            if let best = chosen, (best.used, best.first) < (peer.used, first) { continue }
+            chosen = (key, peer.used, first)
         }
         return chosen.flatMap { take(of: $0.key, now: now) }
     }

@@ -141,11 +141,11 @@ package struct SeriesAssembly: Sendable {
 
     /// The quiet time of a revision.
     ///
-    /// It doubles with each revision, up to an hour, so that a peer that sends slowly does not cause one SEG per
-    /// instance.
+    /// From the third revision on it doubles with each, up to an hour, so that a peer that sends slowly does not cause
+    /// one SEG per instance. The second revision may be a correction, which should reach the archive soon.
     package static func quietTime(_ waiting: SeriesConfiguration.Waiting, revision: Int) -> Duration {
         let base = waiting.quietSeconds
-        let doubled = base << min(max(0, revision - 1), 12)
+        let doubled = base << min(max(0, revision - 2), 12)
         return .seconds(max(base, min(doubled, 3600)))
     }
 

@@ -56,7 +56,7 @@ import Testing
         var assembly = assembly()
         receive(&assembly, 1, at: 100)
         assembly.received(instance(2), association: association, now: .seconds(108))
-        assembly.lost(instance(2), from: series, modality: "MR", revision: 2, now: .seconds(109))
+        assembly.lost(instance(2), from: series, modality: "MR", revision: 3, now: .seconds(109))
         assembly.indexed(instance(2), in: other, modality: "MR", revision: 1, now: .seconds(109))
         #expect(due(assembly, at: 117).close == [])
         #expect(due(assembly, at: 128, open: true).close == [])
@@ -167,16 +167,16 @@ import Testing
         #expect(due(assembly, at: 220).close == [series])
     }
 
-    @Test func `the quiet time doubles with each revision up to an hour`() {
+    @Test func `the quiet time doubles with each revision from the third on, up to an hour`() {
         let waiting = SeriesConfiguration.Waiting(quietSeconds: 10)
         let seconds = [1, 2, 3, 4, 9, 10, 40].map { SeriesAssembly.quietTime(waiting, revision: $0) }
-        #expect(seconds == [10, 20, 40, 80, 2560, 3600, 3600].map { .seconds($0) })
+        #expect(seconds == [10, 10, 20, 40, 1280, 2560, 3600].map { .seconds($0) })
         #expect(SeriesAssembly.quietTime(.init(quietSeconds: 7200), revision: 3) == .seconds(7200))
         #expect(SeriesAssembly.quietTime(.init(quietSeconds: 0), revision: 1) == .zero)
         var assembly = assembly()
         receive(&assembly, 1, revision: 3, at: 100)
-        #expect(due(assembly, at: 139).close == [])
-        #expect(due(assembly, at: 140).close == [series])
+        #expect(due(assembly, at: 119).close == [])
+        #expect(due(assembly, at: 120).close == [series])
     }
 
     @Test func `a closed series is forgotten`() {
@@ -191,8 +191,8 @@ import Testing
         receive(&assembly, 1, at: 100)
         assembly.closed(series)
         receive(&assembly, 2, revision: 2, at: 500)
-        #expect(due(assembly, at: 519).close == [])
-        #expect(due(assembly, at: 520).close == [series])
+        #expect(due(assembly, at: 509).close == [])
+        #expect(due(assembly, at: 510).close == [series])
     }
 
     @Test func `series close in the order of their rows and the earliest next one is told`() {
