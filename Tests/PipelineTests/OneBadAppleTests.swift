@@ -24,22 +24,21 @@ struct `One bad apple spoils nothing else` {
             // Apples 1 to 4 are bad in four services; the others are good.
             let apples = try (1...6).map { try Self.apple($0, in: here.folder) }
             try await NodeFolder.running([archive]) {
-                let node = try await here.node(archive: archive.port, executable: worker)
-                try await NodeFolder.running([node]) {
-                    try await Self.plant(Self.badRows, in: node)
+                try await Self.withNode(here, archive: archive.port, executable: worker) { node in
+                    try await Self.plant(Self.badRows, in: here)
                     try await NodeFolder.send(apples[0..<5].map(\.path), to: node.port)
                     #expect(try await NodeFolder.eventually { try Self.verdicts(node) == Self.expected(sent: 1) })
                 }
-                let again = try await here.node(archive: archive.port, executable: worker)
-                try await NodeFolder.running([again]) {
-                    try await NodeFolder.send([apples[5].path], to: again.port)
-                    #expect(try await NodeFolder.eventually { try Self.verdicts(again) == Self.expected(sent: 2) })
-                    let dead = try await Self.look(again) { try $0.read { try $0.jobs(states: [.dead]) } }
+                try await Self.withNode(here, archive: archive.port, executable: worker) { node in
+                    try await NodeFolder.send([apples[5].path], to: node.port)
+                    #expect(try await NodeFolder.eventually { try Self.verdicts(node) == Self.expected(sent: 2) })
+                    let dead = try await Self.look(node) { try $0.read { try $0.jobs(states: [.dead]) } }
                     #expect(dead.first?.why?.contains("a planted error") == true)
-                    let study = try await Self.look(again) { try $0.read { try $0.study(Self.study) } }
-                    let aside = study?.series.first { $0.seriesInstanceUID == Self.series(2) }
+                    let (uid, bad) = (try Self.study(), try Self.series(2))
+                    let study = try await Self.look(node) { try $0.read { try $0.study(uid) } }
+                    let aside = study?.series.first { $0.seriesInstanceUID == bad }
                     #expect(aside?.state == .setAside)
-                    #expect(try await Self.look(again) { try AuditTrail(journal: $0).verify().isWhole })
+                    #expect(try await Self.look(node) { try AuditTrail(journal: $0).verify().isWhole })
                 }
             }
         }
@@ -54,7 +53,7 @@ struct `One bad apple spoils nothing else` {
                 #expect(
                     try await NodeFolder.eventually { try node.journal.status().count(\.instances, "indexed") == 2 })
                 try await Self.plant(
-                    "UPDATE instanceHeader SET header = x'7b7d' WHERE instanceId = 1;", in: node)
+                    "UPDATE instanceHeader SET header = x'7b7d' WHERE instanceId = 1;", in: here)
                 #expect(
                     try await NodeFolder.eventually {
                         let status = try node.journal.status()
@@ -63,7 +62,8 @@ struct `One bad apple spoils nothing else` {
                 let records = try await Self.look(node) { journal in
                     try AuditTrail(journal: journal).latest(10, .init(event: .seriesSetAside))
                 }
-                #expect(records.map(\.series) == [Self.series(1)])
+                let bad = try Self.series(1)
+                #expect(records.map(\.series) == [bad])
                 #expect(records.first?.reason?.contains("header") == true)
             }
         }
@@ -72,24 +72,21 @@ struct `One bad apple spoils nothing else` {
     @Test func `jobs that cannot be read are dead with a reason, and the queue behind them runs`() async throws {
         try await NodeFolder.with { here in
             let apples = try (1...4).map { try Self.apple($0, in: here.folder) }
-            let waiting = try await here.node(executable: try here.standIn("time.sleep(600)"))
-            try await NodeFolder.running([waiting]) {
-                try await NodeFolder.send(apples.map(\.path), to: waiting.port)
+            try await Self.withNode(here, executable: try here.standIn("time.sleep(600)")) { node in
+                try await NodeFolder.send(apples.map(\.path), to: node.port)
                 #expect(
                     try await NodeFolder.eventually { () -> Bool in
-                        let status = try waiting.journal.status()
+                        let status = try node.journal.status()
                         return status.count(\.jobs, "queued") + status.count(\.jobs, "running") == 4
                     })
             }
-            let node = try await here.node(executable: try here.standIn("found(request)"))
             try await Self.plant(
                 """
                 UPDATE jobPayload SET payload = x'7b' WHERE jobId = 1;
                 UPDATE job SET kind = 'of another version' WHERE id = 2;
-                PRAGMA foreign_keys = OFF;
                 UPDATE job SET stackId = 4711 WHERE id = 3;
-                """, in: node)
-            try await NodeFolder.running([node]) {
+                """, in: here)
+            try await Self.withNode(here, executable: try here.standIn("found(request)")) { node in
                 #expect(
                     try await NodeFolder.eventually {
                         let status = try node.journal.status()
@@ -110,15 +107,16 @@ struct `One bad apple spoils nothing else` {
             let node = try await here.node(executable: try here.standIn("found(request)"))
             let apples = try (1...2).map { try Self.apple($0, in: here.folder) }
             try await NodeFolder.running([node]) {
+                let bad = try Self.series(1)
                 try await Self.plant(
                     """
                     CREATE TRIGGER planted BEFORE UPDATE OF state ON series
-                    WHEN NEW.state IN ('closed', 'setAside') AND NEW.seriesInstanceUID = '\(Self.series(1))'
+                    WHEN NEW.state IN ('closed', 'setAside') AND NEW.seriesInstanceUID = '\(bad)'
                     BEGIN SELECT RAISE(ABORT, 'a planted error'); END;
-                    """, in: node)
+                    """, in: here)
                 try await NodeFolder.send(apples.map(\.path), to: node.port)
                 #expect(try await NodeFolder.eventually { try node.journal.status().count(\.jobs, "done") == 1 })
-                try await Self.plant("DROP TRIGGER planted;", in: node)
+                try await Self.plant("DROP TRIGGER planted;", in: here)
                 // The node tries again by itself.
                 #expect(try await NodeFolder.eventually { try node.journal.status().count(\.jobs, "done") == 2 })
             }
@@ -127,24 +125,33 @@ struct `One bad apple spoils nothing else` {
 
     // MARK: - Apples
 
-    private static let study = "2.25.400000000000000000000000000000000000001"
+    /// The frame of endoscopy that all apples are copies of.
+    private static func sample() throws -> (path: String, header: InstanceHeader) {
+        let path = try NodeFolder.samples("colonoscopy")[1]
+        return (path, try InstanceFile(path: path).header)
+    }
 
-    private static func series(_ number: Int) -> String { "2.25.50000000000000000000000000000000000000\(number)" }
+    /// A UID that ends with a number and is as long as another one, so that no length of a file changes.
+    private static func uid(_ kind: Int, _ number: Int, like old: String) -> String {
+        let (start, end) = ("2.25.\(kind)", "\(number)")
+        return start + String(repeating: "0", count: old.utf8.count - start.utf8.count - end.utf8.count) + end
+    }
+
+    private static func study() throws -> String { uid(4, 1, like: try sample().header.studyInstanceUID) }
+
+    private static func series(_ number: Int) throws -> String {
+        uid(5, number, like: try sample().header.seriesInstanceUID)
+    }
 
     /// A frame of endoscopy in a series of its own.
     private static func apple(_ number: Int, in folder: URL) throws -> URL {
-        let sample = try NodeFolder.samples("colonoscopy")[1]
-        let header = try InstanceFile(path: sample).header
+        let (sample, header) = try sample()
         var data = try Data(contentsOf: URL(fileURLWithPath: sample))
         for (old, new) in [
-            (header.sopInstanceUID, "2.25.60000000000000000000000000000000000000\(number)"),
-            (header.seriesInstanceUID, series(number)), (header.studyInstanceUID, study),
+            (header.sopInstanceUID, uid(6, number, like: header.sopInstanceUID)),
+            (header.seriesInstanceUID, try series(number)), (header.studyInstanceUID, try study()),
         ] {
-            // The length of a value stays, so that no length of the file changes.
-            let text =
-                Data(new.utf8.prefix(old.utf8.count))
-                + Data(repeating: 0, count: max(0, old.utf8.count - new.utf8.count))
-            while let range = data.range(of: Data(old.utf8)) { data.replaceSubrange(range, with: text) }
+            while let range = data.range(of: Data(old.utf8)) { data.replaceSubrange(range, with: Data(new.utf8)) }
         }
         let path = folder.appending(path: "apple-\(number).dcm")
         try data.write(to: path)
@@ -190,21 +197,31 @@ struct `One bad apple spoils nothing else` {
             sent: status.count(\.deliveries, "sent"))
     }
 
+    /// Runs a node, which has let go of its spool when the call returns.
+    private static func withNode(
+        _ here: NodeFolder, archive: UInt16? = nil, executable: String,
+        _ body: @escaping @Sendable (Node) async throws -> Void
+    ) async throws {
+        let node = try await here.node(archive: archive, executable: executable)
+        try await NodeFolder.running([node]) { try await body(node) }
+    }
+
     private static func look<Result: Sendable>(
         _ node: Node, _ body: @escaping @Sendable (Journal) throws -> Result
     ) async throws -> Result {
         try await DedicatedThread.run(name: "test-look") { try body(node.journal) }
     }
 
-    /// Runs SQL in the node's database from another process, as damage or an operator would.
-    private static func plant(_ sql: String, in node: Node) async throws {
+    /// Runs SQL in the database of `node` from another process, as damage would.
+    private static func plant(_ sql: String, in folder: NodeFolder) async throws {
         let program = """
             import sqlite3, sys
             connection = sqlite3.connect(sys.argv[1], timeout=20)
             connection.executescript(sys.argv[2])
             connection.commit()
             """
-        let done = try await runExternal(Executables.python, ["-c", program, node.journal.spool.databasePath, sql])
+        let done = try await runExternal(
+            Executables.python, ["-c", program, folder.folder.path + "/node/kontur.sqlite", sql])
         #expect(done.status == 0, "\(done.tail)")
     }
 }

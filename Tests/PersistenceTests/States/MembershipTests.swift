@@ -144,7 +144,7 @@ extension TestNode {
         }
     }
 
-    @Test func `leaves an empty series, which closes without a job, and whose files go in time`() async throws {
+    @Test func `leaves an empty series, which closes without a job and is deleted in time`() async throws {
         try await blocking {
             let keep = SpoolConfiguration.Keep(done: .zero, unmatched: .zero, quarantined: .zero)
             let node = try TestNode(keep: keep)
