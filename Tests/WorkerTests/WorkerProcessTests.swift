@@ -85,12 +85,12 @@ struct WorkerProcessTests {
         }
         guard
             case .quarantine(let reason) = try await ask(
-                "index", .index(request: IndexRequest(path: fixture, largestDataSet: 1000)))
+                "index", .index(request: IndexRequest(path: fixture, largestDataSet: 500)))
         else {
             Issue.record("taken")
             return
         }
-        #expect(reason.contains("inflated") && reason.contains("1000"))
+        #expect(reason.contains("inflated") && reason.contains("500"))
     }
 
     @Test func `ends when its input closes, also in the middle of a request`() async throws {

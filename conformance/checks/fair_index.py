@@ -40,13 +40,10 @@ def image(uid, series, more=()):
         element(tag, vr.encode(), value) for tag, (vr, value) in sorted(elements.items()))
 
 
-def deflated(data, zeros):
-    """Deflates a data set that ends with zeros; the zeros cost little time."""
+def deflated(data, flush):
+    """Deflates bytes as a part of a stream."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    packed = packer.compress(data)
-    for _ in range(zeros >> 20):
-        packed += packer.compress(bytes(1 << 20))
-    return packed + packer.flush()
+    return packer.compress(data) + packer.flush(flush)
 
 
 def main():
@@ -54,10 +51,12 @@ def main():
     other = "  - {name: other, aeTitle: OTHER, from: [127.0.0.0/8], may: [store, echo]}\n"
     with Node(free_port(), peers=other, waits_at_most=5) as node:
         pixels = b"\xe0\x7f\x10\x00OW\0\0" + struct.pack("<I", SIZE)
+        zeros = deflated(bytes(SIZE), zlib.Z_FINISH)
         slow = []
         for _ in range(SLOW):
             uid = new_uid()
-            slow.append(Instance(SECONDARY_CAPTURE, uid, DEFLATED, deflated(image(uid, "1.2.826.1.1") + pixels, SIZE)))
+            head = deflated(image(uid, "1.2.826.1.1") + pixels, zlib.Z_FULL_FLUSH)
+            slow.append(Instance(SECONDARY_CAPTURE, uid, DEFLATED, head + zeros))
         odd = []
         for tag, vr, value in ((0x00280101, "IS", b"-9223372036854775808"), (0x00280100, "SL", b"\xff\xff\xff\xff"),
                                (0x00280010, "UL", b"\xff\xff\xff\xff"), (0x00200013, "IS", b"-9223372036854775808"),
