@@ -57,7 +57,26 @@ extension SubjectKey {
     func hashes(_ digests: [String: String]) -> [String: String] { digests.mapValues(hash(digest:)) }
 }
 
+/// The keyed hashes of an instance's attributes, by keyword, and their stored form.
+public struct KeyedAttributes: Sendable, Equatable {
+    let hashes: [String: String]
+    let encoded: Data
+
+    init(_ digests: [String: String], _ subjects: SubjectKey) {
+        hashes = subjects.hashes(digests)
+        encoded = AttributeHashes.encode(hashes)
+    }
+}
+
 extension Journal {
+    /// Makes the keyed hashes of an instance's attributes.
+    ///
+    /// Inside a transaction this work would hold up every instance that is being received.
+    ///
+    /// - Parameter digests: SHA-256 of the values in hexadecimal digits, by keyword.
+    /// - Returns: the hashes, for ``IndexedInstance/keyed``.
+    public func keyed(_ digests: [String: String]) -> KeyedAttributes { KeyedAttributes(digests, subjects) }
+
     /// The hash that ``SeriesInstance/attributes`` has for this value of an attribute.
     public func attributeHash(of value: String) -> String {
         subjects.hash(digest: SHA256.hash(data: Data(value.utf8)).hexadecimal)

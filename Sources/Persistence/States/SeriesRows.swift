@@ -60,6 +60,8 @@ public struct IndexedInstance: Sendable, Equatable {
     ///
     /// Only keyed hashes of them are stored.
     public var attributes: [String: String]
+    /// The keyed hashes, if the caller made them before the transaction: ``Journal/keyed(_:)``.
+    public var keyed: KeyedAttributes?
     /// Current variants of the instance with another digest that were found to show another image.
     public var otherImages: Set<InstanceID> = []
     /// Whether the pixels were decoded and found equal to those of a variant, whose digest this instance then has.

@@ -89,7 +89,8 @@ extension WriteTransaction {
         }
         if !unknown.isEmpty { return .compare(with: unknown) }
         let series = try self.series(of: instance)
-        let hashes = subjects.hashes(instance.attributes)
+        let keyed = instance.keyed ?? KeyedAttributes(instance.attributes, subjects)
+        let hashes = keyed.hashes
         notes.indexed[series, default: []].append(uid)
         if instance.isRecoded { notes.recoded[series, default: 0] += 1 }
         for twin in current
@@ -130,7 +131,7 @@ extension WriteTransaction {
                     ?? .joined(series, revision: revision)
             }
         }
-        try store(instance, in: series, isCurrent: !isOlder, hashes)
+        try store(instance, in: series, isCurrent: !isOlder, keyed)
         if outcome == .older || outcome == .sameImage, let open = try openSeries(series) {
             indexing.others.append(.init(open, instance.id, hasLost: false))
         }
@@ -138,7 +139,7 @@ extension WriteTransaction {
     }
 
     private func store(
-        _ instance: IndexedInstance, in series: SeriesID, isCurrent: Bool, _ hashes: [String: String]
+        _ instance: IndexedInstance, in series: SeriesID, isCurrent: Bool, _ keyed: KeyedAttributes
     ) throws {
         try execute(
             """
@@ -150,7 +151,7 @@ extension WriteTransaction {
             ])
         try execute(
             "INSERT INTO instanceHeader (instanceId, header, attributes) VALUES (?, ?, ?)",
-            [instance.id.rawValue, instance.header, try AttributeHashes.encode(hashes)])
+            [instance.id.rawValue, instance.header, keyed.encoded])
     }
 
     /// The indexed variants of a UID, in the order of receipt.
@@ -291,10 +292,12 @@ private struct Change: Equatable {
 
 /// Keyed hashes of attributes, as a row stores them.
 enum AttributeHashes {
-    static func encode(_ hashes: [String: String]) throws -> Data {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
-        return try encoder.encode(hashes)
+    /// JSON with sorted keys.
+    ///
+    /// Keywords and hexadecimal digits do not need escapes, and `JSONEncoder` would take much longer.
+    static func encode(_ hashes: [String: String]) -> Data {
+        let entries = hashes.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\"\($0.value)\"" }
+        return Data(("{" + entries.joined(separator: ",") + "}").utf8)
     }
 
     /// `nil` for a row of an older version, and for a damaged one.

@@ -128,10 +128,11 @@ final class Indexer: Sendable {
         // The patient's id is stored only as a keyed hash.
         var stored = header
         stored.patientID = nil
-        let image = IndexedInstance(
+        var image = IndexedInstance(
             id: instance.id, studyInstanceUID: header.studyInstanceUID, seriesInstanceUID: header.seriesInstanceUID,
             modality: header.modality, imageDigest: imageDigest, patientID: header.patientID, attributes: attributes,
             header: try stored.encoded())
+        image.keyed = journal.direct.keyed(attributes)
         return .image(image, instance)
     }
 
