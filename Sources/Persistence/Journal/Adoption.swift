@@ -101,12 +101,13 @@ struct Adoption {
         }
     }
 
-    /// Removes names of files that a row knows under another name.
+    /// Removes second names of files that a row knows in another folder.
     ///
-    /// A move to `quarantine/` gives a file two names until its row names the new one.
+    /// A move to `quarantine/` gives a file two names until its row names the new one. In a copy of such a spool, these
+    /// are two files of one name and content.
     private func withoutSecondNames(_ unknown: [Unknown]) throws -> [Unknown] {
-        let linked = Set(unknown.filter { $0.status.names > 1 }.map(\.name))
-        if linked.isEmpty { return unknown }
+        if unknown.isEmpty { return [] }
+        let names = Set(unknown.map(\.name))
         var places: [String: String] = [:]
         var after: Int64 = 0
         while true {
@@ -117,17 +118,26 @@ struct Adoption {
             after = last["id"]
             for row in page {
                 let name: String = row["file"]
-                if linked.contains(name) { places[name] = row["folder"] }
+                if names.contains(name) { places[name] = row["folder"] }
             }
         }
         return unknown.filter { file in
-            guard let folder = places[file.name], spool.isInside(folder + "/" + file.name),
-                let other = try? spool.calls.status(spool.absolute(folder + "/" + file.name)),
-                other.isSameFile(as: file.status)
-            else { return true }
+            guard let folder = places[file.name], isSame(file, folder + "/" + file.name) else { return true }
             spool.discard(file.stored)
             return false
         }
+    }
+
+    /// Whether another stored path names the same file, or a copy of it.
+    private func isSame(_ file: Unknown, _ other: String) -> Bool {
+        guard spool.isInside(other), let status = try? spool.calls.status(spool.absolute(other)),
+            status.kind == .file
+        else { return false }
+        if status.isSameFile(as: file.status) { return true }
+        guard status.size == file.status.size, let first = try? hash(spool.absolute(file.stored), from: 0),
+            let second = try? hash(spool.absolute(other), from: 0)
+        else { return false }
+        return first == second
     }
 
     // MARK: - Judging

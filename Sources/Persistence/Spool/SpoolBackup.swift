@@ -193,9 +193,11 @@ private struct Copy {
     ) throws -> Bool {
         let new = path + "/" + folder + "/" + name
         if (try? FileSystem.status(new))?.size == size { return true }
-        // The file was still being received when it was copied.
+        // The file was still being received when it was copied, or the spool's file does not fit its row either.
         try FileSystem.remove(new)
-        return try place(folder, name, &folders) && (try? FileSystem.status(new))?.size == size
+        guard try place(folder, name, &folders) else { return false }
+        let source = try? FileSystem.status(spool.absolute(folder + "/" + name))
+        return source.map { $0.size == (try? FileSystem.status(new))?.size } ?? true
     }
 
     /// Gives a file of the spool a name in the copy, or copies it to another file system.

@@ -261,8 +261,39 @@ import Testing
             #expect(try other.events() == ["clockJumped", "clockConfirmed", "clockJumped", "clockHoldEnded"])
             expected.subtract(try other.events())
 
+            expected.subtract(try Self.spoolEvents())
+
             #expect(expected.isEmpty, "not caused: \(expected.sorted())")
             #expect(try trail.verify().isWhole)
         }
+    }
+
+    /// The events of starts that find a spool in disorder, and of a copy.
+    private static func spoolEvents() throws -> [String] {
+        let path = TestNode.temporary()
+        defer { for end in ["", ".copy"] { try? FileManager.default.removeItem(atPath: path + end) } }
+        do {
+            let node = try TestNode(path: path)
+            for uid in ["1.1", "1.2"] { try node.receivePart10(uid) }
+            let gone = URL(fileURLWithPath: try node.received()[0].path)
+            try FileManager.default.removeItem(at: gone)
+            let junk = gone.deletingLastPathComponent().appending(path: UUID().uuidString.lowercased() + ".dcm")
+            try Data("junk".utf8).write(to: junk)
+            let written = node.spool.workPath + "/" + UUID().uuidString
+            try Data(TestNode.header("2.25.1") + [1]).write(to: URL(fileURLWithPath: written))
+            _ = try node.spool.acceptDerived(written, now: Date())
+        }
+        var events: [String] = []
+        do {
+            let node = try TestNode(path: path)
+            events += try node.events()
+            #expect(events.suffix(3) == ["instancesLost", "fileQuarantined", "objectsAdopted"])
+        }
+        for end in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + "/kontur.sqlite" + end) }
+        let node = try TestNode(path: path)
+        _ = try SpoolBackup(journal: node.journal, to: path + ".copy").run(AuditEvent(by: .user("admin")))
+        let found = try node.events()
+        #expect(found.first == "databaseBehind" && found.contains("instancesAdopted") && found.last == "spoolCopied")
+        return events + found
     }
 }
