@@ -10,6 +10,8 @@ final class TestNode: Sendable {
     let spool: Spool
     let journal: Journal
     private let owns: Bool
+    /// The wall clock, which also names the folders of received files.
+    private let clock: @Sendable () -> Date
 
     /// Opens the spool at `path`, which stays, or makes one that is removed with this object.
     init(
@@ -20,6 +22,7 @@ final class TestNode: Sendable {
     ) throws {
         self.path = path ?? Self.temporary()
         owns = path == nil
+        clock = now
         spool = try Spool(
             SpoolConfiguration(path: self.path, minimumFree: minimumFree, maxInstance: maxInstance, keep: keep),
             access: .node(name: "TEST"), calls: calls)
@@ -45,8 +48,8 @@ final class TestNode: Sendable {
     static let explicitLittle = "1.2.840.10008.1.2.1"
     static let mrImage = "1.2.840.10008.5.1.4.1.1.4"
 
-    func file(_ bytes: [UInt8], now: Date = Date()) throws -> IncomingFile {
-        let file = try spool.incomingFile(now: now)
+    func file(_ bytes: [UInt8], now: Date? = nil) throws -> IncomingFile {
+        let file = try spool.incomingFile(now: now ?? clock())
         try Array("header".utf8).withUnsafeBytes { try file.writeHeader($0) }
         try bytes.withUnsafeBytes { try file.append($0) }
         return file
@@ -71,7 +74,7 @@ final class TestNode: Sendable {
 
     /// The file of an instance with a header that can be sealed.
     func part10(_ uid: String, _ bytes: [UInt8]) throws -> IncomingFile {
-        let file = try spool.incomingFile(now: Date())
+        let file = try spool.incomingFile(now: clock())
         try Self.header(uid).withUnsafeBytes { try file.writeHeader($0) }
         try bytes.withUnsafeBytes { try file.append($0) }
         return file
@@ -90,7 +93,7 @@ final class TestNode: Sendable {
     @discardableResult
     func receive(
         _ uid: String, _ bytes: [UInt8] = [1, 2, 3, 4], transferSyntax: String = explicitLittle,
-        over association: AssociationFacts = association(), now: Date = Date()
+        over association: AssociationFacts = association(), now: Date? = nil
     ) throws -> Reception {
         try journal.commit(
             file(bytes, now: now),
@@ -166,7 +169,7 @@ final class TestNode: Sendable {
         return NewDerivedInstance(
             sopClassUID: "1.2.840.10008.5.1.4.1.1.66.4", sopInstanceUID: uid, transferSyntaxUID: Self.explicitLittle,
             studyInstanceUID: "1.2", seriesInstanceUID: uid + ".1", viewerProfile: "strict",
-            path: try spool.acceptDerived(written, now: Date()), sha256: "feed", size: 4, peers: peers)
+            path: try spool.acceptDerived(written, now: clock()), sha256: "feed", size: 4, peers: peers)
     }
 
     /// Runs a queued job to its end.
