@@ -6,7 +6,9 @@ import Foundation
 // `@unchecked`: everything mutable is used only under `lock`.
 final class TestClock: @unchecked Sendable {
     private let lock = NSLock()
-    private var date = Date(timeIntervalSince1970: 1_780_000_000)
+    /// In the hour that files are received in, 26 minutes after it began.
+    private var date = Date(
+        timeIntervalSince1970: (Date().timeIntervalSince1970 / 3600).rounded(.down) * 3600 + 1600)
     private var up = Duration.seconds(5000)
 
     var wall: Date { lock.withLock { date } }
