@@ -26,7 +26,8 @@ import Testing
         chmod(executable, 0o700)
         let pool = WorkerPool(
             configuration: WorkerPoolConfiguration(
-                executable: executable, segmentWorkers: segmentWorkers, threads: 1, printFolder: folder.path,
+                executable: executable, indexWorkers: 1, segmentWorkers: segmentWorkers, threads: 1,
+                printFolder: folder.path,
                 indexLimits: limits, segmentLimits: limits, idle: idle),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         do {
