@@ -138,14 +138,15 @@ def check_archive(report, archive, studies):
     try:
         for path in archive.save_segmentations(folder):
             data = pydicom.dcmread(path, stop_before_pixels=True)
-            named = {item.ReferencedSOPInstanceUID for one in data.ReferencedSeriesSequence
-                     for item in one.ReferencedInstanceSequence}
+            # The source series comes first; series of replaced SEGs follow.
+            source = data.ReferencedSeriesSequence[0]
+            named = {item.ReferencedSOPInstanceUID for item in source.ReferencedInstanceSequence}
             for one in data.get("PredecessorDocumentsSequence", []):
                 for series in one.ReferencedSeriesSequence:
                     replaced |= {item.ReferencedSOPInstanceUID for item in series.ReferencedSOPSequence}
             made = (str(data.ContentDate), str(data.ContentTime), str(data.InstanceCreationDate),
                     str(data.InstanceCreationTime))
-            found.setdefault(data.ReferencedSeriesSequence[0].SeriesInstanceUID, []).append(
+            found.setdefault(source.SeriesInstanceUID, []).append(
                 (made, str(data.SOPInstanceUID), str(data.PatientID), named))
     finally:
         shutil.rmtree(folder)
