@@ -18,7 +18,6 @@ from safetensors.torch import save
 from training.data import tracked_sequences
 from training.exporting.export import write_shipped
 from training.fitting import score_tracker
-from training.fitting.train_tracker import BATCH
 from training.networks import tracker
 from training.paths import CARDS, add_folders
 from training.recipes import medsam2_compact
@@ -84,7 +83,7 @@ def rounded(runs):
     kept = torch.load(runs / medsam2_compact.NAME / "checkpoint.pt", weights_only=True)
     network = tracker.Tracker().eval()
     network.load_state_dict({key: value.half().float() for key, value in kept["average"].items()})
-    last = {"samples": kept["step"] * 2 * BATCH, "seed": kept["seed"], "core_seconds": round(kept["seconds"])}
+    last = {"samples": kept["tracks"], "seed": kept["seed"], "seconds": round(kept["seconds"])}
     return (network.to(memory_format=torch.channels_last),
             {**last, "stages": [*kept["stages"], last]} if kept["stages"] else last)
 
