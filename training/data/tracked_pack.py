@@ -6,7 +6,7 @@ frames between them, and a training reads all of them. The volumes are those of 
 held-out ones. A volume's slices are kept at their own size, after `percentile_scaled`; frames are squares. Both are WebP
 pictures. A quality of 101 is lossless. A mask is exact.
 
-    volume/<name>/<part>/pictures    bytes of the WebP files of all slices, one after another; <part> is "training" or "validation"
+    volume/<name>/<part>/pictures    bytes of the WebP files of all slices; <part> is "training" or "validation"
     volume/<name>/<part>/lengths     bytes of each file
     volume/<name>/<part>/mask        packed bits, compressed with LZMA
     frames/pictures, frames/lengths, frames/mask    the same for the frames

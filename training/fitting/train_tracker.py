@@ -13,7 +13,7 @@ decides whether the structure counts as present. From LONG_FROM on, LONG of the 
 without gradients first, so that the network learns from memories as they are far from the prompt.
 
 The training reads packs (data/tracked_pack.py) and makes them from DATA if they are missing. It runs on a CUDA device if
-there is one. It plans the learning rate for `--seconds` of steps in all, over any number of runs, and continues from
+there is one. It plans the learning rate for `--seconds` of steps in all (processor time on a CPU), and continues from
 RUNS/medsam2-compact/checkpoint.pt if that file exists. `--stop-after` ends a run early. log.csv and curve.png lie beside the
 checkpoint. `--slim FOLDER` also keeps the averaged weights there, in files of at most PART bytes. `score_tracker` and
 exporting/export_tracker.py read a checkpoint.
@@ -56,7 +56,7 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_folders(parser, required=False)
     parser.add_argument("--packs", type=Path, nargs="+", help="files of tracked_pack.py; RUNS/tracked.npz by default")
-    parser.add_argument("--seconds", type=float, default=20_000, help="planned duration of all runs' steps")
+    parser.add_argument("--seconds", type=float, default=20_000, help="planned duration of the steps, over all runs")
     parser.add_argument("--stop-after", type=float, default=float("inf"), help="seconds after which this run ends")
     parser.add_argument("--steps", type=int, default=0, help="end this run after so many steps")
     parser.add_argument("--batch", type=int, default=BATCH, help="sequences of a step; halved if the memory does not suffice")
@@ -311,8 +311,8 @@ def step_loss(network, training, batch, chosen, rng, teacher, cast):
             features = gathered(network.encode(flat), places[:chosen.warm])
             track.features = features + [None]
             track.run(last=chosen.warm)
-        flat, places = flat[places[chosen.warm:].flatten()], torch.arange(places[chosen.warm:].numel()).unflatten(0, (-1, 2 * batch))
-        places = places.to(truth.device)
+        flat = flat[places[chosen.warm:].flatten()]
+        places = torch.arange(len(flat), device=truth.device).unflatten(0, (-1, 2 * batch))
     with cast():
         track.features = features + gathered(network.encode(flat), places)
         track.run(chosen.warm, None, chosen.second, chosen.corrected)
@@ -379,7 +379,7 @@ def main():
     arguments = options()
     reuse_memory()
     torch.set_num_threads(arguments.threads)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     device = torch.device(arguments.device)
     folder = arguments.runs / medsam2_compact.NAME
     folder.mkdir(parents=True, exist_ok=True)
@@ -427,16 +427,18 @@ def main():
 
     def report(scored):
         found = validate(average, training.validation, cast) if scored and training.validation else {}
-        loss = float(torch.stack(losses).mean()) if losses else float("nan")
+        loss = float(torch.stack(losses).mean()) if losses else float(rows[-1]["loss"] if rows else "nan")
         rows.append({"samples": tracks, "step": step, "loss": f"{loss:.4f}",
                      **{key: f"{found[key]:.4f}" if found else "" for key in ("dice", "worst", "beyond", "missed")},
                      "seconds": f"{seconds:.0f}"})
-        print(f"{time.monotonic() - begun:.0f} s", json.dumps(rows[-1]), f"progress {seconds / arguments.seconds:.3f}", flush=True)
+        now, share = time.monotonic() - begun, seconds / arguments.seconds
+        print(f"{now:.0f} s", json.dumps(rows[-1]), f"progress {share:.3f}", flush=True)
         losses.clear()
 
     def keep():
         facts = {"rows": rows, "step": step, "tracks": tracks, "seconds": seconds, "total": arguments.seconds, "seed": seed,
-                 "stages": stages}
+                 "stages": stages, "device": device.type, "volumes": len(training.volumes),
+                 "validation": len(training.validation), "frames": 0 if training.frames is None else len(training.frames)}
         save(checkpoint, {"network": network.state_dict(), "average": average.state_dict(),
                           "optimiser": learning.state_dict(), **facts})
         write_log(rows, folder)
@@ -445,9 +447,10 @@ def main():
             torch.save({"average": {key: value.cpu() for key, value in average.state_dict().items()}, **facts}, body)
             split(body.getvalue(), arguments.slim, "checkpoint.pt")
 
+    clock = time.monotonic if device.type == "cuda" else time.process_time  # other work may share the processor
     losses, saved, scored, steps = [], time.monotonic(), time.monotonic(), 0
     while seconds < arguments.seconds and time.monotonic() - begun < arguments.stop_after and not 0 < arguments.steps <= steps:
-        started, progress = time.monotonic(), seconds / arguments.seconds
+        started, progress = clock(), seconds / arguments.seconds
         for group in learning.param_groups:
             group["lr"] = group["peak"] * rate(progress) * (0.5 if stages else 1)
         rng = np.random.default_rng([seed, 9, step])
@@ -469,7 +472,7 @@ def main():
             losses.append(value.detach())
         else:
             print(f"step {step} is left out: its gradients are not finite", flush=True)
-        seconds += time.monotonic() - started
+        seconds += clock() - started
         if time.monotonic() - saved > arguments.save_seconds:
             with_score = time.monotonic() - scored > arguments.score_seconds
             report(with_score)
