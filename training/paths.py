@@ -17,10 +17,10 @@ def shipped(name):
     return path
 
 
-def add_folders(parser):
+def add_folders(parser, required=True):
     """Adds --data and --runs to an argument parser."""
     given = os.environ.get("KONTUR_DATA")
-    parser.add_argument("--data", type=Path, default=given, required=given is None,
+    parser.add_argument("--data", type=Path, default=given, required=required and given is None,
                         help="folder with kvasir-seg/, polypgen/ and la2018/; KONTUR_DATA by default")
     parser.add_argument("--runs", type=Path, default=TRAINING / "runs",
                         help="folder for checkpoints, caches and curves")

@@ -1,135 +1,228 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sequences of frames with their truth, for the training of medsam2-compact.
 
-Most sequences are neighbouring slices of a left-atrium volume, at a stride of 1 to 3 and in either direction; many of them
-leave the atrium. The others show one colonoscopy frame under a moving camera, sometimes until the polyp leaves the view.
-All frames of a sequence share one geometric and one photometric augmentation.
+Most sequences are slices of a left-atrium volume, at a stride of 1 to 3 and in either direction; many of them leave the
+atrium. The others show one colonoscopy frame under a moving camera that also bends it, sometimes until the polyp leaves the
+view. All frames of a sequence share one geometric and one photometric augmentation. The data stay on the training's device
+as uint8 squares, and the device draws and applies the augmentations of a whole batch at once.
 """
-from itertools import takewhile
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from scipy import ndimage
 
-from training.data import endoscopes, left_atrium_volumes, polyp_frames
+from training.data import tracked_pack
 from training.networks.tracker import SIZE
-from training.recipes.medsam_compact import percentile_scaled
 from training.recipes.polyp_compact import MEAN, STD
 
 LEAST_TRUTH = 100  # pixels of the volume's own slice in the first frame of a sequence
 LEAST_TARGET = 40  # pixels of the square in the first frame of a sequence
 STRIDES = (1, 2, 3)
-LEAVES = 0.4  # share of the batches whose sequences leave the structure
 POLYPS = 0.15  # share of the sequences that show a colonoscopy frame
-LEFT_OUT = 6  # the PolypGen centre that does not take part in training
-DATA_SETS = ["Left Atrium Segmentation Challenge 2018 (64 volumes)", "Kvasir-SEG training (799)",
+SPARE = 1.25  # sequences drawn for each one used, because a first frame may have lost its structure
+BLUR = 4  # pixels that the kernel of a blur reaches
+DATA_SETS = ["Left Atrium Segmentation Challenge 2018 (64 volumes, 6 of them for validation)", "Kvasir-SEG training (799)",
              "PolypGen single frames with a polyp, without centre 6"]
 
 
+class Volume(NamedTuple):
+    """Where the slices of a volume lie in the stack of all slices."""
+    name: str
+    first: int
+    count: int
+    present: np.ndarray  # slices of the volume with at least LEAST_TRUTH pixels
+
+
+def squares(images, device):
+    """Images [count, rows, columns] as uint8 squares [count, SIZE, SIZE]."""
+    whole = torch.from_numpy(images).to(device)[:, None].float()
+    whole = F.interpolate(whole, size=(SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
+    return whole[:, 0].round().clamp(0, 255).byte()
+
+
+def normalised(frames):
+    """Frames [..., 3, rows, columns] in 0...1 as the network takes them."""
+    mean, std = (torch.from_numpy(part).to(frames.device)[:, None, None] for part in (MEAN, STD))
+    return (frames - mean) / std
+
+
 class Training:
-    """Draws sequences from the training volumes and, with `polyps`, from the training frames."""
+    """Draws sequences from the volumes and, with `polyps`, from the frames of packs (tracked_pack.py)."""
 
-    def __init__(self, data, cache, polyps=True):
-        self.volumes = []
-        for path in left_atrium_volumes.split(data)[0]:
-            image, mask = left_atrium_volumes.read(path)
-            areas = (mask > 0).sum((1, 2))
-            self.volumes.append((percentile_scaled(image), (mask > 0).astype(np.uint8), np.flatnonzero(areas >= LEAST_TRUTH)))
-        self.frames = load_frames(data, cache) if polyps else None
+    def __init__(self, packs, device="cpu", polyps=True):
+        volumes, frames = tracked_pack.read(packs)
+        self.volumes = self.stack(volumes["training"], device)
+        self.validation = [(name, squares(image, device), squares(mask * 255, device) > 127)
+                           for name, image, mask in volumes["validation"]]
+        self.frames = None
+        if polyps and frames is not None:
+            images, masks = (torch.from_numpy(part).to(device) for part in frames)
+            self.frames = torch.cat([images.permute(0, 3, 1, 2), masks[:, None] * 255], dim=1)
 
-    def sequence(self, length, leaves, rng):
-        """Frames float32 [length, 3, SIZE, SIZE], normalised, and truth bool [length, SIZE, SIZE].
+    def stack(self, volumes, device):
+        """The places of the volumes (name, image, mask) in `self.slices`, uint8 [slices, 2, SIZE, SIZE] with the mask."""
+        found, parts, first = [], [], 0
+        for name, image, mask in volumes:
+            found.append(Volume(name, first, len(image), np.flatnonzero(mask.sum((1, 2)) >= LEAST_TRUTH)))
+            parts.append(torch.stack([squares(image, device), squares(mask * 255, device)], dim=1))
+            first += len(image)
+        self.slices = torch.cat(parts)
+        return found
 
-        The first frame shows the structure. With `leaves` the sequence is placed so that the structure goes away.
+    def batch(self, count, length, rng, leaves=False, shown=0):
+        """Normalised frames [length, count, 3, SIZE, SIZE] and truth [length, count, SIZE, SIZE], 0 or 1 in float32.
+
+        The first frame shows the structure. With `leaves` the sequences are placed so that the structure goes away.
+        Otherwise the atrium also is in frame `shown`, where the volume has room for it.
         """
-        while True:
-            draw = self.moving_frame if self.frames is not None and rng.random() < POLYPS else self.slices
-            frames, truth = draw(length, leaves, rng)
-            if truth[0].sum() >= LEAST_TARGET:
-                frames = (frames / 255 - MEAN[:, None, None]) / STD[:, None, None]
-                return frames.astype(np.float32), truth
+        polyps = int(rng.binomial(count, POLYPS)) if self.frames is not None else 0
+        parts = [draw(number, length, leaves, shown, rng)
+                 for draw, number in ((self.volume_slices, count - polyps), (self.moving_frames, polyps)) if number]
+        frames, truth = (torch.cat(part, dim=1) for part in zip(*parts))
+        return normalised(frames), truth
 
-    def batch(self, count, length, rng):
-        """Frames [length, count, 3, SIZE, SIZE] and truth [length, count, SIZE, SIZE] as float32 tensors."""
-        leaves = rng.random() < LEAVES
-        frames, truth = zip(*(self.sequence(length, leaves, rng) for _ in range(count)))
-        return torch.from_numpy(np.stack(frames, 1)), torch.from_numpy(np.stack(truth, 1).astype(np.float32))
+    def volume_slices(self, count, length, leaves, shown, rng):
+        """Slices of volumes in 0...1, and their truth."""
+        spare = int(count * SPARE) + 1
+        indices = np.stack([self.path(length, leaves, shown, rng) for _ in range(spare)])
+        thetas = on(affine(rng, spare, turn=25, scale=(0.45, 1.4), mirror=0.3, shift=0.2), self.slices)
+        bend = bending(rng, spare, 0.035, self.slices)
+        first = self.slices[torch.from_numpy(indices[:, 0]).to(self.slices.device), 1:]
+        kept = fullest(warped(first.float(), thetas, bend, "zeros"), count)
+        stacked = self.slices[torch.from_numpy(indices).to(kept.device)[kept]].float().flatten(1, 2)
+        fill = "reflection" if rng.random() < 0.4 else "zeros"
+        found = warped(stacked, thetas[kept], bend[kept], fill).unflatten(1, (length, 2))
+        frames = relit(found[:, :, 0] / 255, rng).transpose(0, 1)[:, :, None].expand(-1, -1, 3, -1, -1)
+        return frames, (found[:, :, 1] > 127.5).float().transpose(0, 1)
 
-    def slices(self, length, leaves, rng):
-        """Slices of a volume, 0...255, and their truth."""
-        image, mask, present = self.volumes[rng.integers(len(self.volumes))]
-        step = int(rng.choice(STRIDES)) * int(rng.choice((-1, 1)))
+    def path(self, length, leaves, shown, rng):
+        """The places [length] of a sequence's slices in `self.slices`."""
+        volume = self.volumes[rng.integers(len(self.volumes))]
+        low, high = volume.present[0], volume.present[-1]
+        step = int(rng.choice(STRIDES)) * int(rng.choice((-1, 1))) if length <= 16 else int(rng.choice((-1, 1)))
         if leaves:
-            end = present[-1] if step > 0 else present[0]
-            start = end - step * int(rng.integers(0, length - 1))
+            start = (high if step > 0 else low) - step * int(rng.integers(0, length - 1))
         else:
-            start = rng.choice(present)
-        start = int(np.clip(start, present[0], present[-1]))
-        chosen = np.clip(start + step * np.arange(length), 0, len(image) - 1)
-        stacked = torch.from_numpy(np.stack([image[chosen], mask[chosen] * 255])).permute(1, 0, 2, 3).float()
-        theta = affine(rng, turn=20, scale=(0.65, 1.35), mirror=0.3, shift=0.15)
-        frames, truth = warped(stacked, np.repeat(theta[None], length, axis=0), rng)
-        return np.repeat(relit(frames / 255, rng) * 255, 3, axis=1), truth
+            room = max(high - low - abs(step) * shown, 0)
+            start = low + int(rng.integers(room + 1)) if step > 0 else high - int(rng.integers(room + 1))
+        start = int(np.clip(start, low, high))
+        return volume.first + np.clip(start + step * np.arange(length), 0, volume.count - 1)
 
-    def moving_frame(self, length, leaves, rng):
-        """One colonoscopy frame under a camera that turns, approaches and shifts, 0...255, and its truth."""
-        images, masks = self.frames
-        index = rng.integers(len(images))
-        stacked = torch.from_numpy(np.concatenate([images[index], masks[index][..., None]], axis=2)).permute(2, 0, 1)[None]
-        first = affine(rng, turn=180, scale=(0.8, 1.5), mirror=0.5, shift=0.15)
-        angle, growth = np.deg2rad(rng.normal(0, 6)), np.exp(rng.normal(0, 0.06))
-        move = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * growth
-        drift = rng.normal(0, 0.35 if leaves else 0.05, 2)
-        thetas = [first]
+    def moving_frames(self, count, length, leaves, shown, rng):
+        """Colonoscopy frames under a camera that turns, approaches, shifts and bends them, in 0...1, and their truth."""
+        spare = int(count * SPARE) + 1
+        chosen = torch.from_numpy(rng.integers(len(self.frames), size=spare)).to(self.frames.device)
+        thetas = affine(rng, spare, turn=180, scale=(0.8, 1.5), mirror=0.5, shift=0.15)
+        bend = bending(rng, spare, 0.03, self.frames)
+        kept = fullest(warped(self.frames[chosen, 3:].float(), on(thetas, self.frames), bend, "zeros"), count)
+        thetas = thetas[kept.cpu().numpy()]
+        moves = turned(np.deg2rad(rng.normal(0, 6, count))) * np.exp(rng.normal(0, 0.06, count))[:, None, None]
+        drift = rng.normal(0, 0.35 if leaves else 0.05, (count, 2))
+        every = [thetas]
         for _ in range(length - 1):
-            last = thetas[-1]
-            thetas.append(np.c_[last[:, :2] @ move, last[:, 2] + drift + rng.normal(0, 0.02, 2)])
-        frames, truth = warped(stacked.float().expand(length, -1, -1, -1), np.stack(thetas), rng)
-        seed = rng.integers(2 ** 32)  # the same light and colours in every frame
-        frames = [endoscopes.recolour(np.ascontiguousarray(frame.transpose(1, 2, 0)), np.random.default_rng(seed))
-                  for frame in frames]
-        return np.stack(frames).transpose(0, 3, 1, 2), truth
+            last = every[-1]
+            shift = last[:, :, 2] + drift + rng.normal(0, 0.02, (count, 2))
+            every.append(np.concatenate([last[:, :, :2] @ moves, shift[:, :, None]], axis=2))
+        thetas = on(np.stack(every, axis=1).reshape(-1, 2, 3), self.frames)
+        slow = bending(rng, count, 0.008, self.frames)[:, None] * torch.arange(length, device=kept.device)[:, None, None, None]
+        bend = (bend[kept][:, None] + slow + bending(rng, count * length, 0.004, self.frames).unflatten(0, (count, length)))
+        stacked = self.frames[chosen[kept]].float()[:, None].expand(-1, length, -1, -1, -1).flatten(0, 1)
+        fill = "reflection" if rng.random() < 0.4 else "zeros"
+        found = warped(stacked, thetas, bend.flatten(0, 1), fill).unflatten(0, (count, length))
+        frames = recoloured(found[:, :, :3] / 255, rng)
+        return frames.transpose(0, 1), (found[:, :, 3] > 127.5).float().transpose(0, 1)
 
 
-def affine(rng, turn, scale, mirror, shift):
-    """A random map [2, 3] for `affine_grid`: up to `turn` degrees, a scale, a stretch, a reflection and a shift."""
-    angle = np.deg2rad(rng.uniform(-turn, turn)) if rng.random() < 0.5 else 0.0
-    factor, aspect = np.exp(rng.uniform(*np.log(scale))), np.exp(rng.uniform(-0.2, 0.2) / 2)
-    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([aspect, 1 / aspect]) / factor
-    if rng.random() < mirror:
-        matrix = matrix @ np.diag([-1, 1])
-    return np.c_[matrix, rng.uniform(-shift, shift, 2)]
+def on(array, like):
+    """A float32 tensor of the array on the device of `like`."""
+    return torch.from_numpy(np.asarray(array, np.float32)).to(like.device)
 
 
-def warped(stacked, thetas, rng):
-    """Images [length, channels, SIZE, SIZE] and truth [length, SIZE, SIZE] of `stacked`, whose last channel is the mask."""
-    grid = F.affine_grid(torch.tensor(thetas, dtype=torch.float32), (len(stacked), 1, SIZE, SIZE), align_corners=False)
-    fill = "reflection" if rng.random() < 0.4 else "zeros"
-    found = F.grid_sample(stacked, grid, padding_mode=fill, align_corners=False).numpy()
-    return found[:, :-1], found[:, -1] > 127.5
+def fullest(first, count):
+    """Indices of `count` masks [spare, 1, SIZE, SIZE] that have at least LEAST_TARGET pixels, as far as there are any."""
+    return ((first > 127.5).sum((1, 2, 3)) >= LEAST_TARGET).int().argsort(descending=True, stable=True)[:count]
+
+
+def turned(angles):
+    """Rotations [count, 2, 2]."""
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+
+
+def affine(rng, count, turn, scale, mirror, shift):
+    """Random maps [count, 2, 3] for `affine_grid`: up to `turn` degrees, a scale, a stretch, a reflection and a shift."""
+    angles = np.deg2rad(rng.uniform(-turn, turn, count)) * (rng.random(count) < 0.5)
+    factors, aspects = np.exp(rng.uniform(*np.log(scale), count)), np.exp(rng.uniform(-0.25, 0.25, count) / 2)
+    sides = np.stack([aspects * np.where(rng.random(count) < mirror, -1, 1), 1 / aspects], axis=1) / factors[:, None]
+    return np.concatenate([turned(angles) * sides[:, None], rng.uniform(-shift, shift, (count, 2, 1))], axis=2)
+
+
+def bending(rng, count, reach, like):
+    """Smooth random displacements [count, 5, 5, 2] in half squares, at most of about twice `reach`; half of them are weak."""
+    strength = reach * rng.random((count, 1, 1, 1)) * np.where(rng.random((count, 1, 1, 1)) < 0.5, 1, 0.2)
+    return on(rng.normal(0, 1, (count, 5, 5, 2)) * strength, like)
+
+
+def warped(stacked, thetas, bend, fill):
+    """Pictures [count, channels, SIZE, SIZE] moved by affine maps [count, 2, 3] and displacements [count, 5, 5, 2]."""
+    grid = F.affine_grid(thetas, (len(stacked), 1, SIZE, SIZE), align_corners=False)
+    smooth = F.interpolate(bend.permute(0, 3, 1, 2), size=(SIZE, SIZE), mode="bicubic", align_corners=True)
+    return F.grid_sample(stacked, grid + smooth.permute(0, 2, 3, 1), padding_mode=fill, align_corners=False)
+
+
+def blurred(frames, sigmas):
+    """Frames [count, channels, rows, columns], each blurred by a Gaussian with a deviation in pixels of sigmas [count]."""
+    places = torch.arange(-BLUR, BLUR + 1, device=frames.device)
+    kernels = torch.exp(-0.5 * (places / sigmas[:, None]) ** 2)
+    kernels = (kernels / kernels.sum(1, keepdim=True))[:, None]
+    x = frames.transpose(0, 1)
+    x = F.conv2d(x, kernels[:, :, None], padding=(0, BLUR), groups=len(frames))
+    return F.conv2d(x, kernels[:, :, :, None], padding=(BLUR, 0), groups=len(frames)).transpose(0, 1)
+
+
+def focus(rng, count, share, like):
+    """Deviations in pixels for `blurred`; `share` of the sequences lose sharpness."""
+    return on(np.where(rng.random(count) < share, rng.uniform(0.5, 2, count), 0.1), like)
+
+
+def shading(rng, count, like):
+    """Smooth factors [count, 1, SIZE, SIZE], as from receiver coils or a lamp, that half of the sequences get."""
+    reach = rng.uniform(0.05, 0.35, (count, 1, 1, 1)) * (rng.random((count, 1, 1, 1)) < 0.5)
+    coarse = on(np.exp(rng.normal(0, 1, (count, 1, 3, 3)) * reach), like)
+    return F.interpolate(coarse, size=(SIZE, SIZE), mode="bilinear", align_corners=True)
+
+
+def noise(rng, shape, share, reach, like):
+    """Noise of this shape, whose first axis counts sequences; `share` of the sequences get it."""
+    strength = rng.uniform(*reach, shape[0]) * (rng.random(shape[0]) < share)
+    return torch.randn(shape, device=like.device) * on(strength, like).reshape(-1, *[1] * (len(shape) - 1))
 
 
 def relit(frames, rng):
-    """Slices [length, 1, rows, columns] in 0...1 with another contrast, coil shading and focus, and noise per slice."""
-    frames = np.maximum(frames, 0) ** np.exp(rng.uniform(-0.35, 0.35)) * np.exp(rng.uniform(-0.3, 0.3))
-    if rng.random() < 0.5:
-        coarse = torch.from_numpy(np.exp(rng.normal(0, rng.uniform(0.05, 0.3), (1, 1, 3, 3))).astype(np.float32))
-        frames = frames * F.interpolate(coarse, size=frames.shape[2:], mode="bilinear", align_corners=True).numpy()
-    if rng.random() < 0.25:
-        frames = ndimage.gaussian_filter(frames, (0, 0, *[rng.uniform(0.5, 2)] * 2))
-    if rng.random() < 0.4:
-        frames = frames + rng.standard_normal(frames.shape, np.float32) * rng.uniform(0.005, 0.06) * (frames > 0)
-    return np.clip(frames, 0, 1).astype(np.float32)
+    """Slices [count, length, rows, columns] in 0...1 with another contrast, coil shading and focus, and noise per slice."""
+    count, length = frames.shape[:2]
+
+    def factor(reach, *shape):
+        return on(np.exp(rng.uniform(-reach, reach, shape)), frames)
+    frames = frames.clamp(min=0) ** factor(0.4, count, 1, 1, 1) * factor(0.35, count, 1, 1, 1) * factor(0.05, count, length, 1, 1)
+    frames = blurred(frames * shading(rng, count, frames), focus(rng, count, 0.3, frames))
+    return (frames + noise(rng, frames.shape, 0.4, (0.005, 0.07), frames) * (frames > 0)).clamp(0, 1)
 
 
-def load_frames(data, cache):
-    """Images and masks (uint8 squares of SIZE) of the training frames with a polyp. Builds them if they are missing."""
-    paths = [cache / f"tracked-{name}.npy" for name in ("images", "masks")]
-    if not paths[-1].exists():
-        real = takewhile(lambda pair: pair[2] != polyp_frames.DRAWN, polyp_frames.training_pairs(data))
-        pairs = [(image, mask) for image, mask, origin in real if origin != LEFT_OUT and mask.any()]
-        for k, path in enumerate(paths):
-            np.save(path, np.stack([np.asarray(Image.fromarray(pair[k]).resize((SIZE, SIZE), Image.BILINEAR)) for pair in pairs]))
-    return [np.load(path, mmap_mode="r") for path in paths]
+def recoloured(frames, rng):
+    """Colour frames [count, length, 3, rows, columns] in 0...1 with another light, colour, focus, and noise."""
+    count = len(frames)
+
+    def drawn(low, high):
+        return on(rng.uniform(low, high, (count, 1, 1, 1, 1)), frames)
+    frames = frames.clamp(0, 1) ** drawn(-0.35, 0.35).exp()
+    grey = frames.mean(2, keepdim=True)
+    frames = grey + (frames - grey) * drawn(0.6, 1.4)
+    mean = frames.mean((1, 2, 3, 4), keepdim=True)
+    frames = (frames - mean) * drawn(0.7, 1.3) + mean
+    gains = np.eye(3) * (rng.uniform(0.75, 1.25, (count, 1)) * rng.uniform(0.88, 1.12, (count, 3)))[:, None]
+    mixed = torch.einsum("nlchw,ncd->nldhw", frames, on(gains + rng.uniform(-0.06, 0.06, (count, 3, 3)), frames))
+    frames = (mixed * shading(rng, count, frames)[:, None]).clamp(0, 1)
+    frames = blurred(frames.flatten(1, 2), focus(rng, count, 0.25, frames)).unflatten(1, frames.shape[1:3])
+    return (frames + noise(rng, frames.shape, 0.15, (0.01, 0.05), frames)).clamp(0, 1)

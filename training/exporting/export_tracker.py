@@ -18,7 +18,6 @@ from safetensors.torch import save
 from training.data import tracked_sequences
 from training.exporting.export import write_shipped
 from training.fitting import score_tracker
-from training.fitting.train_tracker import BATCH
 from training.networks import tracker
 from training.paths import CARDS, add_folders
 from training.recipes import medsam2_compact
@@ -27,7 +26,8 @@ from training.scores import summary
 # Text of the card, position of the prompted slice in the atrium, number of boxes.
 PROMPTS = {"middle": ("one box on the middle slice", 0.5, 1), "quarter": ("one box at a quarter of the slices", 0.25, 1),
            "three quarters": ("one box at three quarters of the slices", 0.75, 1),
-           "three": ("three boxes, at a sixth, a half and five sixths of the slices", 0.5, 3)}
+           "three": ("three boxes, at a sixth, a half and five sixths of the slices", 0.5, 3),
+           "automatic": ("one box that the shipped networks find", None, 1)}
 
 CARD = """# medsam2-compact
 
@@ -35,8 +35,8 @@ Tracks the structure in one or several boxes through a volume or through frames 
 late gadolinium enhanced MRI, and polyps. **Research use only: not a medical device, not for diagnosis or treatment.**
 
 File `{file}`, SHA-256 `{digest}`, fp16, {size:.1f} MB. SAM 2.1 at 256 x 256 with a convolutional trunk and fewer layers
-(`training/networks/tracker.py`), trained by `training/fitting/train_tracker.py`: {samples} tracks of 3 to 8 frames, seeds from
-{seed}, {hours:.1f} h on a shared processor core. The trunk, the prompt encoder and parts of the mask decoder began as those of the
+(`training/networks/tracker.py`), trained by `training/fitting/train_tracker.py`: {samples} tracks of 3 to 30 frames, seeds from
+{seed}, {hours:.2f} h on {device}. The trunk, the prompt encoder and parts of the mask decoder began as those of the
 shipped `medsam-compact`; all other weights were drawn. The recipe before and after the network is the opening comment of
 `training/recipes/medsam2_compact.py`.
 
@@ -44,9 +44,9 @@ shipped `medsam-compact`; all other weights were drawn. The recipe before and af
 
 | set | cases | used for | terms |
 |---|---|---|---|
-| 2018 Left Atrium Segmentation Challenge, training half of the usual 80/20 split | 64 volumes | training | research; the publisher states no licence |
-| Kvasir-SEG (Jha 2020), usual 800/100/100 split | 799 frames | training, under a drawn camera movement | research and education |
-| PolypGen (Ali 2023), single frames with a polyp, without centre 6 | 1069 frames | training, under a drawn camera movement | CC BY 4.0 |
+| 2018 Left Atrium Segmentation Challenge, training half of the usual 80/20 split | {volumes} volumes | training | research; the publisher states no licence |
+| the same half | {validation} volumes | validation while the training went on | as above |
+| Kvasir-SEG (Jha 2020) training, and PolypGen (Ali 2023) without centre 6, single frames with a polyp | {frames} frames of 1868 | training, under a drawn camera movement | research and education; CC BY 4.0 |
 | 2018 Left Atrium Segmentation Challenge, same half | {held} volumes | held out: the scores below | as above |
 
 The held-out volumes are those that `left-atrium-compact` and `medsam-compact` hold out, too. The trunk's weights descend from
@@ -54,8 +54,9 @@ networks that saw the same training frames. Real colonoscopy videos were not ava
 
 ## Scores
 
-Dice per volume with the shipped fp16 weights; the interval is the 95% bootstrap of the mean. Boxes come from the truth, which a
-real application does not have; each edge is moved by up to 20% of the side. "Beyond" is the number of marked slices beyond an end
+Dice per volume with the shipped fp16 weights; the interval is the 95% bootstrap of the mean. All boxes but the automatic one come
+from the truth, which a real application does not have; each edge is moved by up to 20% of the side. For the automatic box,
+`left-atrium-compact` chooses the slice and `medsam-compact` outlines it. "Beyond" is the number of marked slices beyond an end
 of the atrium, mean and most.
 
 | prompt | mean | 95% | median | worst | beyond |
@@ -81,10 +82,11 @@ changes the learning rate. A fresh run of the command gives other weights.
 
 def rounded(runs):
     """The averaged network of the checkpoint with every tensor rounded to fp16, and the facts of its training."""
-    kept = torch.load(runs / medsam2_compact.NAME / "checkpoint.pt", weights_only=True)
+    kept = torch.load(runs / medsam2_compact.NAME / "checkpoint.pt", weights_only=True, map_location="cpu")
     network = tracker.Tracker().eval()
     network.load_state_dict({key: value.half().float() for key, value in kept["average"].items()})
-    last = {"samples": kept["step"] * 2 * BATCH, "seed": kept["seed"], "core_seconds": round(kept["seconds"])}
+    last = {"samples": kept["tracks"], "seed": kept["seed"], "seconds": round(kept["seconds"]),
+            **{key: kept[key] for key in ("device", "volumes", "validation", "frames")}}
     return (network.to(memory_format=torch.channels_last),
             {**last, "stages": [*kept["stages"], last]} if kept["stages"] else last)
 
@@ -113,7 +115,9 @@ def card(name, content, found, training):
     stages, middle = training.get("stages") or [training], found["middle"]
     return CARD.format(
         file=name, digest=hashlib.sha256(content).hexdigest(), size=len(content) / 1e6, seed=stages[0]["seed"],
-        samples=sum(stage["samples"] for stage in stages), hours=sum(stage["core_seconds"] for stage in stages) / 3600,
+        samples=sum(stage["samples"] for stage in stages), hours=sum(stage["seconds"] for stage in stages) / 3600,
+        **{key: stages[-1][key] for key in ("volumes", "validation", "frames")},
+        device={"cuda": "a CUDA device", "cpu": "a shared processor core"}[stages[-1]["device"]],
         stages=", ".join(str(stage["samples"]) for stage in stages), held=len(middle), rows="\n".join(map(line, PROMPTS)),
         key=np.mean([row["key"] for row in middle]), missed=np.mean([row["missed"] for row in middle]),
         failed=sum(row["dice"] < 0.8 for row in middle))
@@ -128,7 +132,8 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     network, training = rounded(arguments.runs)
-    found = {prompt: score_tracker.rows(network, arguments.data, arguments.volumes, position=position, boxes=count)
+    found = {prompt: score_tracker.rows(network, arguments.data, arguments.volumes, position=position, boxes=count,
+                                        automatic=position is None)
              for prompt, (_, position, count) in PROMPTS.items()}
     scores = {prompt: {key: round(value, 4) for key, value in summary([row["dice"] for row in rows]).items()}
               for prompt, rows in found.items()}

@@ -24,9 +24,9 @@ def rate(progress):
 @torch.no_grad()
 def follow(average, network, keep):
     """Moves the averaged weights and statistics towards those of the network. `keep` is the share that stays."""
-    for ours, theirs in zip(average.state_dict().values(), network.state_dict().values()):
-        if ours.is_floating_point():
-            ours.lerp_(theirs, 1 - keep)
+    pairs = zip(average.state_dict().values(), network.state_dict().values())
+    ours, theirs = zip(*(pair for pair in pairs if pair[0].is_floating_point()))
+    torch._foreach_lerp_(ours, theirs, 1 - keep)
 
 
 def save(path, state):

@@ -3,10 +3,12 @@
 
 The network comes from a file (`--weights`), or is the averaged network of the checkpoint in RUNS. The prompt is a box
 around the truth on the middle slice of the atrium, each edge moved by up to 20% of the side, and is tracked in both
-directions. The script prints the Dice of each volume, and the number of marked slices beyond the two ends of the
-atrium.
+directions. With `--automatic` the prompt does not come from the truth: left-atrium-compact answers the volume, medsam-compact
+outlines the atrium in the slice where that answer is largest and surest, and the box around this outline is tracked. The
+script prints the Dice of each volume, and the number of marked slices beyond the two ends of the atrium.
 """
 import argparse
+import functools
 import json
 from pathlib import Path
 
@@ -14,24 +16,52 @@ import numpy as np
 import torch
 
 from training.data import left_atrium_volumes, prompts
+from training.networks import shipped as unets
 from training.networks import tracker
-from training.paths import add_folders
-from training.recipes import medsam2_compact
+from training.paths import add_folders, shipped
+from training.recipes import left_atrium_compact, medsam2_compact, medsam_compact
 from training.recipes.medsam_compact import percentile_scaled
 from training.scores import dice, summary
 
 POSITIONS = {"quarter": 0.25, "middle": 0.5, "three quarters": 0.75}  # of the slices that show the atrium
 
 
-def volume_row(network, name, image, truth, position=0.5, boxes=1):
-    """Scores of one volume. With several boxes they are spread evenly over the atrium instead of at `position`."""
+def truth_boxes(name, truth, position, boxes):
+    """Jittered boxes {slice: XYXY} around the truth, at `position` or, if there are several, spread over the atrium."""
     present = np.flatnonzero(truth.any((1, 2)))
     shares = [position] if boxes == 1 else [(k + 0.5) / boxes for k in range(boxes)]
-    rng = np.random.default_rng([5, *name.encode()])
-    given = {}
+    rng, given = np.random.default_rng([5, *name.encode()]), {}
     for share in shares:
         key = int(present[min(int(share * len(present)), len(present) - 1)])
         given[key] = prompts.jittered(prompts.box_of(truth[key]), rng, truth.shape[1:])
+    return given
+
+
+@functools.cache
+def prompters():
+    """The shipped left-atrium-compact and medsam-compact."""
+    from training.networks import promptable  # needs segment-anything
+    return unets.load(shipped(left_atrium_compact.NAME))[0], promptable.load(shipped(medsam_compact.NAME))[0]
+
+
+def automatic_box(image):
+    """One box {slice: XYXY} that the shipped networks find in a volume."""
+    atrium, outliner = prompters()
+    found = left_atrium_compact.answer(atrium, image)
+    key = int((found.probability * found.mask).sum((1, 2)).argmax())
+    if not found.mask[key].any():
+        return {len(image) // 2: np.array([0, 0, *image.shape[:0:-1]], np.float32)}
+    box, plane = prompts.box_of(found.mask[key]), np.repeat(percentile_scaled(image)[key][..., None], 3, axis=2)
+    embedding = medsam_compact.embed(outliner, plane)
+    mask, _ = medsam_compact.predict(outliner, embedding, image.shape[1:], box)
+    return {key: prompts.box_of(mask) if mask.any() else box}
+
+
+def volume_row(network, name, image, truth, position=0.5, boxes=1, automatic=False):
+    """Scores of one volume. With several boxes they are spread evenly over the atrium instead of at `position`."""
+    present = np.flatnonzero(truth.any((1, 2)))
+    given = automatic_box(image) if automatic else truth_boxes(name, truth, position, boxes)
+    key = max(given)
     features = medsam2_compact.embed(network, percentile_scaled(image))
     found = medsam2_compact.track(network, features, truth.shape[1:], given)
     marked = np.flatnonzero(found.mask.any((1, 2)))
@@ -47,17 +77,10 @@ def rows(network, data, count=None, **options):
             for path, volume in ((path, left_atrium_volumes.read(path)) for path in paths)]
 
 
-def score(network, data, count=None):
-    """Mean Dice, and mean number of marked slices beyond an end of the atrium."""
-    found = rows(network, data, count)
-    return {"dice": float(np.mean([row["dice"] for row in found])),
-            "beyond": float(np.mean([row[end] for row in found for end in ("below", "above")]))}
-
-
 def checkpointed(runs):
     """The averaged network of the checkpoint."""
     network = tracker.Tracker()
-    network.load_state_dict(torch.load(runs / medsam2_compact.NAME / "checkpoint.pt", weights_only=True)["average"])
+    network.load_state_dict(torch.load(runs / medsam2_compact.NAME / "checkpoint.pt", weights_only=True, map_location="cpu")["average"])
     return network.to(memory_format=torch.channels_last).eval()
 
 
@@ -68,11 +91,13 @@ def main():
     parser.add_argument("--volumes", type=int, help="score only the first volumes")
     parser.add_argument("--position", choices=POSITIONS, default="middle", help="of the prompted slice in the atrium")
     parser.add_argument("--boxes", type=int, default=1, help="prompted slices, spread evenly if more than one")
+    parser.add_argument("--automatic", action="store_true", help="take the prompt from the shipped networks")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     network = tracker.load(arguments.weights)[0] if arguments.weights else checkpointed(arguments.runs)
-    found = rows(network, arguments.data, arguments.volumes, position=POSITIONS[arguments.position], boxes=arguments.boxes)
+    found = rows(network, arguments.data, arguments.volumes, position=POSITIONS[arguments.position],
+                 boxes=arguments.boxes, automatic=arguments.automatic)
     for row in found:
         print(json.dumps(row))
     ends = np.array([row[end] for row in found for end in ("below", "above")])

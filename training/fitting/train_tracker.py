@@ -1,61 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains medsam2-compact: python -m training.fitting.train_tracker --data DATA --threads 2
+"""Trains medsam2-compact: python -m training.fitting.train_tracker --data DATA --seconds 4000
 
 The first stage begins from the shipped medsam-compact: its trunk, prompt encoder and mask decoder. The mask decoder keeps
 the hidden units of its MLPs with the largest weights, and the neck begins as the least-squares fit to medsam-compact's image
-embedding at half the resolution. The trunk stays as it is unless `--trunk-rate` gives it a learning rate.
+embedding at half the resolution. The trunk follows at a smaller learning rate, or stays as it is with `--trunk-rate 0`.
 
 A step encodes a batch of sequences (data/tracked_sequences.py) and tracks them twice: from the first frame on, and back
-from the last frame that shows the structure. The trunk takes a tenth of the time of a step. Its output is therefore not
-cached, and every step sees new augmentations. The first frame of a track is prompted with a jittered box. In one track
-of four another frame is prompted, too; in one of five, tracked frames get correcting points. Memories contain the
-network's own masks, rounded to bf16. During the first TEACHER of the training, the truth decides whether the structure
-counts as present.
+from the last frame that shows the structure. The first frame of a track is prompted with a jittered box. In one batch of
+four another frame is prompted, too; in one of five, tracked frames get correcting points. LEAVES of the batches leave the
+structure. Memories contain the network's own masks, rounded to bf16. During the first TEACHER of the training, the truth
+decides whether the structure counts as present. From LONG_FROM on, LONG of the batches are long: they run WARM frames
+without gradients first, so that the network learns from memories as they are far from the prompt.
 
-The training continues from RUNS/medsam2-compact/checkpoint.pt if that file exists. log.csv and curve.png lie beside the
-checkpoint. exporting/export_tracker.py turns the checkpoint into a file and its card.
+The training reads packs (data/tracked_pack.py) and makes them from DATA if they are missing. It runs on a CUDA device if
+there is one. It plans the learning rate for `--seconds` of steps in all (processor time on a CPU), and continues from
+RUNS/medsam2-compact/checkpoint.pt if that file exists. `--stop-after` ends a run early. log.csv and curve.png lie beside the
+checkpoint. `--slim FOLDER` also keeps the averaged weights there, in files of at most PART bytes. `score_tracker` and
+exporting/export_tracker.py read a checkpoint.
 """
 import argparse
+import io
+import json
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from training.data import prompts, tracked_sequences
+from training.data import tracked_pack, tracked_sequences
+from training.data.prompts import JITTER
 from training.fitting.running import SEED, follow, has_bf16, rate, reuse_memory, save, write_log
-from training.fitting.score_tracker import score
 from training.networks import tracker
 from training.networks.tracker import HIDDEN, LOW, SIZE, Features, Tracker, choose
 from training.paths import add_folders, shipped
 from training.recipes import medsam2_compact
 
-SAMPLES = 60_000  # tracks
-BATCH = 6  # sequences of a step
+BATCH = 6  # sequences of a step on a CPU
 LENGTHS = (3, 4, 5, 6, 7, 8)
-SHORT, SHORT_UNTIL = 5, 0.25  # longest sequence during this first share of a training
-TEACHER = 0.15
-PEAK = 5e-4
+SHORT, SHORT_UNTIL = 5, 0.15  # longest sequence during this first share of a training
+WARM, LONG_FROM, LONG = 24, 0.4, 0.25
+TEACHER = 0.1
+LEAVES = 0.4
+PEAK, TRUNK_PEAK = 8e-4, 1e-4
 WEIGHT_DECAY = 0.02
-AVERAGE_DECAY = 0.998  # of the moving average of the weights, per step
-SECOND_PROMPT, CORRECTED = 0.25, 0.2  # shares of the tracks
+AVERAGE_DECAY = 0.997  # of the moving average of the weights, per step
+SECOND_PROMPT, CORRECTED = 0.25, 0.2  # shares of the batches that do not leave the structure
 LEAST_PRESENT = 8  # pixels of truth in the square from which the structure counts as present
+PART = 15 << 20
 
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_folders(parser)
-    parser.add_argument("--samples", type=int, default=SAMPLES, help="tracks of the run; may be changed when it is resumed")
+    add_folders(parser, required=False)
+    parser.add_argument("--packs", type=Path, nargs="+", help="files of tracked_pack.py; RUNS/tracked.npz by default")
+    parser.add_argument("--seconds", type=float, default=20_000, help="planned duration of the steps, over all runs")
+    parser.add_argument("--stop-after", type=float, default=float("inf"), help="seconds after which this run ends")
+    parser.add_argument("--steps", type=int, default=0, help="end this run after so many steps")
+    parser.add_argument("--batch", type=int, default=BATCH, help="sequences of a step; halved if the memory does not suffice")
     parser.add_argument("--start", type=Path, help="a file of export_tracker.py to begin a new stage from")
     parser.add_argument("--rate", type=float, default=PEAK, help="peak learning rate behind the trunk")
-    parser.add_argument("--trunk-rate", type=float, default=0, help="peak learning rate of the trunk")
+    parser.add_argument("--trunk-rate", type=float, default=TRUNK_PEAK, help="peak learning rate of the trunk")
     parser.add_argument("--no-polyps", action="store_true", help="train on atria only")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action="store_true", help="compile the parts that a step runs most often")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--save-minutes", type=float, default=4)
-    parser.add_argument("--score-minutes", type=float, default=20)
-    parser.add_argument("--scored", type=int, default=4, help="held-out volumes that are scored on the way")
+    parser.add_argument("--save-seconds", type=float, default=240)
+    parser.add_argument("--score-seconds", type=float, default=1200)
+    parser.add_argument("--slim", type=Path, help="folder for the averaged weights in small files")
     return parser.parse_args()
 
 
@@ -98,7 +112,7 @@ def fit_neck(network, training):
     encoder = promptable.load(shipped("medsam-compact"))[0].image_encoder
     rows, targets, rng = [], [], np.random.default_rng([SEED, 8])
     for _ in range(12):
-        frames = training.batch(8, 2, rng)[0].flatten(0, 1)
+        frames = training.batch(8, 2, rng)[0].flatten(0, 1).cpu()
         _, _, fine, coarse = network.image_encoder.trunk(frames)
         outputs = torch.cat([fine, F.interpolate(coarse, scale_factor=2, mode="nearest"), torch.ones_like(fine[:, :1])], dim=1)
         rows.append(outputs.permute(0, 2, 3, 1).flatten(0, 2))
@@ -145,32 +159,63 @@ def frame_loss(answer, truth, present, several):
     return value + F.binary_cross_entropy_with_logits(answer.score, share)
 
 
-def boxes(truth, rng):
-    """The corners [batch, 2, 2] of a jittered box around each truth [batch, 256, 256]."""
-    found = [prompts.jittered(prompts.box_of(mask), rng, mask.shape) for mask in (truth > 0.5).numpy()]
-    return torch.from_numpy(np.stack(found)).reshape(-1, 2, 2)
+def edges(mask):
+    """The boxes XYXY [batch, 4] of masks [batch, rows, columns]. The box of an empty mask is the middle of the image."""
+    sides = []
+    for axis in (1, 2):
+        size = mask.shape[3 - axis]
+        place = torch.arange(size, device=mask.device)
+        filled = mask.any(dim=axis)
+        low, high = torch.where(filled, place, size).amin(1), torch.where(filled, place, -1).amax(1) + 1
+        empty = high == 0
+        sides.append((torch.where(empty, size // 4, low), torch.where(empty, 3 * size // 4, high)))
+    (x0, x1), (y0, y1) = sides
+    return torch.stack([x0, y0, x1, y1], dim=1).float()
 
 
-def correcting_points(truth, logits, count, rng):
-    """Points and labels that correct the masks of low-resolution logits [batch, 64, 64]."""
+def boxes(truth):
+    """The corners [batch, 2, 2] of a box around each truth [batch, 256, 256], jittered as prompts.jittered does."""
+    box = edges(truth > 0.5)
+    side = (box[:, 2:] - box[:, :2]).repeat(1, 2)
+    return (box + (2 * torch.rand_like(box) - 1) * JITTER * side).clamp(0, SIZE).unflatten(1, (2, 2))
+
+
+def correcting_points(truth, logits, count):
+    """Points [batch, count, 2] and labels that correct the masks of low-resolution logits [batch, 64, 64].
+
+    The first point lies in a pixel that is wrong. A later point lies outside the structure but near it with a probability
+    of 0.3.
+    """
+    truth = truth > 0.5
     found = F.interpolate(logits[:, None], size=(SIZE, SIZE), mode="bilinear", align_corners=False)[:, 0] > 0
-    chosen = [prompts.points_in(mask, count, rng, wrong=mask != other)
-              for mask, other in zip((truth > 0.5).numpy(), found.numpy())]
-    points, labels = (torch.from_numpy(np.stack(part)) for part in zip(*chosen))
-    return points, labels.long()
+    wrong = found != truth
+    wrong = torch.where(wrong.any(dim=2).any(dim=1)[:, None, None], wrong, truth)
+    place = torch.arange(SIZE, device=truth.device)
+    x0, y0, x1, y1 = (edges(truth) + SIZE / 8 * torch.tensor([-1, -1, 1, 1]).to(truth.device))[:, :, None].unbind(1)
+    near = ((place >= y0) & (place < y1))[:, :, None] & ((place >= x0) & (place < x1))[:, None] & ~truth
+    picked = []
+    for k in range(count):
+        outside = torch.rand(len(truth), 1, 1, device=truth.device) < (0.3 if k else 0)
+        weights = torch.where(outside, near, wrong).flatten(1).float() + 1e-9
+        picked.append(torch.multinomial(weights, 1)[:, 0])
+    picked = torch.stack(picked, dim=1)
+    points = torch.stack([picked % SIZE, picked // SIZE], dim=2).float()
+    return points, truth.flatten(1).gather(1, picked).long()
 
 
 class TrackedBatch:
     """Tracks through a batch of sequences: features and truth of each frame, and whether it shows the structure."""
 
-    def __init__(self, network, features, truth, rng, teacher):
-        self.network, self.features, self.truth, self.rng, self.teacher = network, features, truth, rng, teacher
+    def __init__(self, network, features, truth, teacher):
+        self.network, self.features, self.truth, self.teacher = network, features, truth, teacher
         self.present = truth.sum((2, 3)) >= LEAST_PRESENT
         self.conditioning, self.others, self.losses = {}, {}, []
+        self.corners = torch.tensor([[2, 3]]).to(truth.device)
 
     def judge(self, index, answer, several):
         """Adds the loss of a frame."""
-        self.losses.append(frame_loss(answer, self.truth[index], self.present[index], several))
+        if torch.is_grad_enabled():
+            self.losses.append(frame_loss(answer, self.truth[index], self.present[index], several))
 
     def remember(self, index, answer, several, prompted):
         """The Memory of a frame."""
@@ -180,39 +225,40 @@ class TrackedBatch:
 
     def prompt(self, index):
         """Prompts a frame with boxes and makes it a conditioning frame."""
-        features, points = self.features[index], boxes(self.truth[index], self.rng)
+        features, points = self.features[index], boxes(self.truth[index])
         answer = self.network.decode(features.vision + self.network.no_mem_embed[0], features, points,
-                                     torch.tensor([[2, 3]]).expand(len(points), 2))
+                                     self.corners.expand(len(points), 2))
         self.judge(index, answer, several=False)
         self.conditioning[index] = self.remember(index, answer, several=False, prompted=True)
+        return answer
 
-    def follow(self, index, corrected):
-        """Tracks to a frame and, with `corrected`, corrects its mask with points."""
+    def follow(self, index, points=0):
+        """Tracks to a frame and corrects its mask with so many points. Returns the last answer."""
         features, several = self.features[index], True
         memories, pointers = medsam2_compact.bank(index, 1, self.conditioning, self.others, tracker.POINTERS)
         embedding = self.network.condition(features.vision, memories, pointers)
         answer = self.network.decode(embedding, features)
         self.judge(index, answer, several)
-        if corrected:
-            logits, count = choose(answer, several)[0].detach(), int(self.rng.integers(1, 4))
-            points, labels = correcting_points(self.truth[index], logits, count, self.rng)
-            several = count == 1
-            answer = self.network.decode(embedding, features, points, labels, logits[:, None].clamp(-32, 32))
+        if points:
+            logits = choose(answer, several)[0].detach()
+            several = points == 1
+            answer = self.network.decode(embedding, features, *correcting_points(self.truth[index], logits, points),
+                                         logits[:, None].clamp(-32, 32))
             self.judge(index, answer, several)
         if index < len(self.features) - 1:
-            self.others[index] = self.remember(index, answer, several, prompted=corrected)
+            self.others[index] = self.remember(index, answer, several, prompted=points > 0)
+            self.others.pop(index - tracker.POINTERS, None)
+        return answer
 
-    def run(self):
-        """The mean loss of the frames."""
-        shown = [index for index in range(1, len(self.features)) if self.present[index].all()]
-        self.prompt(0)
-        if shown and self.rng.random() < SECOND_PROMPT:
-            self.prompt(int(self.rng.choice(shown)))
-        corrects = self.rng.random() < CORRECTED
-        for index in range(1, len(self.features)):
+    def run(self, first=0, last=None, second=None, corrected=()):
+        """Tracks the frames `first` to `last`. `second` is prompted, too; `corrected` {frame: points} get points."""
+        if first == 0:
+            self.prompt(0)
+            if second:
+                self.prompt(second)
+        for index in range(max(first, 1), len(self.features) if last is None else last):
             if index not in self.conditioning:
-                self.follow(index, corrects and index in shown and self.rng.random() < 0.4)
-        return torch.stack(self.losses).mean()
+                self.follow(index, corrected.get(index, 0) if corrected else 0)
 
 
 def back(present, length):
@@ -220,32 +266,128 @@ def back(present, length):
 
     A track that arrives at the first frame turns round.
     """
-    last = [int(np.flatnonzero(column)[-1]) for column in present.T.numpy()]
-    return torch.tensor([[abs(start - k) for start in last] for k in range(length)])
+    place = torch.arange(length, device=present.device)[:, None]
+    last = torch.where(present, place[:len(present)], 0).amax(0)
+    return (last - place).abs()
 
 
-def step_loss(network, training, length, rng, teacher, trunk_learns):
-    """The loss of one step: of both tracks through a batch of sequences."""
-    frames, truth = training.batch(BATCH, length, rng)
-    with torch.set_grad_enabled(trunk_learns):
-        outputs = network.image_encoder.trunk(frames.flatten(0, 1).to(memory_format=torch.channels_last))
-    features = network.project(outputs)
-    onwards = torch.arange(length)[:, None].expand(length, BATCH)
-    order = torch.cat([onwards, back(truth.sum((2, 3)) >= LEAST_PRESENT, length)], dim=1)
-    sequence = torch.arange(BATCH).repeat(2)
-    chosen = [Features(*(part[places] for part in features)) for places in order * BATCH + sequence]
-    return TrackedBatch(network, chosen, truth[order, sequence], rng, teacher).run()
+class Plan(NamedTuple):
+    """What happens in the tracks of a batch."""
+    length: int
+    warm: int = 0  # frames without gradients at the beginning
+    leaves: bool = False
+    second: int = 0  # a frame that is prompted, too
+    corrected: dict = {}  # points of the frames that get any
+
+
+def plan(rng, progress, later):
+    """Draws the Plan of a step. `later` tells that this is not the first stage."""
+    leaves = bool(rng.random() < LEAVES)
+    if (later or progress >= LONG_FROM) and rng.random() < LONG:
+        return Plan(WARM + 6, WARM, leaves)
+    length = int(rng.choice([n for n in LENGTHS if n <= SHORT or later or progress >= SHORT_UNTIL]))
+    if leaves:
+        return Plan(length, leaves=True)
+    second = int(rng.integers(1, length)) if rng.random() < SECOND_PROMPT else 0
+    frames = [k for k in range(1, length) if rng.random() < 0.4] if rng.random() < CORRECTED else []
+    return Plan(length, second=second, corrected={k: int(rng.integers(1, 4)) for k in frames})
+
+
+def gathered(features, places):
+    """The Features of each row of places [frames, tracks]."""
+    return [Features(*(part[row] for part in features)) for row in places]
+
+
+def step_loss(network, training, batch, chosen, rng, teacher, cast):
+    """The mean loss of one step: of both tracks through a batch of sequences. `cast` makes an autocast context."""
+    frames, truth = training.batch(batch, chosen.length, rng, chosen.leaves, max([chosen.second, *chosen.corrected]))
+    onwards = torch.arange(chosen.length, device=truth.device)[:, None].expand(chosen.length, batch)
+    order = torch.cat([onwards, back(truth.sum((2, 3)) >= LEAST_PRESENT, chosen.length)], dim=1)
+    sequence = torch.arange(batch, device=truth.device).repeat(2)
+    places, flat = order * batch + sequence, frames.flatten(0, 1).to(memory_format=torch.channels_last)
+    track, features = TrackedBatch(network, [], truth[order, sequence], teacher), []
+    if chosen.warm:
+        with cast(), torch.no_grad():  # an autocast context of its own: its weights in bf16 do not get gradients
+            features = gathered(network.encode(flat), places[:chosen.warm])
+            track.features = features + [None]
+            track.run(last=chosen.warm)
+        flat = flat[places[chosen.warm:].flatten()]
+        places = torch.arange(len(flat), device=truth.device).unflatten(0, (-1, 2 * batch))
+    with cast():
+        track.features = features + gathered(network.encode(flat), places)
+        track.run(chosen.warm, None, chosen.second, chosen.corrected)
+        return torch.stack(track.losses).mean()
+
+
+@torch.no_grad()
+def validate(network, volumes, cast):
+    """Mean Dice, marked slices beyond an end and missed slices of the validation volumes, with a box on the middle slice.
+
+    The volumes are tracked together. Masks are compared on the squares, and the largest component is not taken.
+    """
+    torch.manual_seed(SEED)
+    count = max(len(image) for _, image, _ in volumes)
+    features, truths = [], []
+    with cast():
+        for _, image, mask in volumes:
+            padded = torch.cat([image, image[-1:].expand(count - len(image), -1, -1)])
+            frames = tracked_sequences.normalised(padded[:, None].expand(-1, 3, -1, -1).float() / 255)
+            features.append(network.encode(frames.to(memory_format=torch.channels_last)))
+            truths.append(torch.cat([mask, torch.zeros_like(mask[:1]).expand(count - len(mask), -1, -1)]))
+        truth, features = torch.stack(truths), Features(*map(torch.cat, zip(*features)))
+        shown = truth.any(3).any(2)
+        place = torch.arange(count, device=truth.device)
+        low, high = torch.where(shown, place, count).amin(1), torch.where(shown, place, -1).amax(1)
+        middle = torch.stack([place[row][len(place[row]) // 2] for row in shown])
+        every, found = torch.arange(len(volumes), device=truth.device), torch.zeros_like(truth)
+        for direction in (1, -1):
+            reach = middle + direction * torch.arange(count, device=truth.device)[:, None]
+            inside = (reach >= 0) & (reach < count)
+            reach = reach.clamp(0, count - 1)
+            steps = int(inside.any(1).sum())
+            track = TrackedBatch(network, gathered(features, (every * count + reach)[:steps]),
+                                 truth[every, reach[:steps]].float(), teacher=False)
+            for k in range(steps):
+                answer = track.prompt(0) if k == 0 else track.follow(k)
+                logits = answer.logits[:, 0] if k == 0 else choose(answer, True)[0]
+                mask = F.interpolate(logits[:, None], size=(SIZE, SIZE), mode="bilinear", align_corners=False)[:, 0] > 0
+                mask &= (answer.score > 0)[:, None, None] & inside[k][:, None, None]
+                found[every, reach[k]] |= mask
+    dice = 2 * (found & truth).sum((1, 2, 3)) / (found.sum((1, 2, 3)) + truth.sum((1, 2, 3)))
+    marked = found.any(3).any(2)
+    beyond = (marked & ((place < low[:, None]) | (place > high[:, None]))).sum(1) / 2
+    return {"dice": float(dice.mean()), "worst": float(dice.min()), "beyond": float(beyond.mean()),
+            "missed": float((shown & ~marked).sum(1).float().mean())}
+
+
+def compiled(network):
+    """Compiles the parts of a step that consist of many small operations."""
+    network.memory_encoder.forward = torch.compile(network.memory_encoder.forward, dynamic=False)
+    network.sam_mask_decoder.forward = torch.compile(network.sam_mask_decoder.forward, dynamic=False)
+    globals()["mask_loss"] = torch.compile(mask_loss, dynamic=False)
+
+
+def split(body, folder, stem):
+    """Writes bytes as FOLDER/STEM.0, .1, … of at most PART bytes each. `cat` joins them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, first in enumerate(range(0, len(body), PART)):
+        (folder / f"{stem}.{k}").write_bytes(body[first:first + PART])
 
 
 def main():
+    begun = time.monotonic()
     arguments = options()
     reuse_memory()
     torch.set_num_threads(arguments.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    device = torch.device(arguments.device)
     folder = arguments.runs / medsam2_compact.NAME
     folder.mkdir(parents=True, exist_ok=True)
-    total, checkpoint = arguments.samples, folder / "checkpoint.pt"
+    checkpoint, packs = folder / "checkpoint.pt", arguments.packs or [arguments.runs / "tracked.npz"]
+    if not arguments.packs and not packs[0].exists():
+        tracked_pack.write(arguments.data, packs, tracked_pack.LOSSLESS, 90, 10_000)
     torch.manual_seed(SEED)
-    training = tracked_sequences.Training(arguments.data, arguments.runs, polyps=not arguments.no_polyps)
+    training = tracked_sequences.Training(packs, device, polyps=not arguments.no_polyps)
     stages = []
     if checkpoint.exists():
         network = Tracker()
@@ -254,67 +396,91 @@ def main():
         stages = facts["training"].get("stages") or [facts["training"]]
     else:
         network = begin(training)
-    network = network.to(memory_format=torch.channels_last)
-    trunk_learns = arguments.trunk_rate > 0
-    network.image_encoder.trunk.requires_grad_(trunk_learns)
-    average = Tracker().to(memory_format=torch.channels_last).eval()
+    network = network.to(device, memory_format=torch.channels_last).train()
+    network.image_encoder.trunk.requires_grad_(arguments.trunk_rate > 0)
+    average = Tracker().to(device, memory_format=torch.channels_last).eval()
     average.load_state_dict(network.state_dict())
     groups = [{"peak": arguments.trunk_rate if of_trunk else arguments.rate, "weight_decay": WEIGHT_DECAY if decays else 0,
-               "params": [p for name, p in network.named_parameters()
-                          if name.startswith("image_encoder.trunk.") == of_trunk and (p.ndim > 1) == decays]}
+               "params": [p for name, p in network.named_parameters() if p.requires_grad
+                          and name.startswith("image_encoder.trunk.") == of_trunk and (p.ndim > 1) == decays]}
               for of_trunk in (False, True) for decays in (True, False)]
-    optimiser = torch.optim.AdamW(groups, lr=0, betas=(0.9, 0.98))
-    step, seconds, rows = 0, 0.0, []
+    groups = [group for group in groups if group["params"]]
+    learning = torch.optim.AdamW(groups, lr=0, betas=(0.9, 0.98), fused=device.type == "cuda")
+    step, tracks, seconds, rows = 0, 0, 0.0, []
     if checkpoint.exists():
-        kept = torch.load(checkpoint, weights_only=True)
+        kept = torch.load(checkpoint, weights_only=True, map_location=device)
         network.load_state_dict(kept["network"])
         average.load_state_dict(kept["average"])
-        optimiser.load_state_dict(kept["optimiser"])
-        step, seconds, rows, stages = kept["step"], kept["seconds"], kept["rows"], kept["stages"]
-        for group, fresh in zip(optimiser.param_groups, groups):
+        learning.load_state_dict(kept["optimiser"])
+        step, tracks, seconds, rows, stages = (kept[key] for key in ("step", "tracks", "seconds", "rows", "stages"))
+        for group, fresh in zip(learning.param_groups, groups):
             group["peak"] = fresh["peak"]
-    seed, tracks = SEED + len(stages), 2 * BATCH
-    print(f"{medsam2_compact.NAME}: {len(training.volumes)} volumes, {total} tracks, at step {step}", flush=True)
+    if arguments.compile:
+        compiled(network)
+    seed, batch = SEED + len(stages), arguments.batch
+    print(f"{medsam2_compact.NAME}: {len(training.volumes)} volumes, {len(training.validation)} for validation, "
+          f"{0 if training.frames is None else len(training.frames)} frames, at step {step}, "
+          f"{time.monotonic() - begun:.0f} s after the start", flush=True)
 
-    def report(volumes):
-        found = score(average, arguments.data, volumes) if volumes else None
-        rows.append({"samples": step * tracks, "loss": f"{np.mean(losses):.4f}", "dice": f"{found['dice']:.4f}" if found else "",
-                     "beyond": f"{found['beyond']:.2f}" if found else "", "volumes": volumes or "", "seconds": f"{seconds:.0f}"})
-        print(time.strftime("%H:%M:%S"), rows[-1], f"progress {step * tracks / total:.3f}", flush=True)
-        write_log(rows, folder)
+    def cast():
+        return torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device.type))
+
+    def report(scored):
+        found = validate(average, training.validation, cast) if scored and training.validation else {}
+        loss = float(torch.stack(losses).mean()) if losses else float(rows[-1]["loss"] if rows else "nan")
+        rows.append({"samples": tracks, "step": step, "loss": f"{loss:.4f}",
+                     **{key: f"{found[key]:.4f}" if found else "" for key in ("dice", "worst", "beyond", "missed")},
+                     "seconds": f"{seconds:.0f}"})
+        now, share = time.monotonic() - begun, seconds / arguments.seconds
+        print(f"{now:.0f} s", json.dumps(rows[-1]), f"progress {share:.3f}", flush=True)
+        losses.clear()
 
     def keep():
-        save(checkpoint, {"network": network.state_dict(), "average": average.state_dict(), "rows": rows,
-                          "optimiser": optimiser.state_dict(), "step": step, "seconds": seconds, "total": total, "seed": seed,
-                          "stages": stages})
+        facts = {"rows": rows, "step": step, "tracks": tracks, "seconds": seconds, "total": arguments.seconds, "seed": seed,
+                 "stages": stages, "device": device.type, "volumes": len(training.volumes),
+                 "validation": len(training.validation), "frames": 0 if training.frames is None else len(training.frames)}
+        save(checkpoint, {"network": network.state_dict(), "average": average.state_dict(),
+                          "optimiser": learning.state_dict(), **facts})
+        write_log(rows, folder)
+        if arguments.slim:
+            body = io.BytesIO()
+            torch.save({"average": {key: value.cpu() for key, value in average.state_dict().items()}, **facts}, body)
+            split(body.getvalue(), arguments.slim, "checkpoint.pt")
 
-    losses, saved, scored = [], time.monotonic(), time.monotonic()
-    while step * tracks < total:
-        begun, progress = time.monotonic(), step * tracks / total
-        for group in optimiser.param_groups:
+    clock = time.monotonic if device.type == "cuda" else time.process_time  # other work may share the processor
+    losses, saved, scored, steps = [], time.monotonic(), time.monotonic(), 0
+    while seconds < arguments.seconds and time.monotonic() - begun < arguments.stop_after and not 0 < arguments.steps <= steps:
+        started, progress = clock(), seconds / arguments.seconds
+        for group in learning.param_groups:
             group["lr"] = group["peak"] * rate(progress) * (0.5 if stages else 1)
         rng = np.random.default_rng([seed, 9, step])
-        length = int(rng.choice([n for n in LENGTHS if n <= SHORT or stages or progress >= SHORT_UNTIL]))
-        optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16("cpu")):
-            value = step_loss(network, training, length, rng, not stages and progress < TEACHER, trunk_learns)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        step += 1
-        follow(average, network, min(AVERAGE_DECAY, step / (step + 9)))
-        losses.append(float(value.detach()))
-        seconds += time.monotonic() - begun
-        if time.monotonic() - saved > arguments.save_minutes * 60:
+        torch.manual_seed(int(rng.integers(2 ** 62)))
+        learning.zero_grad()
+        try:
+            value = step_loss(network, training, batch, plan(rng, progress, bool(stages)), rng,
+                              not stages and progress < TEACHER, cast)
+            value.backward()
+        except torch.cuda.OutOfMemoryError:
+            batch = batch // 2
+            print(f"not enough memory: {batch} sequences a step from now on", flush=True)
+            continue
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        step, steps, tracks = step + 1, steps + 1, tracks + 2 * batch
+        if torch.isfinite(norm):
+            learning.step()
+            follow(average, network, min(AVERAGE_DECAY, step / (step + 9)))
+            losses.append(value.detach())
+        else:
+            print(f"step {step} is left out: its gradients are not finite", flush=True)
+        seconds += clock() - started
+        if time.monotonic() - saved > arguments.save_seconds:
+            with_score = time.monotonic() - scored > arguments.score_seconds
+            report(with_score)
             keep()
-            with_score = time.monotonic() - scored > arguments.score_minutes * 60
-            report(arguments.scored if with_score else None)
-            losses, saved = [], time.monotonic()
+            saved = time.monotonic()
             scored = saved if with_score else scored
+    report(True)
     keep()
-    if losses:
-        report(16)
-        keep()
 
 
 if __name__ == "__main__":

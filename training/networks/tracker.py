@@ -276,7 +276,7 @@ class PromptEncoder(nn.Module):
 
     def grid(self):
         """The code [places, 256] of the vision feature's places."""
-        centre = (torch.arange(GRID) + 0.5) / GRID
+        centre = (torch.arange(GRID, device=self.no_mask_embed.weight.device) + 0.5) / GRID
         return self.fourier(torch.stack([centre.repeat(GRID), centre.repeat_interleave(GRID)], dim=1))
 
     def tokens(self, points, labels):
@@ -395,10 +395,12 @@ class Tracker(nn.Module):
 
     def pointer_place(self, distances, frames):
         """The temporal codes [pointers, 64] of pointers that are `distances` frames away, in a video of `frames` frames."""
-        channel = torch.arange(WIDTH // 2)
-        share = torch.tensor(distances, dtype=torch.float32) / (min(frames, POINTERS) - 1)
+        device = self.no_obj_ptr.device
+        channel = torch.arange(WIDTH // 2, device=device)
+        share = torch.arange(max(distances) + 1, device=device) / (min(frames, POINTERS) - 1)
         angle = share[:, None] / 10000 ** (2 * (channel // 2) / (WIDTH // 2))
-        return self.obj_ptr_tpos_proj(torch.cat([angle.sin(), angle.cos()], dim=1))
+        every = self.obj_ptr_tpos_proj(torch.cat([angle.sin(), angle.cos()], dim=1))
+        return torch.stack([every[distance] for distance in distances])  # an index tensor would wait for the device
 
     def condition(self, vision, memories, pointers, frames=POINTERS):
         """The image embedding [batch, places, 256] of a tracked frame.
@@ -457,7 +459,7 @@ def choose(answer, several):
     With `several`, the choice is the alternative with the highest predicted IoU. Otherwise it is the single mask, or
     the best alternative if the single mask is unstable. In both cases the token is that of the single mask.
     """
-    every = torch.arange(len(answer.iou))
+    every = torch.arange(len(answer.iou), device=answer.iou.device)
     best = 1 + answer.iou[:, 1:].argmax(dim=1)
     if several:
         return answer.logits[every, best], answer.iou[every, best], answer.tokens[every, best]

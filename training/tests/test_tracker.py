@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network of medsam2-compact beside the package sam2, and the sequences and tracks of its training."""
+from contextlib import nullcontext
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from training.data import tracked_sequences
+from training.data.tracked_pack import LOSSLESS, packed, unpacked
 from training.fitting import train_tracker
 from training.networks import tracker
 from training.networks.tracker import HIDDEN, LAYERS, SIZE, Tracker, choose
@@ -136,15 +139,87 @@ def test_a_track_back_begins_where_the_structure_was_seen_last():
     assert train_tracker.back(present, 4).T.tolist() == [[1, 0, 1, 2], [3, 2, 1, 0]]
 
 
-def test_slices_of_a_sequence_share_their_augmentation():
-    rng, training = np.random.default_rng(0), object.__new__(tracked_sequences.Training)
-    y, x = np.mgrid[:60, :80]
-    mask = np.stack([(y - 30) ** 2 + (x - 40) ** 2 < max(0, 18 - abs(z - 20)) ** 2 for z in range(40)])
-    training.volumes = [((50 + 150 * mask).astype(np.uint8), mask.astype(np.uint8), np.flatnonzero(mask.sum((1, 2)) >= 100))]
-    training.frames = None
-    frames, truth = training.batch(3, 6, rng)
-    assert frames.shape == (6, 3, 3, SIZE, SIZE) and truth.shape == (6, 3, SIZE, SIZE)
+def ball(radius=18, slices=40, rows=60, columns=80):
+    """A bright ball in a dark volume: image and mask."""
+    z, y, x = np.mgrid[:slices, :rows, :columns]
+    mask = (z - slices // 2) ** 2 + (y - rows // 2) ** 2 + (x - columns // 2) ** 2 < radius ** 2
+    return (50 + 150 * mask).astype(np.uint8), mask
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory):
+    """A training on two packs with three volumes, one of them for validation, and four frames."""
+    image, mask = ball()
+    frames = np.repeat(image[18:22, :, :60, None], 3, axis=3)
+    folder = tmp_path_factory.mktemp("packs")
+    for k, part in enumerate(("training", "validation")):
+        arrays = {f"volume/ball{k}/{part}/{key}": value for key, value in packed(image, mask, LOSSLESS).items()}
+        images = np.stack([np.asarray(Image.fromarray(frame).resize((SIZE, SIZE))) for frame in frames])
+        truths = images[..., 0] > 100
+        arrays |= {f"frames/{key}": value for key, value in packed(images, truths, LOSSLESS).items()}
+        np.savez(folder / f"{k}.npz", **arrays)
+    return tracked_sequences.Training([folder / "0.npz", folder / "1.npz"])
+
+
+def test_a_lossless_pack_returns_its_volume():
+    image, mask = ball()
+    images, masks = unpacked(packed(image, mask, LOSSLESS), "L")
+    assert np.array_equal(images, image) and np.array_equal(masks, mask)
+
+
+def test_validation_volumes_are_not_trained_on(training):
+    assert [volume.name for volume in training.volumes] == ["ball0"]
+    assert [name for name, *_ in training.validation] == ["ball1"]
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_frames_of_a_sequence_share_their_augmentation(training, leaves):
+    rng = np.random.default_rng(1)
+    torch.manual_seed(1)
+    frames, truth = training.batch(12, 6, rng, leaves, shown=0 if leaves else 3)
+    assert frames.shape == (6, 12, 3, SIZE, SIZE) and truth.shape == (6, 12, SIZE, SIZE)
+    assert frames.isfinite().all() and set(truth.unique().tolist()) <= {0.0, 1.0}
     assert (truth[0].sum((1, 2)) >= tracked_sequences.LEAST_TARGET).all()
-    for k in range(3):
+    if not leaves:
+        assert (truth[3].sum((1, 2)) > 0).float().mean() > 0.8
+    for k in range(12):
         bright = (frames[:, k, 0] * truth[:, k]).sum() / truth[:, k].sum()
         assert bright > (frames[:, k, 0] * (1 - truth[:, k])).sum() / (1 - truth[:, k]).sum()
+
+
+def test_boxes_of_masks():
+    mask = torch.zeros(2, 8, 16, dtype=torch.bool)
+    mask[0, 2:5, 7:9] = True
+    assert train_tracker.edges(mask).tolist() == [[7, 2, 9, 5], [4, 2, 12, 6]]
+
+
+def test_the_first_correcting_point_lies_in_a_wrong_pixel():
+    torch.manual_seed(0)
+    truth = torch.zeros(2, SIZE, SIZE)
+    truth[:, 40:120, 40:120] = 1
+    logits = torch.full((2, 64, 64), -8.0)
+    logits[:, 10:30, 10:20] = 8  # the left half of the truth is found
+    points, labels = train_tracker.correcting_points(truth, logits, 3)
+    assert points.shape == (2, 3, 2) and labels.shape == (2, 3)
+    assert (labels[:, 0] == 1).all() and (points[:, 0, 0] > 75).all() and (points[:, 0] < 120).all()
+    for k in range(2):
+        for (x, y), label in zip(points[k].int().tolist(), labels[k].tolist()):
+            assert label == truth[k, y, x]
+
+
+@pytest.mark.parametrize("chosen", [train_tracker.Plan(4, leaves=True), train_tracker.Plan(4, second=2, corrected={1: 1, 3: 2}),
+                                    train_tracker.Plan(5, warm=3)])
+def test_a_step_gives_every_part_gradients(training, network, chosen):
+    network.zero_grad()
+    torch.manual_seed(2)
+    value = train_tracker.step_loss(network, training, 2, chosen, np.random.default_rng(0), True, nullcontext)
+    value.backward()
+    assert value.isfinite()
+    silent = {name for name, parameter in network.named_parameters() if parameter.requires_grad and parameter.grad is None}
+    assert not {name for name in silent if name.startswith(("image_encoder", "memory_attention", "sam_mask_decoder"))}
+    network.zero_grad()
+
+
+def test_the_validation_tracks_from_the_middle(training, network):
+    found = train_tracker.validate(network, training.validation, nullcontext)
+    assert 0 <= found["dice"] <= 1 and 0 <= found["beyond"] <= 40 and 0 <= found["missed"] <= 40
