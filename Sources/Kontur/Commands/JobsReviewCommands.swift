@@ -27,20 +27,24 @@ struct JobsDropCommand: ParsableCommand {
     }
 }
 
+/// The reason for an operator's decision.
+struct DecisionReason: ParsableArguments {
+    @Option(help: ArgumentHelp("Record this reason in the audit trail. Do not give patient data.", valueName: "text"))
+    var why: String
+
+    func validate() throws {
+        if why.allSatisfy(\.isWhitespace) { throw ValidationError("--why is empty; give the reason") }
+    }
+}
+
 /// An operator's decision about held results, with the reason.
 struct ReviewDecision: ParsableArguments {
     @Argument(help: ArgumentHelp("Numbers of jobs, as 'kontur jobs list --held' shows them.", valueName: "job"))
     var jobs: [Int64]
 
-    @Option(help: ArgumentHelp("Record this reason in the audit trail. Do not give patient data.", valueName: "text"))
-    var why: String
-
+    @OptionGroup var reason: DecisionReason
     @OptionGroup var spool: SpoolOptions
     @OptionGroup var output: OutputOptions
-
-    func validate() throws {
-        if why.allSatisfy(\.isWhitespace) { throw ValidationError("--why is empty; give the reason") }
-    }
 
     /// Moves every held delivery of each job, in one transaction per job.
     func carryOut(
@@ -56,7 +60,7 @@ struct ReviewDecision: ParsableArguments {
                     }
                     let held = job.deliveries.filter { $0.state == .held }
                     if held.isEmpty { throw CommandError("none of its deliveries is held") }
-                    let event = AuditEvent(by: .operatorOfThisCommand, reason: "\(verb): \(why)")
+                    let event = AuditEvent(by: .operatorOfThisCommand, reason: "\(verb): \(reason.why)")
                     for delivery in held { try move(transaction, delivery.id, event) }
                     return held.count
                 }

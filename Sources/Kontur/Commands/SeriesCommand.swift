@@ -118,16 +118,6 @@ struct SeriesDropCommand: ParsableCommand {
     }
 }
 
-/// The reason for an operator's decision.
-struct DecisionReason: ParsableArguments {
-    @Option(help: ArgumentHelp("Record this reason in the audit trail. Do not give patient data.", valueName: "text"))
-    var why: String
-
-    func validate() throws {
-        if why.allSatisfy(\.isWhitespace) { throw ValidationError("--why is empty; give the reason") }
-    }
-}
-
 /// The series that an operator decides about.
 struct SeriesNumbers: ParsableArguments {
     @Argument(help: ArgumentHelp("Numbers of series, as 'kontur series list' shows them.", valueName: "series"))
