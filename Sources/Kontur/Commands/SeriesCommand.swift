@@ -72,7 +72,7 @@ extension SeriesState {
 
 struct SeriesRetryCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "retry", abstract: "Looks at series again that are set aside.",
+        commandName: "retry", abstract: "Looks again at series that are set aside.",
         discussion: "A running node takes them up by itself, and sets them aside again if nothing has changed.")
 
     @OptionGroup var series: SeriesNumbers
@@ -84,7 +84,7 @@ struct SeriesRetryCommand: ParsableCommand {
 
 struct SeriesReleaseCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "release", abstract: "Accepts series as they are that are set aside or in doubt.",
+        commandName: "release", abstract: "Accepts series that are set aside or in doubt as they are.",
         discussion: """
             A series that was set aside is segmented, even if its instances name two patients. The SEG then names the \
             patient of the instance that arrived last. The audit trail records the user and the reason.
@@ -102,7 +102,7 @@ struct SeriesReleaseCommand: ParsableCommand {
 
 struct SeriesDropCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "drop", abstract: "Closes series without segmenting them that are set aside.",
+        commandName: "drop", abstract: "Closes series that are set aside, without segmenting them.",
         discussion: """
             Their files are deleted when their time comes. An instance that arrives later opens its series again. The \
             audit trail records the user and the reason.
