@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "CDCMTKNetwork.h"
 
+#include "CDCMTKDataSet.h"
+
+#include "dcmtk/config/osconfig.h"
+#include "dcmtk/dcmdata/dcdict.h"
+
 #include <cstdint>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -36,6 +41,9 @@ bool giveUpFiles() {
 } // namespace
 
 extern "C" int cdcmtk_receiver_confine(void) {
+    // DCMTK reads its dictionary from a file at the first use.
+    cdcmtk_initialize();
+    dcmDataDict.isDictionaryLoaded();
     const rlimit none = {0, 0};
     int taken = 0;
     taken += prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
