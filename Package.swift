@@ -24,6 +24,9 @@ let dcmtk: [LinkerSetting] = [
     "oflog", "ofstd",
 ].map { .linkedLibrary($0) }
 
+/// DCMTK's upper layer and TLS, for the processes that speak DICOM at a socket.
+let dcmnet: [LinkerSetting] = ["dcmtls", "dcmnet", "ssl", "crypto"].map { .linkedLibrary($0) }
+
 let package = Package(
     name: "kontur",
     products: [.executable(name: "kontur", targets: ["Kontur"])],
@@ -39,6 +42,7 @@ let package = Package(
         // The C rooms.
         .target(name: "CPlatform", linkerSettings: [.linkedLibrary("crypto"), .linkedLibrary("z")]),
         .target(name: "CDCMTK", linkerSettings: dcmtk),
+        .target(name: "CAssociations", dependencies: ["CDCMTK"], linkerSettings: dcmnet + dcmtk),
         .target(
             name: "CKernels",
             // OpenMP's runtime by its full name: Debian's oneDNN brings the library, not the development link.
@@ -55,6 +59,7 @@ let package = Package(
             name: "Imaging", dependencies: ["CPNG", "CJPEG"], exclude: ["Raster/CPNG", "Raster/CJPEG"],
             swiftSettings: room),
         .target(name: "DICOM", dependencies: ["Platform", "Imaging", "CDCMTK"], swiftSettings: room),
+        .target(name: "Associations", dependencies: ["Platform", "DICOM", logging], swiftSettings: room),
         .target(name: "Inference", dependencies: ["Platform", "CKernels"], swiftSettings: room),
         .target(
             name: "Segmentation", dependencies: ["Platform", "Imaging", "Inference", "CWeights"], swiftSettings: room),
@@ -67,7 +72,8 @@ let package = Package(
         .target(
             name: "Pipeline",
             dependencies: [
-                "Platform", "Imaging", "DICOM", "Routing", "Persistence", "Supervision", lifecycle, logging,
+                "Platform", "Imaging", "DICOM", "Associations", "Routing", "Persistence", "Supervision", lifecycle,
+                logging,
             ],
             swiftSettings: room),
         .target(
@@ -77,8 +83,9 @@ let package = Package(
         .executableTarget(
             name: "Kontur",
             dependencies: [
-                "Platform", "Imaging", "DICOM", "Inference", "Segmentation", "Routing", "Persistence", "Supervision",
-                "Worker", "Pipeline", "Evaluation", argumentParser, yams, lifecycle, unixSignals, logging,
+                "Platform", "Imaging", "DICOM", "Associations", "CAssociations", "Inference", "Segmentation", "Routing",
+                "Persistence", "Supervision", "Worker", "Pipeline", "Evaluation", argumentParser, yams, lifecycle,
+                unixSignals, logging,
             ],
             swiftSettings: room),
         .executableTarget(
@@ -93,6 +100,8 @@ let package = Package(
         .testTarget(
             name: "DICOMTests", dependencies: ["DICOM", "Platform", "Imaging", "CDCMTK", "TestSupport"],
             exclude: ["Fixtures", "Derived/read_segmentation.py"]),
+        .testTarget(
+            name: "AssociationsTests", dependencies: ["Associations", "CAssociations", "DICOM", "Platform", logging]),
         .testTarget(
             name: "InferenceTests", dependencies: ["Inference", "Platform", "CKernels", "TestSupport"],
             exclude: ["Golden", "Weights/Fixtures", "Weights/make_fixtures.py"]),
@@ -112,8 +121,8 @@ let package = Package(
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "Pipeline", "Platform", "Persistence", "Routing", "Supervision", "DICOM", "Imaging", "TestSupport",
-                lifecycle,
+                "Pipeline", "Associations", "Platform", "Persistence", "Routing", "Supervision", "DICOM", "Imaging",
+                "TestSupport", lifecycle,
                 logging,
             ]),
         .testTarget(

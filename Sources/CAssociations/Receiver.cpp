@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "CDCMTKNetwork.h"
+#include "CAssociations.h"
 
 #include "CDCMTKDataSet.h"
 #include "Channel.hpp"
@@ -20,11 +20,11 @@
 #include <poll.h>
 #include <unistd.h>
 
-namespace cdcmtk {
+namespace associations {
 
 namespace {
 
-// Messages of the channel, as CDCMTKNetwork.h numbers them.
+// Messages of the channel, as CAssociations.h numbers them.
 enum ToReceiver : uint8_t { associate = 1, accept = 2, reject = 3, take = 4, refuse = 5, answer = 6, stop = 7 };
 enum ToNode : uint8_t { ready = 1, requested = 2, store = 3, whole = 4, ended = 5 };
 enum End : uint8_t { released = 0, rejected = 1, abortedByPeer = 2, abortedByUs = 3, lost = 4 };
@@ -410,9 +410,9 @@ private:
 
 } // namespace
 
-} // namespace cdcmtk
+} // namespace associations
 
-extern "C" int cdcmtk_receiver_run(int channel) {
-    cdcmtk::Receiver receiver(channel);
+extern "C" int cassociations_receiver_run(int channel) {
+    associations::Receiver receiver(channel);
     return receiver.run();
 }

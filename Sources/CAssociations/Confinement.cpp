@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "CDCMTKNetwork.h"
+#include "CAssociations.h"
 
 #include "CDCMTKDataSet.h"
 
@@ -40,7 +40,7 @@ bool giveUpFiles() {
 
 } // namespace
 
-extern "C" int cdcmtk_receiver_confine(void) {
+extern "C" int cassociations_confine(void) {
     // DCMTK reads its dictionary from a file at the first use.
     cdcmtk_initialize();
     dcmDataDict.isDictionaryLoaded();

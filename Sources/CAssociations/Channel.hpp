@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-namespace cdcmtk {
+namespace associations {
 
-// A message that is being written: CDCMTKNetwork.h describes the fields.
+// A message that is being written: CAssociations.h describes the fields.
 class Message {
 public:
     explicit Message(uint8_t kind) : bytes_(4, 0) { u8(kind); }
@@ -64,4 +64,4 @@ private:
     int descriptor_;
 };
 
-} // namespace cdcmtk
+} // namespace associations

@@ -9,7 +9,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-namespace cdcmtk {
+namespace associations {
 
 namespace {
 
@@ -99,4 +99,4 @@ DcmTransportConnection *TransportLayer::createConnection(DcmNativeSocketType soc
     return secure ? nullptr : new Connection(socket, state_);
 }
 
-} // namespace cdcmtk
+} // namespace associations

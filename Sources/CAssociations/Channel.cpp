@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-namespace cdcmtk {
+namespace associations {
 
 namespace {
 
@@ -118,4 +118,4 @@ bool Channel::isReadable() const {
     return poll(&entry, 1, 0) > 0;
 }
 
-} // namespace cdcmtk
+} // namespace associations

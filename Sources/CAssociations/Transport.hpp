@@ -9,7 +9,7 @@
 #include <functional>
 #include <vector>
 
-namespace cdcmtk {
+namespace associations {
 
 // What a connection tells the association that uses it.
 struct ConnectionState {
@@ -57,4 +57,4 @@ private:
     ConnectionState &state_;
 };
 
-} // namespace cdcmtk
+} // namespace associations
