@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import Associations
+import Associations
 
 @Suite("Messages of the channel")
 struct ChannelMessageTests {
