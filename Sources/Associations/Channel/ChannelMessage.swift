@@ -38,6 +38,8 @@ package struct MessageWriter {
 package struct MalformedMessage: Error, Equatable {
     /// The message's kind.
     package let kind: UInt8
+
+    package init(kind: UInt8) { self.kind = kind }
 }
 
 /// Reads the fields of a message, after its kind.
