@@ -20,6 +20,13 @@ int cplatform_accept(int listener, void *address, unsigned int *length);
 /// pipe2(2) with O_CLOEXEC: `ends[0]` reads, `ends[1]` writes. Returns 0, or -1.
 int cplatform_pipe(int ends[2]);
 
+/// socketpair(2) of two connected Unix stream sockets with SOCK_CLOEXEC. Returns 0, or -1.
+int cplatform_channel(int ends[2]);
+
+/// sendmsg(2) with MSG_NOSIGNAL. With a `descriptor` that is not negative, the receiver gets a copy of it with the first
+/// byte (SCM_RIGHTS). Returns the number of bytes sent, which may be less than `count`, or -1.
+long cplatform_send(int channel, const void *bytes, size_t count, int descriptor);
+
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK, count 0. Returns the descriptor, or -1.
 int cplatform_event(void);
 

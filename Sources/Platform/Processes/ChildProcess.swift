@@ -74,7 +74,7 @@ public final class ChildProcess {
     }
 
     /// Starts a program with `descriptors` as its descriptors 0, 1 and 2.
-    private static func spawn(
+    static func spawn(
         _ words: [String], environment: [String: String], descriptors: [FileDescriptor]
     ) throws(SystemCallError) -> Int32 {
         var actions = posix_spawn_file_actions_t()
@@ -121,13 +121,18 @@ public final class ChildProcess {
     @discardableResult
     public func kill() -> Ending {
         if let ending { return ending }
+        let ending = Self.end(processID)
+        self.ending = ending
+        return ending
+    }
+
+    /// Kills the process group of a child that was not reaped yet, and reaps the child.
+    static func end(_ processID: Int32) -> Ending {
         Glibc.kill(-processID, SIGKILL)
         var status: Int32 = 0
         while waitpid(processID, &status, 0) < 0 && errno == EINTR {}
         let signal = status & 0x7f
-        let ending: Ending = signal == 0 ? .exited((status >> 8) & 0xff) : .signalled(signal)
-        self.ending = ending
-        return ending
+        return signal == 0 ? .exited((status >> 8) & 0xff) : .signalled(signal)
     }
 
     deinit { kill() }
