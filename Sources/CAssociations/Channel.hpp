@@ -39,6 +39,7 @@ public:
     uint8_t u8() { return static_cast<uint8_t>(take(1)); }
     uint16_t u16() { return static_cast<uint16_t>(take(2)); }
     uint32_t u32() { return static_cast<uint32_t>(take(4)); }
+    uint64_t u64() { return take(8); }
     std::string text();
     bool isWhole() const { return !beyond_; }
 

@@ -23,6 +23,25 @@ void set(int socket, int option) {
 
 } // namespace
 
+void AbortWatch::take(const uint8_t *bytes, size_t length) {
+    constexpr uint8_t abort = 7;
+    while (length > 0 && !sawAbort_) {
+        if (count_ == headLength && head_[0] != abort) {
+            const size_t skipped = std::min<size_t>(length, rest_);
+            rest_ -= static_cast<uint32_t>(skipped);
+            bytes += skipped;
+            length -= skipped;
+        } else {
+            head_[count_++] = *bytes++;
+            length--;
+            if (count_ == headLength)
+                rest_ = static_cast<uint32_t>(head_[2]) << 24 | head_[3] << 16 | head_[4] << 8 | head_[5];
+            sawAbort_ = count_ == head_.size();
+        }
+        if (count_ == headLength && head_[0] != abort && rest_ == 0) count_ = 0;
+    }
+}
+
 Connection::Connection(DcmNativeSocketType socket, ConnectionState &state)
     : DcmTCPConnection(socket), state_(state), read_(readAhead) {
     set(socket, TCP_NODELAY);
@@ -56,6 +75,7 @@ ssize_t Connection::read(void *buffer, size_t length) {
         state_.budget -= count;
     }
     std::memcpy(buffer, read_.data() + begin_, count);
+    state_.watch.take(read_.data() + begin_, count);
     begin_ += count;
     state_.holdsBytes = begin_ != end_;
     return static_cast<ssize_t>(count);
@@ -64,10 +84,11 @@ ssize_t Connection::read(void *buffer, size_t length) {
 bool Connection::flush(size_t length) {
     size_t sent = 0;
     while (sent < length) {
-        const ssize_t count = send(getSocket(), written_.data() + sent, length - sent, MSG_NOSIGNAL);
+        const int wait = state_.waitForRoom ? MSG_DONTWAIT : 0;
+        const ssize_t count = send(getSocket(), written_.data() + sent, length - sent, MSG_NOSIGNAL | wait);
         if (count >= 0) {
             sent += static_cast<size_t>(count);
-        } else if (errno != EINTR) {
+        } else if (errno != EINTR && (errno != EAGAIN || !state_.waitForRoom(getSocket()))) {
             state_.isLost = true;
             written_.clear();
             return false;

@@ -5,16 +5,38 @@
 #include "dcmtk/dcmnet/dcmlayer.h"
 #include "dcmtk/dcmnet/dcmtrans.h"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <vector>
 
 namespace associations {
 
+// Finds the peer's A-ABORT among the bytes that it sends, because DCMTK drops its source and reason.
+class AbortWatch {
+public:
+    void take(const uint8_t *bytes, size_t length);
+    bool sawAbort() const { return sawAbort_; }
+    // The fields of PS3.8 table 9-26.
+    uint8_t source() const { return head_[8]; }
+    uint8_t reason() const { return head_[9]; }
+
+private:
+    // The beginning of a PDU: its type and length, and the four bytes of an A-ABORT.
+    std::array<uint8_t, 10> head_ = {};
+    size_t count_ = 0;
+    uint32_t rest_ = 0;
+    bool sawAbort_ = false;
+};
+
 // What a connection tells the association that uses it.
 struct ConnectionState {
     // Waits until the socket can be read; false if the association has to end.
     std::function<bool(int socket)> waitForData;
+    // Waits until the socket can be written to; false if the association has to end.
+    std::function<bool(int socket)> waitForRoom;
+    // What the peer has sent.
+    AbortWatch watch;
     // Bytes that may still be read until a command set is whole; 0 for no limit.
     uint64_t budget = 0;
     bool isLimited = false;

@@ -69,8 +69,7 @@
 //     40 accepted   u32 maximum PDU length of the peer, text implementation class UID, text implementation version,
 //                   certificate, list of (u8 context, u8 result of PS3.8 table 9-18, text transfer syntax, u8 role)
 //     41 responded  u16 status: answers `store`, `ask`, `report` and `echo`
-//     42 told       commitment: an N-EVENT-REPORT-RQ of Storage Commitment Push Model, which comes while the sender
-//                   waits for its next order
+//     42 told       commitment: an N-EVENT-REPORT-RQ of Storage Commitment Push Model
 //     43 failed     text cause: `store` could not be sent, for instance because the file is cut off. The association
 //                   goes on, unless `ended` follows.
 //
@@ -86,8 +85,10 @@
 // Conversation of a sender
 // ------------------------
 // The sender says `ready`. The node sends `associate`. The sender says `accepted` or `ended`. Then the node sends one
-// order at a time, and the sender answers it. `told` may come between two orders, and is answered by `answer` before the
-// next order. `release` is answered by `ended`. `ended` may come instead of any answer, and `ready` follows it.
+// order at a time, and the sender answers it. `told` may come at any time, but not before `answer` to the last one. The
+// node sends `answer` while no order is on its way, and before its next order, unless that is `release`. `release` is
+// answered by `ended`. `ended` may come at any time, and `ready` follows it. An order that the node had sent by then is
+// discarded.
 //
 // The other end
 // -------------
