@@ -42,6 +42,8 @@
 //     15 answer     u16 status of the response
 //     16 report     commitment: an N-EVENT-REPORT-RQ for the peer, sent as soon as the peer awaits nothing
 //     17 stop       ends the association: at once if it waits for a request, otherwise after the next answer
+//     18 discard    u32 errno: what still comes of the data set is discarded, and `whole` names this errno
+//     19 abort      u8 source, u8 reason: ends the association with an A-ABORT at once, also within a data set
 // Receiver, child to node
 //     20 requested  text calling title, text called title, text application context, u32 maximum PDU length of the
 //                   peer, text implementation class UID, text implementation version, certificate,
@@ -52,6 +54,7 @@
 //     23 asked      commitment: an N-ACTION-RQ of Storage Commitment Push Model; the second list is empty
 //     24 told       commitment: an N-EVENT-REPORT-RQ of Storage Commitment Push Model
 //     25 reported   u16 status of the N-EVENT-REPORT-RSP that answers `report`; 0xFFFF if it could not be sent
+//     26 served     u16 command field of a request that the receiver has answered alone
 //
 // Sender, node to child
 //     30 associate  u8 secure, text host name that the peer's certificate has to name (empty: not checked), text calling
@@ -79,7 +82,7 @@
 // came about. The node answers `accept` or `reject`. For each C-STORE-RQ the receiver says `store`; the node answers
 // `take` or `refuse`; after `take` and the data set the receiver says `whole`; the node answers `answer`. `asked` and
 // `told` are answered by `answer`. The node may send `report` whenever the association is open and no other report is
-// on its way. C-ECHO, and requests of services that the node does not have, are answered by the receiver alone.
+// on its way. C-ECHO, and requests of services that the node does not have, are answered by the receiver alone, which then says `served`.
 // `ended` closes the association, and `ready` follows.
 //
 // Conversation of a sender
