@@ -46,16 +46,16 @@ extension MessageReader {
     mutating func commitmentResult() throws(MalformedMessage) -> CommitmentResult {
         let transaction = try text()
         var committed: [SOPReference] = []
-        for _ in 0..<(try integer(UInt32.self)) { committed.append(try reference()) }
+        for _ in 0..<(try integer(UInt32.self)) { committed.append(try nextReference()) }
         var failed: [CommitmentFailure] = []
         for _ in 0..<(try integer(UInt32.self)) {
-            let reference = try reference()
+            let reference = try nextReference()
             failed.append(CommitmentFailure(reference, CommitmentFailureReason(rawValue: try integer())))
         }
         return CommitmentResult(transactionUID: transaction, committed: committed, failed: failed)
     }
 
-    private mutating func reference() throws(MalformedMessage) -> SOPReference {
+    private mutating func nextReference() throws(MalformedMessage) -> SOPReference {
         SOPReference(sopClassUID: try text(), sopInstanceUID: try text())
     }
 }

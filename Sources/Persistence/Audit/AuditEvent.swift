@@ -68,6 +68,19 @@ public struct AuditEvent: Sendable, Equatable {
         case deliverySent, deliveryPendingAgain, deliveryDead, deliverySuperseded, deliveryRevived
         /// An operator decided about a result that was held back because its confidence was low.
         case deliveryReleased, deliveryDropped
+        /// The node asks a peer to commit itself to keep objects; the peer has answered; the peer did not take or answer
+        /// the request in time.
+        case commitmentAsked, commitmentAnswered, commitmentExpired
+        /// The peer committed itself to keep the object, or does not have it.
+        case deliveryCommitted, deliveryLost
+        /// The configuration does not ask the peer for commitment any more, so the delivery is closed.
+        case commitmentWaived
+        /// A peer asks whether the node keeps instances; the answer is known; the peer has the report; the report is
+        /// tried again; the report is given up.
+        case commitmentReceived, commitmentReportAnswered, commitmentReported, commitmentReportDelayed
+        case commitmentReportUndeliverable
+        /// The node did not take a peer's request for commitment, or a result that it had not asked for.
+        case commitmentRefused
         case filesDeleted, subjectErased
         /// The wall clock jumped; deletion is held until a person confirms the clock, or the node has run for a day.
         case clockJumped, clockConfirmed, clockHoldEnded
@@ -78,9 +91,11 @@ public struct AuditEvent: Sendable, Equatable {
         var outcome: String {
             switch self {
             case .instanceQuarantined, .jobDead, .deliveryDead, .associationRejected, .instancesNeverAcknowledged,
-                .instancesLost, .fileQuarantined, .databaseBehind, .seriesSetAside, .clockJumped:
+                .instancesLost, .fileQuarantined, .databaseBehind, .seriesSetAside, .clockJumped,
+                .commitmentReportUndeliverable, .commitmentRefused:
                 "failure"
-            case .jobQueuedAgain, .deliveryPendingAgain: "retry"
+            case .jobQueuedAgain, .deliveryPendingAgain, .deliveryLost, .commitmentExpired, .commitmentReportDelayed:
+                "retry"
             default: "success"
             }
         }

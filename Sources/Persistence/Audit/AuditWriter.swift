@@ -98,7 +98,7 @@ enum AuditWriter {
     /// The UID with every byte that is not a digit or a dot replaced by `?`.
     ///
     /// A peer chooses this text. A space in it would split the list, and it must not carry a name into the trail.
-    private static func uid(_ text: String) -> String {
+    static func uid(_ text: String) -> String {
         let isDigitOrDot = { (byte: UInt8) in (48...57).contains(byte) || byte == 46 }
         if text.utf8.allSatisfy(isDigitOrDot) { return text }
         return String(decoding: text.utf8.map { isDigitOrDot($0) ? $0 : 63 }, as: UTF8.self)

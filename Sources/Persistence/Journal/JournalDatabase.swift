@@ -17,6 +17,7 @@ package enum JournalDatabase {
         (name: Migration4.name, sql: Migration4.sql),
         (name: Migration5.name, sql: Migration5.sql),
         (name: Migration6.name, sql: Migration6.sql),
+        (name: Migration7.name, sql: Migration7.sql),
     ]
 
     /// The newest schema that this program knows.

@@ -66,6 +66,7 @@ public struct Retention: Sendable {
         attempt { try deleteSeries(&deletions) }
         attempt { try deleteDerived(&deletions) }
         attempt { try deleteAssociations() }
+        for table in ["commitmentRequest", "commitmentReport"] { attempt { try deleteCommitments(table) } }
         attempt { try removeEmptyFolders() }
         try? journal.vacuum()
         if let failure { throw failure }
@@ -95,6 +96,10 @@ public struct Retention: Sendable {
             """
     }
 
+    /// SQL condition: `delivery v` is not closed. A peer may have to commit itself to keep the object, too.
+    private static let openDelivery =
+        "(v.state IN ('pending', 'held') OR v.state = 'sent' AND v.commitBy IS NOT NULL)"
+
     /// SQL condition: the node needs the instances of `series s`.
     private static func seriesNeeded(_ times: KeepTimes) -> String {
         func acknowledged(_ name: KeepTimes.Class) -> String {
@@ -118,7 +123,7 @@ public struct Retention: Sendable {
                         OR \(acknowledged(.done)))
                     OR EXISTS (
                         SELECT 1 FROM delivery v WHERE v.jobId = j.id
-                        AND (v.state IN ('pending', 'held') OR \(times.isRecent("v.changedAt", .done)))))))
+                        AND (\(openDelivery) OR \(times.isRecent("v.changedAt", .done)))))))
             """
     }
 
@@ -236,7 +241,7 @@ public struct Retention: Sendable {
                     AND NOT EXISTS (
                         SELECT 1 FROM stack k JOIN job j ON j.stackId = k.id LEFT JOIN delivery v ON v.jobId = j.id
                         WHERE k.seriesId = s.id
-                        AND (j.state IN ('queued', 'running') OR v.state IN ('pending', 'held', 'dead')))
+                        AND (j.state IN ('queued', 'running') OR v.state = 'dead' OR \(Self.openDelivery)))
                     ORDER BY s.id LIMIT \(Self.page)
                     """, [last])
                 var refused = 0
@@ -270,7 +275,7 @@ public struct Retention: Sendable {
                     SELECT d.id, d.path, d.sopInstanceUID FROM derivedInstance d
                     WHERE d.path IS NOT NULL AND NOT \(times.isRecent("d.createdAt", .done)) AND NOT EXISTS (
                         SELECT 1 FROM delivery v WHERE v.derivedInstanceId = d.id
-                        AND (v.state IN ('pending', 'held', 'dead') OR \(times.isRecent("v.changedAt", .done))))
+                        AND (v.state = 'dead' OR \(Self.openDelivery) OR \(times.isRecent("v.changedAt", .done))))
                     AND NOT EXISTS (
                         SELECT 1 FROM series s JOIN stack k ON k.seriesId = s.id JOIN job j ON j.stackId = k.id
                         WHERE s.studyInstanceUID = d.studyInstanceUID AND j.state IN ('queued', 'running'))
@@ -302,6 +307,23 @@ public struct Retention: Sendable {
                     DELETE FROM association WHERE id IN (
                         SELECT a.id FROM association a WHERE NOT \(times.isRecent("a.openedAt", .done))
                         AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.associationId = a.id) LIMIT \(Self.page))
+                    """, times.arguments([.done]))
+            }
+            if count ?? 0 < Self.page { return }
+        }
+    }
+
+    /// Deletes requests for commitment, of the node or of peers, that are over for a while.
+    ///
+    /// Until then the node knows late results, and requests that a peer repeats.
+    private func deleteCommitments(_ table: String) throws {
+        while true {
+            let count = try delete { transaction, times in
+                try transaction.changes(
+                    """
+                    DELETE FROM \(table) WHERE id IN (
+                        SELECT c.id FROM \(table) c WHERE c.state NOT IN ('asked', 'received', 'answered')
+                            AND NOT \(times.isRecent("c.changedAt", .done)) LIMIT \(Self.page))
                     """, times.arguments([.done]))
             }
             if count ?? 0 < Self.page { return }

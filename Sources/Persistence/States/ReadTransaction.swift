@@ -78,6 +78,9 @@ public class ReadTransaction {
             peerAddress: row["address"], receivedAt: Date(microseconds: row["receivedAt"]))
     }
 
+    /// Whether the file of an instance is not durable, so that readers must not see its row.
+    func isUnsettled(_ id: Int64) -> Bool { unsettled.contains(id) }
+
     /// Whether Kontur made the object with this SOP Instance UID.
     public func isOurs(_ sopInstanceUID: String) throws -> Bool {
         try row("SELECT 1 FROM derivedInstance WHERE sopInstanceUID = ?", [sopInstanceUID]) != nil

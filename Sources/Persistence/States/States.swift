@@ -9,6 +9,10 @@
 //     job        queued -> running -> done | queued again | dead | superseded     dead -> queued (revived)
 //     delivery   pending -> sent | pending again | dead | superseded              dead -> pending (revived)
 //                held -> pending (released) | dropped | superseded
+//                sent, awaiting commitment -> committed | pending or superseded (lost) | dead | sent (waived)
+//     request    asked -> answered | expired                                      expired -> answered (late)
+//     report     received -> answered -> reported | answered again | undeliverable
+//                reported | undeliverable -> received (the peer asks again)
 
 /// The state of a received instance.
 public enum InstanceState: String, Codable, CaseIterable, Sendable {
@@ -73,14 +77,45 @@ public enum DeliveryState: String, Codable, CaseIterable, Sendable {
     ///
     /// Only an operator's `jobs release` or `jobs drop` moves it on.
     case held
-    /// The peer answered that it has the object. Final.
+    /// The peer answered that it has the object.
+    ///
+    /// Final, unless the peer has to commit itself to keep the object, too: ``WriteTransaction/sent(_:status:commitBy:_:)``.
+    /// The service that asks for commitment moves such a delivery on, also after a crash.
     case sent
-    /// The delivery was given up; its file stays. Only an operator's `jobs retry` moves it on.
+    /// The peer committed itself to keep the object. Final.
+    case committed
+    /// The delivery was given up, before the object was sent or before the peer committed itself; its file stays.
+    ///
+    /// Only an operator's `jobs retry` moves it on.
     case dead
     /// A newer revision exists. The delivery comes back if that revision makes the very same object.
     case superseded
     /// An operator decided that the object is not sent. Final.
     case dropped
+}
+
+/// The state of a request for storage commitment that the node makes to a peer.
+public enum CommitmentRequestState: String, Codable, CaseIterable, Sendable {
+    /// The request is about to be sent, or the peer has it. The peer's result moves it on, or its deadline.
+    ///
+    /// After a crash a request that the peer may not have is expired at once: ``ReadTransaction/unconfirmedRequests()``.
+    case asked
+    /// The peer has answered. Final.
+    case answered
+    /// The peer did not take or did not answer the request in time. A late result still counts.
+    case expired
+}
+
+/// The state of the report that answers a peer's request for storage commitment.
+public enum CommitmentReportState: String, Codable, CaseIterable, Sendable {
+    /// The request is on disk. The service that reports looks for the instances, also after a crash.
+    case received
+    /// The answer is known and has to reach the peer. The service that reports tries until it gives up.
+    case answered
+    /// The peer has the report. Final, unless the peer asks the same again.
+    case reported
+    /// The report was given up. Final, unless the peer asks the same again.
+    case undeliverable
 }
 
 // MARK: - Row numbers
@@ -108,6 +143,10 @@ public typealias StackID = RowID<StackState>
 public typealias JobID = RowID<JobState>
 /// Number of a delivery: one derived object to one peer.
 public typealias DeliveryID = RowID<DeliveryState>
+/// Number of a request for storage commitment to a peer.
+public typealias CommitmentRequestID = RowID<CommitmentRequestState>
+/// Number of the report that answers a peer's request for storage commitment.
+public typealias CommitmentReportID = RowID<CommitmentReportState>
 
 // MARK: - Errors
 

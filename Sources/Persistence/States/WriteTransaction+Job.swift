@@ -228,15 +228,19 @@ extension WriteTransaction {
     /// - Parameters:
     ///   - id: the delivery.
     ///   - status: the status of the C-STORE response.
+    ///   - commitBy: time lived by which the peer has to commit itself to keep the object; `nil` closes the delivery.
     ///   - event: the cause.
     /// - Throws: ``StateError``.
-    public func sent(_ id: DeliveryID, status: UInt16, _ event: AuditEvent) throws {
+    public func sent(_ id: DeliveryID, status: UInt16, commitBy: Duration? = nil, _ event: AuditEvent) throws {
         try move(
             "delivery", id.rawValue, from: [DeliveryState.pending.rawValue, DeliveryState.superseded.rawValue],
             to: DeliveryState.sent.rawValue)
         try execute(
-            "UPDATE delivery SET status = ?, sentAt = ?, attempts = attempts + 1, memory = NULL WHERE id = ?",
-            [Int64(status), now, id.rawValue])
+            """
+            UPDATE delivery SET status = ?, sentAt = ?, attempts = attempts + 1, memory = NULL, commitBy = ?,
+                askAfter = 0, unanswered = 0
+            WHERE id = ?
+            """, [Int64(status), now, commitBy?.microseconds, id.rawValue])
         try execute(
             "UPDATE derivedInstance SET isSent = 1 WHERE id = (SELECT derivedInstanceId FROM delivery WHERE id = ?)",
             [id.rawValue])
@@ -315,12 +319,15 @@ extension WriteTransaction {
     /// dead -> pending with a fresh count of attempts, on an operator's command.
     public func revived(_ id: DeliveryID, _ event: AuditEvent) throws {
         try move("delivery", id.rawValue, from: [DeliveryState.dead.rawValue], to: DeliveryState.pending.rawValue)
-        try execute("UPDATE delivery SET attempts = 0, tried = 0, memory = NULL WHERE id = ?", [id.rawValue])
+        try execute(
+            """
+            UPDATE delivery SET attempts = 0, tried = 0, memory = NULL, sentAt = NULL, losses = 0 WHERE id = ?
+            """, [id.rawValue])
         try record(.deliveryRevived, event, try subject(of: id))
     }
 
     /// The job and the object of a delivery, for its record.
-    private func subject(of id: DeliveryID) throws -> AuditSubject {
+    func subject(of id: DeliveryID) throws -> AuditSubject {
         guard let found = try delivery(id) else { throw StateError.unknown("delivery", id.rawValue) }
         var subject = try subject(of: found.job)
         subject.instancesOut = [found.object.sopInstanceUID]

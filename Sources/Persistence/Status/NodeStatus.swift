@@ -46,6 +46,10 @@ public struct NodeStatus: Sendable, Equatable, Codable {
     public let jobs: [Count]
     /// One count per ``DeliveryState``.
     public let deliveries: [Count]
+    /// Deliveries that are sent, and whose peers have not committed themselves to keep the object yet.
+    public let uncommitted: Count
+    /// Requests of peers for commitment: one count per ``CommitmentReportState``.
+    public let commitmentReports: [Count]
     /// Jobs with a lower confidence than their route asks for, so that a person has to look at them.
     public let lowConfidence: Count
     /// Jumps of the wall clock that hold deletion, oldest first.
@@ -79,6 +83,9 @@ extension Journal {
                 stacks: try view.counts("stack", StackState.self, since: "changedAt"),
                 jobs: try view.counts("job", JobState.self, since: "queuedAt"),
                 deliveries: try view.counts("delivery", DeliveryState.self, since: "queuedAt"),
+                uncommitted: try view.uncommitted(),
+                commitmentReports: try view.counts(
+                    "commitmentReport", CommitmentReportState.self, since: "receivedAt"),
                 lowConfidence: try view.lowConfidence(), clockHolds: try view.clockHolds(),
                 node: Spool.holder(path: spool.path), freeSpace: free, minimumFree: spool.configuration.minimumFree,
                 databaseSize: FileSystem.size(spool.databasePath) ?? 0,
@@ -114,6 +121,17 @@ extension ReadTransaction {
         let oldest: Int64? = found?["oldest"]
         return NodeStatus.Count(
             state: "low confidence", count: found?["count"] ?? 0, oldest: oldest.map { Date(microseconds: $0) })
+    }
+
+    fileprivate func uncommitted() throws -> NodeStatus.Count {
+        let found = try row(
+            """
+            SELECT count(*) AS count, min(sentAt) AS oldest FROM delivery INDEXED BY deliveryUncommitted
+            WHERE state = 'sent' AND commitBy IS NOT NULL
+            """)
+        let oldest: Int64? = found?["oldest"]
+        return NodeStatus.Count(
+            state: "not committed", count: found?["count"] ?? 0, oldest: oldest.map { Date(microseconds: $0) })
     }
 
     fileprivate func counts<State: RawRepresentable<String> & CaseIterable>(

@@ -63,6 +63,12 @@ public struct DeliverySummary: Sendable, Equatable, Codable {
     public let why: String?
     /// Time at which the peer answered that it has the object.
     public let sentAt: Date?
+    /// Whether the object is sent, and the peer has not committed itself to keep it yet.
+    public let awaitsCommitment: Bool
+    /// Number of times that the peer said that it does not have the object.
+    public let losses: Int
+    /// Time at which the peer committed itself to keep the object.
+    public let committedAt: Date?
 }
 
 /// A stack and the decision about it.
@@ -197,11 +203,15 @@ extension ReadTransaction {
             JOIN derivedInstance d ON d.id = v.derivedInstanceId WHERE v.jobId = ? ORDER BY v.id
             """, [job]
         ).map { row in
-            let sentAt: Int64? = row["sentAt"]
+            let (sentAt, commitBy, committedAt): (Int64?, Int64?, Int64?) = (
+                row["sentAt"], row["commitBy"], row["committedAt"]
+            )
             return DeliverySummary(
                 id: DeliveryID(rawValue: row["id"]), peer: row["peer"], state: shown(row, unknown: .dead),
                 viewerProfile: row["viewerProfile"], sopInstanceUID: row["sopInstanceUID"], attempts: row["attempts"],
-                status: row["status"], why: row["why"], sentAt: sentAt.map { Date(microseconds: $0) })
+                status: row["status"], why: row["why"], sentAt: sentAt.map { Date(microseconds: $0) },
+                awaitsCommitment: row["state"] == "sent" && commitBy != nil, losses: row["losses"],
+                committedAt: committedAt.map { Date(microseconds: $0) })
         }
     }
 
