@@ -3,7 +3,7 @@
 // Rows of storage commitment (PS3.4 annex J): deliveries that wait for it, requests to peers, and requests of peers with
 // the reports that answer them. Times lived are those of ``Journal/timeLived()``.
 
-public import Foundation
+import Foundation
 
 /// A delivery that is sent, and that a peer has not committed itself to.
 public struct UncommittedDelivery: Sendable, Equatable {

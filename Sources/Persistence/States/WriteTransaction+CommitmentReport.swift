@@ -2,7 +2,7 @@
 //
 // Arrows of reports, which answer peers that ask the node for storage commitment.
 
-public import Foundation
+import Foundation
 import GRDB
 import Platform
 

@@ -103,6 +103,18 @@ import Testing
         case .deliveryPendingAgain: .service(call: ".pendingAgain(id, spent:")
         case .deliveryDead: .service(call: ".dead(id, AuditEvent")
         case .deliveryRevived: .command("jobs retry", type: "JobsRetryCommand", call: ".revived(delivery.id")
+        case .commitmentAsked: .service(call: ".commitmentAsked(")
+        case .commitmentAnswered: .service(call: ".commitmentAnswered(")
+        case .commitmentExpired: .service(call: ".commitmentExpired(")
+        case .deliveryCommitted: .service(call: ".committed(")
+        case .deliveryLost: .service(call: ".lost(")
+        case .commitmentWaived: .service(call: ".waived(")
+        case .commitmentReceived: .service(call: ".commitmentReceived(")
+        case .commitmentRefused: .service(call: ".commitmentRefused(")
+        case .commitmentReportAnswered: .service(call: ".commitmentReportAnswered(")
+        case .commitmentReported: .service(call: ".commitmentReported(")
+        case .commitmentReportDelayed: .service(call: ".commitmentReportDelayed(")
+        case .commitmentReportUndeliverable: .service(call: ".commitmentReportUndeliverable(")
         case .deliveryReleased: .command("jobs release", type: "JobsReleaseCommand", call: ".released(delivery")
         case .deliveryDropped: .command("jobs drop", type: "JobsDropCommand", call: ".dropped(delivery")
         case .instancesLost, .instancesAdopted, .objectsAdopted, .fileQuarantined, .databaseBehind:
@@ -232,6 +244,41 @@ import Testing
             try journal.write { try $0.setAside(aside, AuditEvent()) }
             try journal.write { try $0.dropped(aside, AuditEvent()) }
             try caused("seriesSetAside", "seriesResumed", "seriesReleased", "seriesDropped")
+
+            try node.fill(["5.1"], series: "1.2.5")
+            let object = try node.finish(node.close(), [node.derived("2.25.5")])[0]
+            let event = AuditEvent()
+            try node.ask("7.1", about: object)
+            try journal.write { try $0.waived(object, event) }
+            try node.fill(["5.2"], series: "1.2.6")
+            let kept = try node.finish(node.close(), [node.derived("2.25.6")])[0]
+            let first = try node.ask("7.2", about: kept)
+            _ = try journal.write { try $0.commitmentExpired(first, event) }
+            try journal.write { try $0.askedAgain(kept, after: .zero, event) }
+            let next = try node.ask("7.3", about: kept)
+            try journal.write { transaction in
+                try transaction.commitmentAnswered(next, committed: 0, event)
+                try transaction.lost(kept, event)
+            }
+            let last = try node.ask("7.4", about: kept)
+            try journal.write { transaction in
+                try transaction.commitmentAnswered(last, committed: 1, event)
+                try transaction.committed(kept, event)
+            }
+            try caused("commitmentAsked", "commitmentExpired", "commitmentAnswered", "commitmentWaived")
+            try caused("deliveryCommitted", "deliveryLost")
+
+            let report = try node.receiveRequest("8.1", [("1.2", "9.1")])
+            try journal.write { transaction in
+                try transaction.commitmentRefused(event)
+                try transaction.commitmentReportAnswered(report, event)
+                try transaction.commitmentReportDelayed(report, dueAfter: .zero, event)
+                try transaction.commitmentReported(report, event)
+            }
+            let lost = try node.receiveRequest("8.2", [("1.2", "9.1")])
+            try journal.write { try $0.commitmentReportUndeliverable(lost, event) }
+            try caused("commitmentReceived", "commitmentRefused", "commitmentReportAnswered", "commitmentReported")
+            try caused("commitmentReportDelayed", "commitmentReportUndeliverable")
 
             let weights = AuditedWeights(name: "ours", sha256: "feed")
             #expect(try journal.write { try $0.modelInstalled(weights, by: .user("admin")) })

@@ -105,6 +105,70 @@ import Testing
                 }
             ),
             (
+                "commitmentAsked",
+                { node in
+                    let id = try uncommitted(node)
+                    return { view in
+                        guard let peer = try view.uncommitted(id)?.peer else { return }
+                        _ = try view.commitmentAsked("7.1", of: peer, [id], deadline: .zero, AuditEvent())
+                    }
+                }
+            ),
+            (
+                "commitmentAnswered",
+                { node in
+                    { [id = try node.ask("7.1", about: pending(node))] in
+                        try $0.commitmentAnswered(id, committed: 0, AuditEvent())
+                    }
+                }
+            ),
+            (
+                "commitmentExpired",
+                { node in
+                    { [id = try node.ask("7.1", about: pending(node))] in
+                        _ = try $0.commitmentExpired(id, AuditEvent())
+                    }
+                }
+            ),
+            ("deliveryCommitted", { node in { [id = try uncommitted(node)] in try $0.committed(id, AuditEvent()) } }),
+            ("deliveryLost", { node in { [id = try uncommitted(node)] in try $0.lost(id, AuditEvent()) } }),
+            ("deliveryDead", { node in { [id = try uncommitted(node)] in try $0.uncommitted(id, AuditEvent()) } }),
+            ("commitmentWaived", { node in { [id = try uncommitted(node)] in try $0.waived(id, AuditEvent()) } }),
+            (
+                "commitmentReceived",
+                { _ in
+                    {
+                        _ = try $0.commitmentReceived(
+                            "8.1", from: "scope", [CommitmentItem(sopClassUID: "1.2", sopInstanceUID: "1.3")],
+                            mostOpen: 1, dueAfter: .zero, giveUpAfter: .zero, AuditEvent())
+                    }
+                }
+            ),
+            (
+                "commitmentReportAnswered",
+                { node in
+                    { [id = try node.receiveRequest("8.1", [("1.2", "1.3")])] in
+                        try $0.commitmentReportAnswered(id, AuditEvent())
+                    }
+                }
+            ),
+            (
+                "commitmentReported",
+                { node in { [id = try answered(node)] in try $0.commitmentReported(id, AuditEvent()) } }
+            ),
+            (
+                "commitmentReportDelayed",
+                { node in
+                    { [id = try answered(node)] in
+                        try $0.commitmentReportDelayed(id, dueAfter: .zero, AuditEvent())
+                    }
+                }
+            ),
+            (
+                "commitmentReportUndeliverable",
+                { node in { [id = try answered(node)] in try $0.commitmentReportUndeliverable(id, AuditEvent()) } }
+            ),
+            (
                 "jobRevived",
                 { node in
                     let job = try ready(node)
@@ -127,6 +191,18 @@ import Testing
 
     private static func pending(_ node: TestNode) throws -> DeliveryID {
         try node.finish(ready(node), [node.derived("2.25.1")])[0]
+    }
+
+    private static func uncommitted(_ node: TestNode) throws -> DeliveryID {
+        let id = try pending(node)
+        try node.journal.write { try $0.sent(id, status: 0, commitBy: .seconds(1), AuditEvent()) }
+        return id
+    }
+
+    private static func answered(_ node: TestNode) throws -> CommitmentReportID {
+        let id = try node.receiveRequest("8.1", [("1.2", "1.3")])
+        try node.journal.write { try $0.commitmentReportAnswered(id, AuditEvent()) }
+        return id
     }
 
     @Test(arguments: arrows.indices)
@@ -175,7 +251,10 @@ import Testing
     private static func states(_ node: TestNode) throws -> [String] {
         let queue = try DatabaseQueue(path: node.spool.databasePath)
         return try queue.read { db in
-            try ["instance", "series", "stack", "job", "delivery", "derivedInstance", "studySubject"].flatMap { table in
+            try [
+                "instance", "series", "stack", "job", "delivery", "derivedInstance", "studySubject",
+                "commitmentRequest", "commitmentReference", "commitmentReport", "commitmentReportItem",
+            ].flatMap { table in
                 try Row.fetchAll(db, sql: "SELECT * FROM \(table)").map { "\(table) \($0)" }
             }
         }

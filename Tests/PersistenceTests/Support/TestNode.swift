@@ -257,3 +257,46 @@ final class TestNode: Sendable {
         }.sorted()
     }
 }
+
+// MARK: - Storage commitment
+
+extension TestNode {
+    /// Asks a peer about a delivery, which is sent first if necessary.
+    @discardableResult
+    func ask(_ transaction: String, about delivery: DeliveryID, deadline: Duration = .seconds(3600)) throws
+        -> CommitmentRequestID
+    {
+        try journal.write { view in
+            if try view.delivery(delivery)?.state == .pending {
+                try view.sent(delivery, status: 0, commitBy: .seconds(72 * 3600), AuditEvent())
+            }
+            let peer = try view.uncommitted(delivery)?.peer ?? "none"
+            let asked = try view.commitmentAsked(
+                transaction, of: peer, [delivery], deadline: deadline, AuditEvent(by: AuditActor(aeTitle: "ARCHIVE")))
+            guard let (id, _) = asked else { throw StateError.unknown("uncommitted delivery", delivery.rawValue) }
+            return id
+        }
+    }
+
+    /// Takes a request of the peer "scope" about instances.
+    func request(
+        _ transaction: String, _ items: [(sopClassUID: String, sopInstanceUID: String)], mostOpen: Int = 10
+    ) throws -> CommitmentReception {
+        try journal.write {
+            try $0.commitmentReceived(
+                transaction, from: "scope",
+                items.map { CommitmentItem(sopClassUID: $0.sopClassUID, sopInstanceUID: $0.sopInstanceUID) },
+                mostOpen: mostOpen, dueAfter: .seconds(1), giveUpAfter: .seconds(100), AuditEvent())
+        }
+    }
+
+    /// The report for a new request of the peer "scope".
+    func receiveRequest(
+        _ transaction: String, _ items: [(sopClassUID: String, sopInstanceUID: String)]
+    ) throws -> CommitmentReportID {
+        guard case .received(let id) = try request(transaction, items) else {
+            throw StateError.unknown("commitmentReport", 0)
+        }
+        return id
+    }
+}
