@@ -64,6 +64,18 @@ std::string Received::text() {
     return value;
 }
 
+std::vector<uint8_t> Received::bytes() {
+    const size_t length = u32();
+    if (body.size() - position_ < length) {
+        beyond_ = true;
+        position_ = body.size();
+        return {};
+    }
+    const auto begin = body.begin() + static_cast<ptrdiff_t>(position_);
+    position_ += length;
+    return {begin, begin + static_cast<ptrdiff_t>(length)};
+}
+
 void Channel::send(Message &message) {
     const auto &bytes = message.finish();
     size_t sent = 0;

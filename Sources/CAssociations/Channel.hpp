@@ -19,6 +19,8 @@ public:
     Message &raw(const void *data, size_t length);
     // Text is cut at 65,535 bytes.
     Message &text(const std::string &value);
+    // A u32 length and bytes.
+    Message &bytes(const void *data, size_t length) { return u32(static_cast<uint32_t>(length)).raw(data, length); }
 
     // The whole message, with its length in front.
     const std::vector<uint8_t> &finish();
@@ -41,6 +43,9 @@ public:
     uint32_t u32() { return static_cast<uint32_t>(take(4)); }
     uint64_t u64() { return take(8); }
     std::string text();
+    // A u32 length and bytes.
+    std::vector<uint8_t> bytes();
+    // Whether every field that was read lay within the message.
     bool isWhole() const { return !beyond_; }
 
 private:
@@ -49,7 +54,7 @@ private:
     bool beyond_ = false;
 };
 
-// The receiver's end of the channel. The process exits when the node's end is closed, because nothing is left to do.
+// The child's end of the channel. The process exits when the node's end is closed, because nothing is left to do.
 class Channel {
 public:
     explicit Channel(int descriptor) : descriptor_(descriptor) {}

@@ -3,6 +3,7 @@
 
 #include "CDCMTKDataSet.h"
 #include "Channel.hpp"
+#include "TLS.hpp"
 #include "Transport.hpp"
 
 #include "dcmtk/dcmdata/dcdeftag.h"
@@ -125,7 +126,7 @@ public:
         dcmExternalSocketHandle.set(channel_.descriptor());
         if (ASC_initializeNetwork(NET_ACCEPTOR, 0, 1000, &network_).bad()) return 1;
         state_.waitForData = [this](int socket) { return waitForData(socket); };
-        if (ASC_setTransportLayer(network_, new TransportLayer(state_), 1).bad()) return 1;
+        if (ASC_setTransportLayer(network_, new TransportLayer(state_, security_), 1).bad()) return 1;
         while (true) {
             Message message(ready);
             channel_.send(message);
@@ -402,6 +403,7 @@ private:
 
     Channel channel_;
     ConnectionState state_;
+    Security security_{NET_ACCEPTOR};
     T_ASC_Network *network_ = nullptr;
     uint32_t maximumLength_ = 0;
     bool isStopping_ = false;

@@ -45,7 +45,7 @@ private:
 // Makes the connection that the node has made.
 class RequestedTransportLayer : public TransportLayer {
 public:
-    explicit RequestedTransportLayer(ConnectionState &state) : TransportLayer(state) {}
+    RequestedTransportLayer(ConnectionState &state, Security &security) : TransportLayer(state, security) {}
     ~RequestedTransportLayer() override { discard(); }
     // The next connection, which the layer owns, and the name that the peer's certificate has to hold; empty for any.
     void use(int connection, const std::string &host);
@@ -54,6 +54,9 @@ public:
     // Closes a connection that was not used.
     void discard();
     DcmTransportConnection *createConnection(DcmNativeSocketType socket, OFBool secure) override;
+
+protected:
+    std::string host() const override { return host_; }
 
 private:
     int connection_ = -1;

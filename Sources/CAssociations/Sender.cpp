@@ -7,6 +7,7 @@
 #include "FileStream.hpp"
 #include "Messages.hpp"
 #include "RequestedConnection.hpp"
+#include "TLS.hpp"
 #include "Transport.hpp"
 
 #include "dcmtk/dcmdata/dcdeftag.h"
@@ -35,7 +36,7 @@ enum Order : uint8_t {
     release = 35,
     echo = 36,
 };
-enum Reply : uint8_t { ready = 1, ended = 3, accepted = 40, responded = 41, told = 42, failed = 43 };
+enum Reply : uint8_t { ready = 1, unusable = 2, ended = 3, accepted = 40, responded = 41, told = 42, failed = 43 };
 enum End : uint8_t { released = 0, rejected = 1, abortedByPeer = 2, abortedByUs = 3, lost = 4 };
 
 constexpr uint16_t failureOfProcessing = 0x0110;
@@ -103,7 +104,7 @@ public:
         if (ASC_initializeNetwork(NET_REQUESTOR, 0, longest, &network_).bad()) return 1;
         state_.waitForData = [this](int socket) { return wait(socket, POLLIN); };
         state_.waitForRoom = [this](int socket) { return wait(socket, POLLOUT); };
-        layer_ = new RequestedTransportLayer(state_);
+        layer_ = new RequestedTransportLayer(state_, security_);
         if (ASC_setTransportLayer(network_, layer_, 1).bad()) return 1;
         while (true) {
             Message message(ready);
@@ -120,7 +121,14 @@ private:
             Received order = channel_.receive();
             const File file(order.kind == associate ? -1 : order.descriptor);
             if (order.kind == associate && order.descriptor >= 0) return order;
-            if (order.kind < store || order.kind > echo) _exit(2);
+            if (order.kind == credentials) {
+                const std::string cause = security_.take(order);
+                Message message(cause.empty() ? ready : unusable);
+                if (!cause.empty()) message.text(cause);
+                channel_.send(message);
+            } else if (order.kind < store || order.kind > echo) {
+                _exit(2);
+            }
         }
     }
 
@@ -149,10 +157,7 @@ private:
         bool isValid = standIn.isListening();
         for (uint16_t count = order.u16(); count > 0 && isValid; count--) isValid = propose(parameters, order);
 
-        const ConnectionState last = state_;
-        state_ = ConnectionState();
-        state_.waitForData = last.waitForData;
-        state_.waitForRoom = last.waitForRoom;
+        state_.reset();
         lastMessageID_ = 0;
         isAsked_ = false;
         Abort abort(isSecure ? -1 : order.descriptor);
@@ -167,7 +172,7 @@ private:
             end(abortedByUs, "the answer to A-ASSOCIATE-RQ is neither acceptance nor rejection");
         } else if (condition.good()) {
             abort.isOwed = false;
-            converse(association, isSecure);
+            converse(association);
         } else {
             endUnmade(parameters, condition, abort);
         }
@@ -213,24 +218,24 @@ private:
         }
     }
 
-    void converse(T_ASC_Association *association, bool isSecure) {
+    void converse(T_ASC_Association *association) {
         if (longestFragment(association) == 0) {
             abortWith(association, "the peer takes PDUs that are too short for any data");
             return;
         }
-        sayAccepted(association, isSecure);
+        sayAccepted(association);
         while (waitForOrder(association)) {
             Received order = channel_.receive();
             if (!obey(association, order)) return;
         }
     }
 
-    void sayAccepted(T_ASC_Association *association, bool isSecure) {
+    void sayAccepted(T_ASC_Association *association) {
         const T_ASC_Parameters *parameters = association->params;
         Message message(accepted);
         message.u32(static_cast<uint32_t>(parameters->theirMaxPDUReceiveSize));
         message.text(parameters->theirImplementationClassUID).text(parameters->theirImplementationVersionName);
-        putCertificate(message, association, isSecure);
+        state_.certificate.put(message);
         const int count = ASC_countPresentationContexts(association->params);
         message.u16(static_cast<uint16_t>(count));
         for (int i = 0; i < count; i++) {
@@ -240,11 +245,6 @@ private:
             message.text(context.acceptedTransferSyntax).u8(role(context.acceptedRole));
         }
         channel_.send(message);
-    }
-
-    // The peer's certificate, which a plain connection does not have.
-    static void putCertificate(Message &message, T_ASC_Association *, bool) {
-        message.u32(0).text("").text("").u16(0);
     }
 
     static uint8_t role(T_ASC_SC_ROLE role) {
@@ -554,6 +554,7 @@ private:
 
     Channel channel_;
     ConnectionState state_;
+    Security security_{NET_REQUESTOR};
     T_ASC_Network *network_ = nullptr;
     RequestedTransportLayer *layer_ = nullptr;
     uint16_t lastMessageID_ = 0;

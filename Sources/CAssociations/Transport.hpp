@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The connection to a peer as DCMTK's upper layer uses it.
 #pragma once
+
+#include "PeerCertificate.hpp"
 
 #include "dcmtk/config/osconfig.h"
 #include "dcmtk/dcmnet/dcmlayer.h"
@@ -8,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 namespace associations {
@@ -35,6 +40,12 @@ struct ConnectionState {
     std::function<bool(int socket)> waitForData;
     // Waits until the socket can be written to; false if the association has to end.
     std::function<bool(int socket)> waitForRoom;
+    // Bytes of the peer that were read before the connection was made.
+    std::vector<uint8_t> firstBytes;
+    // What the peer of a secure connection has shown.
+    PeerCertificate certificate;
+    // Why TLS failed, without anything that the peer sent; empty if it did not.
+    std::string failure;
     // What the peer has sent.
     AbortWatch watch;
     // Bytes that may still be read until a command set is whole; 0 for no limit.
@@ -46,22 +57,35 @@ struct ConnectionState {
     bool isLost = false;
     // Bytes that were read and not taken yet.
     bool holdsBytes = false;
+    // Whether an A-ABORT was sent.
+    bool sentAbort = false;
+
+    // Forgets the last connection, and keeps the two functions.
+    void reset();
 };
 
-// A plain connection as DCMTK's upper layer uses it: answers leave at once, each PDU in one write, and acknowledgements
-// are not delayed (TCP_QUICKACK holds for one read only, so it is set after each).
-class Connection : public DcmTCPConnection {
+// The bytes of a connection in both directions, buffered: each PDU leaves in one write.
+class PeerStream {
 public:
-    Connection(DcmNativeSocketType socket, ConnectionState &state);
-    ssize_t read(void *buffer, size_t length) override;
-    ssize_t write(void *buffer, size_t length) override;
-    OFBool networkDataAvailable(int timeout) override;
+    // Waits for bytes; returns their number, and 0 or less at the end.
+    using Receive = std::function<ssize_t(uint8_t *buffer, size_t length)>;
+    // Sends all of the bytes; false if the connection is lost.
+    using Transmit = std::function<bool(const uint8_t *bytes, size_t length)>;
+
+    PeerStream(ConnectionState &state, Receive receive, Transmit transmit);
+    ssize_t read(void *buffer, size_t length);
+    ssize_t write(const void *buffer, size_t length);
+    // Whether a read would return at once, as far as these buffers know.
+    bool holdsBytes() const { return state_.isOver || begin_ != end_; }
 
 private:
     bool refill();
-    bool flush(size_t length);
+    bool flush();
+
     ConnectionState &state_;
-    // Bytes from the socket that were not handed on.
+    const Receive receive_;
+    const Transmit transmit_;
+    // Bytes from the peer that were not handed on.
     std::vector<uint8_t> read_;
     size_t begin_ = 0;
     size_t end_ = 0;
@@ -69,14 +93,41 @@ private:
     std::vector<uint8_t> written_;
 };
 
-// Makes connections of this kind.
+// Lets answers leave at once. TCP_QUICKACK holds for one read only, so it is set after each.
+void setNoDelay(int socket);
+void acknowledgeAtOnce(int socket);
+
+// A plain connection.
+class Connection : public DcmTCPConnection {
+public:
+    Connection(DcmNativeSocketType socket, ConnectionState &state);
+    ssize_t read(void *buffer, size_t length) override { return stream_.read(buffer, length); }
+    ssize_t write(void *buffer, size_t length) override { return stream_.write(buffer, length); }
+    OFBool networkDataAvailable(int timeout) override;
+
+private:
+    ssize_t receive(uint8_t *buffer, size_t length);
+    bool transmit(const uint8_t *bytes, size_t length);
+
+    ConnectionState &state_;
+    PeerStream stream_;
+};
+
+class Security;
+
+// Makes connections of these kinds.
 class TransportLayer : public DcmTransportLayer {
 public:
-    explicit TransportLayer(ConnectionState &state) : state_(state) {}
+    TransportLayer(ConnectionState &state, Security &security) : state_(state), security_(security) {}
     DcmTransportConnection *createConnection(DcmNativeSocketType socket, OFBool secure) override;
+
+protected:
+    // The name that the peer's certificate has to hold; empty for any.
+    virtual std::string host() const { return {}; }
 
 private:
     ConnectionState &state_;
+    Security &security_;
 };
 
 } // namespace associations
