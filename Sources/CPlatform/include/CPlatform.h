@@ -34,6 +34,19 @@ int cplatform_event(void);
 /// `actions` is a posix_spawn_file_actions_t. Returns 0 or an error number.
 int cplatform_close_from(void *actions, int lowest);
 
+/// What a TCP connection has moved so far, whichever process moved it.
+typedef struct {
+    /// Bytes that came from the peer.
+    uint64_t received;
+    /// Bytes that the peer's machine has acknowledged.
+    uint64_t acknowledged;
+    /// Bytes that were sent and that the peer's machine has not acknowledged yet.
+    uint64_t queued;
+} cplatform_tcp;
+
+/// Reads TCP_INFO and SIOCOUTQ of a connection. Returns 0, or -1.
+int cplatform_tcp_counts(int connection, cplatform_tcp *counts);
+
 // SHA-256 (FIPS 180-4) by libcrypto.
 
 enum { CPLATFORM_SHA256_SIZE = 32 };

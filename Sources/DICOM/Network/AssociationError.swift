@@ -137,7 +137,7 @@ public struct AssociationAbort: Sendable, Equatable, CustomStringConvertible {
     /// The peer's mistake, if the node sent the abort; otherwise empty.
     public let cause: String
 
-    init(by: Sender, source: UInt8, reason: UInt8, cause: String = "") {
+    package init(by: Sender, source: UInt8, reason: UInt8, cause: String = "") {
         self.by = by
         self.source = source
         self.reason = reason

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Platform
-import Synchronization
 
 /// Stores instances at peers: the SCU of the storage and verification service classes (PS3.4 annexes A and B).
 ///
@@ -142,88 +141,5 @@ public final class StorageAssociation {
     /// Releases the association (A-RELEASE).
     public func release() {
         association.release()
-    }
-}
-
-/// The SOP class and the transfer syntax of one presentation context.
-public struct SOPClassAndSyntax: Hashable, Sendable {
-    /// SOP Class UID.
-    public var sopClassUID: String
-    /// Transfer Syntax UID.
-    public var transferSyntaxUID: String
-
-    public init(sopClassUID: String, transferSyntaxUID: String) {
-        self.sopClassUID = sopClassUID
-        self.transferSyntaxUID = transferSyntaxUID
-    }
-
-    /// The same class in Implicit VR Little Endian; `nil` unless this syntax is Explicit VR Little Endian.
-    var implicit: SOPClassAndSyntax? {
-        guard transferSyntaxUID == TransferSyntax.explicitVRLittleEndian.rawValue else { return nil }
-        return SOPClassAndSyntax(
-            sopClassUID: sopClassUID, transferSyntaxUID: TransferSyntax.implicitVRLittleEndian.rawValue)
-    }
-}
-
-/// The times that a called peer may take.
-public struct AssociationLimits: Sendable, Equatable {
-    /// For the TCP connection to each address of the peer.
-    public var connect: Duration
-    /// From A-ASSOCIATE-RQ to its answer.
-    public var negotiation: Duration
-    /// From the last byte of a request to its response.
-    public var response: Duration
-
-    public init(
-        connect: Duration = .seconds(10), negotiation: Duration = .seconds(30), response: Duration = .seconds(120)
-    ) {
-        self.connect = connect
-        self.negotiation = negotiation
-        self.response = response
-    }
-}
-
-/// Lets another thread end an association while the association's own thread blocks.
-///
-/// Each association needs an interruption of its own.
-public final class Interruption: Sendable {
-    private struct State {
-        weak var socket: StreamSocket?
-        var isStopped = false
-    }
-
-    private let state = Mutex(State())
-
-    /// An interruption without an association.
-    public init() {}
-
-    /// Whether `stop` was called.
-    public var isStopped: Bool { state.withLock { $0.isStopped } }
-
-    /// Shuts the association's socket down, now or as soon as it has one.
-    ///
-    /// The blocked call throws `connectionLost`.
-    public func stop() {
-        let socket = state.withLock { state in
-            state.isStopped = true
-            return state.socket
-        }
-        socket?.shutDown(.stopped)
-    }
-
-    /// Ends the association as soon as it waits for a request.
-    ///
-    /// A request that has begun is finished and answered.
-    public func stopWhenIdle() {
-        state.withLock { $0.socket }?.stopWhenIdle()
-    }
-
-    /// Gives the association's socket to this object.
-    func attach(_ socket: StreamSocket) {
-        let stopped = state.withLock { state in
-            state.socket = socket
-            return state.isStopped
-        }
-        if stopped { socket.shutDown(.stopped) }
     }
 }
