@@ -542,7 +542,7 @@ private:
 
     bool endByPeer() {
         if (state_.watch.sawAbort()) return end(abortedByPeer, "", 0, state_.watch.source(), state_.watch.reason());
-        return end(lost, "the peer closed the connection");
+        return end(lost, state_.failure.empty() ? "the peer closed the connection" : state_.failure.c_str());
     }
 
     bool end(End how, const char *cause, uint8_t result = 0, uint8_t source = 0, uint8_t reason = 0) {
