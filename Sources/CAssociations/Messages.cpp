@@ -3,6 +3,7 @@
 
 #include "dcmtk/dcmdata/dcostrmb.h"
 #include "dcmtk/dcmdata/dcwcache.h"
+#include "dcmtk/dcmnet/dulstruc.h"
 
 #include <algorithm>
 
@@ -10,7 +11,7 @@ namespace associations {
 
 namespace {
 
-constexpr size_t headers = 12;
+constexpr size_t headers = 6;
 constexpr size_t encodedAtOnce = 64u << 10;
 
 // As in the File Meta Information of the files that the node writes.
@@ -36,6 +37,9 @@ size_t longestFragment(const T_ASC_Association *association) {
 Fragments::Fragments(T_ASC_Association *association, T_ASC_PresentationContextID context, DUL_DATAPDV part)
     : association_(association), context_(context), part_(part), capacity_(longestFragment(association)) {
     fragment_.reserve(capacity_);
+    // DCMTK reserves 12 bytes of a PDU for headers, of which 6 are not part of its length.
+    auto *key = reinterpret_cast<PRIVATE_ASSOCIATIONKEY *>(association->DULassociation);
+    if (key != nullptr) key->maxPDV = static_cast<unsigned long>(capacity_ + 2 * headers);
 }
 
 OFCondition Fragments::append(const uint8_t *bytes, size_t length) {

@@ -15,8 +15,8 @@ namespace associations {
 // Names the implementation in an association's parameters (PS3.7 D.3.3.2).
 void identify(T_ASC_Parameters *parameters);
 
-// Bytes of the longest fragment that the peer takes, an even number; 0 if its PDUs are too short for any. DCMTK reserves
-// 12 bytes of a PDU for headers, where PS3.8 annex D.1 counts 6.
+// Bytes of the longest fragment that the peer takes, an even number; 0 if its PDUs are too short for any (PS3.8 annex
+// D.1).
 size_t longestFragment(const T_ASC_Association *association);
 
 // One part of a message, its command or its data set, which is sent in fragments that the peer takes (PS3.8 annex E).

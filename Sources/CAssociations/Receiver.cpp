@@ -3,21 +3,21 @@
 
 #include "CDCMTKDataSet.h"
 #include "Channel.hpp"
+#include "Commitment.hpp"
+#include "DataSetFile.hpp"
+#include "Incoming.hpp"
+#include "Messages.hpp"
+#include "Negotiation.hpp"
 #include "TLS.hpp"
 #include "Transport.hpp"
 
-#include "dcmtk/dcmdata/dcdeftag.h"
-#include "dcmtk/dcmdata/dcostrmb.h"
-#include "dcmtk/dcmdata/dcostrma.h"
+#include "dcmtk/dcmdata/dcistrmb.h"
 #include "dcmtk/dcmnet/assoc.h"
 #include "dcmtk/dcmnet/dimse.h"
-#include "dcmtk/dcmnet/diutil.h"
 
-#include <openssl/evp.h>
-
-#include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <poll.h>
 #include <unistd.h>
 
@@ -26,389 +26,504 @@ namespace associations {
 namespace {
 
 // Messages of the channel, as CAssociations.h numbers them.
-enum ToReceiver : uint8_t { associate = 1, accept = 2, reject = 3, take = 4, refuse = 5, answer = 6, stop = 7 };
-enum ToNode : uint8_t { ready = 1, requested = 2, store = 3, whole = 4, ended = 5 };
+enum ToReceiver : uint8_t {
+    credentials = 1,
+    associate = 10,
+    accept = 11,
+    reject = 12,
+    take = 13,
+    refuse = 14,
+    answer = 15,
+    report = 16,
+    stop = 17,
+};
+enum ToNode : uint8_t {
+    ready = 1,
+    unusable = 2,
+    ended = 3,
+    requested = 20,
+    store = 21,
+    whole = 22,
+    asked = 23,
+    told = 24,
+    reported = 25,
+};
 enum End : uint8_t { released = 0, rejected = 1, abortedByPeer = 2, abortedByUs = 3, lost = 4 };
 
-// Takes a data set as it arrives: appends it to a descriptor and hashes it.
-//
-// A failed write is remembered and not reported to DCMTK, because DCMTK would then skip to the end of a data set that
-// may have ended already.
-class HashingConsumer : public DcmConsumer {
+// Statuses that the receiver answers with itself (PS3.7 annex C).
+constexpr uint16_t success = 0x0000;
+constexpr uint16_t failureOfProcessing = 0x0110;
+constexpr uint16_t noSuchInstance = 0x0112;
+constexpr uint16_t noSuchEventType = 0x0113;
+constexpr uint16_t noSuchSOPClass = 0x0118;
+constexpr uint16_t noSuchAction = 0x0123;
+constexpr uint16_t classNotSupported = 0x0122;
+constexpr uint16_t unrecognizedOperation = 0x0211;
+constexpr uint16_t notSent = 0xFFFF;
+
+// Reasons of an A-ABORT by the service provider (PS3.8 table 9-26).
+constexpr uint8_t noReason = 0;
+constexpr uint8_t unexpectedPDU = 2;
+constexpr uint8_t invalidPDUParameter = 6;
+
+// Bytes of the longest data set of Storage Commitment Push Model that is read: some 50,000 references.
+constexpr size_t longestCommitment = 8u << 20;
+
+// One association that a peer has requested.
+class Served {
 public:
-    // `descriptor` is -1 for a data set that is discarded.
-    explicit HashingConsumer(int descriptor) : descriptor_(descriptor), digest_(EVP_MD_CTX_new()) {
-        EVP_DigestInit_ex(digest_, EVP_sha256(), nullptr);
-    }
-    ~HashingConsumer() override { EVP_MD_CTX_free(digest_); }
-    HashingConsumer(const HashingConsumer &) = delete;
-    HashingConsumer &operator=(const HashingConsumer &) = delete;
+    Served(Channel &channel, ConnectionState &state, T_ASC_Association *association, int socket)
+        : channel_(channel), state_(state), association_(association), socket_(socket) {}
 
-    OFBool good() const override { return OFTrue; }
-    OFCondition status() const override { return EC_Normal; }
-    OFBool isFlushed() const override { return OFTrue; }
-    offile_off_t avail() const override { return 1 << 30; }
-    void flush() override {}
-    offile_off_t write(const void *buffer, offile_off_t length) override {
-        if (descriptor_ >= 0 && failure_ == 0) append(static_cast<const char *>(buffer), static_cast<size_t>(length));
-        return length;
-    }
-
-    uint64_t bytes() const { return bytes_; }
-    int failure() const { return failure_; }
-    void finish(uint8_t digest[32]) { EVP_DigestFinal_ex(digest_, digest, nullptr); }
+    // Serves the association from its request to its end.
+    void serve();
+    // Waits for an event of the connection, and takes what the node sends meanwhile.
+    bool wait(int socket, short event);
 
 private:
-    void append(const char *bytes, size_t length) {
-        EVP_DigestUpdate(digest_, bytes, length);
-        bytes_ += length;
-        while (length > 0) {
-            const ssize_t count = ::write(descriptor_, bytes, length);
-            if (count < 0 && errno == EINTR) continue;
-            if (count < 0) {
-                failure_ = errno;
-                return;
-            }
-            bytes += count;
-            length -= static_cast<size_t>(count);
+    bool negotiate();
+    void rejectAssociation(Received &verdict);
+    bool serveNext();
+    void waitForRequest();
+    bool serve(const CommandSet &command);
+    bool serveStore(const CommandSet &command);
+    bool serveCommitment(const CommandSet &command);
+    std::optional<Commitment> readCommitment(const CommandSet &command, const AcceptedContext &context, bool &isOver);
+    bool takeResponse(const CommandSet &response);
+    bool sendReport();
+    void sayReported(uint16_t status);
+    bool receiveDataSet(const CommandSet &command, const Incoming::Take &consume);
+    bool discardDataSet(const CommandSet &command);
+    bool respond(const CommandSet &command, uint16_t status);
+    Received next(ToReceiver one, ToReceiver other);
+    void takeInterruption(Received &message);
+    bool end(Incoming::Outcome outcome);
+    bool lose();
+    bool abort(uint8_t reason, const char *cause);
+    bool end(End how, const char *cause, uint8_t result = 0, uint8_t source = 0, uint8_t reason = 0);
+
+    Channel &channel_;
+    ConnectionState &state_;
+    T_ASC_Association *association_;
+    const int socket_;
+    std::map<uint8_t, AcceptedContext> contexts_;
+    std::unique_ptr<Incoming> incoming_;
+    bool isStopping_ = false;
+    // The report that waits to be sent.
+    std::optional<Commitment> report_;
+    // Message ID of the report that the peer has not answered yet.
+    std::optional<uint16_t> reportID_;
+    uint16_t lastMessageID_ = 0;
+};
+
+// MARK: The node
+
+// The next message, which is one of two.
+Received Served::next(ToReceiver one, ToReceiver other) {
+    while (true) {
+        Received message = channel_.receive();
+        if (message.kind == one || message.kind == other) return message;
+        takeInterruption(message);
+    }
+}
+
+// Takes a message that the node may send at any time.
+void Served::takeInterruption(Received &message) {
+    if (message.kind == stop) {
+        isStopping_ = true;
+    } else if (message.kind == report && !report_ && !reportID_) {
+        report_ = Commitment::take(message);
+    } else {
+        // The two ends disagree, and the association cannot go on.
+        _exit(2);
+    }
+}
+
+bool Served::wait(int socket, short event) {
+    while (true) {
+        pollfd entries[] = {{socket, event, 0}, {channel_.descriptor(), POLLIN, 0}};
+        if (poll(entries, 2, -1) < 0 && errno != EINTR) return false;
+        if (entries[1].revents != 0) {
+            Received message = channel_.receive();
+            takeInterruption(message);
         }
+        if (entries[0].revents != 0) return true;
     }
+}
 
-    int descriptor_;
-    EVP_MD_CTX *digest_;
-    uint64_t bytes_ = 0;
-    int failure_ = 0;
-};
+// MARK: Negotiation
 
-class ConsumerStream : public DcmOutputStream {
-public:
-    explicit ConsumerStream(HashingConsumer &consumer) : DcmOutputStream(&consumer) {}
-};
+void Served::serve() {
+    if (!negotiate()) return;
+    while (serveNext()) {}
+}
 
-// A request as its command set describes it (PS3.7 annex E).
-struct Request {
-    Uint16 field = 0;
-    Uint16 messageID = 0;
-    bool hasDataSet = false;
-    std::string sopClass;
-    std::string sopInstance;
-
-    explicit Request(DcmDataset &command) {
-        Uint16 dataSetType = DIMSE_DATASET_NULL;
-        command.findAndGetUint16(DCM_CommandField, field);
-        command.findAndGetUint16(DCM_MessageID, messageID);
-        command.findAndGetUint16(DCM_CommandDataSetType, dataSetType);
-        hasDataSet = dataSetType != DIMSE_DATASET_NULL;
-        sopClass = uid(command, DCM_AffectedSOPClassUID, DCM_RequestedSOPClassUID);
-        sopInstance = uid(command, DCM_AffectedSOPInstanceUID, DCM_RequestedSOPInstanceUID);
+// Asks the node who may call. Returns false if no association came about.
+bool Served::negotiate() {
+    Message message(requested);
+    putRequest(message, association_, state_);
+    channel_.send(message);
+    Received verdict = next(accept, reject);
+    if (verdict.kind == reject) {
+        rejectAssociation(verdict);
+        return false;
     }
+    const auto accepted = takeAnswer(verdict, association_);
+    if (!accepted) return abort(noReason, "the node's answer does not fit the request");
+    contexts_ = *accepted;
+    identify(association_->params);
+    if (ASC_acknowledgeAssociation(association_).bad()) return lose();
+    std::set<uint8_t> ids;
+    for (const auto &context : contexts_) ids.insert(context.first);
+    incoming_ = std::make_unique<Incoming>(association_, state_, std::move(ids));
+    return true;
+}
 
-    bool isResponse() const { return (field & 0x8000) != 0; }
-
-private:
-    static std::string uid(DcmDataset &command, const DcmTagKey &affected, const DcmTagKey &wanted) {
-        OFString value;
-        if (command.findAndGetOFString(affected, value).bad()) command.findAndGetOFString(wanted, value);
-        return std::string(value.c_str(), value.length());
+void Served::rejectAssociation(Received &verdict) {
+    const uint8_t result = verdict.u8(), source = verdict.u8(), reason = verdict.u8();
+    T_ASC_RejectParameters parameters;
+    parameters.result = static_cast<T_ASC_RejectParametersResult>(result);
+    parameters.source = static_cast<T_ASC_RejectParametersSource>(source);
+    parameters.reason = static_cast<T_ASC_RejectParametersReason>(source << 8 | reason);
+    if (ASC_rejectAssociation(association_, &parameters).bad()) {
+        lose();
+    } else {
+        end(rejected, "", result, source, reason);
     }
-};
+}
 
-// One receiver: a process that serves one association at a time.
+// MARK: Requests
+
+// Serves the next request, or sends the node's report. Returns false if the association is over.
+bool Served::serveNext() {
+    waitForRequest();
+    if (isStopping_) return abort(noReason, "the node stops");
+    if (report_) return sendReport();
+    CommandSet command;
+    const Incoming::Outcome outcome = incoming_->read(command);
+    if (outcome != Incoming::Outcome::whole) return end(outcome);
+    return command.isResponse() ? takeResponse(command) : serve(command);
+}
+
+// Waits until a request begins, or the node interrupts.
+void Served::waitForRequest() {
+    while (!isStopping_ && !report_ && !incoming_->holdsFragment() && !ASC_dataWaiting(association_, 0)) {
+        pollfd entries[] = {{socket_, POLLIN, 0}, {channel_.descriptor(), POLLIN, 0}};
+        if (poll(entries, 2, -1) < 0) continue;
+        if (entries[1].revents == 0) return;
+        Received message = channel_.receive();
+        takeInterruption(message);
+    }
+}
+
+bool Served::serve(const CommandSet &command) {
+    const std::string &abstractSyntax = contexts_[command.context].abstractSyntax;
+    const bool isCommitment = abstractSyntax == UID_StorageCommitmentPushModelSOPClass;
+    switch (command.field) {
+    case DIMSE_C_STORE_RQ: return serveStore(command);
+    // The request that it cancels has been answered already.
+    case DIMSE_C_CANCEL_RQ: return discardDataSet(command);
+    case DIMSE_C_ECHO_RQ:
+        return discardDataSet(command)
+               && respond(command, abstractSyntax == UID_VerificationSOPClass ? success : classNotSupported);
+    case DIMSE_N_ACTION_RQ:
+    case DIMSE_N_EVENT_REPORT_RQ:
+        if (isCommitment) return serveCommitment(command);
+        [[fallthrough]];
+    default: return discardDataSet(command) && respond(command, unrecognizedOperation);
+    }
+}
+
+bool Served::serveStore(const CommandSet &command) {
+    Message message(store);
+    message.u8(command.context).text(command.sopClass).text(command.sopInstance).u8(command.hasDataSet ? 1 : 0);
+    channel_.send(message);
+    Received order = next(take, refuse);
+    if (order.kind == refuse) {
+        const uint16_t status = order.u16();
+        return discardDataSet(command) && respond(command, status);
+    }
+    if (order.descriptor < 0) _exit(2);
+    DataSetFile file(order.descriptor, order.u64());
+    if (command.hasDataSet
+        && !receiveDataSet(command, [&](const uint8_t *bytes, size_t length) { file.append(bytes, length); }))
+        return false;
+    uint8_t digest[32];
+    file.finish(digest);
+    Message done(whole);
+    done.u64(file.bytes()).raw(digest, sizeof digest).u32(static_cast<uint32_t>(file.failure()));
+    channel_.send(done);
+    return respond(command, next(answer, answer).u16());
+}
+
+// N-ACTION and N-EVENT-REPORT of Storage Commitment Push Model (PS3.4 annex J).
+bool Served::serveCommitment(const CommandSet &command) {
+    const bool isReport = command.field == DIMSE_N_EVENT_REPORT_RQ;
+    bool isOver = false;
+    const auto commitment = readCommitment(command, contexts_[command.context], isOver);
+    if (isOver) return false;
+    if (command.sopClass != UID_StorageCommitmentPushModelSOPClass) return respond(command, noSuchSOPClass);
+    if (command.sopInstance != UID_StorageCommitmentPushModelSOPInstance) return respond(command, noSuchInstance);
+    if (isReport && command.eventType != 1 && command.eventType != 2) return respond(command, noSuchEventType);
+    if (!isReport && command.actionType != 1) return respond(command, noSuchAction);
+    if (!commitment) return respond(command, failureOfProcessing);
+    Message message(isReport ? told : asked);
+    commitment->put(message);
+    channel_.send(message);
+    return respond(command, next(answer, answer).u16());
+}
+
+// Receives the data set of a commitment; nothing if it is not one.
+std::optional<Commitment>
+Served::readCommitment(const CommandSet &command, const AcceptedContext &context, bool &isOver) {
+    std::vector<uint8_t> bytes;
+    bool isTooLong = false;
+    isOver = command.hasDataSet && !receiveDataSet(command, [&](const uint8_t *piece, size_t length) {
+        isTooLong = isTooLong || length > longestCommitment - bytes.size();
+        if (!isTooLong) bytes.insert(bytes.end(), piece, piece + length);
+    });
+    const E_TransferSyntax syntax = DcmXfer(context.transferSyntax.c_str()).getXfer();
+    if (isOver || isTooLong || bytes.empty() || syntax == EXS_Unknown) return std::nullopt;
+    DcmInputBufferStream stream;
+    stream.setBuffer(bytes.data(), static_cast<offile_off_t>(bytes.size()));
+    stream.setEos();
+    DcmDataset dataSet;
+    dataSet.transferInit();
+    const OFCondition condition = dataSet.read(stream, syntax);
+    dataSet.transferEnd();
+    Commitment commitment;
+    if (condition.bad() || !commitment.read(dataSet)) return std::nullopt;
+    return commitment;
+}
+
+// MARK: Reports
+
+bool Served::sendReport() {
+    const Commitment commitment = std::move(*report_);
+    report_.reset();
+    auto context = contexts_.begin();
+    while (context != contexts_.end() && context->second.abstractSyntax != UID_StorageCommitmentPushModelSOPClass)
+        ++context;
+    DcmDataset dataSet, command;
+    if (context == contexts_.end() || !commitment.write(dataSet)) {
+        sayReported(notSent);
+        return true;
+    }
+    reportID_ = ++lastMessageID_;
+    command.putAndInsertString(DCM_AffectedSOPClassUID, UID_StorageCommitmentPushModelSOPClass);
+    command.putAndInsertUint16(DCM_CommandField, DIMSE_N_EVENT_REPORT_RQ);
+    command.putAndInsertUint16(DCM_MessageID, *reportID_);
+    command.putAndInsertUint16(DCM_CommandDataSetType, DIMSE_DATASET_PRESENT);
+    command.putAndInsertString(DCM_AffectedSOPInstanceUID, UID_StorageCommitmentPushModelSOPInstance);
+    command.putAndInsertUint16(DCM_EventTypeID, commitment.failures.empty() ? 1 : 2);
+    OFCondition sent = sendCommand(association_, context->first, command);
+    Fragments fragments(association_, context->first, DUL_DATASETPDV);
+    const E_TransferSyntax syntax = DcmXfer(context->second.transferSyntax.c_str()).getXfer();
+    if (sent.good()) sent = fragments.append(dataSet, syntax);
+    if (sent.good()) sent = fragments.finish();
+    return sent.good() || lose();
+}
+
+bool Served::takeResponse(const CommandSet &response) {
+    const bool isExpected =
+        response.field == DIMSE_N_EVENT_REPORT_RSP && response.hasStatus && reportID_ == response.messageID;
+    if (!isExpected) return abort(unexpectedPDU, "a response came without a request");
+    if (!discardDataSet(response)) return false;
+    reportID_.reset();
+    sayReported(response.status);
+    return true;
+}
+
+void Served::sayReported(uint16_t status) {
+    Message message(reported);
+    message.u16(status);
+    channel_.send(message);
+}
+
+// MARK: Data sets and responses
+
+bool Served::receiveDataSet(const CommandSet &command, const Incoming::Take &consume) {
+    const Incoming::Outcome outcome = incoming_->readDataSet(command, consume);
+    return outcome == Incoming::Outcome::whole || end(outcome);
+}
+
+bool Served::discardDataSet(const CommandSet &command) {
+    return !command.hasDataSet || receiveDataSet(command, [](const uint8_t *, size_t) {});
+}
+
+bool Served::respond(const CommandSet &command, uint16_t status) {
+    DcmDataset response;
+    command.respond(response, status);
+    return sendCommand(association_, command.context, response).good() || lose();
+}
+
+// MARK: Ends
+
+bool Served::end(Incoming::Outcome outcome) {
+    if (outcome == Incoming::Outcome::gone) return lose();
+    if (outcome != Incoming::Outcome::released) return abort(incoming_->abortReason(), incoming_->mistake());
+    ASC_acknowledgeRelease(association_);
+    return end(released, "");
+}
+
+// Ends an association whose connection failed, or that the peer has aborted. Returns false.
+bool Served::lose() {
+    if (state_.watch.sawAbort()) return end(abortedByPeer, "", 0, state_.watch.source(), state_.watch.reason());
+    if (!state_.failure.empty()) return end(lost, state_.failure.c_str());
+    if (state_.isLost) return end(lost, "the peer closed the connection");
+    return abort(noReason, "DCMTK could not send");
+}
+
+bool Served::abort(uint8_t reason, const char *cause) {
+    sendAbort(association_, state_, reason);
+    return end(abortedByUs, cause, 0, 2, reason);
+}
+
+bool Served::end(End how, const char *cause, uint8_t result, uint8_t source, uint8_t reason) {
+    Message message(ended);
+    message.u8(how).u8(result).u8(source).u8(reason).text(cause);
+    channel_.send(message);
+    return false;
+}
+
+// MARK: The receiver
+
+// A process that serves one association at a time.
 class Receiver {
 public:
     explicit Receiver(int channel) : channel_(channel) {}
-
-    int run() {
-        cdcmtk_initialize();
-        dcmDisableGethostbyaddr.set(OFTrue);
-        dcmEnableAutomaticInputDataCorrection.set(OFFalse);
-        // Any valid descriptor keeps DCMTK from opening a port of its own.
-        dcmExternalSocketHandle.set(channel_.descriptor());
-        if (ASC_initializeNetwork(NET_ACCEPTOR, 0, 1000, &network_).bad()) return 1;
-        state_.waitForData = [this](int socket) { return waitForData(socket); };
-        if (ASC_setTransportLayer(network_, new TransportLayer(state_, security_), 1).bad()) return 1;
-        while (true) {
-            Message message(ready);
-            channel_.send(message);
-            Received order = next(associate);
-            const uint32_t maximumLength = order.u32();
-            const bool isSecure = order.u8() != 0;
-            if (order.descriptor < 0 || !order.isWhole()) return 2;
-            serve(order.descriptor, maximumLength, isSecure);
-        }
-    }
+    int run();
 
 private:
-    // The next message, which has to be `expected`. A `stop` that comes instead is remembered.
-    Received next(ToReceiver expected) { return next(expected, expected); }
-
-    Received next(ToReceiver one, ToReceiver other) {
-        while (true) {
-            Received message = channel_.receive();
-            if (message.kind == one || message.kind == other) return message;
-            // Anything else means that the two ends disagree, and an association cannot go on.
-            if (message.kind != stop) _exit(2);
-            isStopping_ = true;
-        }
-    }
-
-    bool waitForData(int socket) {
-        while (true) {
-            if (isIdle_ && isStopping_) return false;
-            pollfd entries[] = {{socket, POLLIN, 0}, {channel_.descriptor(), POLLIN, 0}};
-            if (poll(entries, 2, -1) < 0) {
-                if (errno == EINTR) continue;
-                return false;
-            }
-            if (entries[1].revents != 0) {
-                Received message = channel_.receive();
-                if (message.kind != stop) _exit(2);
-                isStopping_ = true;
-                continue;
-            }
-            isIdle_ = false;
-            return true;
-        }
-    }
-
-    void serve(int socket, uint32_t maximumLength, bool isSecure) {
-        const auto waitForData = state_.waitForData;
-        state_ = ConnectionState();
-        state_.waitForData = waitForData;
-        isStopping_ = false;
-        isIdle_ = false;
-        maximumLength_ = maximumLength;
-        dcmExternalSocketHandle.set(socket);
-        T_ASC_Association *association = nullptr;
-        const OFCondition condition = ASC_receiveAssociation(
-            network_, &association, static_cast<long>(maximumLength), nullptr, nullptr, isSecure, DUL_BLOCK);
-        if (condition.good()) {
-            converse(association);
-        } else {
-            end(state_.isLost ? lost : abortedByUs, condition.text());
-        }
-        state_.isOver = true;
-        if (association != nullptr) {
-            ASC_dropAssociation(association);
-            ASC_destroyAssociation(&association);
-        } else {
-            ::close(socket);
-        }
-    }
-
-    void converse(T_ASC_Association *association) {
-        sayRequested(association);
-        Received verdict = next(accept, reject);
-        if (verdict.kind == reject) {
-            T_ASC_RejectParameters parameters;
-            parameters.result = static_cast<T_ASC_RejectParametersResult>(verdict.u8());
-            const uint8_t source = verdict.u8();
-            parameters.source = static_cast<T_ASC_RejectParametersSource>(source);
-            parameters.reason = static_cast<T_ASC_RejectParametersReason>(source << 8 | verdict.u8());
-            ASC_rejectAssociation(association, &parameters);
-            end(rejected, "");
-            return;
-        }
-        if (!answerContexts(association, verdict) || ASC_acknowledgeAssociation(association).bad()) {
-            abort(association, "the answer to the association could not be sent");
-            return;
-        }
-        while (serveRequest(association)) {}
-    }
-
-    void sayRequested(T_ASC_Association *association) {
-        T_ASC_Parameters *parameters = association->params;
-        char calling[256] = "", called[256] = "", responding[256] = "", application[256] = "";
-        ASC_getAPTitles(parameters, calling, sizeof calling, called, sizeof called, responding, sizeof responding);
-        ASC_getApplicationContextName(parameters, application, sizeof application);
-        Message message(requested);
-        message.text(calling).text(called).text(application);
-        message.u32(static_cast<uint32_t>(parameters->theirMaxPDUReceiveSize));
-        message.text(parameters->theirImplementationClassUID).text(parameters->theirImplementationVersionName);
-        const unsigned long length = ASC_getPeerCertificateLength(association);
-        std::vector<uint8_t> certificate(length);
-        const unsigned long written = ASC_getPeerCertificate(association, certificate.data(), length);
-        message.u32(static_cast<uint32_t>(written)).raw(certificate.data(), written);
-        const int count = ASC_countPresentationContexts(parameters);
-        message.u16(static_cast<uint16_t>(count));
-        for (int i = 0; i < count; i++) {
-            T_ASC_PresentationContext context;
-            ASC_getPresentationContext(parameters, i, &context);
-            message.u8(context.presentationContextID).text(context.abstractSyntax).u8(role(context.proposedRole));
-            message.u16(context.transferSyntaxCount);
-            for (int j = 0; j < context.transferSyntaxCount; j++) message.text(context.proposedTransferSyntaxes[j]);
-        }
-        channel_.send(message);
-    }
-
-    static uint8_t role(T_ASC_SC_ROLE role) {
-        switch (role) {
-        case ASC_SC_ROLE_SCU: return 1;
-        case ASC_SC_ROLE_SCP: return 2;
-        case ASC_SC_ROLE_SCUSCP: return 3;
-        default: return 0;
-        }
-    }
-
-    static bool answerContexts(T_ASC_Association *association, Received &verdict) {
-        static const T_ASC_SC_ROLE roles[] = {
-            ASC_SC_ROLE_DEFAULT, ASC_SC_ROLE_SCU, ASC_SC_ROLE_SCP, ASC_SC_ROLE_SCUSCP};
-        for (uint16_t count = verdict.u16(); count > 0; count--) {
-            const uint8_t id = verdict.u8();
-            const uint8_t result = verdict.u8();
-            const std::string syntax = verdict.text();
-            const uint8_t role = verdict.u8();
-            const OFCondition condition =
-                result == 0 ? ASC_acceptPresentationContext(
-                                  association->params, id, syntax.c_str(), roles[role & 3])
-                            : ASC_refusePresentationContext(
-                                  association->params, id, static_cast<T_ASC_P_ResultReason>(result));
-            if (condition.bad()) return false;
-        }
-        return verdict.isWhole();
-    }
-
-    // Serves the next request; false if the association is over.
-    bool serveRequest(T_ASC_Association *association) {
-        isIdle_ = !state_.holdsBytes;
-        // A command set may be sent in many fragments. Two PDUs of the longest length hold any that is meant well.
-        state_.isLimited = true;
-        state_.budget = 2 * (static_cast<uint64_t>(maximumLength_) + 6);
-        T_ASC_PresentationContextID context = 0;
-        T_DIMSE_Message message;
-        DcmDataset *found = nullptr;
-        const OFCondition condition =
-            DIMSE_receiveCommand(association, DIMSE_BLOCKING, 0, &context, &message, nullptr, &found);
-        const std::unique_ptr<DcmDataset> command(found);
-        state_.isLimited = false;
-        isIdle_ = false;
-        if (condition == DUL_PEERREQUESTEDRELEASE) {
-            ASC_acknowledgeRelease(association);
-            end(released, "");
-            return false;
-        }
-        if (command == nullptr) return fail(association, condition);
-        const Request request(*command);
-        if (request.isResponse()) return abort(association, "a response came without a request");
-        switch (request.field) {
-        case DIMSE_C_STORE_RQ: return serveStore(association, context, request);
-        // The request that it cancels has been answered already.
-        case DIMSE_C_CANCEL_RQ: return true;
-        case DIMSE_C_ECHO_RQ:
-            return discardDataSet(association, request)
-                   && respond(association, context, request, isVerification(association, context) ? 0x0000 : 0x0122);
-        default: return discardDataSet(association, request) && respond(association, context, request, 0x0211);
-        }
-    }
-
-    static bool isVerification(T_ASC_Association *association, T_ASC_PresentationContextID id) {
-        T_ASC_PresentationContext context;
-        return ASC_findAcceptedPresentationContext(association->params, id, &context).good()
-               && std::string(context.abstractSyntax) == UID_VerificationSOPClass;
-    }
-
-    bool serveStore(T_ASC_Association *association, T_ASC_PresentationContextID context, const Request &request) {
-        Message message(store);
-        message.u8(context).text(request.sopClass).text(request.sopInstance).u8(request.hasDataSet ? 1 : 0);
-        channel_.send(message);
-        Received order = next(take, refuse);
-        if (order.kind == refuse) {
-            const uint16_t status = order.u16();
-            return discardDataSet(association, request) && respond(association, context, request, status);
-        }
-        HashingConsumer consumer(order.descriptor);
-        if (!receiveDataSet(association, consumer)) {
-            if (order.descriptor >= 0) ::close(order.descriptor);
-            return false;
-        }
-        if (order.descriptor >= 0) ::close(order.descriptor);
-        uint8_t digest[32];
-        consumer.finish(digest);
-        Message done(whole);
-        done.u64(consumer.bytes()).raw(digest, sizeof digest).u8(consumer.failure() == 0 ? 1 : 0);
-        done.u32(static_cast<uint32_t>(consumer.failure()));
-        channel_.send(done);
-        const uint16_t status = next(answer).u16();
-        return respond(association, context, request, status);
-    }
-
-    bool discardDataSet(T_ASC_Association *association, const Request &request) {
-        if (!request.hasDataSet) return true;
-        HashingConsumer consumer(-1);
-        return receiveDataSet(association, consumer);
-    }
-
-    bool receiveDataSet(T_ASC_Association *association, HashingConsumer &consumer) {
-        ConsumerStream stream(consumer);
-        T_ASC_PresentationContextID context = 0;
-        const OFCondition condition =
-            DIMSE_receiveDataSetInFile(association, DIMSE_BLOCKING, 0, &context, &stream, nullptr, nullptr);
-        return condition.good() && condition != DUL_PEERREQUESTEDRELEASE ? true : fail(association, condition);
-    }
-
-    // Sends the response to a request (PS3.7 9.3) in PDUs that the peer takes.
-    bool respond(
-        T_ASC_Association *association, T_ASC_PresentationContextID context, const Request &request, uint16_t status) {
-        DcmDataset response;
-        if (!request.sopClass.empty()) response.putAndInsertString(DCM_AffectedSOPClassUID, request.sopClass.c_str());
-        response.putAndInsertUint16(DCM_CommandField, static_cast<Uint16>(request.field | 0x8000));
-        response.putAndInsertUint16(DCM_MessageIDBeingRespondedTo, request.messageID);
-        response.putAndInsertUint16(DCM_CommandDataSetType, DIMSE_DATASET_NULL);
-        response.putAndInsertUint16(DCM_Status, status);
-        if (!request.sopInstance.empty())
-            response.putAndInsertString(DCM_AffectedSOPInstanceUID, request.sopInstance.c_str());
-        response.computeGroupLengthAndPadding(EGL_withGL, EPD_withoutPadding, EXS_LittleEndianImplicit);
-        std::vector<uint8_t> bytes(4096);
-        DcmOutputBufferStream buffer(bytes.data(), static_cast<offile_off_t>(bytes.size()));
-        response.transferInit();
-        const OFCondition written = response.write(buffer, EXS_LittleEndianImplicit, EET_ExplicitLength, nullptr);
-        response.transferEnd();
-        void *start = nullptr;
-        offile_off_t length = 0;
-        buffer.flushBuffer(start, length);
-        if (written.bad()) return abort(association, "a response could not be encoded");
-        auto *rest = static_cast<uint8_t *>(start);
-        while (length > 0) {
-            const auto piece = std::min<unsigned long>(association->sendPDVLength, static_cast<unsigned long>(length));
-            DUL_PDV pdv = {piece, context, DUL_COMMANDPDV, static_cast<unsigned long>(length) == piece, rest};
-            DUL_PDVLIST list = {1, nullptr, 0, {0, 0, 0}, &pdv};
-            const OFCondition sent = DUL_WritePDVs(&association->DULassociation, &list);
-            if (sent.bad()) return fail(association, sent);
-            rest += piece;
-            length -= static_cast<offile_off_t>(piece);
-        }
-        return true;
-    }
-
-    // Ends an association whose last call failed. Returns false.
-    bool fail(T_ASC_Association *association, const OFCondition &condition) {
-        if (condition == DUL_PEERABORTEDASSOCIATION) return end(abortedByPeer, "");
-        if (state_.isLost) return end(lost, condition.text());
-        if (isStopping_) return abort(association, "the node stops");
-        return abort(association, condition.text());
-    }
-
-    bool abort(T_ASC_Association *association, const char *cause) {
-        ASC_abortAssociation(association);
-        state_.isOver = true;
-        return end(abortedByUs, cause);
-    }
-
-    bool end(End how, const char *cause) {
-        Message message(ended);
-        message.u8(how).u8(0).u8(0).text(cause);
-        channel_.send(message);
-        return false;
-    }
+    void takeCredentials(Received &message);
+    void serve(Received &order);
+    bool waitForAssociation(int socket, short event);
+    void endUnmade(T_ASC_Association *association, const OFCondition &condition);
+    void sayReady();
 
     Channel channel_;
     ConnectionState state_;
     Security security_{NET_ACCEPTOR};
     T_ASC_Network *network_ = nullptr;
-    uint32_t maximumLength_ = 0;
     bool isStopping_ = false;
-    bool isIdle_ = false;
 };
+
+int Receiver::run() {
+    cdcmtk_initialize();
+    dcmDisableGethostbyaddr.set(OFTrue);
+    dcmEnableAutomaticInputDataCorrection.set(OFFalse);
+    // The node limits the request that it reads, and DCMTK one that comes over TLS.
+    dcmAssociatePDUSizeLimit.set(1u << 20);
+    // Any valid descriptor keeps DCMTK from opening a port of its own.
+    dcmExternalSocketHandle.set(channel_.descriptor());
+    // The node holds the deadlines. DCMTK's own only has to be longer.
+    constexpr int longest = 100000;
+    dcmSocketSendTimeout.set(0);
+    dcmSocketReceiveTimeout.set(0);
+    if (ASC_initializeNetwork(NET_ACCEPTOR, 0, longest, &network_).bad()) return 1;
+    if (ASC_setTransportLayer(network_, new TransportLayer(state_, security_), 1).bad()) return 1;
+    sayReady();
+    while (true) {
+        Received message = channel_.receive();
+        switch (message.kind) {
+        case credentials: takeCredentials(message); break;
+        case associate:
+            if (message.descriptor < 0) return 2;
+            serve(message);
+            sayReady();
+            break;
+        // They have crossed the end of the last association.
+        case stop:
+        case report: break;
+        default: return 2;
+        }
+    }
+}
+
+void Receiver::takeCredentials(Received &message) {
+    const std::string cause = security_.take(message);
+    if (cause.empty()) {
+        sayReady();
+        return;
+    }
+    Message answer(unusable);
+    answer.text(cause);
+    channel_.send(answer);
+}
+
+void Receiver::sayReady() {
+    Message message(ready);
+    channel_.send(message);
+}
+
+void Receiver::serve(Received &order) {
+    const long maximumLength = static_cast<long>(order.u32());
+    const bool isSecure = order.u8() != 0;
+    const int socket = order.descriptor;
+    state_.reset();
+    state_.firstBytes = order.bytes();
+    if (!order.isWhole()) _exit(2);
+    Served *served = nullptr;
+    isStopping_ = false;
+    const auto wait = [this, &served](int connection, short event) {
+        return served != nullptr ? served->wait(connection, event) : waitForAssociation(connection, event);
+    };
+    state_.waitForData = [wait](int connection) { return wait(connection, POLLIN); };
+    state_.waitForRoom = [wait](int connection) { return wait(connection, POLLOUT); };
+
+    dcmExternalSocketHandle.set(socket);
+    T_ASC_Association *association = nullptr;
+    const OFCondition condition =
+        ASC_receiveAssociation(network_, &association, maximumLength, nullptr, nullptr, isSecure, DUL_BLOCK);
+    const bool isMade = condition.good() && !state_.sentAbort && hasValidContexts(association);
+    if (isMade) {
+        Served one(channel_, state_, association, socket);
+        served = &one;
+        one.serve();
+        served = nullptr;
+    } else {
+        endUnmade(association, condition);
+    }
+    state_.isOver = true;
+    ASC_destroyAssociation(&association);
+    if (!state_.isTaken) ::close(socket);
+}
+
+// Waits for an event of a connection before the request is whole. Returns false if the node stops.
+bool Receiver::waitForAssociation(int socket, short event) {
+    while (!isStopping_) {
+        pollfd entries[] = {{socket, event, 0}, {channel_.descriptor(), POLLIN, 0}};
+        if (poll(entries, 2, -1) < 0 && errno != EINTR) return false;
+        if (entries[1].revents != 0) {
+            if (channel_.receive().kind != stop) _exit(2);
+            isStopping_ = true;
+        } else if (entries[0].revents != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Tells why no association came about.
+void Receiver::endUnmade(T_ASC_Association *association, const OFCondition &condition) {
+    Message message(ended);
+    if (condition == DUL_UNSUPPORTEDPEERPROTOCOL) {
+        // DCMTK has sent the rejection.
+        message.u8(rejected).u8(1).u8(2).u8(2).text("");
+    } else if (state_.watch.sawAbort()) {
+        message.u8(abortedByPeer).u8(0).u8(state_.watch.source()).u8(state_.watch.reason()).text("");
+    } else if (isStopping_) {
+        sendAbort(association, state_, noReason);
+        message.u8(abortedByUs).u8(0).u8(2).u8(noReason).text("the node stops");
+    } else if (!state_.failure.empty() || state_.isLost || !state_.isTaken) {
+        message.u8(lost).u8(0).u8(0).u8(0);
+        message.text(state_.failure.empty() ? "the peer closed the connection" : state_.failure);
+    } else {
+        sendAbort(association, state_, condition.good() && state_.sentAbort ? unexpectedPDU : invalidPDUParameter);
+        message.u8(abortedByUs).u8(0).u8(2).u8(invalidPDUParameter).text("A-ASSOCIATE-RQ is malformed");
+    }
+    channel_.send(message);
+}
 
 } // namespace
 

@@ -162,6 +162,7 @@ OFBool Connection::networkDataAvailable(int timeout) {
 }
 
 DcmTransportConnection *TransportLayer::createConnection(DcmNativeSocketType socket, OFBool secure) {
+    state_.isTaken = true;
     if (!secure) return new Connection(socket, state_);
     return security_.connect(socket, state_, host());
 }

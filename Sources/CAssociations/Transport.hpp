@@ -59,6 +59,8 @@ struct ConnectionState {
     bool holdsBytes = false;
     // Whether an A-ABORT was sent.
     bool sentAbort = false;
+    // Whether DCMTK owns the socket, and closes it.
+    bool isTaken = false;
 
     // Forgets the last connection, and keeps the two functions.
     void reset();

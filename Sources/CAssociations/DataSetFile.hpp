@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <openssl/evp.h>
+
+namespace associations {
+
+// A data set as it arrives: it is hashed, and appended to a descriptor. Nothing is parsed.
+class DataSetFile {
+public:
+    // `descriptor` is owned. A data set of more than `most` bytes is a failure (EFBIG).
+    DataSetFile(int descriptor, uint64_t most);
+    ~DataSetFile();
+    DataSetFile(const DataSetFile &) = delete;
+    DataSetFile &operator=(const DataSetFile &) = delete;
+
+    // Takes the next bytes. After a failure they are only counted, so that the peer can go on to the end.
+    void append(const uint8_t *bytes, size_t length);
+    // Writes what is left, and closes the descriptor.
+    void finish(uint8_t digest[32]);
+    uint64_t bytes() const { return bytes_; }
+    // The errno of the write that failed; 0 for none.
+    int failure() const { return failure_; }
+
+private:
+    void write(const uint8_t *bytes, size_t length);
+
+    int descriptor_;
+    const uint64_t most_;
+    EVP_MD_CTX *digest_;
+    // Short fragments are written together.
+    std::vector<uint8_t> gathered_;
+    uint64_t bytes_ = 0;
+    int failure_ = 0;
+};
+
+} // namespace associations
