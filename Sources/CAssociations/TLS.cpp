@@ -58,12 +58,19 @@ bool isAtEnd() {
     return error == 0 || (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE);
 }
 
-int passwordCallback(char *buffer, int size, int, void *data) {
-    const auto &password = *static_cast<const std::vector<uint8_t> *>(data);
-    if (password.size() > static_cast<size_t>(size)) return -1;
-    std::memcpy(buffer, password.data(), password.size());
-    return static_cast<int>(password.size());
-}
+// The password of a key, and whether it was needed.
+struct Password {
+    const std::vector<uint8_t> &bytes;
+    bool isAsked;
+
+    static int give(char *buffer, int size, int, void *data) {
+        auto *password = static_cast<Password *>(data);
+        password->isAsked = true;
+        if (password->bytes.size() > static_cast<size_t>(size)) return -1;
+        std::memcpy(buffer, password->bytes.data(), password->bytes.size());
+        return static_cast<int>(password->bytes.size());
+    }
+};
 
 std::string useCertificates(SSL_CTX *context, const std::vector<uint8_t> &pem) {
     const Text text(pem);
@@ -82,11 +89,14 @@ std::string useCertificates(SSL_CTX *context, const std::vector<uint8_t> &pem) {
     return {};
 }
 
-std::string useKey(SSL_CTX *context, const std::vector<uint8_t> &pem, std::vector<uint8_t> &password) {
+std::string useKey(SSL_CTX *context, const std::vector<uint8_t> &pem, const std::vector<uint8_t> &bytes) {
     const Text text(pem);
-    const Owned<EVP_PKEY> key(PEM_read_bio_PrivateKey(text, nullptr, passwordCallback, &password), EVP_PKEY_free);
+    Password password{bytes, false};
+    const Owned<EVP_PKEY> key(PEM_read_bio_PrivateKey(text, nullptr, Password::give, &password), EVP_PKEY_free);
+    if (!key && password.isAsked) return "the password does not open the private key";
     if (!key) return "the private key cannot be read: " + reason();
-    if (SSL_CTX_use_PrivateKey(context, key.get()) != 1) return "the private key cannot be used: " + reason();
+    if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1)
+        return "the private key does not belong to the certificate: " + reason();
     return {};
 }
 
@@ -160,8 +170,6 @@ std::string Security::take(Received &message) {
     if (cause.empty() && !fields.certificates.empty()) {
         cause = useCertificates(context, fields.certificates);
         if (cause.empty()) cause = useKey(context, fields.key, fields.password);
-        if (cause.empty() && SSL_CTX_check_private_key(context) != 1)
-            cause = "the private key does not belong to the certificate";
     } else if (cause.empty() && role_ == NET_ACCEPTOR) {
         cause = "the certificate is missing";
     }

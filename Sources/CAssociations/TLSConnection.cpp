@@ -29,9 +29,9 @@ struct Source {
 
     int receive(char *buffer, int length) {
         while (true) {
-            if (isClosing || !state.waitForData(socket)) return -1;
+            if (!isClosing && !state.waitForData(socket)) return -1;
             const ssize_t count = recv(socket, buffer, static_cast<size_t>(length), MSG_DONTWAIT);
-            if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+            if (count < 0 && (errno == EINTR || (errno == EAGAIN && !isClosing))) continue;
             if (count <= 0) {
                 state.isLost = true;
             } else {
@@ -265,7 +265,13 @@ ssize_t TLSConnection::receive(uint8_t *buffer, size_t length) {
 
 bool TLSConnection::transmit(const uint8_t *bytes, size_t length) {
     ERR_clear_error();
-    return SSL_write(connection_, bytes, static_cast<int>(length)) > 0 && BIO_flush(SSL_get_wbio(connection_)) > 0;
+    BIO *bio = SSL_get_wbio(connection_);
+    if (SSL_write(connection_, bytes, static_cast<int>(length)) > 0 && BIO_flush(bio) > 0) return true;
+    // A peer that does not accept the node's certificate says so and closes the connection (RFC 8446 4.4.2.4).
+    source(bio)->isClosing = true;
+    uint8_t byte = 0;
+    receive(&byte, 1);
+    return false;
 }
 
 OFBool TLSConnection::networkDataAvailable(int timeout) {
