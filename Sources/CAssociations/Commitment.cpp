@@ -2,6 +2,7 @@
 #include "Commitment.hpp"
 
 #include "dcmtk/dcmdata/dcdeftag.h"
+#include "dcmtk/dcmdata/dcistrmb.h"
 
 namespace associations {
 
@@ -78,6 +79,21 @@ void putReferences(Message &message, const References &references, bool isFailed
 }
 
 } // namespace
+
+std::optional<Commitment> Commitment::decode(const std::vector<uint8_t> &bytes, const std::string &transferSyntax) {
+    const E_TransferSyntax syntax = DcmXfer(transferSyntax.c_str()).getXfer();
+    if (syntax == EXS_Unknown || bytes.empty()) return std::nullopt;
+    DcmInputBufferStream stream;
+    stream.setBuffer(bytes.data(), static_cast<offile_off_t>(bytes.size()));
+    stream.setEos();
+    DcmDataset dataSet;
+    dataSet.transferInit();
+    const OFCondition condition = dataSet.read(stream, syntax);
+    dataSet.transferEnd();
+    Commitment commitment;
+    if (condition.bad() || !commitment.read(dataSet)) return std::nullopt;
+    return commitment;
+}
 
 bool Commitment::read(DcmDataset &dataSet) {
     return readUID(dataSet, DCM_TransactionUID, transactionUID)

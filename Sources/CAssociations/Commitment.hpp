@@ -7,6 +7,7 @@
 #include "dcmtk/dcmdata/dctk.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct Commitment {
     // Failed SOP Sequence.
     std::vector<Reference> failures;
 
+    // Reads an encoded data set; nothing if it is not such a data set.
+    static std::optional<Commitment> decode(const std::vector<uint8_t> &bytes, const std::string &transferSyntax);
     // Reads a data set; false if it is not such a data set.
     bool read(DcmDataset &dataSet);
     // Fills an empty data set.

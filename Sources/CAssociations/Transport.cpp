@@ -76,12 +76,7 @@ bool PeerStream::refill() {
 ssize_t PeerStream::read(void *buffer, size_t length) {
     if (state_.isOver || length == 0) return 0;
     if (begin_ == end_ && !refill()) return 0;
-    size_t count = std::min(length, end_ - begin_);
-    if (state_.isLimited) {
-        if (state_.budget == 0) return 0;
-        count = static_cast<size_t>(std::min<uint64_t>(count, state_.budget));
-        state_.budget -= count;
-    }
+    const size_t count = std::min(length, end_ - begin_);
     std::memcpy(buffer, read_.data() + begin_, count);
     state_.watch.take(read_.data() + begin_, count);
     begin_ += count;

@@ -48,9 +48,6 @@ struct ConnectionState {
     std::string failure;
     // What the peer has sent.
     AbortWatch watch;
-    // Bytes that may still be read until a command set is whole; 0 for no limit.
-    uint64_t budget = 0;
-    bool isLimited = false;
     // Reads give the end of the connection from now on, because an A-ABORT was sent.
     bool isOver = false;
     // Whether the peer closed the connection or it failed.
