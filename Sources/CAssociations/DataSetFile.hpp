@@ -20,6 +20,10 @@ public:
 
     // Takes the next bytes. After a failure they are only counted, so that the peer can go on to the end.
     void append(const uint8_t *bytes, size_t length);
+    // Makes the data set a failure, unless it is one already.
+    void fail(int error) {
+        if (failure_ == 0) failure_ = error;
+    }
     // Writes what is left, and closes the descriptor.
     void finish(uint8_t digest[32]);
     uint64_t bytes() const { return bytes_; }

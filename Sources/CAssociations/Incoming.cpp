@@ -30,6 +30,7 @@ Incoming::Outcome Incoming::readPDU() {
     if (condition == DUL_PDATAPDUARRIVED) return Outcome::whole;
     if (condition == DUL_PEERREQUESTEDRELEASE) return Outcome::released;
     if (state_.watch.sawAbort() || state_.isLost) return Outcome::gone;
+    if (state_.isInterrupted) return Outcome::gone;
     // DCMTK reports success if it has answered a PDU out of turn with an A-ABORT.
     if (state_.sentAbort) return fail(unexpectedPDU, "a PDU came that is not allowed in data transfer");
     if (condition.code() == DULC_UNRECOGNIZEDPDUTYPE) return fail(unrecognizedPDU, "unrecognized PDU type");
@@ -90,13 +91,13 @@ Incoming::Outcome Incoming::readDataSet(const CommandSet &command, const Take &t
     }
 }
 
-void sendAbort(T_ASC_Association *association, const ConnectionState &state, uint8_t reason) {
+void sendAbort(T_ASC_Association *association, const ConnectionState &state, uint8_t source, uint8_t reason) {
     if (association == nullptr || state.sentAbort || state.isOver) return;
     // ASC_abortAssociation sends nothing before the request is whole, names the service user as the source, and waits
     // for the peer to close the connection.
     const auto *key = reinterpret_cast<const PRIVATE_ASSOCIATIONKEY *>(association->DULassociation);
     if (key == nullptr || key->connection == nullptr) return;
-    unsigned char abort[] = {7, 0, 0, 0, 0, 4, 0, 0, 2, reason};
+    unsigned char abort[] = {7, 0, 0, 0, 0, 4, 0, 0, source, reason};
     key->connection->write(abort, sizeof abort);
 }
 

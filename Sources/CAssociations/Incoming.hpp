@@ -62,7 +62,7 @@ private:
     uint8_t abortReason_ = 0;
 };
 
-// Sends an A-ABORT by the service provider (PS3.8 9.3.8) in any state of the association, unless one was sent.
-void sendAbort(T_ASC_Association *association, const ConnectionState &state, uint8_t reason);
+// Sends an A-ABORT (PS3.8 9.3.8) in any state of the association, unless one was sent.
+void sendAbort(T_ASC_Association *association, const ConnectionState &state, uint8_t source, uint8_t reason);
 
 } // namespace associations

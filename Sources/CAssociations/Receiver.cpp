@@ -36,6 +36,8 @@ enum ToReceiver : uint8_t {
     answer = 15,
     report = 16,
     stop = 17,
+    discard = 18,
+    abortNow = 19,
 };
 enum ToNode : uint8_t {
     ready = 1,
@@ -47,6 +49,7 @@ enum ToNode : uint8_t {
     asked = 23,
     told = 24,
     reported = 25,
+    served = 26,
 };
 enum End : uint8_t { released = 0, rejected = 1, abortedByPeer = 2, abortedByUs = 3, lost = 4 };
 
@@ -61,7 +64,8 @@ constexpr uint16_t classNotSupported = 0x0122;
 constexpr uint16_t unrecognizedOperation = 0x0211;
 constexpr uint16_t notSent = 0xFFFF;
 
-// Reasons of an A-ABORT by the service provider (PS3.8 table 9-26).
+// Source and reasons of an A-ABORT (PS3.8 table 9-26).
+constexpr uint8_t serviceProvider = 2;
 constexpr uint8_t noReason = 0;
 constexpr uint8_t unexpectedPDU = 2;
 constexpr uint8_t invalidPDUParameter = 6;
@@ -95,7 +99,9 @@ private:
     bool receiveDataSet(const CommandSet &command, const Incoming::Take &consume);
     bool discardDataSet(const CommandSet &command);
     bool respond(const CommandSet &command, uint16_t status);
-    Received next(ToReceiver one, ToReceiver other);
+    bool respondAlone(const CommandSet &command, uint16_t status);
+    bool respondAsAnswered(const CommandSet &command);
+    std::optional<Received> next(ToReceiver one, ToReceiver other);
     void takeInterruption(Received &message);
     bool end(Incoming::Outcome outcome);
     bool lose();
@@ -109,6 +115,14 @@ private:
     std::map<uint8_t, AcceptedContext> contexts_;
     std::unique_ptr<Incoming> incoming_;
     bool isStopping_ = false;
+    // The A-ABORT that the node has ordered.
+    struct Abort {
+        uint8_t source;
+        uint8_t reason;
+    };
+    std::optional<Abort> ordered_;
+    // The data set that is being received into a file.
+    DataSetFile *file_ = nullptr;
     // The report that waits to be sent.
     std::optional<Commitment> report_;
     // Message ID of the report that the peer has not answered yet.
@@ -118,37 +132,53 @@ private:
 
 // MARK: The node
 
-// The next message, which is one of two.
-Received Served::next(ToReceiver one, ToReceiver other) {
-    while (true) {
+// The next message, which is one of two; nothing if the node ends the association instead.
+std::optional<Received> Served::next(ToReceiver one, ToReceiver other) {
+    while (!ordered_) {
         Received message = channel_.receive();
         if (message.kind == one || message.kind == other) return message;
         takeInterruption(message);
     }
+    return std::nullopt;
 }
 
 // Takes a message that the node may send at any time.
 void Served::takeInterruption(Received &message) {
-    if (message.kind == stop) {
-        isStopping_ = true;
-    } else if (message.kind == report && !report_ && !reportID_) {
+    switch (message.kind) {
+    case stop: isStopping_ = true; return;
+    case abortNow:
+        ordered_ = {message.u8(), message.u8()};
+        return;
+    case discard:
+        // Without a file, the message has crossed `whole`.
+        if (file_ != nullptr) file_->fail(static_cast<int>(message.u32()));
+        return;
+    case report:
+        if (report_ || reportID_) break;
         report_ = Commitment::take(message);
-    } else {
-        // The two ends disagree, and the association cannot go on.
-        _exit(2);
+        return;
+    default: break;
     }
+    // The two ends disagree, and the association cannot go on.
+    _exit(2);
 }
 
 bool Served::wait(int socket, short event) {
-    while (true) {
+    while (!ordered_) {
         pollfd entries[] = {{socket, event, 0}, {channel_.descriptor(), POLLIN, 0}};
-        if (poll(entries, 2, -1) < 0 && errno != EINTR) return false;
+        if (poll(entries, 2, -1) < 0) {
+            if (errno == EINTR) continue;
+            return false;
+        }
         if (entries[1].revents != 0) {
             Received message = channel_.receive();
             takeInterruption(message);
+        } else if (entries[0].revents != 0) {
+            return true;
         }
-        if (entries[0].revents != 0) return true;
     }
+    state_.isInterrupted = true;
+    return false;
 }
 
 // MARK: Negotiation
@@ -163,12 +193,13 @@ bool Served::negotiate() {
     Message message(requested);
     putRequest(message, association_, state_);
     channel_.send(message);
-    Received verdict = next(accept, reject);
-    if (verdict.kind == reject) {
-        rejectAssociation(verdict);
+    std::optional<Received> verdict = next(accept, reject);
+    if (!verdict) return lose();
+    if (verdict->kind == reject) {
+        rejectAssociation(*verdict);
         return false;
     }
-    const auto accepted = takeAnswer(verdict, association_);
+    const auto accepted = takeAnswer(*verdict, association_);
     if (!accepted) return abort(noReason, "the node's answer does not fit the request");
     contexts_ = *accepted;
     identify(association_->params);
@@ -197,6 +228,7 @@ void Served::rejectAssociation(Received &verdict) {
 // Serves the next request, or sends the node's report. Returns false if the association is over.
 bool Served::serveNext() {
     waitForRequest();
+    if (ordered_) return lose();
     if (isStopping_) return abort(noReason, "the node stops");
     if (report_) return sendReport();
     CommandSet command;
@@ -207,7 +239,7 @@ bool Served::serveNext() {
 
 // Waits until a request begins, or the node interrupts.
 void Served::waitForRequest() {
-    while (!isStopping_ && !report_ && !incoming_->holdsFragment() && !ASC_dataWaiting(association_, 0)) {
+    while (!ordered_ && !isStopping_ && !report_ && !incoming_->holdsFragment() && !ASC_dataWaiting(association_, 0)) {
         pollfd entries[] = {{socket_, POLLIN, 0}, {channel_.descriptor(), POLLIN, 0}};
         if (poll(entries, 2, -1) < 0) continue;
         if (entries[1].revents == 0) return;
@@ -225,12 +257,12 @@ bool Served::serve(const CommandSet &command) {
     case DIMSE_C_CANCEL_RQ: return discardDataSet(command);
     case DIMSE_C_ECHO_RQ:
         return discardDataSet(command)
-               && respond(command, abstractSyntax == UID_VerificationSOPClass ? success : classNotSupported);
+               && respondAlone(command, abstractSyntax == UID_VerificationSOPClass ? success : classNotSupported);
     case DIMSE_N_ACTION_RQ:
     case DIMSE_N_EVENT_REPORT_RQ:
         if (isCommitment) return serveCommitment(command);
         [[fallthrough]];
-    default: return discardDataSet(command) && respond(command, unrecognizedOperation);
+    default: return discardDataSet(command) && respondAlone(command, unrecognizedOperation);
     }
 }
 
@@ -238,22 +270,26 @@ bool Served::serveStore(const CommandSet &command) {
     Message message(store);
     message.u8(command.context).text(command.sopClass).text(command.sopInstance).u8(command.hasDataSet ? 1 : 0);
     channel_.send(message);
-    Received order = next(take, refuse);
-    if (order.kind == refuse) {
-        const uint16_t status = order.u16();
+    std::optional<Received> order = next(take, refuse);
+    if (!order) return lose();
+    if (order->kind == refuse) {
+        const uint16_t status = order->u16();
         return discardDataSet(command) && respond(command, status);
     }
-    if (order.descriptor < 0) _exit(2);
-    DataSetFile file(order.descriptor, order.u64());
-    if (command.hasDataSet
-        && !receiveDataSet(command, [&](const uint8_t *bytes, size_t length) { file.append(bytes, length); }))
-        return false;
+    if (order->descriptor < 0) _exit(2);
+    DataSetFile file(order->descriptor, order->u64());
+    file_ = &file;
+    const bool isWhole =
+        !command.hasDataSet
+        || receiveDataSet(command, [&](const uint8_t *bytes, size_t length) { file.append(bytes, length); });
+    file_ = nullptr;
+    if (!isWhole) return false;
     uint8_t digest[32];
     file.finish(digest);
     Message done(whole);
     done.u64(file.bytes()).raw(digest, sizeof digest).u32(static_cast<uint32_t>(file.failure()));
     channel_.send(done);
-    return respond(command, next(answer, answer).u16());
+    return respondAsAnswered(command);
 }
 
 // N-ACTION and N-EVENT-REPORT of Storage Commitment Push Model (PS3.4 annex J).
@@ -262,15 +298,15 @@ bool Served::serveCommitment(const CommandSet &command) {
     bool isOver = false;
     const auto commitment = readCommitment(command, contexts_[command.context], isOver);
     if (isOver) return false;
-    if (command.sopClass != UID_StorageCommitmentPushModelSOPClass) return respond(command, noSuchSOPClass);
-    if (command.sopInstance != UID_StorageCommitmentPushModelSOPInstance) return respond(command, noSuchInstance);
-    if (isReport && command.eventType != 1 && command.eventType != 2) return respond(command, noSuchEventType);
-    if (!isReport && command.actionType != 1) return respond(command, noSuchAction);
-    if (!commitment) return respond(command, failureOfProcessing);
+    if (command.sopClass != UID_StorageCommitmentPushModelSOPClass) return respondAlone(command, noSuchSOPClass);
+    if (command.sopInstance != UID_StorageCommitmentPushModelSOPInstance) return respondAlone(command, noSuchInstance);
+    if (isReport && command.eventType != 1 && command.eventType != 2) return respondAlone(command, noSuchEventType);
+    if (!isReport && command.actionType != 1) return respondAlone(command, noSuchAction);
+    if (!commitment) return respondAlone(command, failureOfProcessing);
     Message message(isReport ? told : asked);
     commitment->put(message);
     channel_.send(message);
-    return respond(command, next(answer, answer).u16());
+    return respondAsAnswered(command);
 }
 
 // Receives the data set of a commitment; nothing if it is not one.
@@ -357,6 +393,21 @@ bool Served::respond(const CommandSet &command, uint16_t status) {
     return sendCommand(association_, command.context, response).good() || lose();
 }
 
+// Responds with the status that the node answers.
+bool Served::respondAsAnswered(const CommandSet &command) {
+    std::optional<Received> message = next(answer, answer);
+    return message ? respond(command, message->u16()) : lose();
+}
+
+// Responds without asking the node.
+bool Served::respondAlone(const CommandSet &command, uint16_t status) {
+    if (!respond(command, status)) return false;
+    Message message(served);
+    message.u16(command.field);
+    channel_.send(message);
+    return true;
+}
+
 // MARK: Ends
 
 bool Served::end(Incoming::Outcome outcome) {
@@ -366,8 +417,12 @@ bool Served::end(Incoming::Outcome outcome) {
     return end(released, "");
 }
 
-// Ends an association whose connection failed, or that the peer has aborted. Returns false.
+// Ends an association whose connection failed, or that one side aborts. Returns false.
 bool Served::lose() {
+    if (ordered_) {
+        sendAbort(association_, state_, ordered_->source, ordered_->reason);
+        return end(abortedByUs, "the node aborts", 0, ordered_->source, ordered_->reason);
+    }
     if (state_.watch.sawAbort()) return end(abortedByPeer, "", 0, state_.watch.source(), state_.watch.reason());
     if (!state_.failure.empty()) return end(lost, state_.failure.c_str());
     if (state_.isLost) return end(lost, "the peer closed the connection");
@@ -375,8 +430,8 @@ bool Served::lose() {
 }
 
 bool Served::abort(uint8_t reason, const char *cause) {
-    sendAbort(association_, state_, reason);
-    return end(abortedByUs, cause, 0, 2, reason);
+    sendAbort(association_, state_, serviceProvider, reason);
+    return end(abortedByUs, cause, 0, serviceProvider, reason);
 }
 
 bool Served::end(End how, const char *cause, uint8_t result, uint8_t source, uint8_t reason) {
@@ -433,8 +488,10 @@ int Receiver::run() {
             sayReady();
             break;
         // They have crossed the end of the last association.
+        case report:
         case stop:
-        case report: break;
+        case discard:
+        case abortNow: break;
         default: return 2;
         }
     }
@@ -495,7 +552,8 @@ bool Receiver::waitForAssociation(int socket, short event) {
         pollfd entries[] = {{socket, event, 0}, {channel_.descriptor(), POLLIN, 0}};
         if (poll(entries, 2, -1) < 0 && errno != EINTR) return false;
         if (entries[1].revents != 0) {
-            if (channel_.receive().kind != stop) _exit(2);
+            const uint8_t kind = channel_.receive().kind;
+            if (kind != stop && kind != abortNow) _exit(2);
             isStopping_ = true;
         } else if (entries[0].revents != 0) {
             return true;
@@ -513,14 +571,15 @@ void Receiver::endUnmade(T_ASC_Association *association, const OFCondition &cond
     } else if (state_.watch.sawAbort()) {
         message.u8(abortedByPeer).u8(0).u8(state_.watch.source()).u8(state_.watch.reason()).text("");
     } else if (isStopping_) {
-        sendAbort(association, state_, noReason);
-        message.u8(abortedByUs).u8(0).u8(2).u8(noReason).text("the node stops");
+        sendAbort(association, state_, serviceProvider, noReason);
+        message.u8(abortedByUs).u8(0).u8(serviceProvider).u8(noReason).text("the node stops");
     } else if (!state_.failure.empty() || state_.isLost || !state_.isTaken) {
         message.u8(lost).u8(0).u8(0).u8(0);
         message.text(state_.failure.empty() ? "the peer closed the connection" : state_.failure);
     } else {
-        sendAbort(association, state_, condition.good() && state_.sentAbort ? unexpectedPDU : invalidPDUParameter);
-        message.u8(abortedByUs).u8(0).u8(2).u8(invalidPDUParameter).text("A-ASSOCIATE-RQ is malformed");
+        // DCMTK may have answered a PDU out of turn with an A-ABORT.
+        sendAbort(association, state_, serviceProvider, invalidPDUParameter);
+        message.u8(abortedByUs).u8(0).u8(serviceProvider).u8(invalidPDUParameter).text("A-ASSOCIATE-RQ is malformed");
     }
     channel_.send(message);
 }

@@ -52,6 +52,8 @@ struct ConnectionState {
     bool isOver = false;
     // Whether the peer closed the connection or it failed.
     bool isLost = false;
+    // Whether the node ended a wait.
+    bool isInterrupted = false;
     // Bytes that were read and not taken yet.
     bool holdsBytes = false;
     // Whether an A-ABORT was sent.

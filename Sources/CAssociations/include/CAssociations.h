@@ -82,8 +82,9 @@
 // came about. The node answers `accept` or `reject`. For each C-STORE-RQ the receiver says `store`; the node answers
 // `take` or `refuse`; after `take` and the data set the receiver says `whole`; the node answers `answer`. `asked` and
 // `told` are answered by `answer`. The node may send `report` whenever the association is open and no other report is
-// on its way. C-ECHO, and requests of services that the node does not have, are answered by the receiver alone, which then says `served`.
-// `ended` closes the association, and `ready` follows.
+// on its way. C-ECHO, and requests of services that the node does not have, are answered by the receiver alone, which
+// then says `served`. `ended` closes the association, and `ready` follows. `report`, `stop`, `discard` and `abort` may
+// cross `ended`, and `discard` may cross `whole`: they have no effect then.
 //
 // Conversation of a sender
 // ------------------------
@@ -112,9 +113,14 @@ int cassociations_receiver_run(int channel);
 // process.
 int cassociations_sender_run(int channel);
 
-// Gives up what these processes do not need: new privileges, core files, and files of their own where the kernel has
-// Landlock. Returns the number of measures that the kernel took.
-int cassociations_confine(void);
+// The two roles of these processes.
+typedef enum cassociations_role { CASSOCIATIONS_RECEIVER = 0, CASSOCIATIONS_SENDER = 1 } cassociations_role;
+
+// Gives up what a process of this role does not need: new privileges, core files, memory without end, descriptors other
+// than the channel, files by path where the kernel has Landlock, and system calls where it has seccomp. A system call
+// that is given up ends the process. Call it before one of the functions above. Returns the number of measures that the
+// kernel took, at most 7.
+int cassociations_confine(int channel, cassociations_role role);
 
 #ifdef __cplusplus
 }
