@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -108,12 +109,14 @@ constexpr int allowedToSenders[] = {SYS_bind, SYS_listen, SYS_connect, SYS_dup3}
 
 // Calls that fail instead of ending the process, because libraries go on without the file or the number.
 constexpr int failing[] = {
-    SYS_openat, SYS_newfstatat, SYS_statx, SYS_readlinkat, SYS_faccessat, SYS_getdents64, SYS_ioctl, SYS_uname,
+    SYS_openat, SYS_statx, SYS_readlinkat, SYS_faccessat, SYS_getdents64, SYS_ioctl, SYS_uname,
     SYS_prlimit64, SYS_sysinfo, SYS_sched_getaffinity, SYS_prctl,
 #ifdef SYS_open
     SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_getrlimit,
 #endif
 };
+
+constexpr uint32_t fails = SECCOMP_RET_ERRNO | EACCES;
 
 // A filter of system calls (BPF), which is built from its first instruction on.
 class Filter {
@@ -129,14 +132,15 @@ public:
         add(BPF_RET | BPF_K, action, 0, 0);
     }
 
-    // Allows a call if the low half of an argument, masked, equals a value; otherwise the process ends.
-    void allow(int call, unsigned argument, uint32_t mask, uint32_t value) {
+    // Allows a call if the low half of an argument, masked, equals a value.
+    void allow(
+        int call, unsigned argument, uint32_t mask, uint32_t value, uint32_t otherwise = SECCOMP_RET_KILL_PROCESS) {
         add(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call), 0, 5);
         load(static_cast<uint32_t>(offsetof(seccomp_data, args) + argument * sizeof(uint64_t)));
         add(BPF_ALU | BPF_AND | BPF_K, mask, 0, 0);
         add(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
         add(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-        add(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);
+        add(BPF_RET | BPF_K, otherwise, 0, 0);
     }
 
     // Installs the filter on every thread. Other calls end the process.
@@ -168,11 +172,13 @@ bool giveUpSystemCalls(cassociations_role role) {
     filter.allow(SYS_mprotect, 2, PROT_EXEC, 0);
     // The process may end itself (abort), and no other one.
     filter.allow(SYS_tgkill, 0, UINT32_MAX, static_cast<uint32_t>(getpid()));
+    // The C library asks for the size of a descriptor with an empty path.
+    filter.allow(SYS_newfstatat, 3, AT_EMPTY_PATH, AT_EMPTY_PATH, fails);
     if (role == CASSOCIATIONS_SENDER) {
         for (const int call : allowedToSenders) filter.answer(call, SECCOMP_RET_ALLOW);
         filter.allow(SYS_socket, 0, UINT32_MAX, AF_INET);
     }
-    for (const int call : failing) filter.answer(call, SECCOMP_RET_ERRNO | EACCES);
+    for (const int call : failing) filter.answer(call, fails);
     return filter.install();
 }
 
