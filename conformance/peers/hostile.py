@@ -301,8 +301,8 @@ def strangers(port):
 class EchoWatch:
     """Sends a C-ECHO five times per second on a thread of its own, and remembers the slowest answer."""
 
-    def __init__(self, port, interval=0.2):
-        self.port, self.interval = port, interval
+    def __init__(self, port, interval=0.2, tls=None):
+        self.port, self.interval, self.tls = port, interval, tls
         self.slowest, self.count, self.failures = 0.0, 0, []
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
@@ -311,7 +311,7 @@ class EchoWatch:
         while not self.ended.is_set():
             begin = time.monotonic()
             try:
-                status = wire.echo(self.port)
+                status = wire.echo(self.port, tls=self.tls)
                 if status != 0:
                     self.failures.append(f"status {status:04X}")
             except (OSError, Closed, Rejected) as error:

@@ -40,16 +40,22 @@ def executable():
     return path
 
 
+def keys(*parts):
+    """Joins parts of a YAML mapping in one line. Empty parts count as absent."""
+    return ", ".join(part for part in parts if part)
+
+
 class Node(Journal):
     """A node. Used as a context, it stops at the end of the context, and its folder is removed."""
 
     def __init__(self, archive_port, archive_title="ORTHANC", routes=ROUTES, quiet=1, workers=1, folder=None, keep=None,
                  port=None, peers="", minimum_free="64MiB", max_instance="256MiB", profile="strict", before=(),
-                 environment=None, waits_at_most=900):
+                 environment=None, waits_at_most=900, settings="", archive_settings="", test_settings=""):
         """Writes the configuration.
 
         `archive_port` is the port of the archive. `peers` adds YAML list items. `before` is a command that runs the
-        node, such as `strace ...`. `environment` adds variables for the node alone.
+        node, such as `strace ...`. `environment` adds variables for the node alone. `settings` adds keys of the section
+        `node`, and `archive_settings` and `test_settings` add keys of the two peers, such as `tls: true`.
         """
         self.owns_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="kontur-node-")
@@ -62,10 +68,11 @@ class Node(Journal):
         self.configuration = f"{self.folder}/kontur.yaml"
         with open(self.configuration, "w") as file:
             file.write(f"""\
-node: {{aeTitle: KONTUR, port: {self.port}, bind: 127.0.0.1, workers: {workers}}}
+node: {{{keys(f"aeTitle: KONTUR, port: {self.port}, bind: 127.0.0.1, workers: {workers}", settings)}}}
 peers:
-  - {{name: archive, aeTitle: {archive_title}, host: 127.0.0.1, port: {archive_port}, viewerProfile: {profile}}}
-  - {{name: test, aeTitle: TEST, from: [127.0.0.0/8], may: [store, echo]}}
+  - {{{keys(f"name: archive, aeTitle: {archive_title}, host: 127.0.0.1, port: {archive_port}", archive_settings,
+            f"viewerProfile: {profile}")}}}
+  - {{{keys("name: test, aeTitle: TEST, from: [127.0.0.0/8], may: [store, echo]", test_settings)}}}
 {peers}spool:
   path: {self.spool}
   minimumFree: {minimum_free}

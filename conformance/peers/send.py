@@ -77,8 +77,10 @@ def contexts_for(instances):
 class Sender:
     """Sends instances in order, over as many associations as necessary."""
 
-    def __init__(self, port, calling="TEST", called="KONTUR", answer_within=10, host="127.0.0.1", max_pdu=16384):
-        self.port, self.host = port, host
+    def __init__(self, port, calling="TEST", called="KONTUR", answer_within=10, host="127.0.0.1", max_pdu=16384,
+                 tls=None):
+        """`tls` is an `ssl.SSLContext`, or `None` for plain connections."""
+        self.port, self.host, self.tls = port, host, tls
         self.calling, self.called = calling, called
         self.answer_within = answer_within
         self.max_pdu = max_pdu
@@ -90,7 +92,7 @@ class Sender:
         """Sends the unacknowledged instances over one association. Raises the error that ended the association."""
         todo = [one for one in instances if one.instance_uid not in self.acknowledged]
         with Association(self.port, contexts_for(todo), self.host, self.calling, self.called, self.answer_within,
-                         self.max_pdu) as association:
+                         self.max_pdu, self.tls) as association:
             for one in todo:
                 context = association.context(one.class_uid, one.syntax)
                 if context is None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The DICOM upper layer by hand (PS3.8 9.3, PS3.7 E.1), for requests that toolkits do not allow.
 
-It covers only the requesting side of C-ECHO and C-STORE, and needs only Python's own library.
+It covers only the requesting side of C-ECHO and C-STORE, plain or over TLS, and needs only Python's own library.
 """
 
 import socket
@@ -92,17 +92,21 @@ def read_command(data):
 class Association:
     """An association that this side requests. Use it as a context."""
 
-    def __init__(self, port, contexts, host="127.0.0.1", calling="TEST", called="KONTUR", timeout=10, max_pdu=16384):
-        self.socket = connect(port, host, timeout)
+    def __init__(self, port, contexts, host="127.0.0.1", calling="TEST", called="KONTUR", timeout=10, max_pdu=16384,
+                 tls=None):
+        """`tls` is an `ssl.SSLContext`, or `None` for a plain connection."""
+        self.socket = connect(port, host, timeout, tls)
         self.message = 0
         self.contexts = contexts
         self.socket.sendall(associate_request(calling, called, contexts, max_pdu))
-        kind, body = self.read_pdu()
-        if kind == 3:
+        try:
+            kind, body = self.read_pdu()
+        except Closed:
             self.socket.close()
-            raise Rejected(*body[1:4])
+            raise
         if kind != 2:
-            raise Closed(f"PDU type {kind} instead of an answer to the association")
+            self.socket.close()
+            raise Rejected(*body[1:4]) if kind == 3 else Closed(f"PDU type {kind} instead of an A-ASSOCIATE-AC")
         self.accepted = {}
         self.peer_max_pdu = 16384
         self.read_items(body[68:])
@@ -212,14 +216,21 @@ class Association:
         self.release() if kind is None else self.close()
 
 
-def connect(port, host="127.0.0.1", timeout=10):
-    """A TCP connection without Nagle's algorithm."""
+def connect(port, host="127.0.0.1", timeout=10, tls=None):
+    """A TCP connection without Nagle's algorithm, secured by an `ssl.SSLContext` if there is one."""
     connection = socket.create_connection((host, port), timeout)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+    if tls is None:
+        return connection
+    try:
+        return tls.wrap_socket(connection, server_hostname=host)
+    except OSError:
+        connection.close()
+        raise
 
 
-def echo(port, calling="TEST", called="KONTUR", timeout=5):
+def echo(port, calling="TEST", called="KONTUR", timeout=5, tls=None):
     """Sends one C-ECHO in its own association. Returns the status."""
-    with Association(port, [(VERIFICATION, [IMPLICIT_LITTLE])], calling=calling, called=called, timeout=timeout) as one:
+    contexts = [(VERIFICATION, [IMPLICIT_LITTLE])]
+    with Association(port, contexts, calling=calling, called=called, timeout=timeout, tls=tls) as one:
         return one.echo()
