@@ -17,7 +17,6 @@ import hashlib
 import os
 import random
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -30,7 +29,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "peers"))
 
 import hostile
 import wire
-from footprint import Footprint, command_of, expect_gone, memory_of, receiver_of, receivers
+from footprint import Footprint, expect_gone, memory_of, receiver_of, receivers
 from hostile import STORAGE, EchoWatch, identity
 from many import small_instance
 from mutations import Mutator, Recorder, play
