@@ -72,7 +72,7 @@ class Site:
     def settings(self, port, pair, clients="required"):
         """The key `tls` of the section `node`."""
         return (f"tls: {{port: {port}, certificate: {pair.certificate}, key: {pair.key}, "
-                f"authorities: {self.authority.certificate}, revoked: {self.authority.crl}, clients: {clients}}}")
+                f"authorities: {self.authority.certificate}, revocationLists: {self.authority.crl}, clients: {clients}}}")
 
     def start(self, pair=None, clients="required", folder=None, **more):
         """A node with a plain port and a TLS port. The peer TEST is who shows one of two certificates."""

@@ -50,12 +50,14 @@ class Node(Journal):
 
     def __init__(self, archive_port, archive_title="ORTHANC", routes=ROUTES, quiet=1, workers=1, folder=None, keep=None,
                  port=None, peers="", minimum_free="64MiB", max_instance="256MiB", profile="strict", before=(),
-                 environment=None, waits_at_most=900, settings="", archive_settings="", test_settings=""):
+                 environment=None, waits_at_most=900, settings="", archive_settings="", test_settings="",
+                 program=None):
         """Writes the configuration.
 
         `archive_port` is the port of the archive. `peers` adds YAML list items. `before` is a command that runs the
         node, such as `strace ...`. `environment` adds variables for the node alone. `settings` adds keys of the section
-        `node`, and `archive_settings` and `test_settings` add keys of the two peers, such as `tls: true`.
+        `node`, and `archive_settings` and `test_settings` add keys of the two peers, such as `tls: true`. `program` is the
+        path of another `kontur`.
         """
         self.owns_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="kontur-node-")
@@ -64,6 +66,7 @@ class Node(Journal):
         self.title = "KONTUR"
         self.before = list(before)
         self.environment = environment or {}
+        self.program = program or executable()
         self.process = None
         self.configuration = f"{self.folder}/kontur.yaml"
         with open(self.configuration, "w") as file:
@@ -82,7 +85,7 @@ series: {{quietSeconds: {quiet}, waitAtMostSeconds: {waits_at_most}}}
 routes:{routes}""")
 
     def start(self, timeout=20):
-        command = self.before + [executable(), "serve", "--config", self.configuration]
+        command = self.before + [self.program, "serve", "--config", self.configuration]
         self.process = Process(command, f"{self.folder}/node.log", environment=self.environment, name="kontur serve",
                                stop_within=15)
 
@@ -137,13 +140,13 @@ routes:{routes}""")
 
     def run(self, *arguments, timeout=60):
         """`kontur <arguments> --config ...`: (exit status, standard output, standard error)."""
-        command = [executable(), *arguments, "--config", self.configuration]
+        command = [self.program, *arguments, "--config", self.configuration]
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
         return done.returncode, done.stdout, done.stderr
 
     def check_configuration(self, timeout=60):
         """`kontur config check`: (exit status, standard output, standard error)."""
-        command = [executable(), "config", "check", self.configuration]
+        command = [self.program, "config", "check", self.configuration]
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
         return done.returncode, done.stdout, done.stderr
 
