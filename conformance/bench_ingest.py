@@ -140,17 +140,24 @@ def call_often(server, count, callers, stores):
                     0x0002: wire.VERIFICATION, 0x0100: wire.C_ECHO_REQUEST, 0x0110: 1, 0x0800: wire.NO_DATA_SET}), True,
                     True)
 
+    def run_one(first, second):
+        """Whether the association went well. `None` if it was rejected, for instance because all places were taken."""
+        with wire.connect(server.port) as connection:
+            for data, answer in ((first, 2), (second, 4), (struct.pack(">BBII", 5, 0, 4, 0), 6)):
+                connection.sendall(data)
+                kind = read_kind(connection)
+                if kind != answer:
+                    return None if kind == 3 else False
+        return True
+
     def call(part, start, done):
-        prepared, release = list(requests(part)), struct.pack(">BBII", 5, 0, 4, 0)
-        failed = 0
+        prepared, failed = list(requests(part)), 0
         start.wait()
-        for first, second in prepared:
-            with wire.connect(server.port) as connection:
-                for data, answer in ((first, 2), (second, 4), (release, 6)):
-                    connection.sendall(data)
-                    if read_kind(connection) != answer:
-                        failed += 1
-                        break
+        for one in prepared:
+            outcome = run_one(*one)
+            while outcome is None:
+                outcome = run_one(*one)
+            failed += not outcome
         done.put(failed)
 
     start, done = multiprocessing.Event(), multiprocessing.Queue()
