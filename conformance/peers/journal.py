@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a node's spool from outside, read-only and without Kontur, because checks must not trust Kontur."""
+"""Reads a node's spool from outside and without Kontur, because checks must not trust Kontur."""
 
 import hashlib
 import os
@@ -22,6 +22,15 @@ class Journal:
         connection = sqlite3.connect(f"file:{self.spool}/kontur.sqlite?mode=ro", uri=True, timeout=10)
         try:
             return connection.execute(sql, arguments).fetchall()
+        finally:
+            connection.close()
+
+    def change(self, sql, *arguments):
+        """Changes the database of a stopped node."""
+        connection = sqlite3.connect(f"{self.spool}/kontur.sqlite")
+        try:
+            with connection:
+                connection.execute(sql, arguments)
         finally:
             connection.close()
 
