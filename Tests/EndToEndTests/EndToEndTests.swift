@@ -78,6 +78,22 @@ extension EndToEndTests {
             try await passes("door", within: 240)
         }
 
+        @Test func `a receiver that is killed, blocked or attacked costs one association and leaves nothing behind`()
+            async throws
+        {
+            try await passes("receivers", long ? ["--long"] : [], within: long ? 1200 : 240)
+        }
+
+        @Test func `right certificates store over TLS, and wrong ones get no association in either direction`()
+            async throws
+        {
+            try await passes("tls", within: 240)
+        }
+
+        @Test func `storage commitment works in both roles, also if the node is killed`() async throws {
+            try await passes("commitment", within: 240)
+        }
+
         @Test func `broken files end indexed or quarantined with a reason`() async throws {
             try await passes(
                 "broken_files", long ? ["--mutations", "600", "--segment", "2000"] : [], within: long ? 3000 : 300)
