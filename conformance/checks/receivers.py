@@ -31,17 +31,19 @@ import hostile
 import wire
 from footprint import Footprint, expect_gone, memory_of, receiver_of, receivers
 from hostile import STORAGE, EchoWatch, identity
+from hostile_archives import HABITS, HostileArchive
 from many import small_instance
 from mutations import Mutator, Recorder, play
 from node import ROOT, Node
 from pydicom import dcmread
 from pydicom.uid import ImplicitVRLittleEndian
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from report import STOP_WITHIN, Report
 from processes import free_port, wait_until
 from send import Sender, files, read_anything
 from wire import EXPLICIT_LITTLE, SECONDARY_CAPTURE, VERIFICATION, Aborted, Association, Closed, Rejected, new_uid
 
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 ECHO_WITHIN = 1.0
 IDLE_TOGETHER, IDLE_RECEIVER = 100e6, 12e6
 # A receiver and the node may take this much more for an instance of any size.
@@ -450,8 +452,51 @@ def check_corpus(report, options):
         report.expect_stopped(node.stop())
 
 
+class Archive:
+    """pynetdicom as an archive that takes every SEG."""
+
+    def __init__(self):
+        self.got, self.port = [], free_port()
+        archive = AE("ORTHANC")
+        archive.add_supported_context(SEGMENTATION, [EXPLICIT_LITTLE])
+        self.server = archive.start_server(("127.0.0.1", self.port), block=False,
+                                           evt_handlers=[(evt.EVT_C_STORE, self.take)])
+
+    def take(self, event):
+        self.got.append(event.request.AffectedSOPInstanceUID)
+        return 0
+
+
+def check_archives(report, _):
+    """Archives that break the rules get nothing but their own connection, and the right archive gets its SEG."""
+    hostile_ones = [HostileArchive(habit) for habit in HABITS]
+    good = Archive()
+    names = ", ".join(["archive", *(one.habit.__name__.replace("_", "-") for one in hostile_ones)])
+    routes = f"\n  - {{name: colonoscopy, when: {{modality: [ES]}}, segmenter: polyp-compact, sendTo: [{names}]}}\n"
+    with Node(good.port, quiet=1, routes=routes, peers="".join(one.entry() for one in hostile_ones)) as node:
+        with EchoWatch(node.port) as watch:
+            Sender(node.port).send([read_anything(path) for path in files([f"{ROOT}/samples-dicom/colonoscopy"])])
+            wait_until(lambda: good.got, 60, "the SEG in the right archive")
+            wait_until(lambda: all(one.calls for one in hostile_ones), 30, "calls to every archive")
+            time.sleep(3)
+        found = {peer: (state, why) for peer, state, why in node.query("SELECT peer, state, why FROM delivery")}
+        for peer, (state, why) in sorted(found.items()):
+            report.line(f"{peer}: {state}{f', {why}' if why else ''}")
+        report.expect(found.pop("archive", ("",))[0] == "sent", "archives: the right archive has no SEG")
+        report.expect(all(state in ("pending", "dead") for state, _ in found.values()), f"archives: {found}")
+        expect_echoes(report, watch, "archives")
+        node.process.check()
+        children = node.process.children()
+        report.expect_stopped(node.stop())
+        expect_gone(report, children, "after the stop")
+    for one in hostile_ones:
+        one.close()
+    good.server.shutdown()
+
+
 PARTS = {"kills": check_kills, "nested": check_nested, "silence": check_silence, "turnover": check_turnover,
-         "memory": check_memory, "full": check_full, "stop": check_stop, "corpus": check_corpus, "large": check_large}
+         "memory": check_memory, "full": check_full, "stop": check_stop, "corpus": check_corpus,
+         "archives": check_archives, "large": check_large}
 ONLY_LONG = {"large"}
 
 
