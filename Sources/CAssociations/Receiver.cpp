@@ -576,8 +576,10 @@ void Receiver::endUnmade(T_ASC_Association *association, const OFCondition &cond
     } else if (!state_.failure.empty() || state_.isLost || !state_.isTaken) {
         message.u8(lost).u8(0).u8(0).u8(0);
         message.text(state_.failure.empty() ? "the peer closed the connection" : state_.failure);
+    } else if (state_.sentAbort) {
+        // DCMTK has answered a PDU out of turn.
+        message.u8(abortedByUs).u8(0).u8(0).u8(0).text("another PDU came than A-ASSOCIATE-RQ");
     } else {
-        // DCMTK may have answered a PDU out of turn with an A-ABORT.
         sendAbort(association, state_, serviceProvider, invalidPDUParameter);
         message.u8(abortedByUs).u8(0).u8(serviceProvider).u8(invalidPDUParameter).text("A-ASSOCIATE-RQ is malformed");
     }

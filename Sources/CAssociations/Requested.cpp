@@ -358,7 +358,7 @@ bool Requested::lose(const OFCondition &condition) {
 }
 
 bool Requested::abort(uint8_t reason, const std::string &cause) {
-    sendAbort(association_, state_, reason);
+    sendAbort(association_, state_, 2, reason);
     return sayEnded(channel_, abortedByUs, cause, 0, 2, reason);
 }
 

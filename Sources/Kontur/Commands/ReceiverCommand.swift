@@ -3,7 +3,9 @@
 import ArgumentParser
 import CAssociations
 
-/// Runs as a child of the node; people do not call it. Its standard input is the channel to the node.
+/// Runs as a child of the node; people do not call it.
+///
+/// Its standard input is the channel to the node.
 struct ReceiverCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "receiver", abstract: "Serves associations that peers request (started by 'kontur serve').",

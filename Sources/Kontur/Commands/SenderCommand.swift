@@ -3,7 +3,9 @@
 import ArgumentParser
 import CAssociations
 
-/// Runs as a child of the node; people do not call it. Its standard input is the channel to the node.
+/// Runs as a child of the node; people do not call it.
+///
+/// Its standard input is the channel to the node.
 struct SenderCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sender", abstract: "Requests associations with peers (started by 'kontur serve').",
