@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "Incoming.hpp"
 
+#include "Ending.hpp"
+
 #include "dcmtk/dcmnet/dulstruc.h"
 
 namespace associations {
-
-namespace {
-
-// Reasons of the service provider (PS3.8 table 9-26).
-constexpr uint8_t unrecognizedPDU = 1;
-constexpr uint8_t unexpectedPDU = 2;
-constexpr uint8_t invalidPDUParameter = 6;
-
-} // namespace
 
 Incoming::Outcome Incoming::fail(uint8_t reason, const char *mistake) {
     abortReason_ = reason;

@@ -21,11 +21,6 @@ namespace {
 constexpr uint16_t failureOfProcessing = 0x0110;
 constexpr uint16_t unrecognizedOperation = 0x0211;
 
-// Reasons of an A-ABORT by the service provider (PS3.8 table 9-26).
-constexpr uint8_t noReason = 0;
-constexpr uint8_t unexpectedPDU = 2;
-constexpr uint8_t invalidPDUParameter = 6;
-
 // Bytes of the longest commitment result that is read: some 50,000 references.
 constexpr size_t longestCommitment = 8u << 20;
 
@@ -72,9 +67,6 @@ OFCondition copy(const File &file, offile_off_t begin, offile_off_t end, Fragmen
     return EC_Normal;
 }
 
-// DCMTK adds a line with numbers for each cause of a cause.
-std::string firstLine(const std::string &text) { return text.substr(0, text.find('\n')); }
-
 } // namespace
 
 File::~File() {
@@ -84,20 +76,6 @@ File::~File() {
 bool File::holds(uint64_t bytes) const {
     struct stat status = {};
     return fstat(descriptor_, &status) == 0 && static_cast<uint64_t>(status.st_size) >= bytes;
-}
-
-bool sayEnded(
-    Channel &channel, SenderEnd how, const std::string &cause, uint8_t result, uint8_t source, uint8_t reason) {
-    Message message(ended);
-    message.u8(how).u8(result).u8(source).u8(reason).text(firstLine(cause));
-    channel.send(message);
-    return false;
-}
-
-bool sayGone(Channel &channel, const ConnectionState &state) {
-    if (state.watch.sawAbort())
-        return sayEnded(channel, abortedByPeer, "", 0, state.watch.source(), state.watch.reason());
-    return sayEnded(channel, lost, state.failure.empty() ? "the peer closed the connection" : state.failure);
 }
 
 Requested::Requested(Channel &channel, ConnectionState &state, T_ASC_Association *association, int socket)
@@ -358,8 +336,8 @@ bool Requested::lose(const OFCondition &condition) {
 }
 
 bool Requested::abort(uint8_t reason, const std::string &cause) {
-    sendAbort(association_, state_, 2, reason);
-    return sayEnded(channel_, abortedByUs, cause, 0, 2, reason);
+    sendAbort(association_, state_, serviceProvider, reason);
+    return sayEnded(channel_, abortedByUs, cause, 0, serviceProvider, reason);
 }
 
 } // namespace associations

@@ -3,6 +3,7 @@
 
 #include "Channel.hpp"
 #include "CommandSet.hpp"
+#include "Ending.hpp"
 #include "Incoming.hpp"
 #include "Transport.hpp"
 
@@ -27,8 +28,7 @@ enum SenderOrder : uint8_t {
     release = 35,
     echo = 36,
 };
-enum SenderReply : uint8_t { ready = 1, unusable = 2, ended = 3, accepted = 40, responded = 41, told = 42, failed = 43 };
-enum SenderEnd : uint8_t { released = 0, rejected = 1, abortedByPeer = 2, abortedByUs = 3, lost = 4 };
+enum SenderReply : uint8_t { ready = 1, unusable = 2, accepted = 40, responded = 41, told = 42, failed = 43 };
 
 // A file that came with an order.
 class File {
@@ -44,14 +44,6 @@ public:
 private:
     int descriptor_;
 };
-
-// Says `ended`. Returns false.
-bool sayEnded(
-    Channel &channel, SenderEnd how, const std::string &cause, uint8_t result = 0, uint8_t source = 0,
-    uint8_t reason = 0);
-
-// Says `ended` for an association that the peer aborted, or whose connection is lost. Returns false.
-bool sayGone(Channel &channel, const ConnectionState &state);
 
 // An association that the node has requested and the peer has accepted. Its functions that return a bool return false
 // if the association is over; `ended` was said then.
