@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "peers"))
 import hostile
 import wire
 from certificates import Authority, Pair, client_context, fingerprint, self_signed, server_context
-from footprint import Footprint
+from footprint import Footprint, receiver_of
 from hostile import STORAGE, EchoWatch
 from many import small_instance
 from node import ROOT, Node
@@ -409,8 +409,33 @@ def check_silence(report, site):
         report.expect(after.descriptors <= before.descriptors + 6, f"TLS port: before {before}; after {after}")
 
 
+def check_kill(report, site):
+    """A receiver that dies on a secure connection: the caller sees the end at once, and others go on."""
+    with site.start() as node:
+        context = client_context(site.authority, site.test["rsa"])
+        with Association(node.tls_port, STORAGE, tls=context) as other:
+            killed = Association(node.tls_port, STORAGE, tls=context)
+            pid = receiver_of(node, killed.socket.getsockname()[1], node.tls_port)
+            if report.expect(pid, "kill: the connection has no receiver"):
+                begin = time.monotonic()
+                os.kill(pid, signal.SIGKILL)
+                try:
+                    report.expect(not killed.socket.recv(100), "kill: the caller got bytes")
+                except OSError:
+                    pass
+                seconds = time.monotonic() - begin
+                report.line(f"kill: the caller saw the end after {seconds * 1000:.0f} ms")
+                report.expect(seconds < 1, f"kill: the caller saw the end after {seconds:.1f} s")
+            killed.close()
+            one = small_instance(new_uid(), new_uid(), 1)
+            status = other.store(
+                other.context(SECONDARY_CAPTURE, EXPLICIT_LITTLE), one.class_uid, one.instance_uid, one.data)
+            report.expect(status == 0, f"kill: the other association got {status:04X}")
+
+
 PARTS = {"peers": check_peers, "wrong": check_wrong, "outgoing": check_outgoing, "reload": check_reload,
-         "configuration": check_configuration, "silence": check_silence}
+         "configuration": check_configuration, "silence": check_silence,
+         "kill": check_kill}
 
 
 def main():
