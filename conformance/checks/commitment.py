@@ -325,10 +325,21 @@ def main():
     parser.add_argument("--parts", default=",".join(PARTS), help="parts to run, separated by commas")
     options = parser.parse_args()
     report = Report("commitment")
-    for name in options.parts.split(","):
+
+    def run(name):
         begin = time.monotonic()
-        PARTS[name](report)
+        try:
+            PARTS[name](report)
+        except Exception as error:
+            report.expect(False, f"{name}: {type(error).__name__}: {error}")
         report.line(f"-- {name}: {time.monotonic() - begin:.1f} s")
+
+    # The parts mostly wait, so they run side by side.
+    threads = [threading.Thread(target=run, args=(name,)) for name in options.parts.split(",")]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
     report.end()
 
 

@@ -447,7 +447,10 @@ def main():
         site = Site(folder)
         for name in options.parts.split(","):
             begin = time.monotonic()
-            PARTS[name](report, site)
+            try:
+                PARTS[name](report, site)
+            except Exception as error:
+                report.expect(False, f"{name}: {type(error).__name__}: {error}")
             report.line(f"-- {name}: {time.monotonic() - begin:.1f} s")
     report.end()
 
