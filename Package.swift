@@ -101,7 +101,8 @@ let package = Package(
             name: "DICOMTests", dependencies: ["DICOM", "Platform", "Imaging", "CDCMTK", "TestSupport"],
             exclude: ["Fixtures", "Derived/read_segmentation.py"]),
         .testTarget(
-            name: "AssociationsTests", dependencies: ["Associations", "CAssociations", "DICOM", "Platform", logging]),
+            name: "AssociationsTests",
+            dependencies: ["Associations", "CAssociations", "DICOM", "Platform", "TestSupport", logging]),
         .testTarget(
             name: "InferenceTests", dependencies: ["Inference", "Platform", "CKernels", "TestSupport"],
             exclude: ["Golden", "Weights/Fixtures", "Weights/make_fixtures.py"]),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 import DICOM
 public import Foundation
 public import Logging
@@ -99,8 +100,9 @@ public final class Node: Service {
             logger: logger)
         self.pool = pool
         let outbox = OutboxSender(
-            sender: StorageSender(aeTitle: settings.listener.aeTitle), peers: settings.listener.peers,
-            journal: journal, clock: clock, logger: logger)
+            requestor: AssociationRequestor(
+                aeTitle: settings.listener.aeTitle, senders: SenderPool(executable: settings.executable)),
+            peers: settings.listener.peers, journal: journal, clock: clock, logger: logger)
         let dispatcher = Dispatcher(
             journal: journal, pool: pool, clock: clock, logger: logger, softwareVersion: settings.softwareVersion,
             onDone: outbox.pending)

@@ -13,7 +13,7 @@ struct ChannelMessageTests {
         writer.text("1.2.3")
         writer.data([1, 2, 3] as [UInt8])
         let message = writer.message
-        #expect(message.prefix(7) == [18, 0, 0, 0, 7, 0x34, 0x12])
+        #expect(message.prefix(7) == [17, 0, 0, 0, 7, 0x34, 0x12])
         var reader = MessageReader(kind: message[4], fields: message[5...])
         #expect(try reader.integer(UInt16.self) == 0x1234)
         #expect(try reader.text() == "1.2.3")

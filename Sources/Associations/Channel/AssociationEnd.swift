@@ -19,7 +19,7 @@ package struct AssociationEnd: Equatable, Sendable {
     package let source: UInt8
     /// The reason in A-ASSOCIATE-RJ or A-ABORT; 0 otherwise.
     package let reason: UInt8
-    /// The child's words. They do not hold anything that the peer sent.
+    /// The child's words, without anything that the peer sent.
     package let cause: String
 
     package init(_ how: How, result: UInt8 = 0, source: UInt8 = 0, reason: UInt8 = 0, cause: String = "") {

@@ -87,6 +87,7 @@ extension ContextProposal {
     /// - Parameters:
     ///   - contexts: the pairs that will be sent, the most urgent first.
     ///   - most: an association has 128 contexts at most. Pairs beyond this number are left out.
+    /// - Returns: at most that number of proposals.
     public static func storage(_ contexts: [SOPClassAndSyntax], most: Int = 128) -> [ContextProposal] {
         var proposals: [SOPClassAndSyntax] = []
         for context in contexts where !proposals.contains(context) && proposals.count < most {

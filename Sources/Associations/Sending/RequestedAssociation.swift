@@ -36,8 +36,13 @@ public final class RequestedAssociation {
     ///
     /// - Parameters:
     ///   - connection: connected to the peer.
-    ///   - titles: the node's AE title, and the peer's.
+    ///   - calling: the node's AE title.
+    ///   - called: the peer's AE title.
     ///   - proposals: 1 to 128, because IDs are odd and fit a byte (PS3.8 9.3.2.2).
+    ///   - limits: the times that the peer may take.
+    ///   - pool: the processes that speak with peers.
+    ///   - interruption: lets another thread end the association.
+    /// - Throws: `timeout`, `rejected`, `aborted` or `connectionLost`.
     init(
         over connection: StreamSocket, calling: AETitle, called: AETitle, proposals: [ContextProposal],
         limits: AssociationLimits, pool: SenderPool, interruption: Interruption
@@ -77,6 +82,9 @@ public final class RequestedAssociation {
         // The process dies with its last reference, and the connection closes.
         if let (_, connection) = open { sendAbort(connection) }
     }
+
+    /// The process that speaks with the peer; `nil` if the association is over.
+    package var processID: Int32? { open?.process.processID }
 
     // MARK: Services
 
@@ -212,7 +220,7 @@ public final class RequestedAssociation {
         }?.answer.id
     }
 
-    /// - Parameter isUser: whether the node is the SCU.
+    /// The accepted context in which the node has the role of the SCU, or of the SCP.
     private func contextID(for sopClassUID: String, isUser: Bool) -> UInt8? {
         contexts.first {
             guard $0.proposal.abstractSyntax == sopClassUID else { return false }
@@ -252,8 +260,8 @@ public final class RequestedAssociation {
 
     /// Sends an order, and waits for its answer.
     ///
-    /// - Parameter judge: gets what the connection has moved, and the time. It returns the event that the peer did not
-    ///   bring about in its time.
+    /// `judge` gets what the connection has moved, and the time. It returns the event that the peer did not bring about
+    /// in its time.
     private func perform(
         _ order: SenderOrder, with descriptor: Int32, judge: (TransferCounts, Duration) -> String?
     ) throws(AssociationError) -> SenderReply {
@@ -269,7 +277,7 @@ public final class RequestedAssociation {
 
     private func send(_ order: SenderOrder, with descriptor: Int32 = -1) throws(AssociationError) {
         // The peer may have ended the association meanwhile.
-        while open?.process.isSpent == true { _ = try next(until: MonotonicClock.now()) }
+        while open?.process.isSpent == true { _ = try next(until: MonotonicClock.now() + Self.look) }
         guard open != nil else { throw ending ?? .connectionLost(reason: "the association is over") }
         do throws(SenderFailure) {
             try open?.process.send(order, with: descriptor)
@@ -339,7 +347,9 @@ public final class RequestedAssociation {
         return error
     }
 
-    /// Waits until a process whose association is over waits for the next one. A process that does not is killed.
+    /// Waits until a process whose association is over waits for the next one.
+    ///
+    /// A process that does not is killed.
     private func returnToPool(_ process: SenderProcess) {
         var process = process
         let deadline = MonotonicClock.now() + Self.farewell
@@ -365,7 +375,8 @@ extension AssociationError {
             case .rejected:
                 .rejected(AssociationRejection(result: end.result, source: end.source, reason: end.reason))
             case .abortedByPeer: .aborted(AssociationAbort(by: .peer, source: end.source, reason: end.reason))
-            case .abortedByChild: .aborted(AssociationAbort(by: .us, source: 0, reason: 0, cause: end.cause))
+            case .abortedByChild:
+                .aborted(AssociationAbort(by: .us, source: end.source, reason: end.reason, cause: end.cause))
             case .lost: .connectionLost(reason: end.cause)
             }
     }

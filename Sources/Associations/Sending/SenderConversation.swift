@@ -26,6 +26,8 @@ package struct SenderConversation: Sendable, Equatable {
     package struct OutOfTurn: Error, Sendable, Equatable {
         /// What both ends waited for.
         package let state: State
+
+        package init(state: State) { self.state = state }
     }
 
     /// What a message of the sender is for the node.

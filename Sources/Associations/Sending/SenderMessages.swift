@@ -63,6 +63,16 @@ package enum SenderOrder: Sendable, Equatable {
         /// The contexts with their IDs, which are odd.
         package var contexts: [(id: UInt8, proposal: ContextProposal)]
 
+        package init(
+            calling: AETitle, called: AETitle, maximumLength: UInt32,
+            contexts: [(id: UInt8, proposal: ContextProposal)]
+        ) {
+            self.calling = calling
+            self.called = called
+            self.maximumLength = maximumLength
+            self.contexts = contexts
+        }
+
         package static func == (one: Association, other: Association) -> Bool {
             one.isSecure == other.isSecure && one.certificateHost == other.certificateHost
                 && one.calling == other.calling && one.called == other.called
@@ -82,6 +92,18 @@ package enum SenderOrder: Sendable, Equatable {
         package var length: UInt64
         /// The transfer syntax of the file.
         package var transferSyntaxUID: String
+
+        package init(
+            contextID: UInt8, sopClassUID: String, sopInstanceUID: String, offset: UInt64, length: UInt64,
+            transferSyntaxUID: String
+        ) {
+            self.contextID = contextID
+            self.sopClassUID = sopClassUID
+            self.sopInstanceUID = sopInstanceUID
+            self.offset = offset
+            self.length = length
+            self.transferSyntaxUID = transferSyntaxUID
+        }
     }
 
     case associate(Association)

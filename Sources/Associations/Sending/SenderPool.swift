@@ -51,6 +51,8 @@ struct SenderProcess: Sendable {
     /// Waits for the next message.
     ///
     /// - Parameter deadline: a reading of the monotonic clock.
+    /// - Returns: the message, and its meaning in the conversation.
+    /// - Throws: `timeout`, or `gone` after which the process is dead.
     mutating func receive(until deadline: Duration) throws(SenderFailure) -> (SenderConversation.Meaning, SenderReply) {
         do {
             let reply = try SenderReply(try child.receive(until: deadline))

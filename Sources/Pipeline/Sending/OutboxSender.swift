@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import Associations
 package import DICOM
 import Foundation
 package import Logging
@@ -15,7 +16,7 @@ package final class OutboxSender: Service {
     /// The wait before an answer that could not be recorded is recorded again: it doubles from a second to a minute.
     private static let recording = Backoff(shortest: .seconds(1), longest: .seconds(60))
 
-    private let sender: StorageSender
+    private let requestor: AssociationRequestor
     private let peers: [String: Peer]
     private let journal: RetryingJournal
     private let clock: NodeClock
@@ -27,15 +28,17 @@ package final class OutboxSender: Service {
     private let sessions = Mutex<[String: Interruption]>([:])
 
     /// - Parameters:
-    ///   - sender: makes the associations.
+    ///   - requestor: makes the associations.
     ///   - peers: the peers that routes may name.
     ///   - journal: takes the states.
     ///   - clock: times the waits.
     ///   - logger: receives a message for each change of state.
-    package init(sender: StorageSender, peers: [Peer], journal: Journal, clock: NodeClock, logger: Logger) {
+    package init(
+        requestor: AssociationRequestor, peers: [Peer], journal: Journal, clock: NodeClock, logger: Logger
+    ) {
         let stop = StopFlag()
         self.stop = stop
-        self.sender = sender
+        self.requestor = requestor
         self.clock = clock
         self.logger = logger
         self.peers = Dictionary(peers.map { ($0.name, $0) }) { first, _ in first }
@@ -129,7 +132,7 @@ package final class OutboxSender: Service {
             let interruption = Interruption()
             sessions.withLock { $0[name] = interruption }
             if stop.isSet { interruption.stop() }
-            let session = PeerSession(sender: sender, peer: peer, interruption: interruption)
+            let session = PeerSession(requestor: requestor, peer: peer, interruption: interruption)
             do {
                 (end, at) = try await withTaskCancellationHandler {
                     try await DedicatedThread.run(name: "kontur-send") { [self] in

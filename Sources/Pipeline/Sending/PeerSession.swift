@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 package import DICOM
 import Persistence
 
@@ -7,7 +8,7 @@ import Persistence
 ///
 /// It offers deliveries in order, until all are offered or the association breaks.
 struct PeerSession {
-    let sender: StorageSender
+    let requestor: AssociationRequestor
     let peer: Peer
     let interruption: Interruption
     /// Refusals in a row after which the session ends.
@@ -32,18 +33,10 @@ struct PeerSession {
     ) throws -> (end: OutboxSchedule.SessionEnd, at: DeliveryID?) {
         // Without a way to record answers, the peer is not even called.
         guard let first = try deliveries.first(where: { try offer($0.id) }) else { return (.finished, nil) }
-        let contexts = deliveries.map {
-            SOPClassAndSyntax(sopClassUID: $0.object.sopClassUID, transferSyntaxUID: $0.object.transferSyntaxUID)
-        }
-        let association: StorageAssociation
-        switch Result(catching: { () throws(AssociationError) in
-            try sender.connect(to: peer, contexts: contexts, interruption: interruption)
-        }) {
-        case .success(let connected): association = connected
-        case .failure(let error): return (end(error), first.id)
-        }
+        var association: RequestedAssociation?
+        defer { association?.release() }
         var refusals = 0
-        for delivery in deliveries {
+        for (index, delivery) in deliveries.enumerated() {
             if interruption.isStopped { return (.stopped, nil) }
             guard try delivery.id == first.id || offer(delivery.id) else { continue }
             guard let path = delivery.object.path else {
@@ -51,21 +44,35 @@ struct PeerSession {
                 continue
             }
             let outcome: DeliveryOutcome
-            switch Result(catching: { () throws(AssociationError) in try association.store(path: path) }) {
-            case .success(let status): outcome = DeliveryOutcome(status: status)
-            case .failure(let error):
+            do throws(AssociationError) {
+                let open = try open(association, for: deliveries[index...])
+                association = open
+                outcome = DeliveryOutcome(status: try open.store(path: path))
+            } catch {
                 guard let itself = DeliveryOutcome(error) else { return (end(error), delivery.id) }
                 outcome = itself
             }
             try record(delivery, outcome)
             if case .retry = outcome { refusals += 1 } else { refusals = 0 }
             if refusals == Self.refusals {
-                association.release()
                 return (.failed(reason: "the peer refused \(Self.refusals) objects in a row"), nil)
             }
         }
-        association.release()
         return (.finished, nil)
+    }
+
+    /// An association in which the first of these deliveries was proposed: the one that is open, or another one.
+    ///
+    /// One association has room for 128 proposals.
+    private func open(
+        _ association: RequestedAssociation?, for deliveries: ArraySlice<Delivery>
+    ) throws(AssociationError) -> RequestedAssociation {
+        let contexts = deliveries.map {
+            SOPClassAndSyntax(sopClassUID: $0.object.sopClassUID, transferSyntaxUID: $0.object.transferSyntaxUID)
+        }
+        if let association, association.proposes(contexts[0]) { return association }
+        association?.release()
+        return try requestor.connect(to: peer, contexts: ContextProposal.storage(contexts), interruption: interruption)
     }
 
     private func end(_ error: AssociationError) -> OutboxSchedule.SessionEnd {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 import DICOM
 import Pipeline
 import Platform
@@ -20,13 +21,13 @@ import Testing
     /// - Returns: the open ones, at most 20, and the rejection.
     private static func open(
         _ contexts: [SOPClassAndSyntax], as title: AETitle, at port: UInt16
-    ) -> (open: [StorageAssociation], rejection: AssociationError?) {
+    ) -> (open: [RequestedAssociation], rejection: AssociationError?) {
         let node = Peer(name: "us", aeTitle: RunningListener.us, host: "127.0.0.1", port: port)
-        let sender = StorageSender(aeTitle: title)
-        var open: [StorageAssociation] = []
+        let sender = AssociationRequestor(aeTitle: title, senders: .tests)
+        var open: [RequestedAssociation] = []
         while open.count < 20 {
             do throws(AssociationError) {
-                open.append(try sender.connect(to: node, contexts: contexts))
+                open.append(try sender.connect(to: node, contexts: ContextProposal.storage(contexts)))
             } catch {
                 return (open, error)
             }
@@ -61,7 +62,7 @@ import Testing
                 let idle = Self.open(Self.verification, as: RunningListener.them, at: listener.port)
                 #expect(idle.open.count == 4 && idle.rejection == .rejected(.localLimitExceeded))
                 let node = Peer(name: "us", aeTitle: RunningListener.us, host: "127.0.0.1", port: listener.port)
-                let status = try StorageSender(aeTitle: RunningListener.others).echo(node)
+                let status = try AssociationRequestor(aeTitle: RunningListener.others, senders: .tests).echo(node)
                 #expect(status == .success)
                 #expect(Self.open(Self.storage, as: RunningListener.others, at: listener.port).open.count == 1)
                 withExtendedLifetime(idle) {}

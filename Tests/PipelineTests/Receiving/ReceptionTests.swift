@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 import DICOM
 import Foundation
 import Persistence
@@ -70,13 +71,13 @@ import Testing
     {
         try await RunningListener.with(minimumFree: 1 << 60) { listener in
             let peer = Peer(name: "us", aeTitle: RunningListener.us, host: "127.0.0.1", port: listener.port)
-            let sender = StorageSender(aeTitle: RunningListener.them)
+            let sender = AssociationRequestor(aeTitle: RunningListener.them, senders: .tests)
             let contexts = [
                 SOPClassAndSyntax(sopClassUID: RawClient.ctImageStorage, transferSyntaxUID: "1.2.840.10008.1.2")
             ]
             try await onThread {
                 #expect(throws: AssociationError.rejected(.localLimitExceeded)) {
-                    try sender.connect(to: peer, contexts: contexts).release()
+                    try sender.connect(to: peer, contexts: ContextProposal.storage(contexts)).release()
                 }
                 let status = try sender.echo(peer)
                 #expect(status == .success)
@@ -87,19 +88,21 @@ import Testing
     @Test func `when all slots are taken two are left for Verification`() async throws {
         try await RunningListener.with(maxAssociations: 2) { listener in
             let peer = Peer(name: "us", aeTitle: RunningListener.us, host: "127.0.0.1", port: listener.port)
-            let sender = StorageSender(aeTitle: RunningListener.them)
+            let sender = AssociationRequestor(aeTitle: RunningListener.them, senders: .tests)
             let contexts = [
                 SOPClassAndSyntax(sopClassUID: RawClient.ctImageStorage, transferSyntaxUID: "1.2.840.10008.1.2")
             ]
             try await onThread {
-                let open = try (0..<2).map { _ in try sender.connect(to: peer, contexts: contexts) }
+                let open = try (0..<2).map { _ in
+                    try sender.connect(to: peer, contexts: ContextProposal.storage(contexts))
+                }
                 #expect(throws: AssociationError.rejected(.localLimitExceeded)) {
-                    try sender.connect(to: peer, contexts: contexts).release()
+                    try sender.connect(to: peer, contexts: ContextProposal.storage(contexts)).release()
                 }
                 let status = try sender.echo(peer)
                 #expect(status == .success)
                 for association in open { association.release() }
-                try sender.connect(to: peer, contexts: contexts).release()
+                try sender.connect(to: peer, contexts: ContextProposal.storage(contexts)).release()
             }
         }
     }

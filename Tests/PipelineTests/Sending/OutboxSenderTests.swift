@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 import DICOM
 import Foundation
 import Logging
@@ -97,7 +98,8 @@ private struct FullDisk: Sendable {
     /// Runs the outbox beside `body`.
     func send(to archive: RunningListener, _ body: @escaping @Sendable () async throws -> Void) async throws {
         let outbox = OutboxSender(
-            sender: StorageSender(aeTitle: RunningListener.them),
+            requestor: AssociationRequestor(
+                aeTitle: RunningListener.them, senders: .tests),
             peers: [Peer(name: "archive", aeTitle: RunningListener.us, host: "127.0.0.1", port: archive.port)],
             journal: journal, clock: .system, logger: .silent)
         try await withThrowingTaskGroup(of: Void.self) { group in

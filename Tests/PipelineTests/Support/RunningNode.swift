@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 import DICOM
 import Foundation
 import Imaging
@@ -10,6 +11,11 @@ import Platform
 import Routing
 import Supervision
 import TestSupport
+
+extension SenderPool {
+    /// The processes that send for the tests.
+    static let tests = SenderPool(executable: Executables.kontur)
+}
 
 /// Whole nodes in this process, with real workers or stand-ins for them.
 struct NodeFolder: Sendable {
@@ -160,7 +166,8 @@ struct NodeFolder: Sendable {
                 return SOPClassAndSyntax(
                     sopClassUID: header.sopClassUID, transferSyntaxUID: header.transferSyntaxUID)
             }
-            let association = try StorageSender(aeTitle: us).connect(to: peer, contexts: contexts)
+            let association = try AssociationRequestor(aeTitle: us, senders: .tests).connect(
+                to: peer, contexts: ContextProposal.storage(contexts))
             for file in files {
                 let status = try association.store(path: file)
                 guard status == .success else { throw SendFailure(status: status) }
