@@ -112,9 +112,12 @@ public final class Node: Service {
             planner: settings.planner, peers: settings.listener.peers,
             configurationHash: settings.configurationHash, journal: journal, pool: pool, open: open, clock: clock,
             logger: logger, onQueued: dispatcher.queued, onSuperseded: dispatcher.superseded)
+        let receivers = try ReceiverPool(
+            executable: settings.executable, limits: ReceiverLimits(most: settings.listener.places.threads),
+            logger: logger)
         listener = try Listener(
-            settings.listener, spool: spool, journal: journal, open: open, clock: clock, logger: logger,
-            onReceived: assembler.received)
+            settings.listener, spool: spool, journal: journal, open: open, receivers: receivers, clock: clock,
+            logger: logger, onReceived: assembler.received)
         services = [
             outbox, dispatcher, assembler, RetentionSweeper(spool: spool, journal: journal, logger: logger), listener,
         ]

@@ -300,7 +300,7 @@ package struct AssociateAccept: Equatable, Sendable {
 
 extension AssociationRejection {
     /// The whole A-ASSOCIATE-RJ.
-    package var encoded: [UInt8] {
+    var encoded: [UInt8] {
         PDUBuilder.pdu(.associateReject) { pdu in
             pdu.uint8(0)
             pdu.uint8(result)
@@ -312,7 +312,7 @@ extension AssociationRejection {
 
 extension AssociationAbort {
     /// The whole A-ABORT.
-    package var encoded: [UInt8] {
+    var encoded: [UInt8] {
         PDUBuilder.pdu(.abort) { pdu in
             pdu.zeros(2)
             pdu.uint8(source)

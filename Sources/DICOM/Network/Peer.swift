@@ -18,7 +18,7 @@ public struct AETitle: Hashable, Sendable, CustomStringConvertible {
     /// Reads a field of a PDU or a data set.
     ///
     /// Trailing NULs do not count either: some peers pad with them.
-    init?(bytes: [UInt8]) {
+    package init?(bytes: [UInt8]) {
         var value = bytes[...]
         while let last = value.last, last == 0x20 || last == 0 { value.removeLast() }
         while value.first == 0x20 { value.removeFirst() }

@@ -35,6 +35,8 @@ public struct AuditEvent: Sendable, Equatable {
     public enum Name: String, Codable, CaseIterable, Sendable {
         case nodeStarted, nodeStopped, configurationUsed
         case associationRejected
+        /// An association ended because the process that spoke with the peer died or was killed.
+        case associationLost
         /// One commit acknowledged these instances of one association.
         case instancesReceived
         /// The file of an instance was missing or different, so the instance was never acknowledged.
@@ -90,8 +92,8 @@ public struct AuditEvent: Sendable, Equatable {
         /// The value of the field `outcome` for this event.
         var outcome: String {
             switch self {
-            case .instanceQuarantined, .jobDead, .deliveryDead, .associationRejected, .instancesNeverAcknowledged,
-                .instancesLost, .fileQuarantined, .databaseBehind, .seriesSetAside, .clockJumped,
+            case .instanceQuarantined, .jobDead, .deliveryDead, .associationRejected, .associationLost,
+                .instancesNeverAcknowledged, .instancesLost, .fileQuarantined, .databaseBehind, .seriesSetAside, .clockJumped,
                 .commitmentReportUndeliverable, .commitmentRefused:
                 "failure"
             case .jobQueuedAgain, .deliveryPendingAgain, .deliveryLost, .commitmentExpired, .commitmentReportDelayed:

@@ -3,7 +3,10 @@
 import Foundation
 import Platform
 
-/// The file of an instance that is being received: its data set goes to disk and is hashed on the way.
+/// The file of an instance that is being received.
+///
+/// The Part 10 header is written first. Then a process that speaks with the peer appends the data set as it comes, and
+/// hashes it on the way; ``finish(bytes:sha256:)`` tells what it has written. ``append(_:)`` does both in this process.
 ///
 /// The file belongs to the thread of its association. ``Journal/commit(_:_:)`` keeps it; ``discard()`` removes it. If
 /// the last reference goes before either call, the file is removed, too.
@@ -21,6 +24,8 @@ public final class IncomingFile {
     /// Offset of the data set in the file, in bytes.
     private(set) var headerSize: Int64 = 0
     private var checkedRoomAt: Int64 = 0
+    /// The digest that another process has computed.
+    private var given: Data?
     /// Whether the header has a preamble for the seal.
     private var canBeSealed = false
 
@@ -95,6 +100,49 @@ public final class IncomingFile {
         size += Int64(bytes.count)
     }
 
+    /// The number of the open file, for a process that appends the data set.
+    ///
+    /// The number stays valid until the file is kept or removed.
+    public var number: Int32 {
+        guard let descriptor else { preconditionFailure("a file is written before it is kept or removed") }
+        return descriptor.number
+    }
+
+    /// The most bytes of the data set.
+    public var room: UInt64 { UInt64(max(0, spool.configuration.maxInstance - size)) }
+
+    /// Looks at the free space if another process has appended much since the last look.
+    ///
+    /// - Throws: ``SpoolError/full(cause:)``, and the errors of the disk.
+    public func checkGrowth() throws(SpoolError) {
+        let now: Int64
+        do { now = Int64(try descriptor?.status().size ?? 0) } catch { throw SpoolError(error) }
+        guard now - checkedRoomAt >= Self.roomInterval else { return }
+        try Self.checkRoom(spool)
+        checkedRoomAt = now
+    }
+
+    /// Notes the data set that another process has appended.
+    ///
+    /// - Parameters:
+    ///   - bytes: size of the data set.
+    ///   - sha256: SHA-256 of the data set, 32 bytes.
+    /// - Throws: ``SpoolError/damaged(path:cause:)`` if the file does not have this size.
+    public func finish(bytes: UInt64, sha256: [UInt8]) throws(SpoolError) {
+        size += Int64(bytes)
+        let found: Int
+        do { found = try descriptor?.status().size ?? 0 } catch { throw SpoolError(error) }
+        guard Int64(found) == size, sha256.count == 32 else {
+            throw .damaged(path: path, cause: "it has \(found) bytes, and \(size) were received")
+        }
+        given = Data(sha256)
+    }
+
+    /// What the failure of another process to append the data set means.
+    public func failure(_ error: SystemCallError) -> SpoolError {
+        error.isTooLong ? .tooLarge(limit: spool.configuration.maxInstance) : SpoolError(error)
+    }
+
     /// Removes the file, unless a commit has kept it.
     public func discard() {
         guard descriptor != nil else { return }
@@ -106,5 +154,5 @@ public final class IncomingFile {
     func settle() { descriptor = nil }
 
     /// SHA-256 of the data set, 32 bytes.
-    func digest() -> Data { Data(hasher.finalize()) }
+    func digest() -> Data { given ?? Data(hasher.finalize()) }
 }

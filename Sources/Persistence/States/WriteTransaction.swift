@@ -121,6 +121,16 @@ public final class WriteTransaction: ReadTransaction {
         try record(.associationRejected, event, AuditSubject(count: count.map(Int64.init)))
     }
 
+    /// Records that an association ended because the process that spoke with the peer died or was killed.
+    ///
+    /// - Parameters:
+    ///   - event: the cause; it names the peer.
+    ///   - count: the number of associations, if the record stands for several.
+    /// - Throws: the error of the database.
+    public func associationLost(_ event: AuditEvent, count: Int? = nil) throws {
+        try record(.associationLost, event, AuditSubject(count: count.map(Int64.init)))
+    }
+
     /// Records that weights were added to the node's folder of models.
     ///
     /// - Returns: `false` if the trail names these weights as installed already, and nothing was recorded.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import Associations
 package import DICOM
 package import Logging
 package import Persistence
 package import Platform
 import Synchronization
 
-/// The reason why a caller did not get an association.
+/// The reason why a caller did not get an association, or lost it through no fault of its own.
 package enum CallerFault: Sendable {
     /// The answer of the negotiation.
     case rejected(AssociationRejection)
@@ -16,8 +17,24 @@ package enum CallerFault: Sendable {
     case notKnownYet
     /// The request did not become whole.
     case faulty(RequestFault)
-    /// The request is not well-formed.
-    case malformed(AssociationError)
+    /// The request is not well-formed, for this reason.
+    case malformed(String)
+    /// No receiver process waits, and none could be started.
+    case noReceiver
+    /// The receiver process of the association ended, or had to be killed.
+    case lost(ReceiverFault)
+
+    /// The kind of the reports about lost associations.
+    static let lostKind = "the receiver process failed"
+
+    /// What the caller is sent.
+    var rejection: AssociationRejection {
+        switch self {
+        case .rejected(let rejection): rejection
+        case .refused: .localLimitExceeded
+        case .notKnownYet, .noReceiver, .faulty, .malformed, .lost: .temporaryCongestion
+        }
+    }
 
     /// The reason without figures: reports of one kind are counted together.
     var kind: String {
@@ -31,7 +48,10 @@ package enum CallerFault: Sendable {
         case .faulty(.notARequest): "not an A-ASSOCIATE-RQ"
         case .faulty(.tooLong): "A-ASSOCIATE-RQ too long"
         case .faulty(.tooLate): "A-ASSOCIATE-RQ too late"
+        case .faulty(.notTLS): "not a TLS handshake"
         case .malformed: "malformed A-ASSOCIATE-RQ"
+        case .noReceiver: "no receiver process"
+        case .lost: Self.lostKind
         }
     }
 
@@ -43,7 +63,10 @@ package enum CallerFault: Sendable {
             "\(AssociationRejection.temporaryCongestion): the resolver has not answered for the host name of the peer "
                 + "with this AE title; give the peer's addresses with 'from'"
         case .faulty(let fault): "\(fault)"
-        case .malformed(let error): "\(error)"
+        case .malformed(let cause): "the association was aborted: by us: \(cause)"
+        case .noReceiver:
+            "\(AssociationRejection.temporaryCongestion): no receiver process could be started; the log has the cause"
+        case .lost(let fault): "\(fault)"
         }
     }
 }
@@ -120,7 +143,7 @@ package struct ReportLimiter: Sendable {
     }
 }
 
-/// Writes reports about callers that did not get an association into the log and the audit trail, at a bounded rate.
+/// Writes reports about callers that did not get an association, or lost it, into the log and the audit trail, at a bounded rate.
 ///
 /// `note` never blocks: the accepting thread calls it. One task writes.
 package final class CallerReports: Sendable {
@@ -145,6 +168,7 @@ package final class CallerReports: Sendable {
     private struct Record: Sendable {
         let event: AuditEvent
         let count: Int?
+        let isLost: Bool
     }
 
     private let journal: Journal
@@ -194,25 +218,28 @@ package final class CallerReports: Sendable {
         }
         var records: [Record] = []
         for report in reports {
+            let isLost = report.fault.kind == CallerFault.lostKind
             logger.warning(
-                "association rejected",
+                isLost ? "association lost" : "association rejected",
                 metadata: [
                     "peer.address": "\(report.actor.address ?? "")", "peer.ae_title": "\(report.actor.aeTitle ?? "")",
                     "reason": "\(report.fault.description)",
                 ])
             records.append(
-                Record(event: AuditEvent(by: report.actor, reason: report.fault.description), count: nil))
+                Record(
+                    event: AuditEvent(by: report.actor, reason: report.fault.description), count: nil, isLost: isLost))
         }
         for summary in summaries {
             let seconds = summary.duration.components.seconds
+            let isLost = summary.kind == CallerFault.lostKind
             logger.warning(
-                "more associations rejected",
+                isLost ? "more associations lost" : "more associations rejected",
                 metadata: [
                     "reason": "\(summary.kind)", "count": "\(summary.count)", "callers": "\(summary.callers)",
                     "seconds": "\(seconds)",
                 ])
             let reason = "\(summary.count) more within \(seconds) s, from \(summary.callers) callers: \(summary.kind)"
-            records.append(Record(event: AuditEvent(reason: reason), count: summary.count))
+            records.append(Record(event: AuditEvent(reason: reason), count: summary.count, isLost: isLost))
         }
         await record(records)
     }
@@ -227,7 +254,13 @@ package final class CallerReports: Sendable {
             let journal = journal
             try await DedicatedThread.run(name: "kontur-journal") {
                 try journal.write { transaction in
-                    for record in waiting { try transaction.associationRejected(record.event, count: record.count) }
+                    for record in waiting {
+                        if record.isLost {
+                            try transaction.associationLost(record.event, count: record.count)
+                        } else {
+                            try transaction.associationRejected(record.event, count: record.count)
+                        }
+                    }
                 }
             }
             state.withLock { $0.waiting = [] }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DICOM
+import Associations
 import Platform
 
 /// The number of files and sockets that a node has open at most.
@@ -12,8 +12,8 @@ package struct DescriptorNeed: Sendable {
     private static let base = 96
     /// Pipes of a worker and its output.
     private static let perWorker = 8
-    /// The socket, the instance's file, and the folder that is synced.
-    private static let perAssociation = 3
+    /// The socket, the instance's file, the folder that is synced, and the channel to the receiver.
+    private static let perAssociation = 4
     /// Workers that only index.
     private static let indexWorkers = 3
 
@@ -26,7 +26,7 @@ package struct DescriptorNeed: Sendable {
         maxAssociations = listener.maxAssociations
         total =
             Self.base + Self.perWorker * (workers + Self.indexWorkers)
-            + Self.perAssociation * (places.storing + places.verification) + AssociationPlaces.negotiating
+            + Self.perAssociation * (places.storing + places.verification) + 2 * AssociationPlaces.negotiating
             + ConnectionBounds().descriptors + 2 * listener.peers.count { $0.isCallable }
     }
 

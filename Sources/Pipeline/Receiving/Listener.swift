@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Associations
 public import DICOM
 import Foundation
 public import Logging
@@ -9,14 +10,19 @@ public import ServiceLifecycle
 
 /// The service that peers store to: C-STORE and C-ECHO as SCP.
 ///
-/// One thread accepts connections, and rejects strangers. Each association of a peer then owns a thread, with
-/// synchronous code from PDU to answer.
+/// One thread accepts connections, and rejects strangers. Each association of a peer then owns a thread and a receiver
+/// process. The process speaks with the peer, and the thread decides.
 public final class Listener: Service {
     /// How long an instance in flight may still take when the node stops.
     private static let patience: Duration = .seconds(5)
 
+    /// How long a peer waits for a receiver.
+    private static let receiverLimit: Duration = .seconds(5)
+
     private let configuration: ListenerConfiguration
-    private let acceptor: AssociationListener
+    private let acceptor: ConnectionListener
+    private let bounds = ConnectionBounds()
+    private let receivers: ReceiverPool
     private let directory: PeerDirectory
     private let spool: Spool
     private let journal: Journal
@@ -35,25 +41,27 @@ public final class Listener: Service {
     ///   - spool: takes the files.
     ///   - journal: takes the rows.
     ///   - open: the registry for the associations.
+    ///   - receivers: the processes that speak with the peers. The listener runs and stops the pool.
     ///   - clock: the time of records.
     ///   - logger: receives a message for each association.
     ///   - onReceived: called after each stored instance, on its association's thread; must not block.
     /// - Throws: if the port is taken, for instance.
     public init(
         _ configuration: ListenerConfiguration, spool: Spool, journal: Journal, open: OpenAssociations,
-        clock: NodeClock = .system, logger: Logger, onReceived: @escaping @Sendable () -> Void
+        receivers: ReceiverPool, clock: NodeClock = .system, logger: Logger, onReceived: @escaping @Sendable () -> Void
     ) throws(ListenError) {
         self.configuration = configuration
         self.spool = spool
         self.journal = journal
         self.open = open
+        self.receivers = receivers
         self.clock = clock
         self.logger = logger
         self.onReceived = onReceived
         reports = CallerReports(journal: journal, clock: clock, logger: logger)
         directory = PeerDirectory(configuration.peers)
         directory.prepare()
-        acceptor = try AssociationListener(bind: configuration.bind, port: configuration.port)
+        acceptor = try ConnectionListener(bind: configuration.bind, port: configuration.port, bounds: bounds)
     }
 
     /// The port that the node listens on.
@@ -72,9 +80,13 @@ public final class Listener: Service {
                 "node.port": "\(port)",
             ])
         try await withThrowingTaskGroup(of: Void.self) { group in
-            let reports = reports
+            let (reports, receivers) = (reports, receivers)
             group.addTask { await reports.run() }
-            defer { reports.stop() }
+            group.addTask { try await DedicatedThread.run(name: "kontur-receive") { receivers.run() } }
+            defer {
+                receivers.stop()
+                reports.stop()
+            }
             try await accept()
         }
         await reports.write(all: true)
@@ -104,14 +116,19 @@ public final class Listener: Service {
 
     /// Handles a request on the accepting thread.
     ///
-    /// A stranger is rejected without a thread, and without a look at the rest of the request.
-    private func arrived(_ arrival: AssociationArrival) -> AssociationListener.Handling {
+    /// A stranger is rejected without a thread and without a receiver, after a look at the AE titles alone.
+    private func arrived(_ arrival: AssociationArrival) -> ConnectionListener.Handling {
+        if arrival.isSecure {
+            serve(arrival, nil)
+            return .taken
+        }
         if arrival.isCutOff {
-            do throws(AssociationError) {
-                _ = try arrival.parsed()
-            } catch {
-                reports.note(.malformed(error), from: arrival.address, nil)
-            }
+            arrival.abort()
+            reports.note(.malformed("the A-ASSOCIATE-RQ is too short"), from: arrival.address, nil)
+            return .taken
+        }
+        guard arrival.isVersion1 else {
+            reject(arrival, .protocolVersionNotSupported, .rejected(.protocolVersionNotSupported))
             return .taken
         }
         let title = arrival.callingAETitle
@@ -133,68 +150,124 @@ public final class Listener: Service {
         reports.note(fault, from: arrival.address, arrival.callingAETitle)
     }
 
-    /// Serves one association of a peer, from its request to its end, on a thread of its own.
-    private func serve(_ arrival: AssociationArrival, _ peer: Peer) {
-        if let refusal = open.reserveThread(for: peer.name) {
+    /// Serves one association, from its request to its end, on a thread of its own.
+    ///
+    /// - Parameters:
+    ///   - arrival: the connection.
+    ///   - peer: the peer that calls; `nil` if it is not known before the TLS handshake.
+    private func serve(_ arrival: AssociationArrival, _ peer: Peer?) {
+        let caller = peer?.name ?? "\(arrival.address)"
+        if let refusal = open.reserveThread(for: caller, isKnown: peer != nil) {
             return reject(arrival, .localLimitExceeded, .refused(refusal))
         }
         DedicatedThread.start(name: "kontur-assoc") { [self] in
-            defer { open.releaseThread(for: peer.name) }
-            let pending: PendingAssociation
-            do throws(AssociationError) {
-                pending = try arrival.parsed()
-            } catch {
-                return reports.note(.malformed(error), from: arrival.address, arrival.callingAETitle)
+            var call = Call(id: clock.uuid(), caller: caller, peer: peer)
+            defer { open.releaseThread(for: call.caller) }
+            guard let receiver = receivers.take(until: MonotonicClock.now() + Self.receiverLimit) else {
+                return reject(arrival, .temporaryCongestion, .noReceiver)
             }
-            serve(pending, peer)
+            let association = ReceivedAssociation(arrival, receiver: receiver, interruption: call.interruption)
+            // The journal's association ends after the peer has gone.
+            defer { open.end(call.id) }
+            defer {
+                association.close()
+                receivers.giveBack(receiver)
+            }
+            serve(association, &call, arrival)
         }
     }
 
-    private func serve(_ pending: PendingAssociation, _ peer: Peer) {
-        let id = clock.uuid()
+    /// A call of a peer, from its connection to its end.
+    private struct Call {
+        /// The association's id in the journal.
+        let id: UUID
+        /// The holder of the thread in ``OpenAssociations``.
+        var caller: String
+        /// `nil` until it is known.
+        var peer: Peer?
+        let interruption = AssociationInterruption()
+    }
+
+    private func serve(_ association: ReceivedAssociation, _ call: inout Call, _ arrival: AssociationArrival) {
         var logger = logger
-        logger[metadataKey: "peer.address"] = "\(pending.address)"
-        logger[metadataKey: "peer.ae_title"] = "\(peer.aeTitle)"
-        logger[metadataKey: "peer.name"] = "\(peer.name)"
+        logger[metadataKey: "peer.address"] = "\(arrival.address)"
         do throws(AssociationError) {
-            defer { open.end(id) }
-            let association = try accept(pending, peer, id: id)
-            defer { association.close() }
-            logger[metadataKey: "association.id"] = "\(id)"
+            guard let peer = try negotiate(association, &call, arrival) else { return }
+            logger[metadataKey: "peer.ae_title"] = "\(peer.aeTitle)"
+            logger[metadataKey: "peer.name"] = "\(peer.name)"
+            logger[metadataKey: "association.id"] = "\(call.id)"
             logger.info("association accepted")
             let reception = StorageReception(
-                association: association, id: id, spool: spool, journal: journal, clock: clock, logger: logger,
+                association: association, id: call.id, peer: peer, calledAETitle: configuration.aeTitle,
+                idleLimit: configuration.idleLimit, spool: spool, journal: journal, clock: clock, logger: logger,
                 onReceived: onReceived)
             try reception.run()
             logger.info("association released", metadata: ["association.instances": "\(reception.stored)"])
         } catch {
-            // `accept` has reported the rejection already.
-            if case .rejected = error { return }
+            if let fault = association.fault { reports.note(.lost(fault), from: arrival.address, call.peer?.aeTitle) }
             logger.warning("association ended", metadata: ["error": "\(error)"])
         }
     }
 
-    private func accept(
-        _ pending: PendingAssociation, _ peer: Peer, id: UUID
-    ) throws(AssociationError) -> AcceptedAssociation {
-        let interruption = Interruption()
-        var refusal: AdmissionRefusal?
-        do {
-            // The association is registered before the peer knows of it, so that every instance belongs to an open one.
-            return try pending.accept(
-                as: configuration.aeTitle, peer: peer, idleLimit: configuration.idleLimit, interruption: interruption
-            ) {
-                refusal = open.admit(
-                    id, peer: peer.name, interruption: interruption, isVerificationOnly: pending.isVerificationOnly,
-                    checkRoom: { (storing) throws(RoomShortage) in try spool.checkRoom(openAssociations: storing) })
-                return refusal.map { _ in .localLimitExceeded }
-            }
+    /// Answers the request for an association.
+    ///
+    /// - Returns: the peer; `nil` if the association did not come about, which has been reported.
+    /// - Throws: the error that ended the association.
+    private func negotiate(
+        _ association: ReceivedAssociation, _ call: inout Call, _ arrival: AssociationArrival
+    ) throws(AssociationError) -> Peer? {
+        let proposal: AssociationProposal
+        do throws(AssociationError) {
+            proposal = try association.proposal(within: bounds.requestLimit)
         } catch {
-            if case .rejected(let rejection) = error {
-                reports.note(
-                    refusal.map { .refused($0) } ?? .rejected(rejection), from: pending.address, peer.aeTitle)
+            switch error {
+            case .timeout: reports.note(.faulty(.tooLate(limit: bounds.requestLimit)), from: arrival.address, nil)
+            case .aborted(let abort) where abort.by == .us:
+                reports.note(.malformed(abort.cause), from: arrival.address, arrival.callingAETitle)
+            default: throw error
             }
-            throw error
+            return nil
         }
+        var fault: CallerFault?
+        let title = arrival.isSecure ? AETitle(proposal.calling) : arrival.callingAETitle
+        if call.peer == nil { fault = identify(title, &call, arrival) }
+        if fault == nil, let peer = call.peer {
+            switch Negotiation.answer(to: proposal, aeTitle: configuration.aeTitle, peer: peer) {
+            case .failure(let rejection): fault = .rejected(rejection)
+            case .success(let answers):
+                if let refusal = admit(call, peer, proposal) {
+                    fault = .refused(refusal)
+                } else {
+                    try association.accept(answers, of: proposal)
+                    return peer
+                }
+            }
+        }
+        let found = fault ?? .rejected(.callingAETitleNotRecognized)
+        reports.note(found, from: arrival.address, title)
+        try association.reject(found.rejection)
+        return nil
+    }
+
+    /// Finds the peer that has made a secure connection.
+    ///
+    /// - Returns: the reason why the caller is not a peer, or does not get an association now.
+    private func identify(_ title: AETitle?, _ call: inout Call, _ arrival: AssociationArrival) -> CallerFault? {
+        switch title.map({ directory.peer(calling: $0, from: arrival.address) }) ?? .stranger {
+        case .stranger: return .rejected(.callingAETitleNotRecognized)
+        case .notKnownYet: return .notKnownYet
+        case .peer(let peer):
+            if let refusal = open.moveThread(from: call.caller, to: peer.name) { return .refused(refusal) }
+            (call.caller, call.peer) = (peer.name, peer)
+            return nil
+        }
+    }
+
+    /// Registers the association before the peer knows of it, so that every instance belongs to an open one.
+    private func admit(_ call: Call, _ peer: Peer, _ proposal: AssociationProposal) -> AdmissionRefusal? {
+        open.admit(
+            call.id, peer: peer.name, interruption: call.interruption,
+            isVerificationOnly: proposal.isVerificationOnly,
+            checkRoom: { (storing) throws(RoomShortage) in try spool.checkRoom(openAssociations: storing) })
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DICOM
+import Associations
 public import Foundation
 package import Persistence
 import Platform
@@ -17,7 +17,7 @@ public final class OpenAssociations: @unchecked Sendable {
 
     private struct Association {
         let peer: String
-        let interruption: Interruption
+        let interruption: AssociationInterruption
         let isVerificationOnly: Bool
     }
 
@@ -58,7 +58,7 @@ public final class OpenAssociations: @unchecked Sendable {
     ///     the disk, so it runs outside the lock.
     /// - Returns: the reason why the association has to be rejected; `nil` if it is open.
     func admit(
-        _ id: UUID, peer: String, interruption: Interruption, isVerificationOnly: Bool,
+        _ id: UUID, peer: String, interruption: AssociationInterruption, isVerificationOnly: Bool,
         checkRoom: (_ storing: Int) throws(RoomShortage) -> Void
     ) -> AdmissionRefusal? {
         var others = 0
@@ -94,14 +94,29 @@ public final class OpenAssociations: @unchecked Sendable {
     ///
     /// `releaseThread` must follow if the result is `nil`.
     ///
-    /// - Parameter peer: name of the peer that calls.
+    /// - Parameters:
+    ///   - peer: name of the peer that calls, or the caller's address if the peer is not known before the TLS handshake.
+    ///   - isKnown: whether `peer` is a peer.
     /// - Returns: the reason why the request has to be rejected.
-    func reserveThread(for peer: String) -> AdmissionRefusal? {
+    func reserveThread(for peer: String, isKnown: Bool = true) -> AdmissionRefusal? {
         condition.withLock {
             if isStopping { return .stopping }
             if threads.values.reduce(0, +) >= places.threads { return .allPlacesTaken(places.threads) }
+            let most = isKnown ? places.threadsPerPeer : AssociationPlaces.negotiatingPerPeer
+            if threads[peer, default: 0] >= most { return .peerPlacesTaken(most) }
+            count(1, peer)
+            return nil
+        }
+    }
+
+    /// Moves a reserved thread to the peer that the caller has turned out to be.
+    ///
+    /// - Returns: the reason why the request has to be rejected; the thread stays reserved for `caller` then.
+    func moveThread(from caller: String, to peer: String) -> AdmissionRefusal? {
+        condition.withLock {
             if threads[peer, default: 0] >= places.threadsPerPeer { return .peerPlacesTaken(places.threadsPerPeer) }
-            threads[peer, default: 0] += 1
+            count(-1, caller)
+            count(1, peer)
             return nil
         }
     }
@@ -109,10 +124,14 @@ public final class OpenAssociations: @unchecked Sendable {
     /// Gives back a reserved thread, which is about to end.
     func releaseThread(for peer: String) {
         condition.withLock {
-            let left = threads[peer, default: 1] - 1
-            threads[peer] = left > 0 ? left : nil
+            count(-1, peer)
             condition.wakeAll()
         }
+    }
+
+    private func count(_ change: Int, _ peer: String) {
+        let left = threads[peer, default: 0] + change
+        threads[peer] = left > 0 ? left : nil
     }
 
     /// Ends all associations, and blocks until their threads are done.
@@ -130,7 +149,7 @@ public final class OpenAssociations: @unchecked Sendable {
     /// Stops admitting associations.
     ///
     /// - Returns: the interruptions of the open associations.
-    private func stop() -> [Interruption] {
+    private func stop() -> [AssociationInterruption] {
         condition.withLock {
             isStopping = true
             return open.values.map(\.interruption)

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 import DICOM
 import Foundation
 import Logging
 import Persistence
+import Platform
 
-/// Serves one association on its thread: stores instances, and answers other requests.
+/// Serves one association on its thread: stores instances, and answers requests for storage commitment.
 ///
-/// It answers Success only after the journal has made the instance durable. It reads a data set to its end even if the
-/// instance cannot be stored, because the peer waits for the answer only after it has sent everything.
+/// It answers Success only after the journal has made the instance durable. The receiver reads a data set to its end even
+/// if the instance cannot be stored, because the peer waits for the answer only after it has sent everything.
 final class StorageReception {
-    private let association: AcceptedAssociation
+    private let association: ReceivedAssociation
+    private let peer: Peer
+    private let idleLimit: Duration
     private let facts: AssociationFacts
     private let spool: Spool
     private let journal: Journal
@@ -21,81 +25,101 @@ final class StorageReception {
     private(set) var stored = 0
 
     init(
-        association: AcceptedAssociation, id: UUID, spool: Spool, journal: Journal, clock: NodeClock, logger: Logger,
-        onReceived: @escaping () -> Void
+        association: ReceivedAssociation, id: UUID, peer: Peer, calledAETitle: AETitle, idleLimit: Duration,
+        spool: Spool, journal: Journal, clock: NodeClock, logger: Logger, onReceived: @escaping () -> Void
     ) {
         self.association = association
+        self.peer = peer
+        self.idleLimit = idleLimit
         self.spool = spool
         self.journal = journal
         self.clock = clock
         self.logger = logger
         self.onReceived = onReceived
         facts = AssociationFacts(
-            id: id, callingAETitle: association.peer.aeTitle.text, calledAETitle: association.calledAETitle.text,
-            address: "\(association.address)", peer: association.peer.name)
+            id: id, callingAETitle: peer.aeTitle.text, calledAETitle: calledAETitle.text,
+            address: "\(association.address)", peer: peer.name)
     }
 
     /// Serves until the peer releases the association.
     ///
     /// - Throws: the error that ended the association.
     func run() throws(AssociationError) {
-        while let request = try association.nextRequest() {
+        while let request = try association.nextRequest(idleLimit: idleLimit) {
             switch request {
-            case .store(let request):
-                let status = try store(request)
-                try association.respond(to: request, status)
-            case .other(let request):
-                if request.hasDataSet { try association.receiveDataSet { _ in } }
-                try association.respond(to: request)
+            case .store(let request): try store(request)
+            // The node does not have the services of storage commitment yet.
+            case .asked, .told: try association.answer(.unrecognizedOperation)
             }
         }
     }
 
-    private func store(_ request: StoreRequest) throws(AssociationError) -> DIMSEStatus {
-        guard request.hasDataSet else { return .cannotUnderstand }
+    private func store(_ request: StoreRequest) throws(AssociationError) {
+        guard request.hasDataSet else { return try association.refuse(.cannotUnderstand) }
         guard let sopClass = request.sopClassUID, let sopInstance = request.sopInstanceUID else {
-            try association.receiveDataSet { _ in }
-            return refused(.invalidSOPInstance, "the command lacks a valid SOP class UID or SOP instance UID")
+            return try association.refuse(
+                refused(.invalidSOPInstance, "the command lacks a valid SOP class UID or SOP instance UID"))
         }
         guard request.fitsContext else {
-            try association.receiveDataSet { _ in }
-            return refused(.sopClassNotSupported, "the SOP class differs from that of the presentation context")
+            return try association.refuse(
+                refused(.sopClassNotSupported, "the SOP class differs from that of the presentation context"))
         }
         let instance = IncomingInstance(
             sopClassUID: sopClass, sopInstanceUID: sopInstance, transferSyntaxUID: request.transferSyntaxUID,
             association: facts)
-        var incoming = begin(instance)
-        try association.receiveDataSet { bytes in
-            guard case .success(let file) = incoming else { return }
-            do throws(SpoolError) {
-                try file.append(bytes)
-            } catch {
-                file.discard()
-                incoming = .failure(error)
-            }
+        let file: IncomingFile
+        do throws(SpoolError) {
+            file = try begin(instance)
+        } catch {
+            return try association.refuse(refused(Self.status(for: error), "\(error)"))
         }
-        switch incoming {
-        case .success(let file): return commit(file, instance)
-        case .failure(let error): return refused(Self.status(for: error), "\(error)")
-        }
+        try association.answer(try receive(file, instance))
     }
 
     /// Opens the instance's file and writes its Part 10 header.
-    private func begin(_ instance: IncomingInstance) -> Result<IncomingFile, SpoolError> {
+    private func begin(_ instance: IncomingInstance) throws(SpoolError) -> IncomingFile {
         let meta = FileMeta(
             sopClassUID: instance.sopClassUID, sopInstanceUID: instance.sopInstanceUID,
-            transferSyntaxUID: instance.transferSyntaxUID, sourceAETitle: association.peer.aeTitle)
-        return Result { () throws(SpoolError) in
-            let file = try spool.incomingFile(now: clock.wall())
-            let written = meta.encoded.withUnsafeBytes { bytes in
-                Result { () throws(SpoolError) in try file.writeHeader(bytes) }
-            }
-            if case .failure(let error) = written {
-                file.discard()
-                throw error
-            }
+            transferSyntaxUID: instance.transferSyntaxUID, sourceAETitle: peer.aeTitle)
+        let file = try spool.incomingFile(now: clock.wall())
+        let header = meta.encoded
+        do throws(SpoolError) {
+            try header.span.bytes.withUnsafeBytes { bytes throws(SpoolError) in try file.writeHeader(bytes) }
             return file
+        } catch {
+            file.discard()
+            throw error
         }
+    }
+
+    /// Has the receiver append the data set, and makes the instance durable.
+    ///
+    /// - Returns: the status of the response.
+    private func receive(_ file: IncomingFile, _ instance: IncomingInstance) throws(AssociationError) -> DIMSEStatus {
+        var shortage: SpoolError?
+        let dataSet: ReceivedDataSet
+        do throws(AssociationError) {
+            dataSet = try association.take(into: file.number, limit: file.room) {
+                do throws(SpoolError) {
+                    try file.checkGrowth()
+                } catch {
+                    shortage = error
+                }
+                return shortage != nil
+            }
+        } catch {
+            file.discard()
+            throw error
+        }
+        do throws(SpoolError) {
+            if let shortage { throw shortage }
+            if dataSet.code != 0 { throw file.failure(SystemCallError(call: "write", code: dataSet.code)) }
+            try file.finish(bytes: dataSet.bytes, sha256: dataSet.sha256)
+        } catch {
+            file.discard()
+            return refused(Self.status(for: error), "\(error)")
+        }
+        return commit(file, instance)
     }
 
     private func commit(_ file: IncomingFile, _ instance: IncomingInstance) -> DIMSEStatus {

@@ -38,6 +38,12 @@ public struct SystemCallError: Error, Equatable, Sendable, CustomStringConvertib
         }
     }
 
+    /// The value of `errno` for a full disk.
+    public static let noSpace = ENOSPC
+
+    /// Whether the file would have become longer than it may be.
+    public var isTooLong: Bool { code == EFBIG }
+
     /// The value of `errno` for a path that leads through something other than a folder.
     public static let notAFolder = ENOTDIR
 

@@ -210,6 +210,21 @@ package final class StreamSocket: Sendable {
         return count < 0 && (errno == EAGAIN || errno == EINTR) ? .wouldBlock : .end
     }
 
+    /// Copies the bytes that have arrived, without waiting and without taking them.
+    ///
+    /// - Returns: `.end` also for a broken connection.
+    package func peek(into buffer: UnsafeMutableRawBufferPointer) -> FileDescriptor.ReadResult {
+        let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK.rawValue))
+        if count > 0 { return .bytes(count) }
+        return count < 0 && (errno == EAGAIN || errno == EINTR) ? .wouldBlock : .end
+    }
+
+    /// The number of bytes that have arrived and that nobody has read yet.
+    package var unreadBytes: Int {
+        var count: Int32 = 0
+        return ioctl(descriptor, UInt(FIONREAD), &count) == 0 ? Int(count) : 0
+    }
+
     /// Sends all bytes.
     package func write(_ bytes: UnsafeRawBufferPointer) throws(SocketError) {
         state.withLock { $0.isWriting = true }

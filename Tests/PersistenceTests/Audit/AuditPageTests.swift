@@ -76,6 +76,7 @@ import Testing
         case .nodeStarted, .configurationUsed: .service(call: ".nodeStarted(")
         case .nodeStopped: .service(call: ".nodeStopped(")
         case .associationRejected: .service(call: ".associationRejected(")
+        case .associationLost: .service(call: ".associationLost(")
         case .instancesReceived, .instancesNeverAcknowledged: .service(call: ".commit(file, instance)")
         case .instancesIndexed, .instancesCorrected, .instancesMoved, .seriesReopened, .seriesInDoubt, .jobSuperseded,
             .deliverySuperseded:
@@ -176,8 +177,9 @@ import Testing
 
             try journal.write { try $0.nodeStarted(configuration: Data(), hash: "c0ffee", AuditEvent()) }
             try journal.write { try $0.associationRejected(AuditEvent()) }
+            try journal.write { try $0.associationLost(AuditEvent()) }
             try journal.write { try $0.nodeStopped(AuditEvent()) }
-            try caused("nodeStarted", "configurationUsed", "associationRejected", "nodeStopped")
+            try caused("nodeStarted", "configurationUsed", "associationRejected", "associationLost", "nodeStopped")
 
             let ids = try ["9.1", "9.2", "9.3"].map { try node.receive($0, Array($0.utf8)).id }
             try journal.write { try $0.own(ids[0], AuditEvent()) }

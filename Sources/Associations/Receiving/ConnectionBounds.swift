@@ -4,7 +4,8 @@
 ///
 /// Open associations have places of their own, so that connections of strangers cannot take those.
 public struct ConnectionBounds: Sendable {
-    /// The time from the connection to the end of its A-ASSOCIATE-RQ (the ARTIM timer of PS3.8 9.1.5).
+    /// The time from the connection to the end of its A-ASSOCIATE-RQ, the TLS handshake included (the ARTIM timer of
+    /// PS3.8 9.1.5).
     public var requestLimit: Duration
     /// Bytes of the longest A-ASSOCIATE-RQ, without the PDU header.
     public var longestRequest: Int
