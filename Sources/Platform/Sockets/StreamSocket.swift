@@ -214,7 +214,7 @@ package final class StreamSocket: Sendable {
     ///
     /// - Returns: `.end` also for a broken connection.
     package func peek(into buffer: UnsafeMutableRawBufferPointer) -> FileDescriptor.ReadResult {
-        let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK.rawValue))
+        let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK))
         if count > 0 { return .bytes(count) }
         return count < 0 && (errno == EAGAIN || errno == EINTR) ? .wouldBlock : .end
     }
