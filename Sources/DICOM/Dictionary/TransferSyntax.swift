@@ -42,7 +42,7 @@ public enum TransferSyntax: String, Sendable, Hashable, CaseIterable {
     }
 
     /// Syntaxes of JPIP: their pixels lie behind a URL that Kontur does not follow.
-    static let pixelsElsewhere: Set<String> = [
+    package static let pixelsElsewhere: Set<String> = [
         "1.2.840.10008.1.2.4.94", jpipReferencedDeflate, "1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205",
     ]
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 import DICOM
 import Testing
 
@@ -11,23 +12,22 @@ import Testing
     static let jpeg2000 = "1.2.840.10008.1.2.4.90"
     static let jpip = "1.2.840.10008.1.2.4.94"
 
-    static func request(_ proposals: [(String, [String])], roles: [RoleSelection] = []) -> AssociateRequest {
-        AssociateRequest(
-            called: us, calling: them,
+    static func request(_ proposals: [(String, [String])], role: ContextRole = .default) -> AssociationProposal {
+        AssociationProposal(
+            calling: them.text, called: us.text,
             contexts: proposals.enumerated().map {
-                ProposedContext(id: UInt8(2 * $0 + 1), abstractSyntax: $1.0, transferSyntaxes: $1.1)
-            },
-            user: UserInformation(maximumLength: 16_384, roles: roles))
+                .init(id: UInt8(2 * $0 + 1), abstractSyntax: $1.0, role: role, transferSyntaxes: $1.1)
+            })
     }
 
     static func answers(
-        _ proposals: [(String, [String])], may: Set<Peer.Permission> = [.store, .echo], roles: [RoleSelection] = []
+        _ proposals: [(String, [String])], may: Set<Peer.Permission> = [.store, .echo], role: ContextRole = .default
     ) throws -> [ContextAnswer] {
         let peer = Peer(name: "scope", aeTitle: them, may: may)
-        return try Negotiation.answer(to: request(proposals, roles: roles), aeTitle: us, peer: peer).get().contexts
+        return try Negotiation.answer(to: request(proposals, role: role), aeTitle: us, peer: peer).get()
     }
 
-    static func rejection(of request: AssociateRequest, peer: Peer?) -> AssociationRejection? {
+    static func rejection(of request: AssociationProposal, peer: Peer?) -> AssociationRejection? {
         guard case .failure(let rejection) = Negotiation.answer(to: request, aeTitle: us, peer: peer) else {
             return nil
         }
@@ -44,18 +44,15 @@ import Testing
 
     @Test func `a caller of another AE title is rejected with 1/1/7`() {
         var request = Self.request([(Self.ctImageStorage, [Self.implicit])])
-        request.calledAETitle = AETitle("OTHER")
+        request.called = "OTHER"
         #expect(Self.rejection(of: request, peer: Peer(name: "a", aeTitle: Self.them)) == .calledAETitleNotRecognized)
     }
 
-    @Test func `another protocol or application context is rejected`() {
+    @Test func `another application context is rejected`() {
         let peer = Peer(name: "a", aeTitle: Self.them)
         var request = Self.request([(Self.ctImageStorage, [Self.implicit])])
         request.applicationContext = "1.2.3"
         #expect(Self.rejection(of: request, peer: peer) == .applicationContextNameNotSupported)
-        request = Self.request([(Self.ctImageStorage, [Self.implicit])])
-        request.protocolVersion = 2
-        #expect(Self.rejection(of: request, peer: peer) == .protocolVersionNotSupported)
     }
 
     @Test(arguments: [
@@ -69,7 +66,7 @@ import Testing
 
     @Test(arguments: [
         "1.2.840.10008.5.1.4.1.2.1.1", "1.2.840.10008.5.1.4.1.2.2.3", "1.2.840.10008.5.1.4.31", "1.2.840.10008.5.1.1.9",
-        "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.1.20.1", "1.2.840.10008.5.1.4.38.2", "1.2.840.10008.5.1.4.34.6.1",
+        "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.1.20.2", "1.2.840.10008.5.1.4.38.2", "1.2.840.10008.5.1.4.34.6.1",
     ])
     func `classes of query, retrieve, print, worklist and similar services are not accepted`(sopClass: String) throws {
         #expect(try Self.answers([(sopClass, [Self.implicit])])[0].result == .abstractSyntaxNotSupported)
@@ -95,35 +92,35 @@ import Testing
         #expect(try Self.answers([(Self.ctImageStorage, [])])[0].result == .transferSyntaxesNotSupported)
     }
 
-    @Test func `the node accepts only the role of the SCP`() throws {
-        let proposal = [(Self.ctImageStorage, [Self.implicit])]
-        let scp = [RoleSelection(sopClass: Self.ctImageStorage, scu: false, scp: true)]
-        #expect(try Self.answers(proposal, roles: scp)[0].result == .userRejection)
-        let both = [RoleSelection(sopClass: Self.ctImageStorage, scu: true, scp: true)]
-        let answer = try Negotiation.answer(
-            to: Self.request(proposal, roles: both), aeTitle: Self.us, peer: Peer(name: "a", aeTitle: Self.them)
-        ).get()
-        #expect(answer.contexts[0].result == .acceptance)
-        #expect(answer.user.roles == [RoleSelection(sopClass: Self.ctImageStorage, scu: true, scp: false)])
+    @Test(arguments: [ctImageStorage, SOPClass.verification])
+    func `the node is the SCP, and a role that was not proposed is not answered`(sopClass: String) throws {
+        let expected: [(ContextRole, ContextAnswer.Result, ContextRole)] = [
+            (.default, .acceptance, .default), (.scu, .acceptance, .scu), (.both, .acceptance, .scu),
+            (.scp, .userRejection, .default),
+        ]
+        for (proposed, result, role) in expected {
+            let answer = try Self.answers([(sopClass, [Self.implicit])], role: proposed)[0]
+            #expect(answer.result == result && answer.role == role)
+        }
     }
 
-    @Test(arguments: [(true, true), (true, false), (false, true), (false, false)])
-    func `roles are answered once for each class, and never a role that was not proposed`(scu: Bool, scp: Bool) throws {
-        for sopClass in [Self.ctImageStorage, SOPClass.verification] {
-            let role = RoleSelection(sopClass: sopClass, scu: scu, scp: scp)
-            let answer = try Negotiation.answer(
-                to: Self.request([(sopClass, [Self.implicit])], roles: [role, role]), aeTitle: Self.us,
-                peer: Peer(name: "a", aeTitle: Self.them)
-            ).get()
-            #expect(answer.contexts[0].result == (scu ? .acceptance : .userRejection))
-            #expect(answer.user.roles == [RoleSelection(sopClass: sopClass, scu: scu, scp: false)])
-        }
+    @Test(arguments: [ContextRole.default, .scu, .scp, .both])
+    func `a peer that may store asks for commitment, and tells results`(role: ContextRole) throws {
+        let proposal = [(CommitmentRequest.PushModel.sopClassUID, [Self.implicit])]
+        let answer = try Self.answers(proposal, may: [.store], role: role)[0]
+        #expect(answer.result == .acceptance && answer.role == role)
+        #expect(try Self.answers(proposal, may: [.echo], role: role)[0].result == .userRejection)
+    }
+
+    @Test func `text that is not a UID is not accepted`() throws {
+        #expect(try Self.answers([("../../etc", [Self.implicit])])[0].result == .abstractSyntaxNotSupported)
+        #expect(try Self.answers([(Self.ctImageStorage, ["../../etc"])])[0].result == .transferSyntaxesNotSupported)
     }
 
     @Test(arguments: [(0, true), (1, false), (7, false), (8, true), (128, true)] as [(UInt32, Bool)])
     func `a peer that takes no fragment at all is rejected`(maximum: UInt32, isAccepted: Bool) {
         var request = Self.request([(Self.ctImageStorage, [Self.implicit])])
-        request.user.maximumLength = maximum
+        request.maximumLength = maximum
         let rejection = Self.rejection(of: request, peer: Peer(name: "a", aeTitle: Self.them))
         #expect(rejection == (isAccepted ? nil : .permanentLocalLimit))
     }
