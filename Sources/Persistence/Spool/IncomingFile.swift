@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-import Platform
+public import Platform
 
 /// The file of an instance that is being received.
 ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Associations
+import DICOM
 import Platform
 
 /// The number of files and sockets that a node has open at most.
