@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Associations
-public import DICOM
+import DICOM
 import Foundation
 public import Logging
 public import Persistence
