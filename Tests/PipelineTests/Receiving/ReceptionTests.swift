@@ -18,14 +18,7 @@ import Testing
         let part = [UInt8](repeating: 7, count: count / 2)
         client.send(RawClient.data(part, command: false, last: false))
         client.send(RawClient.data(part, command: false, last: true))
-        return status(client)
-    }
-
-    private static func status(_ client: RawClient) -> String? {
-        guard case .pdu(4, let body) = client.receive(),
-            let response = try? Array(body.dropFirst(6)).withUnsafeBytes({ try CommandSet(parsing: $0) })
-        else { return nil }
-        return response.uint16(.status).map { DIMSEStatus(rawValue: $0).description }
+        return client.status()
     }
 
     private func onThread<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
@@ -146,11 +139,10 @@ import Testing
         try await RunningListener.with { listener in
             let status = try await onThread {
                 let client = try #require(listener.client())
-                var command = try RawClient.store().withUnsafeBytes { try CommandSet(parsing: $0) }
-                command.set(.affectedSOPClassUID, uid: "1.2.840.10008.5.1.4.1.1.4")
-                client.send(RawClient.data(command.encoded, command: true, last: true))
+                let command = RawClient.store(of: "1.2.840.10008.5.1.4.1.1.4")
+                client.send(RawClient.data(command, command: true, last: true))
                 client.send(RawClient.data([1, 2], command: false, last: true))
-                return Self.status(client)
+                return client.status()
             }
             #expect(status == "0122")
             #expect(try listener.files().isEmpty)
@@ -216,7 +208,7 @@ import Testing
             stop()
             return client.receive()
         }
-        #expect(answer == .closed)
+        #expect(answer == .pdu(type: 7, body: [0, 0, 2, 0]))
         #expect(duration > .seconds(4) && duration < .seconds(9))
     }
 }

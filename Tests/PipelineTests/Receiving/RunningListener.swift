@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 import DICOM
 import Foundation
 import Logging
@@ -53,8 +54,12 @@ struct RunningListener: Sendable {
                 let open = OpenAssociations(configuration.places)
                 var logger = Logger(label: "test")
                 logger.logLevel = .critical
+                let receivers = try ReceiverPool(
+                    executable: Executables.kontur, limits: ReceiverLimits(most: configuration.places.threads),
+                    logger: logger)
                 let listener = try Listener(
-                    configuration, spool: spool, journal: journal, open: open, logger: logger, onReceived: {})
+                    configuration, spool: spool, journal: journal, open: open, receivers: receivers, logger: logger,
+                    onReceived: {})
                 return (listener, RunningListener(port: listener.port, spool: spool, journal: journal, open: open))
             }
             return try await withThrowingTaskGroup(of: Void.self) { group in

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 import DICOM
 import Foundation
 import Platform
@@ -8,12 +9,12 @@ import Testing
 
 /// What strangers and broken peers send over raw sockets: each gets its answer, and the node answers C-ECHO within a
 /// second throughout.
-@Suite(.serialized) struct HostilePeerTests {
+@Suite(.serialized, .enabled(if: ReceivingNode.hasKontur)) struct HostilePeerTests {
     /// Runs `attack` on a thread, and verifies the node while it stands and afterwards.
     private func attack(
-        may: Set<Peer.Permission> = [.store, .echo], _ attack: @escaping @Sendable (UInt16) -> RawClient.Answer
+        _ attack: @escaping @Sendable (UInt16) -> RawClient.Answer
     ) async throws -> RawClient.Answer {
-        try await LoopbackNode.with(may: may) { node in
+        try await ReceivingNode.with { node in
             let port = node.port
             let answer = try await DedicatedThread.run(name: "test-attack") { attack(port) }
             try await echo(node)
@@ -21,14 +22,27 @@ import Testing
         }
     }
 
-    private func echo(_ node: LoopbackNode) async throws {
-        let peer = node.peer
+    /// Verifies the node, which has to take less than a second.
+    private func echo(_ node: ReceivingNode) async throws {
+        let port = node.port
         let start = SuspendingClock.now
         let status = try await DedicatedThread.run(name: "test-echo") {
-            try StorageSender(aeTitle: LoopbackNode.caller).echo(peer)
-        }
-        #expect(status == .success)
+            let client = RawClient(port: port)
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return nil }
+            client.send(RawClient.data(RawClient.echo, context: 3, command: true, last: true))
+            return client.status()
+        } as String?
+        #expect(status == "0000")
         #expect(SuspendingClock.now - start < .seconds(1))
+    }
+
+    /// The status of an answer to C-ECHO.
+    private func expectEcho(_ answer: RawClient.Answer) {
+        guard case .pdu(4, let body) = answer else {
+            Issue.record("\(answer)")
+            return
+        }
+        #expect(body.suffix(2) == [0, 0])
     }
 
     private func abort(_ source: UInt8, _ reason: UInt8) -> RawClient.Answer {
@@ -38,11 +52,11 @@ import Testing
     @Test func `20,000 nested sequences in a command get A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
-            var command = CommandSetTests.request(CommandField.storeRequest)
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            var command = RawClient.command(0x0001)
             for _ in 0..<20_000 {
-                command += CommandSetTests.element(0x0901, [], length: 0xFFFF_FFFF)
-                command += CommandSetTests.element(0xE000, [], group: 0xFFFE, length: 0xFFFF_FFFF)
+                command += RawClient.element(0x0901, [], length: 0xFFFF_FFFF)
+                command += RawClient.element(0xE000, [], group: 0xFFFE, length: 0xFFFF_FFFF)
             }
             for start in stride(from: 0, to: command.count, by: 16_000) {
                 let end = min(start + 16_000, command.count)
@@ -58,7 +72,7 @@ import Testing
     @Test func `an endless command gets A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
             while client.send(RawClient.data([UInt8](repeating: 0, count: 1000), command: true, last: false)) {}
             return client.receive()
         }
@@ -68,7 +82,7 @@ import Testing
     @Test func `empty fragments without end get A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
             client.send(RawClient.data([], command: true, last: false))
             return client.receive()
         }
@@ -79,8 +93,8 @@ import Testing
     func `a PDU longer than negotiated, or too short for its content, gets A-ABORT`(length: UInt32) async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
-            client.send(RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true, pduLength: length))
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            client.send(RawClient.data(RawClient.echo, context: 3, command: true, last: true, pduLength: length))
             return client.receive()
         }
         guard case .pdu(7, let body) = answer else {
@@ -94,8 +108,8 @@ import Testing
     func `a PDV that is longer than its PDU or shorter than its header gets A-ABORT`(length: UInt32) async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
-            client.send(RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true, pdvLength: length))
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            client.send(RawClient.data(RawClient.echo, context: 3, command: true, last: true, pdvLength: length))
             return client.receive()
         }
         #expect(answer == abort(2, 6))
@@ -104,7 +118,7 @@ import Testing
     @Test func `a data set on another context than its command gets A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
             client.send(RawClient.data(RawClient.store(), command: true, last: true))
             client.send(RawClient.data([1, 2], context: 3, command: false, last: true))
             return client.receive()
@@ -116,7 +130,7 @@ import Testing
     func `a PDU that is not allowed in data transfer gets A-ABORT`(type: UInt8) async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
             client.send([type, 0, 0, 0, 0, 4, 0, 0, 0, 0])
             return client.receive()
         }
@@ -126,7 +140,7 @@ import Testing
     @Test func `an unknown type of PDU gets A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
             client.send([9, 0, 0, 0, 0, 0])
             return client.receive()
         }
@@ -136,8 +150,8 @@ import Testing
     @Test func `a response without a request gets A-ABORT`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
-            client.send(RawClient.data(CommandSetTests.echoResponse, context: 3, command: true, last: true))
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            client.send(RawClient.data(RawClient.command(0x8030), context: 3, command: true, last: true))
             return client.receive()
         }
         #expect(answer == abort(2, 2))
@@ -162,13 +176,15 @@ import Testing
     }
 
     @Test func `a request of up to 1 MiB is answered, and a longer one is rejected`() async throws {
-        try await LoopbackNode.with { node in
+        try await ReceivingNode.with { node in
             let port = node.port
             let answers = try await DedicatedThread.run(name: "test-long") {
                 let longest = RawClient(port: port)
-                longest.send(AssociatePDUTests.request(ofBytes: 1 << 20))
+                longest.send(RawClient.request(
+                        calling: ReceivingNode.caller, called: ReceivingNode.aeTitle, length: 1 << 20))
                 let longer = RawClient(port: port)
-                longer.send(AssociatePDUTests.request(ofBytes: 1 << 20 + 1))
+                longer.send(RawClient.request(
+                        calling: ReceivingNode.caller, called: ReceivingNode.aeTitle, length: 1 << 20 + 1))
                 return (longest.receive(), longer.receive())
             }
             guard case .pdu(2, _) = answers.0 else {
@@ -182,80 +198,64 @@ import Testing
     @Test func `N-ACTION is answered 0211 and the association goes on`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
-            let action = CommandSetTests.request(0x0130, dataSetType: 0)
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            let action = RawClient.command(0x0130, dataSetType: 0)
             client.send(RawClient.data(action, command: true, last: true))
             client.send(RawClient.data([1, 2, 3, 4], command: false, last: true))
             guard case .pdu(4, let body) = client.receive(), body.suffix(2) == [0x11, 0x02] else { return .nothing }
-            client.send(RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true))
+            client.send(RawClient.data(RawClient.echo, context: 3, command: true, last: true))
             return client.receive()
         }
-        guard case .pdu(4, let body) = answer else {
-            Issue.record("\(answer)")
-            return
-        }
-        #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
+        expectEcho(answer)
     }
 
     @Test func `C-CANCEL is not answered`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
             let cancel =
-                CommandSetTests.element(0x0100, [0xFF, 0x0F]) + CommandSetTests.element(0x0120, [1, 0])
-                + CommandSetTests.element(0x0800, [1, 1])
+                RawClient.element(0x0100, [0xFF, 0x0F]) + RawClient.element(0x0120, [1, 0])
+                + RawClient.element(0x0800, [1, 1])
             client.send(RawClient.data(cancel, command: true, last: true))
-            client.send(RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true))
+            client.send(RawClient.data(RawClient.echo, context: 3, command: true, last: true))
             return client.receive()
         }
-        guard case .pdu(4, let body) = answer else {
-            Issue.record("\(answer)")
-            return
-        }
-        #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
+        expectEcho(answer)
     }
 
     @Test func `fragments of one byte, several in a PDU, make a message`() async throws {
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
             var values: [UInt8] = []
-            for (index, byte) in CommandSetTests.echo.enumerated() {
-                values += [0, 0, 0, 3, 3, index == CommandSetTests.echo.count - 1 ? 3 : 1, byte]
+            for (index, byte) in RawClient.echo.enumerated() {
+                values += [0, 0, 0, 3, 3, index == RawClient.echo.count - 1 ? 3 : 1, byte]
             }
             let length = UInt32(values.count)
             client.send([4, 0] + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: length >> $0) } + values)
             return client.receive()
         }
-        guard case .pdu(4, let body) = answer else {
-            Issue.record("\(answer)")
-            return
-        }
-        #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
+        expectEcho(answer)
     }
 
     @Test func `a request that begins within the PDU of another one is read to its end`() async throws {
         // The watchdog is told of it; its windows are tested with the socket.
         let answer = try await attack { port in
             let client = RawClient(port: port)
-            guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else { return .nothing }
-            let first = RawClient.data(CommandSetTests.echo, context: 3, command: true, last: true)
-            let half = RawClient.data(Array(CommandSetTests.echo[..<30]), context: 3, command: true, last: false)
+            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            let first = RawClient.data(RawClient.echo, context: 3, command: true, last: true)
+            let half = RawClient.data(Array(RawClient.echo[..<30]), context: 3, command: true, last: false)
             let values = Array(first[6...]) + Array(half[6...])
             client.send([4, 0, 0, 0, 0, UInt8(values.count)] + values)
             guard case .pdu(4, _) = client.receive() else { return .nothing }
-            client.send(RawClient.data(Array(CommandSetTests.echo[30...]), context: 3, command: true, last: true))
+            client.send(RawClient.data(Array(RawClient.echo[30...]), context: 3, command: true, last: true))
             return client.receive()
         }
-        guard case .pdu(4, let body) = answer else {
-            Issue.record("\(answer)")
-            return
-        }
-        #expect(Array(body.dropFirst(6)) == CommandSetTests.echoResponse)
+        expectEcho(answer)
     }
 
     @Test func `200 silent connections do not delay others, and are closed after five seconds`() async throws {
-        try await LoopbackNode.with { node in
+        try await ReceivingNode.with { node in
             let port = node.port
             let silent = try await DedicatedThread.run(name: "test-silent") {
                 Unchecked((0..<200).map { _ in RawClient(port: port) })
@@ -269,12 +269,13 @@ import Testing
     }
 
     @Test func `one byte per second is too slow for an A-ASSOCIATE-RQ`() async throws {
-        try await LoopbackNode.with { node in
+        try await ReceivingNode.with { node in
             let port = node.port
             async let sent = DedicatedThread.run(name: "test-slow") {
                 let client = RawClient(port: port)
+                let request = RawClient.request(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle)
                 var count = 0
-                while count < 10, client.send([AssociatePDUTests.request[count]]) {
+                while count < 10, client.send([request[count]]) {
                     count += 1
                     sleep(1)
                 }
@@ -286,7 +287,7 @@ import Testing
     }
 
     @Test func `if too many connections wait, the oldest is closed`() async throws {
-        try await LoopbackNode.with(bounds: ConnectionBounds(waiting: (4, 4))) { node in
+        try await ReceivingNode.with(bounds: ConnectionBounds(waiting: (4, 4))) { node in
             let port = node.port
             let answers = try await DedicatedThread.run(name: "test-many") {
                 let first = RawClient(port: port)
@@ -302,11 +303,11 @@ import Testing
     }
 
     @Test func `an association without requests is ended after its idle limit`() async throws {
-        try await LoopbackNode.with(idleLimit: .seconds(1)) { node in
+        try await ReceivingNode.with(idleLimit: .seconds(1)) { node in
             let port = node.port
             let answer = try await DedicatedThread.run(name: "test-idle") {
                 let client = RawClient(port: port)
-                guard client.associate(calling: LoopbackNode.caller, called: LoopbackNode.aeTitle) else {
+                guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else {
                     return RawClient.Answer.nothing
                 }
                 return client.receive()
@@ -317,12 +318,12 @@ import Testing
     }
 
     @Test func `rejected connections that stay open are bounded, for each caller and in all`() async throws {
-        try await LoopbackNode.with(bounds: ConnectionBounds(rejected: (8, 4), closingLimit: .seconds(30))) { node in
+        try await ReceivingNode.with(bounds: ConnectionBounds(rejected: (8, 4), closingLimit: .seconds(30))) { node in
             let port = node.port
             let closed = try await DedicatedThread.run(name: "test-rejected") {
                 let clients = (0..<20).map { _ in
                     let client = RawClient(port: port)
-                    _ = client.associate(calling: AETitle("STRANGER")!, called: LoopbackNode.aeTitle)
+                    _ = client.associate(calling: AETitle("STRANGER")!, called: ReceivingNode.aeTitle)
                     return client
                 }
                 usleep(500_000)
@@ -335,12 +336,4 @@ import Testing
             try await echo(node)
         }
     }
-}
-
-/// Carries a value between threads that use it one after the other.
-// Sendable: the tests hand the value on, they do not share it.
-struct Unchecked<Value>: @unchecked Sendable {
-    let value: Value
-
-    init(_ value: Value) { self.value = value }
 }
