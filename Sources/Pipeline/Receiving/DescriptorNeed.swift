@@ -15,6 +15,8 @@ package struct DescriptorNeed: Sendable {
     private static let perWorker = 8
     /// The socket, the instance's file, the folder that is synced, and the channel to the receiver.
     private static let perAssociation = 4
+    /// The connection to a peer, the file that is sent, and the channel to the sender.
+    private static let perPeer = 3
     /// Workers that only index.
     private static let indexWorkers = 3
 
@@ -28,7 +30,7 @@ package struct DescriptorNeed: Sendable {
         total =
             Self.base + Self.perWorker * (workers + Self.indexWorkers)
             + Self.perAssociation * (places.storing + places.verification) + 2 * AssociationPlaces.negotiating
-            + ConnectionBounds().descriptors + 2 * listener.peers.count { $0.isCallable }
+            + ConnectionBounds().descriptors + Self.perPeer * listener.peers.count { $0.isCallable }
     }
 
     /// Raises the limit of this process if necessary and possible.
