@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Platform
-
 /// An association that could not be made, or that ended without a release.
 public enum AssociationError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The peer cannot be reached: its name is unknown, it does not listen, or the network refuses.
@@ -36,36 +34,6 @@ public enum AssociationError: Error, Sendable, Equatable, CustomStringConvertibl
         case .unreadableFile(let reason):
             "could not send the file: \(reason)"
         }
-    }
-}
-
-extension AssociationError {
-    /// The meaning of a failed call on the association's socket.
-    init(_ error: SocketError) {
-        switch error {
-        case .timeout(let what): self = .timeout(waitingFor: what)
-        case .stopped: self = .connectionLost(reason: "the node is stopping")
-        case .failed(let error): self = .connectionLost(reason: error.reason)
-        }
-    }
-}
-
-extension StreamSocket {
-    /// Sends all bytes of one or more PDUs.
-    func send(_ bytes: UnsafeRawBufferPointer) throws(AssociationError) {
-        do throws(SocketError) {
-            try write(bytes)
-        } catch {
-            throw AssociationError(error)
-        }
-    }
-
-    /// Sends all bytes of one or more PDUs.
-    func send(_ bytes: [UInt8]) throws(AssociationError) {
-        let result = bytes.withUnsafeBytes { buffer in
-            Result { () throws(AssociationError) in try send(buffer) }
-        }
-        try result.get()
     }
 }
 
@@ -142,21 +110,6 @@ public struct AssociationAbort: Sendable, Equatable, CustomStringConvertible {
         self.source = source
         self.reason = reason
         self.cause = cause
-    }
-
-    /// The node's answer to a malformed PDU or message: provider abort, invalid PDU parameter value (2/6).
-    static func invalid(_ cause: String) -> AssociationAbort {
-        AssociationAbort(by: .us, source: 2, reason: 6, cause: cause)
-    }
-
-    /// The node's answer to a PDU or message out of turn: provider abort, unexpected PDU (2/2).
-    static func unexpected(_ cause: String) -> AssociationAbort {
-        AssociationAbort(by: .us, source: 2, reason: 2, cause: cause)
-    }
-
-    /// `body` is the variable part of the peer's A-ABORT.
-    init(peerSent body: UnsafeRawBufferPointer) {
-        self.init(by: .peer, source: body.dropFirst(2).first ?? 0, reason: body.dropFirst(3).first ?? 0)
     }
 
     public var description: String {

@@ -28,11 +28,6 @@ public struct AETitle: Hashable, Sendable, CustomStringConvertible {
         text = String(decoding: value, as: UTF8.self)
     }
 
-    /// 16 bytes, padded with spaces.
-    var paddedBytes: [UInt8] {
-        Array(text.utf8) + [UInt8](repeating: 0x20, count: 16 - text.utf8.count)
-    }
-
     public var description: String { text }
 }
 
