@@ -70,7 +70,7 @@ check() {
                 if (line ~ /^[ \t]*#[ \t]*include/) {
                     quoted = line; gsub(/^[^<"]*[<"]|[>"].*$/, "", quoted)
                     for (prefix in header)
-                        if (index(quoted, prefix) == 1 && room != header[prefix])
+                        if (index(quoted, prefix) == 1 && index(" " header[prefix] " ", " " room " ") == 0)
                             complain(place() "includes " quoted ", which only " header[prefix] " may")
                 }
                 if (file ~ /\.swift$/) system_call(line)
@@ -128,12 +128,12 @@ self_test() {
     expect Sources/Segmentation/A.swift 'import DICOM' 'Segmentation may not import DICOM'
     expect Sources/Segmentation/A.swift '@preconcurrency public import struct DICOM.Peer' 'may not import DICOM'
     expect Sources/Pipeline/A.swift 'import Segmentation' 'Pipeline may not import Segmentation'
-    expect Sources/Routing/A.swift 'import CDCMTK' 'imports CDCMTK, which only DICOM may'
+    expect Sources/Routing/A.swift 'import CDCMTK' 'imports CDCMTK, which only DICOM CAssociations may'
     expect Sources/Imaging/A.swift 'import CPNG' 'imports CPNG, which only Imaging/Raster may'
     expect Sources/Pipeline/A.swift 'import GRDB' 'imports GRDB, which only Persistence may'
     expect Sources/DICOM/A.swift 'public import CDCMTK' 'would expose the dependency'
     expect Sources/Attic/A.swift 'import Foundation' 'does not list the room Attic'
-    expect Sources/CKernels/A.cpp '#include "dcmtk/dcmdata/dctk.h"' 'which only CDCMTK may'
+    expect Sources/CKernels/A.cpp '#include "dcmtk/dcmdata/dctk.h"' 'which only CDCMTK CAssociations may'
     expect Sources/DICOM/A.swift 'final class A: @unchecked Sendable {}' 'lacks a reason'
     expect Sources/DICOM/A.swift 'nonisolated(unsafe) var a = 1' 'lacks a reason'
     expect Package.swift '.unsafeFlags(["-Ofast"])' 'lacks a reason'
@@ -144,6 +144,7 @@ self_test() {
     expect Sources/Pipeline/A.swift '// errno\nlet a = "errno" + b.errno' nothing
     expect Sources/DICOM/A.swift '// A lock guards it.\nfinal class A: @unchecked Sendable {}' nothing
     expect Sources/Imaging/Raster/A.swift 'import CPNG' nothing
+    expect Sources/CAssociations/A.cpp '#include "dcmtk/dcmdata/dctk.h"' nothing
     expect Sources/Pipeline/A.swift 'public import DICOM\nimport Logging\n// import Segmentation' nothing
     [ "$failed" = 0 ] && echo "arrows.sh: every rule can fail"
     return "$failed"
