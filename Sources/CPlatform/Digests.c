@@ -5,15 +5,28 @@
 #include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <pthread.h>
 #include <zlib.h>
 
 // The opaque handle is libcrypto's own context, without another structure around it.
 static EVP_MD_CTX *context(cplatform_sha256 *digest) { return (EVP_MD_CTX *)digest; }
 
+static EVP_MD *fetched;
+
+static void fetch(void) { fetched = EVP_MD_fetch(NULL, "SHA256", NULL); }
+
+// The algorithm, looked up once: libcrypto would look up EVP_sha256() for each digest.
+static const EVP_MD *sha256(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fetch);
+    return fetched != NULL ? fetched : EVP_sha256();
+}
+
 cplatform_sha256 *cplatform_sha256_create(void)
 {
     EVP_MD_CTX *made = EVP_MD_CTX_new();
-    if (made != NULL && EVP_DigestInit_ex(made, EVP_sha256(), NULL) != 1) {
+    if (made != NULL && EVP_DigestInit_ex(made, sha256(), NULL) != 1) {
         EVP_MD_CTX_free(made);
         made = NULL;
     }

@@ -4,14 +4,15 @@ import Platform
 
 /// One request and its answer over the pipes of one worker.
 final class RequestExchange {
-    /// How often the limits are checked.
+    /// How often the limits are checked, for the first time after one such interval.
     ///
-    /// A worker may exceed its memory for this long.
+    /// A worker may exceed its memory for this long. Most instances are indexed sooner.
     private static let sampling: Duration = .milliseconds(100)
 
     private let process: ChildProcess
     private let printed: StandardErrorFile
     private var received: [UInt8] = []
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 16)
     /// Whether the worker's standard error is still open.
     private var hasErrors = true
 
@@ -20,6 +21,8 @@ final class RequestExchange {
         self.printed = printed
     }
 
+    deinit { buffer.deallocate() }
+
     /// Sends the request and waits until the worker answers, ends or exceeds a limit, or until `isStopped` returns
     /// true.
     ///
@@ -27,7 +30,7 @@ final class RequestExchange {
     func perform(_ request: QueuedRequest, watch: WorkerWatch, isStopped: () -> Bool) -> WorkResult {
         var watch = watch
         var unsent = request.line[...]
-        var nextSample = MonotonicClock.now()
+        var nextSample = MonotonicClock.now() + Self.sampling
         while true {
             let now = MonotonicClock.now()
             if now >= nextSample {
@@ -90,10 +93,7 @@ final class RequestExchange {
 
     /// Reads the bytes in the pipe, and cuts them into whole lines.
     private func receive() -> Received {
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
-        guard let result = try? buffer.withUnsafeMutableBytes({ try process.output.read(into: $0) }) else {
-            return .ended
-        }
+        guard let result = try? process.output.read(into: buffer) else { return .ended }
         switch result {
         case .wouldBlock: return .nothing
         case .end: return .ended

@@ -92,7 +92,7 @@ public final class WorkerPool: Sendable {
     /// - Throws: `WorkMessageError` if the request is not a valid message, for instance because it is too long.
     public func perform(
         _ request: WorkRequest, progress: @escaping @Sendable (WorkProgress) -> Void = { _ in },
-        measured: @escaping @Sendable (WorkMeasure) -> Void = { _ in }
+        measured: (@Sendable (WorkMeasure) -> Void)? = nil
     ) async throws(WorkMessageError) -> WorkResult {
         let line = try WorkMessage.line(request)
         let queue = request.role == .index ? index : segment

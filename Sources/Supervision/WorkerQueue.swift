@@ -12,7 +12,7 @@ final class QueuedRequest: @unchecked Sendable {
     /// Size of the weight file that the request needs, in bytes; 0 if it does not need one.
     let weightBytes: Int
     let progress: @Sendable (WorkProgress) -> Void
-    let measured: @Sendable (WorkMeasure) -> Void
+    let measured: (@Sendable (WorkMeasure) -> Void)?
     fileprivate var continuation: CheckedContinuation<WorkResult, Never>?
     fileprivate var isCancelled = false
 
@@ -20,10 +20,10 @@ final class QueuedRequest: @unchecked Sendable {
     ///   - line: the message, line end included.
     ///   - weightBytes: size of the weight file that the request needs.
     ///   - progress: called for every progress line; must not block.
-    ///   - measured: called once a worker has ended the request; must not block.
+    ///   - measured: called once a worker has ended the request; must not block. `nil` saves the measurement.
     init(
         line: [UInt8], weightBytes: Int, progress: @escaping @Sendable (WorkProgress) -> Void,
-        measured: @escaping @Sendable (WorkMeasure) -> Void
+        measured: (@Sendable (WorkMeasure) -> Void)?
     ) {
         self.line = line
         self.weightBytes = weightBytes
@@ -45,6 +45,7 @@ final class WorkerQueue: @unchecked Sendable {
     ///
     /// The number names the file for the standard error of the thread's workers.
     private var threads: Set<Int> = []
+    /// The threads that wait for a request, or that look for one in a moment.
     private var idleThreads = 0
     private var isStopping = false
     private var onStopped: (() -> Void)?
@@ -79,6 +80,7 @@ final class WorkerQueue: @unchecked Sendable {
             if idleThreads < waiting.count, threads.count < workers {
                 let number = (0..<workers).first { !threads.contains($0) } ?? 0
                 threads.insert(number)
+                idleThreads += 1
                 DedicatedThread.start(name: "kontur-\(role.rawValue)-\(number)") { self.serve(number: number) }
             }
             condition.wakeAll()
@@ -130,6 +132,8 @@ final class WorkerQueue: @unchecked Sendable {
                     self.condition.withLock { self.isStopping || request.isCancelled }
                 }
                 let continuation = condition.withLock { () -> CheckedContinuation<WorkResult, Never>? in
+                    // Whoever gets the result may have another request at once, and that needs no other worker.
+                    idleThreads += 1
                     defer { request.continuation = nil }
                     return request.continuation
                 }
@@ -147,23 +151,25 @@ final class WorkerQueue: @unchecked Sendable {
         let (isOver, done) = condition.withLock { () -> (Bool, (() -> Void)?) in
             guard isStopping || waiting.isEmpty else { return (false, nil) }
             threads.remove(number)
+            idleThreads -= 1
             return (true, isStopping && threads.isEmpty ? onStopped : nil)
         }
         done?()
         return isOver
     }
 
-    /// Waits for the next request.
+    /// Waits for the next request; the thread counts as idle until it has one.
     ///
     /// - Parameter stays: whether the thread waits for any time. The first index worker stays: instances may arrive at
     ///   any time, and the closing of series waits for it.
     /// - Returns: `nil` if the thread has to end.
     private func next(stays: Bool) -> QueuedRequest? {
         condition.withLock {
-            idleThreads += 1
-            defer { idleThreads -= 1 }
             while !isStopping {
-                if !waiting.isEmpty { return waiting.removeFirst() }
+                if !waiting.isEmpty {
+                    idleThreads -= 1
+                    return waiting.removeFirst()
+                }
                 let isInTime = condition.wait(timeout: stays ? nil : configuration.idle)
                 if !isInTime, waiting.isEmpty { return nil }
             }

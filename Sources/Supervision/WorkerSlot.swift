@@ -51,13 +51,16 @@ final class WorkerSlot {
             return .notStarted(error)
         }
         let limits = limits.allowing(weightBytes: request.weightBytes)
-        ProcessUsage.resetPeak(processID: process.processID)
+        if request.measured != nil { ProcessUsage.resetPeak(processID: process.processID) }
         let result = RequestExchange(process: process, printed: printed).perform(
             request, watch: WorkerWatch(limits: limits, now: MonotonicClock.now()), isStopped: isStopped)
         served += 1
-        request.measured(
-            WorkMeasure(
-                duration: MonotonicClock.now() - start, peakMemory: ProcessUsage.peak(processID: process.processID)))
+        if let measured = request.measured {
+            measured(
+                WorkMeasure(
+                    duration: MonotonicClock.now() - start,
+                    peakMemory: ProcessUsage.peak(processID: process.processID)))
+        }
         if case .response = result {
             retireIfDue(process, limits)
         } else {
@@ -117,7 +120,7 @@ final class WorkerSlot {
     }
 
     private func retireIfDue(_ process: ChildProcess, _ limits: WorkerLimits) {
-        let memory = ProcessUsage(processID: process.processID)?.residentMemory ?? 0
+        let memory = ProcessUsage.residentMemory(processID: process.processID) ?? 0
         guard served >= limits.requests || memory > limits.memoryMark else { return }
         endWorker()
         logger.debug("worker replaced", metadata: ["worker.requests": "\(served)", "worker.memory": "\(memory)"])

@@ -78,6 +78,9 @@ struct IndexHandler: RequestHandler {
         if let expected = request.sopClassUID, expected != header.sopClassUID {
             return .quarantine(reason: "SOP Class UID differs from the one in the C-STORE command")
         }
-        return .indexed(header: header, imageDigest: digests.image, attributes: digests.attributes)
+        guard let stored = try? StoredHeader(header) else { return .quarantine(reason: "its header cannot be encoded") }
+        return .indexed(
+            header: stored, patientID: header.patientID, imageDigest: digests.image,
+            attributes: AttributeDigests(digests.attributes))
     }
 }

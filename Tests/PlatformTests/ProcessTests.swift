@@ -65,17 +65,19 @@ import Testing
     }
 
     @Test func `usage is parsed whatever the program is called`() throws {
-        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 5 0 0"
-        let usage = try #require(ProcessUsage(statm: "900 25 10 1 0 90 0\n", stat: stat))
+        let stat = Array("42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 5 0 0".utf8)
+        let usage = try #require(ProcessUsage(statm: Array("900 25 10 1 0 90 0\n".utf8), stat: stat))
         #expect(usage.residentMemory == 25 * Int(sysconf(Int32(_SC_PAGESIZE))))
         #expect(usage.processorTime == .milliseconds(200 * 1000 / Int(sysconf(Int32(_SC_CLK_TCK)))))
-        #expect(ProcessUsage(statm: "", stat: stat) == nil)
-        #expect(ProcessUsage(statm: "900 25", stat: "42 (x") == nil)
+        #expect(ProcessUsage(statm: [], stat: stat) == nil)
+        #expect(ProcessUsage(statm: Array("900 25".utf8), stat: Array("42 (x".utf8)) == nil)
     }
 
     @Test func `the usage of this process is plausible`() throws {
         let usage = try #require(ProcessUsage(processID: ProcessInfo.processInfo.processIdentifier))
         #expect(usage.residentMemory > 1 << 20)
+        let resident = ProcessUsage.residentMemory(processID: ProcessInfo.processInfo.processIdentifier)
+        #expect(try #require(resident) > 1 << 20)
         #expect(ProcessUsage(processID: 0) == nil)
     }
 }

@@ -22,6 +22,9 @@ import Testing
             seriesInstanceUID: "1.6")
         header.studyDescription = "a\nb \u{2028} Jürgen"
         header.echoTime = .infinity
+        header.patientID = "secret"
+        let stored = try StoredHeader(header)
+        #expect(stored.header.patientID == nil)
         let outcome = SegmentOutcome(
             frames: 2, foundFrames: [1], confidence: Confidence(value: 0.5, measures: ["a": 1]),
             frameConfidence: [0, 0.5], outputs: [], overlays: [], notes: ["x"])
@@ -29,7 +32,9 @@ import Testing
             .progress(WorkProgress(phase: .reading, done: 0, total: 4)),
             .response(
                 .indexed(
-                    header: header, imageDigest: String(repeating: "ab", count: 32), attributes: ["PatientID": "cd"])),
+                    header: stored, patientID: "1", imageDigest: String(repeating: "ab", count: 32),
+                    attributes: AttributeDigests(["PatientID": "cd", "Modality": "ef"]))),
+            .response(.indexed(header: stored, patientID: nil, imageDigest: "", attributes: AttributeDigests([:]))),
             .response(.compared(isSameImage: true)),
             .response(.quarantine(reason: "r")), .response(.segmented(outcome: outcome)),
             .response(.unfit(reason: "r")), .response(.failed(reason: "r")), .response(.hindered(reason: "r")),
@@ -46,6 +51,24 @@ import Testing
         #expect { try WorkMessage(line: Array(text.utf8)) } throws: { error in
             guard case .malformed = error as? WorkMessageError else { return false }
             return !"\(error)".contains("hello")
+        }
+    }
+
+    @Test func `a header that names its patient is refused`() throws {
+        var header = InstanceHeader(
+            sopClassUID: "1.2", sopInstanceUID: "1.3", transferSyntaxUID: "1.4", studyInstanceUID: "1.5",
+            seriesInstanceUID: "1.6")
+        header.patientID = "secret"
+        let named = try JSONEncoder().encode(JSONEncoder().encode(header))
+        #expect(throws: DecodingError.self) { try JSONDecoder().decode(StoredHeader.self, from: named) }
+        let stored = try JSONEncoder().encode(StoredHeader(header))
+        #expect(try JSONDecoder().decode(StoredHeader.self, from: stored).header.sopInstanceUID == "1.3")
+    }
+
+    @Test(arguments: ["PatientID", "PatientID ab PatientID cd", "PatientID ab Modality"])
+    func `digests of attributes that do not pair are refused`(text: String) {
+        #expect(throws: DecodingError.self) {
+            try JSONDecoder().decode(AttributeDigests.self, from: Data("\"\(text)\"".utf8))
         }
     }
 

@@ -14,7 +14,8 @@ import Testing
 
     /// Runs `body` with a pool whose worker is `script`, then checks that no process of the pool is left.
     private func withPool(
-        _ script: String, limits: WorkerLimits = .index, segmentWorkers: Int = 1, idle: Duration = .seconds(60),
+        _ script: String, limits: WorkerLimits = .index, indexWorkers: Int = 1, segmentWorkers: Int = 1,
+        idle: Duration = .seconds(60),
         _ body: (WorkerPool, URL) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "kontur-pool-\(UUID().uuidString)")
@@ -26,7 +27,7 @@ import Testing
         chmod(executable, 0o700)
         let pool = WorkerPool(
             configuration: WorkerPoolConfiguration(
-                executable: executable, indexWorkers: 1, segmentWorkers: segmentWorkers, threads: 1,
+                executable: executable, indexWorkers: indexWorkers, segmentWorkers: segmentWorkers, threads: 1,
                 printFolder: folder.path,
                 indexLimits: limits, segmentLimits: limits, idle: idle),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
@@ -66,6 +67,20 @@ import Testing
         try await withPool("while read line; do echo '\(Self.answer)'; done") { (pool, folder) async throws in
             for _ in 0..<20 { #expect(try await isAnswer(ask(pool, request))) }
             #expect(pids(folder).count == 1)
+        }
+    }
+
+    @Test func `requests that follow each other need one worker, and requests at the same time need several`()
+        async throws
+    {
+        let script = "while read line; do sleep 0.01; echo '\(Self.answer)'; done"
+        try await withPool(script, indexWorkers: 3) { (pool, folder) async throws in
+            for _ in 0..<50 { #expect(try await isAnswer(ask(pool, request))) }
+            #expect(pids(folder).count == 1)
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<3 { group.addTask { _ = try? await pool.perform(request) } }
+            }
+            #expect(pids(folder).count == 3)
         }
     }
 

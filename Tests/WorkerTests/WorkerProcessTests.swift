@@ -33,17 +33,20 @@ struct WorkerProcessTests {
     @Test func `reads the header of an instance whose UIDs are those of the command`() async throws {
         let path = try #require(colonoscopy.first)
         let response = try await ask("index", .index(request: IndexRequest(path: path)))
-        guard case .indexed(let header, let imageDigest, let attributes) = response else {
+        guard case .indexed(let stored, let patientID, let imageDigest, let attributes) = response else {
             Issue.record("not indexed")
             return
         }
+        let header = stored.header
         #expect(header.modality == "ES")
+        #expect(patientID?.isEmpty == false && header.patientID == nil)
         #expect(imageDigest.count == 64)
         let same = IndexRequest(path: path, sopClassUID: header.sopClassUID, sopInstanceUID: header.sopInstanceUID)
-        #expect(attributes["StudyInstanceUID"]?.count == 64)
+        #expect(attributes.values["StudyInstanceUID"]?.count == 64)
         #expect(
             try await ask("index", .index(request: same))
-                == .indexed(header: header, imageDigest: imageDigest, attributes: attributes))
+                == .indexed(
+                    header: stored, patientID: patientID, imageDigest: imageDigest, attributes: attributes))
         for wrong in [
             IndexRequest(path: path, sopClassUID: header.sopClassUID, sopInstanceUID: "1.2.3"),
             IndexRequest(path: path, sopClassUID: "1.2.3", sopInstanceUID: header.sopInstanceUID),

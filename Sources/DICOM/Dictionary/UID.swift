@@ -64,6 +64,6 @@ extension SHA256 {
     /// Adds a field after its length in 8 bytes, so that fields do not run together.
     mutating func update(field: [UInt8]) {
         withUnsafeBytes(of: UInt64(field.count).bigEndian) { update(bufferPointer: $0) }
-        update(data: field)
+        field.withUnsafeBytes { update(bufferPointer: $0) }
     }
 }

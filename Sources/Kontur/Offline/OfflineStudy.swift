@@ -165,8 +165,8 @@ struct OfflineStudy {
     ) async -> Result<(InstanceHeader, imageDigest: String, attributes: [String: String]), WorkFailure> {
         do {
             switch try await pool.perform(.index(request: IndexRequest(path: path))) {
-            case .response(.indexed(let header, let imageDigest, let attributes)):
-                return .success((header, imageDigest, attributes))
+            case .response(.indexed(let header, _, let imageDigest, let attributes)):
+                return .success((header.header, imageDigest, attributes.values))
             case let other: return .failure(WorkFailure(other))
             }
         } catch {

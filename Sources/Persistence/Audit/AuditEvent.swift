@@ -24,6 +24,7 @@ public struct AuditEvent: Sendable, Equatable {
 
     /// Replaces each character outside printable ASCII with `?` and keeps the first 400 characters.
     static func clean(_ text: String) -> String {
+        if text.utf8.count <= 400, text.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return text }
         var kept = ""
         for scalar in text.unicodeScalars.prefix(400) {
             kept.unicodeScalars.append((0x20..<0x7F).contains(scalar.value) ? scalar : "?")

@@ -87,9 +87,7 @@ public struct AuditField: Sendable {
     /// Meaning of the field in Markdown, as `docs/audit.md` prints it.
     public let meaning: String
 
-    /// The bytes that the hash covers; `nil` for an absent value.
-    let bytes: @Sendable (AuditRecord) -> [UInt8]?
-    /// The value of the column.
+    /// The value of the column, which the hash covers.
     let databaseValue: @Sendable (AuditRecord) -> DatabaseValue
     /// Copies a column's value into a record; a value of another type counts as absent.
     let decode: @Sendable (DatabaseValue, inout AuditRecord) -> Void
@@ -100,7 +98,6 @@ public struct AuditField: Sendable {
     ) {
         self.name = name
         self.meaning = meaning
-        bytes = { $0[keyPath: path].auditBytes }
         databaseValue = { $0[keyPath: path].databaseValue }
         decode = { $1[keyPath: path] = Value.fromDatabaseValue($0) ?? Value.absent }
     }
@@ -111,7 +108,6 @@ public struct AuditField: Sendable {
     ) {
         self.name = name
         self.meaning = meaning
-        bytes = { $0[keyPath: path]?.auditBytes }
         databaseValue = { $0[keyPath: path]?.databaseValue ?? .null }
         decode = { $1[keyPath: path] = Value.fromDatabaseValue($0) }
     }
@@ -158,14 +154,42 @@ extension AuditRecord {
     ///
     /// Each field contributes its byte count (8 bytes, big-endian) and its bytes. An absent field contributes only the
     /// count 2^64 - 1. Integers are 8 bytes big-endian, the confidence is its IEEE 754 bit pattern, and text is UTF-8.
-    public func computedHash() -> String {
-        var hasher = SHA256()
-        for field in Self.fields.dropLast() {
-            let bytes = field.bytes(self)
-            withUnsafeBytes(of: (bytes.map { UInt64($0.count) } ?? .max).bigEndian) { hasher.update(bufferPointer: $0) }
-            bytes?.withUnsafeBytes { hasher.update(bufferPointer: $0) }
+    public func computedHash() -> String { Self.hash(of: valuesWithoutHash) }
+
+    /// The columns in their order, except ``hash``.
+    private var valuesWithoutHash: [DatabaseValue] { Self.fields.dropLast().map { $0.databaseValue(self) } }
+
+    /// Sets ``hash``, and returns the values of all columns.
+    mutating func sealed() -> [(any DatabaseValueConvertible)?] {
+        let hashed = valuesWithoutHash
+        hash = Self.hash(of: hashed)
+        var values: [(any DatabaseValueConvertible)?] = hashed
+        values.append(hash)
+        return values
+    }
+
+    private static func hash(of values: [DatabaseValue]) -> String {
+        var hashed: [UInt8] = []
+        hashed.reserveCapacity(1024)
+        func append(_ number: UInt64) { withUnsafeBytes(of: number.bigEndian) { hashed.append(contentsOf: $0) } }
+        for value in values {
+            switch value.storage {
+            case .null: append(.max)
+            case .int64(let number):
+                append(8)
+                append(UInt64(bitPattern: number))
+            case .double(let number):
+                append(8)
+                append(number.bitPattern)
+            case .string(let text):
+                append(UInt64(text.utf8.count))
+                hashed.append(contentsOf: text.utf8)
+            case .blob(let bytes):
+                append(UInt64(bytes.count))
+                hashed.append(contentsOf: bytes)
+            }
         }
-        return hasher.finalize().hexadecimal
+        return SHA256.hash(data: hashed).hexadecimal
     }
 }
 
@@ -173,21 +197,16 @@ extension AuditRecord {
 private protocol AuditFieldValue: DatabaseValueConvertible, Sendable {
     /// Stands for a value that a tampered database lacks.
     static var absent: Self { get }
-    /// The bytes that the hash covers.
-    var auditBytes: [UInt8] { get }
 }
 
 extension Int64: AuditFieldValue {
     fileprivate static var absent: Int64 { 0 }
-    fileprivate var auditBytes: [UInt8] { withUnsafeBytes(of: bigEndian) { Array($0) } }
 }
 
 extension Double: AuditFieldValue {
     fileprivate static var absent: Double { 0 }
-    fileprivate var auditBytes: [UInt8] { withUnsafeBytes(of: bitPattern.bigEndian) { Array($0) } }
 }
 
 extension String: AuditFieldValue {
     fileprivate static var absent: String { "" }
-    fileprivate var auditBytes: [UInt8] { Array(utf8) }
 }

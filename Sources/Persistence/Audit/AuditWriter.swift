@@ -24,6 +24,13 @@ enum AuditWriter {
         "INSERT INTO audit (" + AuditRecord.fields.map(\.name).joined(separator: ", ") + ") VALUES ("
         + AuditRecord.fields.map { _ in "?" }.joined(separator: ", ") + ")"
 
+    /// The newest segment and the newest record; either may be missing.
+    private static let newest = """
+        SELECT s.id, s.month, s.firstNumber, s.previousHash, a.number, a.hash FROM (SELECT 1)
+        LEFT JOIN auditSegment s ON s.id = (SELECT max(id) FROM auditSegment)
+        LEFT JOIN audit a ON a.number = (SELECT max(number) FROM audit)
+        """
+
     /// Appends one record.
     ///
     /// - Parameters:
@@ -62,29 +69,27 @@ enum AuditWriter {
         record.confidence = event.how.confidence
         record.outcome = name.outcome
         record.reason = event.reason
-        record.hash = record.computedHash()
-        try db.cachedStatement(sql: insert)
-            .execute(arguments: StatementArguments(AuditRecord.fields.map { $0.databaseValue(record) }))
+        // Typed, because Swift would prefer an initializer that casts each value.
+        let values: StatementArguments = StatementArguments(record.sealed())
+        try db.cachedStatement(sql: insert).execute(arguments: values)
         return JournalHead(number: record.number, hash: record.hash)
     }
 
     /// The number and the previous hash of the next record; begins a segment if the month has changed.
     private static func place(_ db: Database, _ time: Int64) throws -> (number: Int64, previousHash: String) {
-        let segment = try Row.fetchOne(
-            db.cachedStatement(
-                sql: "SELECT id, month, firstNumber, previousHash FROM auditSegment ORDER BY id DESC LIMIT 1"))
-        var number: Int64 = segment?["firstNumber"] ?? 1
-        var previousHash: String = segment?["previousHash"] ?? AuditRecord.origin
-        let head = try db.cachedStatement(sql: "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")
-        if let last = try Row.fetchOne(head), last["number"] as Int64 >= number {
-            number = last["number"] as Int64 + 1
-            previousHash = last["hash"]
+        let newest = try Row.fetchOne(db.cachedStatement(sql: newest))
+        let segment: Int64? = newest?["id"]
+        var number: Int64 = newest?["firstNumber"] ?? 1
+        var previousHash: String = newest?["previousHash"] ?? AuditRecord.origin
+        if let last: Int64 = newest?["number"], last >= number {
+            number = last + 1
+            previousHash = newest?["hash"] ?? AuditRecord.origin
         }
         let month = CalendarHour(microseconds: time).month
-        guard segment?["month"] != month else { return (number, previousHash) }
-        if let id: Int64 = segment?["id"] {
+        guard newest?["month"] != month else { return (number, previousHash) }
+        if let segment {
             try db.cachedStatement(sql: "UPDATE auditSegment SET lastNumber = ?, head = ? WHERE id = ?")
-                .execute(arguments: [number - 1, previousHash, id])
+                .execute(arguments: [number - 1, previousHash, segment])
         }
         try db.cachedStatement(sql: "INSERT INTO auditSegment (month, firstNumber, previousHash) VALUES (?, ?, ?)")
             .execute(arguments: [month, number, previousHash])

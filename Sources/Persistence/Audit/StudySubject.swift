@@ -6,6 +6,7 @@
 import Foundation
 import GRDB
 import Platform
+import Synchronization
 
 /// The key of the patient hashes: 32 random bytes in the spool, mode 0600, made at the first use.
 ///
@@ -13,6 +14,7 @@ import Platform
 struct SubjectKey: Sendable {
     private static let size = 32
     private let bytes: [UInt8]
+    private let remembered = RememberedHashes()
 
     /// Reads the key, or makes it unless the spool is only read.
     ///
@@ -51,10 +53,31 @@ struct SubjectKey: Sendable {
 
 extension SubjectKey {
     /// A short keyed hash of the digest of an attribute's value, in hexadecimal digits.
-    func hash(digest: String) -> String { String(hash("attribute " + digest).prefix(16)) }
+    func hash(digest: String) -> String {
+        remembered.hash(of: digest) { String(hash("attribute " + digest).prefix(16)) }
+    }
 
     /// Short keyed hashes of digests by keyword.
     func hashes(_ digests: [String: String]) -> [String: String] { digests.mapValues(hash(digest:)) }
+}
+
+/// The keyed hashes that were made last: most attributes of an instance repeat those of the instance before.
+private final class RememberedHashes: Sendable {
+    /// Most digests that are remembered.
+    private static let most = 4096
+
+    private let hashes = Mutex<[String: String]>([:])
+
+    /// The hash of a digest, made by `make` unless it is remembered.
+    func hash(of digest: String, _ make: () -> String) -> String {
+        if let known = hashes.withLock({ $0[digest] }) { return known }
+        let made = make()
+        hashes.withLock { hashes in
+            if hashes.count >= Self.most { hashes.removeAll(keepingCapacity: true) }
+            hashes[digest] = made
+        }
+        return made
+    }
 }
 
 /// The keyed hashes of an instance's attributes, by keyword, and their stored form.

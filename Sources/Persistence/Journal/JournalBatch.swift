@@ -49,7 +49,8 @@ struct JournalBatch {
         var noted: NodeTime?
         var placed: [Int64] = []
         do {
-            try db.beginTransaction(.immediate)
+            // Cached, because `beginTransaction` and `commit` have SQLite compile their statements each time.
+            try transaction.execute("BEGIN IMMEDIATE TRANSACTION")
             for id in confirmed { try transaction.execute("UPDATE instance SET confirmed = 1 WHERE id = ?", [id]) }
             for path in removed { try transaction.execute("DELETE FROM discard WHERE path = ?", [path]) }
             // The rows of this transaction get the wall clock's time, so the journal must know how far it has jumped.
@@ -66,7 +67,7 @@ struct JournalBatch {
                 }
             }
             try record(receptions)
-            try transaction.spool.calls.commit { try db.commit() }
+            try transaction.spool.calls.commit { try transaction.execute("COMMIT TRANSACTION") }
         } catch {
             if db.isInsideTransaction { try? db.rollback() }
             unsettled.giveBack(confirmed)
@@ -87,7 +88,6 @@ struct JournalBatch {
     /// - Returns: the number of a new row.
     private func place(_ work: ReceptionWork) throws -> Int64? {
         let instance = work.instance
-        let association = try association(instance.association)
         let newest = try transaction.row(
             """
             SELECT id, transferSyntaxUID, sha256, folder, file, size,
@@ -103,20 +103,30 @@ struct JournalBatch {
             work.placement = .existing(newest["id"], stored: folder + "/" + file, size: newest["size"])
             return nil
         }
-        try transaction.execute(
-            """
-            INSERT INTO instance (associationId, sopClassUID, sopInstanceUID, transferSyntaxUID, sha256, size,
-                headerSize, folder, file, receivedAt, changedAt, state)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'received')
-            """,
-            [
-                association, instance.sopClassUID, instance.sopInstanceUID, instance.transferSyntaxUID, work.sha256,
-                work.size, work.headerSize, work.folder, work.file, transaction.now, transaction.now,
-            ])
+        if try !insert(work) {
+            try insert(instance.association)
+            guard try insert(work) else { preconditionFailure("the row of an association was not inserted") }
+        }
         let id = db.lastInsertedRowID
         work.placement = .new(id, isVariant: newest != nil)
         unsettled.begin(id)
         return id
+    }
+
+    /// Inserts the row of an instance; `false` if its association does not have a row yet.
+    private func insert(_ work: ReceptionWork) throws -> Bool {
+        let instance = work.instance
+        return try transaction.changes(
+            """
+            INSERT INTO instance (associationId, sopClassUID, sopInstanceUID, transferSyntaxUID, sha256, size,
+                headerSize, folder, file, receivedAt, changedAt, state)
+            SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'received' FROM association WHERE uuid = ?
+            """,
+            [
+                instance.sopClassUID, instance.sopInstanceUID, instance.transferSyntaxUID, work.sha256, work.size,
+                work.headerSize, work.folder, work.file, transaction.now, transaction.now,
+                instance.association.id.uuidString,
+            ]) == 1
     }
 
     /// Begins the keep time of an instance anew, and that of its whole series, because the node acknowledges the
@@ -128,17 +138,17 @@ struct JournalBatch {
             [transaction.now, id])
     }
 
-    /// The row of the association, inserted for its first instance.
-    private func association(_ facts: AssociationFacts) throws -> Int64 {
-        let uuid = facts.id.uuidString
-        if let row = try transaction.row("SELECT id FROM association WHERE uuid = ?", [uuid]) { return row["id"] }
+    /// Inserts the row of an association, with its first instance.
+    private func insert(_ facts: AssociationFacts) throws {
         try transaction.execute(
             """
             INSERT INTO association (uuid, callingAETitle, calledAETitle, address, peer, openedAt)
             VALUES (?, ?, ?, ?, ?, ?)
             """,
-            [uuid, facts.callingAETitle, facts.calledAETitle, facts.address, facts.peer, transaction.now])
-        return db.lastInsertedRowID
+            [
+                facts.id.uuidString, facts.callingAETitle, facts.calledAETitle, facts.address, facts.peer,
+                transaction.now,
+            ])
     }
 
     /// Writes one record per association: the instances that this commit acknowledges.

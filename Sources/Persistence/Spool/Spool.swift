@@ -239,24 +239,3 @@ public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 }
-
-/// The hour of a moment in UTC; its parts name folders and audit segments.
-struct CalendarHour {
-    /// yyyy-mm.
-    let month: String
-    /// yyyy-mm-dd.
-    let day: String
-    /// hh.
-    let hour: String
-
-    init(_ date: Date) {
-        // 2026-01-31T09:30:00Z
-        let text = Date(timeIntervalSince1970: date.timeIntervalSince1970.rounded(.down)).formatted(.iso8601)
-        month = String(text.prefix(7))
-        day = String(text.prefix(10))
-        hour = String(text.dropFirst(11).prefix(2))
-    }
-
-    /// - Parameter microseconds: since 1970.
-    init(microseconds: Int64) { self.init(Date(timeIntervalSince1970: Double(microseconds / 1_000_000))) }
-}

@@ -12,6 +12,7 @@ extension WriteTransaction {
     public func indexed(_ instances: [IndexedInstance], _ event: AuditEvent) throws -> Indexing {
         var indexing = Indexing()
         var notes = IndexingNotes()
+        var patients: [String: String] = [:]
         for instance in instances {
             guard
                 let row = try row(
@@ -26,8 +27,10 @@ extension WriteTransaction {
                 indexing.outcomes.append(.own)
                 continue
             }
-            if let patientID = instance.patientID, !patientID.isEmpty {
-                try subject(study: instance.studyInstanceUID, patientID: patientID)
+            let study = instance.studyInstanceUID
+            if let patientID = instance.patientID, !patientID.isEmpty, patients[study] != patientID {
+                try subject(study: study, patientID: patientID)
+                patients[study] = patientID
             }
             let outcome = try join(instance, uid: uid, event, &indexing, &notes)
             indexing.outcomes.append(outcome)

@@ -296,8 +296,18 @@ enum AttributeHashes {
     ///
     /// Keywords and hexadecimal digits do not need escapes, and `JSONEncoder` would take much longer.
     static func encode(_ hashes: [String: String]) -> Data {
-        let entries = hashes.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\"\($0.value)\"" }
-        return Data(("{" + entries.joined(separator: ",") + "}").utf8)
+        var text = "{"
+        text.reserveCapacity(64 * hashes.count)
+        for (keyword, hash) in hashes.sorted(by: { $0.key < $1.key }) {
+            if text.utf8.count > 1 { text += "," }
+            text += "\""
+            text += keyword
+            text += "\":\""
+            text += hash
+            text += "\""
+        }
+        text += "}"
+        return Data(text.utf8)
     }
 
     /// `nil` for a row of an older version, and for a damaged one.

@@ -80,8 +80,9 @@ final class Indexer: Sendable {
         var failures = turn.failures
         while true {
             switch try await pool.perform(request) {
-            case .response(.indexed(let header, let imageDigest, let attributes)):
-                let finding = try finding(header, imageDigest: imageDigest, attributes: attributes, instance)
+            case .response(.indexed(let header, let patientID, let imageDigest, let attributes)):
+                let finding = finding(
+                    header, patientID: patientID, imageDigest: imageDigest, attributes: attributes.values, instance)
                 guard let finding = try await compared(finding) else { return .stopped }
                 return .found(finding)
             case .response(.quarantine(let reason)): return .found(.unreadable(instance.id, reason: reason))
@@ -119,19 +120,19 @@ final class Indexer: Sendable {
     }
 
     private func finding(
-        _ header: InstanceHeader, imageDigest: String, attributes: [String: String], _ instance: ReceivedInstance
-    ) throws -> Finding {
+        _ stored: StoredHeader, patientID: String?, imageDigest: String, attributes: [String: String],
+        _ instance: ReceivedInstance
+    ) -> Finding {
+        let header = stored.header
         if header.namesKontur { return .own(instance.id) }
         if case .notAnImage(let reason) = header.kind {
             return .notAnImage(instance.id, uid: instance.sopInstanceUID, reason: reason)
         }
         // The patient's id is stored only as a keyed hash.
-        var stored = header
-        stored.patientID = nil
         var image = IndexedInstance(
             id: instance.id, studyInstanceUID: header.studyInstanceUID, seriesInstanceUID: header.seriesInstanceUID,
-            modality: header.modality, imageDigest: imageDigest, patientID: header.patientID, attributes: attributes,
-            header: try stored.encoded())
+            modality: header.modality, imageDigest: imageDigest, patientID: patientID, attributes: attributes,
+            header: stored.encoded)
         image.keyed = journal.direct.keyed(attributes)
         return .image(image, instance)
     }
@@ -237,23 +238,5 @@ final class Indexer: Sendable {
         }
         shared.update { assembly, _ in assembly.settled(id) }
         logger.warning("instance quarantined", metadata: ["instance.id": "\(id.rawValue)", "reason": "\(reason)"])
-    }
-}
-
-extension InstanceHeader {
-    /// Encodes the header for the journal.
-    func encoded() throws -> Data {
-        let encoder = JSONEncoder()
-        encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        return try encoder.encode(self)
-    }
-
-    /// Decodes a header of the journal.
-    static func decoded(_ data: Data) throws -> InstanceHeader {
-        let decoder = JSONDecoder()
-        decoder.nonConformingFloatDecodingStrategy = .convertFromString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        return try decoder.decode(InstanceHeader.self, from: data)
     }
 }

@@ -6,6 +6,7 @@ import Imaging
 import Logging
 import Persistence
 import Routing
+import Supervision
 
 /// Closes one series: sorts its instances into stacks, plans each stack and queues the jobs.
 ///
@@ -87,7 +88,7 @@ struct SeriesCloser: Sendable {
         for instance in instances {
             byUID[instance.sopInstanceUID] = instance
             do {
-                headers.append(try InstanceHeader.decoded(instance.header))
+                headers.append(try StoredHeader(encoded: instance.header).header)
             } catch {
                 throw ItemError("the stored header of instance \(instance.id.rawValue) cannot be read")
             }

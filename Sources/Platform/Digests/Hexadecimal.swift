@@ -3,13 +3,17 @@
 extension Sequence<UInt8> {
     /// Two lower-case hexadecimal digits per byte.
     public var hexadecimal: String {
-        var digits: [UInt8] = []
-        digits.reserveCapacity(2 * underestimatedCount)
-        for byte in self {
-            for half in [byte >> 4, byte & 15] {
-                digits.append(half < 10 ? UInt8(ascii: "0") + half : UInt8(ascii: "a") + half - 10)
-            }
+        withContiguousStorageIfAvailable(digits(of:)) ?? Array(self).withUnsafeBufferPointer(digits(of:))
+    }
+}
+
+private func digits(of bytes: UnsafeBufferPointer<UInt8>) -> String {
+    String(unsafeUninitializedCapacity: 2 * bytes.count) { digits in
+        func digit(_ value: UInt8) -> UInt8 { value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10 }
+        for (place, byte) in bytes.enumerated() {
+            digits[2 * place] = digit(byte >> 4)
+            digits[2 * place + 1] = digit(byte & 15)
         }
-        return String(decoding: digits, as: UTF8.self)
+        return 2 * bytes.count
     }
 }

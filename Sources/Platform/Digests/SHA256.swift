@@ -13,6 +13,11 @@ public struct SHA256: Sendable {
 
         public func makeIterator() -> IndexingIterator<[UInt8]> { bytes.makeIterator() }
         public var underestimatedCount: Int { bytes.count }
+        public func withContiguousStorageIfAvailable<Result>(
+            _ body: (UnsafeBufferPointer<UInt8>) throws -> Result
+        ) rethrows -> Result? {
+            try bytes.withContiguousStorageIfAvailable(body)
+        }
     }
 
     /// Owns libcrypto's state.
@@ -61,6 +66,13 @@ public struct SHA256: Sendable {
     public static func hash(data: some DataProtocol) -> Digest {
         var hasher = SHA256()
         hasher.update(data: data)
+        return hasher.finalize()
+    }
+
+    /// The hash of some bytes.
+    public static func hash(data: [UInt8]) -> Digest {
+        var hasher = SHA256()
+        data.withUnsafeBytes { hasher.update(bufferPointer: $0) }
         return hasher.finalize()
     }
 

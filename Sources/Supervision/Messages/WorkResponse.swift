@@ -37,10 +37,11 @@ public struct WorkProgress: Sendable, Hashable, Codable {
 ///
 /// The reasons in an answer do not contain patient data.
 public enum WorkResponse: Sendable, Hashable, Codable {
-    /// The header of an instance, and the digests of its image and of its attributes (`InstanceFile.digests()`).
+    /// The header of an instance, its Patient ID, and the digests of its image and of its attributes
+    /// (`InstanceFile.digests()`).
     ///
-    /// The digests of attributes do not have a key: someone could find a short value by trying. They are never stored.
-    case indexed(header: InstanceHeader, imageDigest: String, attributes: [String: String])
+    /// The Patient ID is never logged and never stored. The digests of attributes do not have a key: someone could find a short value by trying. They are never stored.
+    case indexed(header: StoredHeader, patientID: String?, imageDigest: String, attributes: AttributeDigests)
     /// Whether two files show the same image (`InstanceFile.showsSameImage(as:progress:)`).
     case compared(isSameImage: Bool)
     /// The file cannot be read, or its UIDs differ from those of its command.
