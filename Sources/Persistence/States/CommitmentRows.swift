@@ -106,6 +106,9 @@ public struct KeptInstance: Sendable, Equatable {
     public let size: Int64
     /// Whether the file was on disk when the instance was acknowledged, or when the node started.
     public let isDurable: Bool
+
+    /// Whether both are the same file of the same row; an instance may be indexed in between.
+    func isSameFile(as other: KeptInstance) -> Bool { id == other.id && path == other.path && size == other.size }
 }
 
 /// The answer about one instance of a peer's request.

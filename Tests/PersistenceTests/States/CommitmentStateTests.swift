@@ -187,7 +187,7 @@ import Testing
             let node = try TestNode()
             try node.receive("1.1")
             let id = try node.receiveRequest("8.1", Self.items("1.1", "1.2"))
-            #expect(try node.journal.read { try $0.openCommitmentReports() }.map(\.id) == [id])
+            #expect(try node.journal.read { try $0.openCommitmentReports(to: "scope") }.map(\.id) == [id])
             let kept = try #require(try node.journal.read { try $0.keptInstance("1.1") })
             #expect(kept.isDurable && kept.sopClassUID == TestNode.mrImage)
             try node.journal.write { transaction in
@@ -200,7 +200,7 @@ import Testing
             try node.journal.write { try $0.commitmentReported(id, AuditEvent()) }
             let record = try #require(try AuditTrail(journal: node.journal).latest(1).first)
             #expect(record.event == "commitmentReported" && record.instancesIn == "1.1" && record.count == 1)
-            #expect(try node.journal.read { try $0.openCommitmentReports() }.isEmpty)
+            #expect(try node.journal.read { try $0.peersAwaitingReports() }.isEmpty)
             #expect(try node.journal.read { try $0.commitmentItems(of: id) }.isEmpty)
             #expect(try node.journal.status().commitmentReports.first { $0.state == "reported" }?.count == 1)
         }
