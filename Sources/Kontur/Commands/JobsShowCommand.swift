@@ -128,9 +128,7 @@ struct StudyReport: Report {
                 let status = delivery.status.map { " (status \(String(format: "%04X", $0)))" } ?? ""
                 let why = delivery.why.map { ": \($0)" } ?? ""
                 parts.append(
-                    .line(
-                        "      to \(delivery.peer): \(delivery.state.rawValue)\(status)\(why), SEG \(delivery.sopInstanceUID)"
-                    ))
+                    .line("      to \(delivery.peer): \(delivery.standing)\(status)\(why), SEG \(delivery.sopInstanceUID)"))
             }
         }
         return parts
