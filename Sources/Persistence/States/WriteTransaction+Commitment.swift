@@ -152,7 +152,7 @@ extension WriteTransaction {
     /// sent -> dead: the peer does not commit itself to keep the object; its file stays.
     ///
     /// - Throws: ``StateError``, also if the delivery does not wait for the peer's commitment.
-    public func uncommitted(_ id: DeliveryID, _ event: AuditEvent) throws {
+    public func notCommitted(_ id: DeliveryID, _ event: AuditEvent) throws {
         _ = try awaiting(id)
         try move(
             "delivery", id.rawValue, from: [DeliveryState.sent.rawValue], to: DeliveryState.dead.rawValue,

@@ -14,7 +14,7 @@ import Synchronization
 /// One N-ACTION is about all objects that wait. The peer's result comes on the same association within seconds, or at any
 /// time on an association that the peer requests. A request that is not answered in time is followed by another one.
 package final class CommitmentRequester: Service {
-    /// How often the service looks for work without a call of `sent`.
+    /// How often the service looks for objects that were sent.
     private static let polling: Duration = .seconds(2)
 
     private let caller: any CommitmentCaller
@@ -56,11 +56,6 @@ package final class CommitmentRequester: Service {
         self.onLost = onLost
         schedule = Mutex(CommitmentSchedule(backoff: limits.unreachable, gathering: limits.gathering))
     }
-
-    /// Wakes the service, because objects were sent.
-    ///
-    /// May be called from any thread.
-    package func sent() { somethingChanged.raise() }
 
     /// Runs until a graceful shutdown or a cancellation.
     package func run() async throws {
@@ -344,7 +339,7 @@ package final class CommitmentRequester: Service {
                 switch verdict {
                 case .committed: try transaction.committed(delivery.id, AuditEvent(by: actor))
                 case .lost(let reason): try transaction.lost(delivery.id, AuditEvent(by: actor, reason: reason))
-                case .dead(let reason): try transaction.uncommitted(delivery.id, AuditEvent(by: actor, reason: reason))
+                case .dead(let reason): try transaction.notCommitted(delivery.id, AuditEvent(by: actor, reason: reason))
                 case .askAgain(let reason):
                     let wait = limits.again.delay(failures: delivery.unanswered + 1, chance: clock.chance())
                     try transaction.askedAgain(
@@ -355,7 +350,7 @@ package final class CommitmentRequester: Service {
             logger.error(
                 "could not record the commitment to a delivery", metadata: ["delivery.id": "\(delivery.id.rawValue)"])
             let event = AuditEvent(reason: "the database refused the outcome of its commitment")
-            _ = try transaction.attempt { try transaction.uncommitted(delivery.id, event) }
+            _ = try transaction.attempt { try transaction.notCommitted(delivery.id, event) }
         }
     }
 

@@ -83,8 +83,9 @@ package struct CommitmentLimits: Sendable {
     package var patience: Duration = .seconds(5)
     /// The time of a peer to answer a request: it doubles with each request in a row that was not answered.
     package var answer = Backoff(shortest: .seconds(3600), longest: .seconds(24 * 3600))
-    /// The wait before a new request after the peer did not take the last one, or did not commit itself.
-    package var again = Backoff(shortest: .seconds(60), longest: .seconds(3600))
+    /// The wait before a new request after the peer did not take the last one or did not commit itself, and before a report
+    /// that the peer did not take.
+    package var again = Backoff(shortest: .seconds(5), longest: .seconds(3600))
     /// The wait before a peer is called again that could not be reached.
     package var unreachable = Backoff(shortest: .seconds(5), longest: .seconds(600))
     /// How long the node leaves a peer that has asked alone, before it sends the report on the same association.

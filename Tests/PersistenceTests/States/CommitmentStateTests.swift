@@ -124,7 +124,7 @@ import Testing
     @Test func `can be given up, revived and sent again`() async throws {
         try await blocking {
             let (node, id) = try sent()
-            try node.journal.write { try $0.uncommitted(id, AuditEvent(reason: "no answer in 72 hours")) }
+            try node.journal.write { try $0.notCommitted(id, AuditEvent(reason: "no answer in 72 hours")) }
             #expect(try node.delivery(id)?.state == .dead && node.files("derived").count == 1)
             try node.journal.write { try $0.revived(id, AuditEvent(by: .user("admin"))) }
             #expect(try node.journal.read { try $0.pendingDeliveries() }.map(\.id) == [id])
@@ -148,7 +148,7 @@ import Testing
             try node.journal.write { try $0.waived(id, AuditEvent()) }
             let arrows: [(WriteTransaction) throws -> Void] = [
                 { try $0.committed(id, AuditEvent()) }, { try $0.lost(id, AuditEvent()) },
-                { try $0.uncommitted(id, AuditEvent()) }, { try $0.waived(id, AuditEvent()) },
+                { try $0.notCommitted(id, AuditEvent()) }, { try $0.waived(id, AuditEvent()) },
                 { try $0.askedAgain(id, after: .zero, AuditEvent()) }, { try $0.dead(id, AuditEvent()) },
             ]
             for arrow in arrows {

@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test func `the report is true, and goes over the same association while that is open`() async throws {
-        try await run { running in
+        try await run { running async throws in
             let (gone, cut, _) = try await running.look { spool in
                 (try spool.receive("1.1").path, try spool.receive("1.2").path, try spool.receive("1.3"))
             }
@@ -61,7 +61,7 @@ import Testing
     }
 
     @Test func `an instance of another SOP class is a conflict`() async throws {
-        try await run { running in
+        try await run { running async throws in
             _ = try await running.look { try $0.receive("1.1") }
             let status = try await Self.ask(running, ["1.1"], sopClass: CommitmentSpool.segmentation)
             #expect(status == 0)
@@ -72,7 +72,7 @@ import Testing
 
     @Test func `the report goes over a new association if the peer has gone, and is tried again`() async throws {
         let script = Script(report: { _ throws(AssociationError) in throw .connectionLost(reason: "reset") })
-        try await run(script) { running in
+        try await run(script) { running async throws in
             _ = try await running.look { try $0.receive("1.1") }
             #expect(try await Self.ask(running, ["1.1"]) == 0)
             #expect(try await running.eventually { try $0.events().contains("commitmentReportDelayed") })
@@ -87,11 +87,11 @@ import Testing
         var limits = RunningCommitment.quick
         limits.longest = .milliseconds(300)
         let script = Script(refusal: .notConnected(host: "127.0.0.1", port: 104, reason: "refused"))
-        try await run(script, limits: limits) { running in
+        try await run(script, limits: limits) { running async throws in
             #expect(try await Self.ask(running, ["1.1"]) == 0)
             #expect(try await running.eventually { try $0.events().last == "commitmentReportUndeliverable" })
         }
-        try await run(archive: RunningCommitment.archive(isCallable: false)) { running in
+        try await run(archive: RunningCommitment.archive(isCallable: false)) { running async throws in
             #expect(try await Self.ask(running, ["1.1"]) == 0)
             #expect(try await running.eventually { try $0.events().last == "commitmentReportUndeliverable" })
         }
@@ -104,7 +104,7 @@ import Testing
             let before = RunningCommitment(spool, ScriptedPeer())
             #expect(try await Self.ask(before, ["1.1"]) == 0)
             let after = RunningCommitment(spool, ScriptedPeer())
-            try await after.run {
+            try await after.run { () async throws in
                 #expect(try await after.eventually { _ in after.peer.reports.withLock { $0.count } == 1 })
                 #expect(try await after.eventually { try $0.events().last == "commitmentReported" })
             }
@@ -116,7 +116,7 @@ import Testing
         limits.mostAsked = 3
         limits.mostOpen = 2
         let script = Script(report: { _ throws(AssociationError) in throw .connectionLost(reason: "reset") })
-        try await run(script, limits: limits) { running in
+        try await run(script, limits: limits) { running async throws in
             #expect(try await Self.ask(running, ["1.1"], transaction: "1.5") == 0)
             #expect(try await Self.ask(running, ["1.1"], transaction: "1.5") == 0)
             #expect(try await Self.ask(running, ["1.2"], transaction: "1.5") == 0x0131)
@@ -142,7 +142,7 @@ import Testing
             let keep = SpoolConfiguration.Keep(done: .seconds(1), unmatched: .seconds(1), quarantined: .seconds(1))
             let spool = try await DedicatedThread.run(name: "test") { try CommitmentSpool(folder, keep: keep) }
             let running = RunningCommitment(spool, ScriptedPeer())
-            try await running.run {
+            try await running.run { () async throws in
                 try await running.look { spool in
                     let id = try spool.receive("1.1").id
                     try spool.journal.write { try $0.notAnImage(id, AuditEvent()) }

@@ -34,7 +34,7 @@ import Testing
     }
 
     @Test func `one request is about all objects, and its result comes on the same association`() async throws {
-        try await run(Script(results: { [ScriptedPeer.all($0)] })) { running, ids in
+        try await run(Script(results: { [ScriptedPeer.all($0)] })) { (running, ids) async throws in
             #expect(try await running.eventually { try $0.states(ids) == [.committed, .committed] })
             let requests = running.peer.requests.withLock { $0 }
             #expect(requests.count == 1 && requests[0].references.map(\.sopInstanceUID) == ["2.25.1", "2.25.2"])
@@ -44,7 +44,7 @@ import Testing
     }
 
     @Test func `the result may come later on an association that the peer requests, and twice`() async throws {
-        try await run(Script()) { running, ids in
+        try await run(Script()) { (running, ids) async throws in
             let isAsked = try await running.eventually { _ in running.peer.requests.withLock { $0.count } == 1 }
             try #require(isAsked)
             let request = running.peer.requests.withLock { $0[0] }
@@ -55,7 +55,7 @@ import Testing
     }
 
     @Test func `a result with a foreign Transaction UID is refused and recorded`() async throws {
-        try await run(Script()) { running, ids in
+        try await run(Script()) { (running, ids) async throws in
             let isAsked = try await running.eventually { _ in running.peer.requests.withLock { $0.count } == 1 }
             try #require(isAsked)
             let foreign = CommitmentResult(
@@ -82,7 +82,7 @@ import Testing
                     failed: [CommitmentFailure(request.references[1], .noSuchObjectInstance)])
             ]
         })
-        try await run(script) { running, ids in
+        try await run(script) { (running, ids) async throws in
             #expect(try await running.eventually { try $0.states(ids) == [.committed, .pending] })
             #expect(running.lost.count.withLock { $0 } == 1)
         }
@@ -91,7 +91,7 @@ import Testing
     @Test func `a request without an answer expires, and another one follows`() async throws {
         var limits = RunningCommitment.quick
         limits.answer = Backoff(shortest: .milliseconds(300), longest: .seconds(1))
-        try await run(Script(), limits: limits) { running, ids in
+        try await run(Script(), limits: limits) { (running, ids) async throws in
             let isAsked = try await running.eventually { _ in running.peer.requests.withLock { $0.count } >= 2 }
             try #require(isAsked)
             let requests = running.peer.requests.withLock { $0 }
@@ -105,7 +105,7 @@ import Testing
     @Test func `a peer that never answers ends in dead deliveries with a reason`() async throws {
         var limits = RunningCommitment.quick
         limits.answer = Backoff(shortest: .milliseconds(100), longest: .milliseconds(200))
-        try await run(Script(), limits: limits, commitBy: .seconds(1)) { running, ids in
+        try await run(Script(), limits: limits, commitBy: .seconds(1)) { (running, ids) async throws in
             #expect(try await running.eventually { try $0.states(ids) == [.dead, .dead] })
             let why = try await running.look { try $0.journal.read { try $0.delivery(ids[0])?.why } }
             #expect(why == "not committed in 72 hours: the peer did not answer the request in time")
@@ -114,7 +114,7 @@ import Testing
 
     @Test func `a peer that cannot be reached is called again, and its deliveries are dead in the end`() async throws {
         let refusal = AssociationError.notConnected(host: "127.0.0.1", port: 104, reason: "refused")
-        try await run(Script(refusal: refusal), commitBy: .seconds(2)) { running, ids in
+        try await run(Script(refusal: refusal), commitBy: .seconds(2)) { (running, ids) async throws in
             #expect(try await running.eventually { _ in running.peer.calls.withLock { $0 } >= 2 })
             #expect(try await running.eventually { try $0.states(ids) == [.dead, .dead] })
             #expect(running.peer.requests.withLock { $0 }.isEmpty)
@@ -123,14 +123,14 @@ import Testing
 
     @Test(arguments: [0x0122, 0x0124] as [UInt16])
     func `a peer without the service ends in dead deliveries at once`(status: UInt16) async throws {
-        try await run(Script(ask: { _ in DIMSEStatus(rawValue: status) })) { running, ids in
+        try await run(Script(ask: { _ in DIMSEStatus(rawValue: status) })) { (running, ids) async throws in
             #expect(try await running.eventually { try $0.states(ids) == [.dead, .dead] })
         }
     }
 
     @Test func `a peer that fails is asked again with another Transaction UID`() async throws {
         let script = Script(ask: { _ in DIMSEStatus(rawValue: 0x0110) })
-        try await run(script) { running, ids in
+        try await run(script) { (running, ids) async throws in
             let isAsked = try await running.eventually { _ in running.peer.requests.withLock { $0.count } >= 2 }
             try #require(isAsked)
             running.peer.script.withLock { $0 = Script(results: { [ScriptedPeer.all($0)] }) }
@@ -141,7 +141,7 @@ import Testing
     }
 
     @Test func `deliveries are closed if the configuration does not ask their peer any more`() async throws {
-        try await run(Script(), archive: RunningCommitment.archive(commitment: false)) { running, ids in
+        try await run(Script(), archive: RunningCommitment.archive(commitment: false)) { (running, ids) async throws in
             #expect(try await running.eventually { try $0.journal.read { try $0.uncommittedPeers() }.isEmpty })
             #expect(try await running.look { try $0.states(ids) } == [.sent, .sent])
             #expect(running.peer.calls.withLock { $0 } == 0)
@@ -184,7 +184,7 @@ import Testing
             running = nil
             let second = ScriptedPeer(Script(results: { [ScriptedPeer.all($0)] }))
             let next = RunningCommitment(spool, second)
-            try await next.run {
+            try await next.run { () async throws in
                 switch step {
                 case .asking:
                     #expect(try await next.eventually { try $0.states(ids) == [.committed] })
@@ -237,7 +237,7 @@ import Testing
             let spool = try await DedicatedThread.run(name: "test") { try CommitmentSpool(folder) }
             let running = RunningCommitment(spool, ScriptedPeer(script), limits: limits)
             let ids = try await running.look { try $0.sent(uids, commitBy: .seconds(4)) }
-            try await running.run {
+            try await running.run { () async throws in
                 let isOver = try await running.eventually { spool in
                     // The outbox sends a lost object again.
                     let by = try spool.journal.timeLived() + .seconds(4)
