@@ -60,6 +60,9 @@ enum PeerReader {
         if commitment, host == nil || port == nil {
             section["commitment"]?.complain("commitment is asked of a peer that is called; add its 'host' and 'port'")
         }
+        if commitment, may.isEmpty {
+            section["commitment"]?.complain("a peer reports its commitment by a call; let it call with 'may'")
+        }
         // A wrong title has already been reported. The stand-in keeps the peer known.
         guard let name, let title = aeTitle ?? AETitle("UNKNOWN") else { return nil }
         let peer = Peer(

@@ -38,6 +38,8 @@ package protocol ReportingAssociation: AnyObject, Sendable {
     func report(_ result: CommitmentResult) -> DIMSEStatus?
 }
 
+extension CommitmentReports: ReportingAssociation {}
+
 /// The node's side of storage commitment on an association that it requests.
 package enum CommitmentRole: Sendable, Hashable {
     /// The node asks: SCU of the service.
