@@ -121,9 +121,11 @@ public final class Node: Service {
         listener = try Listener(
             settings.listener, spool: spool, journal: journal, open: open, receivers: receivers,
             commitment: commitment, clock: clock, logger: logger, onReceived: assembler.received)
-        services = [
-            outbox, dispatcher, assembler, RetentionSweeper(spool: spool, journal: journal, logger: logger), listener,
-        ] + commitment.services
+        services =
+            [
+                outbox, dispatcher, assembler, RetentionSweeper(spool: spool, journal: journal, logger: logger),
+                listener,
+            ] + commitment.services
     }
 
     /// Makes a node on a dedicated thread.

@@ -161,7 +161,8 @@ extension ReadTransaction {
     public func keptInstance(_ sopInstanceUID: String) throws -> KeptInstance? {
         try row("SELECT * FROM instance WHERE sopInstanceUID = ? ORDER BY id DESC LIMIT 1", [sopInstanceUID]).map {
             KeptInstance(
-                id: InstanceID(rawValue: $0["id"]), sopClassUID: $0["sopClassUID"], state: try state($0), path: path($0),
+                id: InstanceID(rawValue: $0["id"]), sopClassUID: $0["sopClassUID"], state: try state($0),
+                path: path($0),
                 size: $0["size"], isDurable: !isUnsettled($0["id"]))
         }
     }

@@ -45,7 +45,8 @@ extension WriteTransaction {
             }
         }
         let open = try row(
-            "SELECT count(*) AS count FROM commitmentReport WHERE state IN ('received', 'answered') AND peer = ?", [peer])
+            "SELECT count(*) AS count FROM commitmentReport WHERE state IN ('received', 'answered') AND peer = ?",
+            [peer])
         if open?["count"] ?? 0 >= mostOpen { return .tooMany }
         if let known {
             try execute(
@@ -117,7 +118,8 @@ extension WriteTransaction {
                 let item = try row(
                     "SELECT sopInstanceUID FROM commitmentReportItem WHERE reportId = ? AND position = ?",
                     [id.rawValue, position])
-                guard let uid: String = item?["sopInstanceUID"], try keptInstance(uid)?.isSameFile(as: seen) == true else {
+                guard let uid: String = item?["sopInstanceUID"], try keptInstance(uid)?.isSameFile(as: seen) == true
+                else {
                     failure = Self.changedMeanwhile
                     break
                 }
@@ -144,7 +146,9 @@ extension WriteTransaction {
                 report.transactionUID), AuditSubject(count: Int64(counts.all - counts.failed)))
     }
 
-    /// answered -> reported: the peer has the report. The trail names the instances that the node committed itself to.
+    /// answered -> reported: the peer has the report.
+    ///
+    /// The trail names the instances that the node committed itself to.
     public func commitmentReported(_ id: CommitmentReportID, _ event: AuditEvent) throws {
         let (report, _) = try moveReport(id, from: [.answered], to: .reported, event)
         let kept = try rows(

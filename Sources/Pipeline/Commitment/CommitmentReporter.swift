@@ -13,9 +13,6 @@ import Synchronization
 /// A request is on disk before it is acknowledged. The service looks for its instances just before it reports. The report
 /// goes over the association of the request while that is open, and over one that the node requests otherwise.
 package final class CommitmentReporter: Service {
-    /// How often the service looks for work without a request of a peer.
-    private static let polling: Duration = .seconds(5)
-
     /// How long the association of a request is kept in mind.
     private static let mostWaiting: Duration = .seconds(600)
 
@@ -71,7 +68,7 @@ package final class CommitmentReporter: Service {
                 while !stop.isSet, !Task.isCancelled {
                     guard let (due, next) = await perseverance.round({ try await self.due() }) else { continue }
                     for (peer, reports) in due { group.addTask { await self.deliver(reports, to: peer) } }
-                    await somethingChanged.wait(atMost: min(next ?? Self.polling, Self.polling))
+                    await somethingChanged.wait(atMost: min(next ?? limits.polling, limits.polling))
                 }
             }
             try? await DedicatedThread.run(name: "kontur-journal") { [refusals] in refusals.write(all: true) }
@@ -208,7 +205,7 @@ package final class CommitmentReporter: Service {
             if interruption.isStopped { return true }
             do {
                 guard try deliver(report, to: peer, over: &association, interruption) else { return false }
-            } catch where !RetryingJournal.isTemporary(error) {
+            } catch  where !RetryingJournal.isTemporary(error) {
                 isWhole = false
                 try? giveUp(report, peer, "its outcome could not be recorded: \(Reason(error))")
             }

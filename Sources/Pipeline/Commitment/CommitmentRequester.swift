@@ -14,9 +14,6 @@ import Synchronization
 /// One N-ACTION is about all objects that wait. The peer's result comes on the same association within seconds, or at any
 /// time on an association that the peer requests. A request that is not answered in time is followed by another one.
 package final class CommitmentRequester: Service {
-    /// How often the service looks for objects that were sent.
-    private static let polling: Duration = .seconds(2)
-
     private let caller: any CommitmentCaller
     private let peers: [String: Peer]
     private let journal: RetryingJournal
@@ -71,7 +68,7 @@ package final class CommitmentRequester: Service {
                     }
                     guard let (due, next) = await perseverance.round({ try await self.due() }) else { continue }
                     for (peer, deliveries) in due { group.addTask { await self.ask(peer, about: deliveries) } }
-                    await somethingChanged.wait(atMost: min(next ?? Self.polling, Self.polling))
+                    await somethingChanged.wait(atMost: min(next ?? limits.polling, limits.polling))
                 }
             }
         } onGracefulShutdown: {
@@ -236,7 +233,9 @@ package final class CommitmentRequester: Service {
 
     // MARK: - Failures
 
-    /// Ends a request that the peer did not take. If `isFinal`, another request would not help.
+    /// Ends a request that the peer did not take.
+    ///
+    /// If `isFinal`, another request would not help.
     private func refused(_ id: CommitmentRequestID, _ peer: Peer, _ reason: String, isFinal: Bool) throws {
         let time = try journal.direct.timeLived()
         let verdicts = try journal.direct.write { transaction in
@@ -283,7 +282,7 @@ package final class CommitmentRequester: Service {
             report(verdicts, request.peer)
         } catch is StateError {
             // The result came meanwhile.
-        } catch where !RetryingJournal.isTemporary(error) {
+        } catch  where !RetryingJournal.isTemporary(error) {
             logger.error(
                 "could not end a request for commitment",
                 metadata: ["peer.name": "\(request.peer)", "error": "\(Reason(error))"])

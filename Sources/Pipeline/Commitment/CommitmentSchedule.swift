@@ -38,6 +38,7 @@ package struct CommitmentSchedule: Sendable {
     ///   - peer: name of the peer.
     ///   - isFull: whether more work does not have to be waited for.
     ///   - now: a reading of the monotonic clock.
+    /// - Returns: the turn of the peer.
     package mutating func turn(of peer: String, isFull: Bool, now: Duration) -> Turn {
         var state = peers[peer] ?? PeerState()
         defer { peers[peer] = state }

@@ -75,6 +75,8 @@ package struct CommitmentLimits: Sendable {
     /// The time by which a peer has to commit itself, from the answer to C-STORE on; and the time for which the node tries
     /// to deliver a report.
     package var longest: Duration = .seconds(72 * 3600)
+    /// How often the services look for objects that were sent, and for work that has become due.
+    package var polling: Duration = .seconds(2)
     /// How long the node gathers deliveries for one request.
     package var gathering: Duration = .seconds(3)
     /// Most instances in one request of the node.

@@ -12,6 +12,7 @@ package enum InstanceCheck {
     ///   - reference: the instance as the peer names it.
     ///   - kept: the newest instance with this SOP Instance UID; `nil` if the node does not have any.
     ///   - size: the size of its file; `nil` if the file is missing or cannot be looked at.
+    /// - Returns: the Failure Reason.
     package static func failure(
         of reference: SOPReference, _ kept: KeptInstance?, size: Int64?
     ) -> CommitmentFailureReason? {

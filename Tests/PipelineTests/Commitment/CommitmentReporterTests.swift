@@ -25,8 +25,9 @@ import Testing
     }
 
     private static func ask(
-        _ running: RunningCommitment, _ uids: [String], transaction: String = "1.2.9", sopClass: String = CommitmentSpool.ct,
-        over origin: ScriptedOrigin = ScriptedOrigin(nil), by peer: Peer = RunningCommitment.archive()
+        _ running: RunningCommitment, _ uids: [String], transaction: String = "1.2.9",
+        sopClass: String = CommitmentSpool.ct, over origin: ScriptedOrigin = ScriptedOrigin(nil),
+        by peer: Peer = RunningCommitment.archive()
     ) async throws -> UInt16 {
         let request = CommitmentRequest(
             transactionUID: transaction,
@@ -139,7 +140,7 @@ import Testing
 
     @Test func `a committed instance begins its keep time anew`() async throws {
         try await withTemporaryFolder { folder in
-            let keep = SpoolConfiguration.Keep(done: .seconds(1), unmatched: .seconds(1), quarantined: .seconds(1))
+            let keep = SpoolConfiguration.Keep(done: .seconds(2), unmatched: .seconds(2), quarantined: .seconds(2))
             let spool = try await DedicatedThread.run(name: "test") { try CommitmentSpool(folder, keep: keep) }
             let running = RunningCommitment(spool, ScriptedPeer())
             try await running.run { () async throws in
@@ -147,7 +148,7 @@ import Testing
                     let id = try spool.receive("1.1").id
                     try spool.journal.write { try $0.notAnImage(id, AuditEvent()) }
                 }
-                await Pause.wait(.milliseconds(2500))
+                await Pause.wait(.milliseconds(3500))
                 #expect(try await Self.ask(running, ["1.1"]) == 0)
                 #expect(try await running.eventually { try $0.events().last == "commitmentReported" })
                 // The note of a clock is precise to a second.

@@ -15,8 +15,8 @@ import Testing
 
     /// Runs both services on a new spool with two sent objects.
     private func run(
-        _ script: Script, archive: Peer = RunningCommitment.archive(), limits: CommitmentLimits = RunningCommitment.quick,
-        commitBy: Duration = .seconds(3600),
+        _ script: Script, archive: Peer = RunningCommitment.archive(),
+        limits: CommitmentLimits = RunningCommitment.quick, commitBy: Duration = .seconds(3600),
         _ body: @escaping @Sendable (RunningCommitment, [DeliveryID]) async throws -> Void
     ) async throws {
         try await withTemporaryFolder { folder in
@@ -175,7 +175,10 @@ import Testing
                 let isAsked = try await running?.eventually { spool in
                     guard let request = first.requests.withLock({ $0.first }) else { return false }
                     let found = try spool.journal.read { view in
-                        (try view.commitmentRequest(request.transactionUID, to: "archive"), try view.unconfirmedRequests())
+                        (
+                            try view.commitmentRequest(request.transactionUID, to: "archive"),
+                            try view.unconfirmedRequests()
+                        )
                     }
                     return found.0 != nil && found.1.isEmpty == (step == .confirmed)
                 }
@@ -200,7 +203,9 @@ import Testing
         }
     }
 
-    @Test func `a delivery is closed only if it is committed, or dead with a reason, whatever the peer does`() async throws {
+    @Test func `a delivery is closed only if it is committed, or dead with a reason, whatever the peer does`()
+        async throws
+    {
         var limits = RunningCommitment.quick
         limits.answer = Backoff(shortest: .milliseconds(100), longest: .milliseconds(300))
         let script = Script(

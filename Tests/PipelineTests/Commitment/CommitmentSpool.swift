@@ -184,6 +184,7 @@ struct RunningCommitment: Sendable {
     /// Times that let a test end within seconds.
     static var quick: CommitmentLimits {
         var limits = CommitmentLimits()
+        limits.polling = .milliseconds(100)
         limits.gathering = .milliseconds(50)
         limits.patience = .milliseconds(500)
         limits.courtesy = .milliseconds(50)
@@ -234,9 +235,9 @@ struct RunningCommitment: Sendable {
         return try await DedicatedThread.run(name: "test") { try body(spool) }
     }
 
-    /// Whether a condition becomes true within ten seconds.
+    /// Whether a condition becomes true within twenty seconds.
     func eventually(_ condition: @escaping @Sendable (CommitmentSpool) throws -> Bool) async throws -> Bool {
-        for _ in 0..<200 {
+        for _ in 0..<400 {
             if try await look(condition) { return true }
             await Pause.wait(.milliseconds(50))
         }

@@ -110,7 +110,8 @@ import Testing
         (
             SOPReference(sopClassUID: "1.2", sopInstanceUID: "1.3"),
             KeptInstance(
-                id: InstanceID(rawValue: 1), sopClassUID: "1.2", state: state, path: "/x", size: 7, isDurable: isDurable)
+                id: InstanceID(rawValue: 1), sopClassUID: "1.2", state: state, path: "/x", size: 7, isDurable: isDurable
+            )
         )
     }
 
