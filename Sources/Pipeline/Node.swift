@@ -99,10 +99,13 @@ public final class Node: Service {
                 executable: settings.executable, segmentWorkers: settings.workers, printFolder: spool.workPath),
             logger: logger)
         self.pool = pool
+        let requestor = AssociationRequestor(
+            aeTitle: settings.listener.aeTitle, senders: SenderPool(executable: settings.executable))
         let outbox = OutboxSender(
-            requestor: AssociationRequestor(
-                aeTitle: settings.listener.aeTitle, senders: SenderPool(executable: settings.executable)),
-            peers: settings.listener.peers, journal: journal, clock: clock, logger: logger)
+            requestor: requestor, peers: settings.listener.peers, journal: journal, clock: clock, logger: logger)
+        let commitment = StorageCommitment(
+            caller: requestor, peers: settings.listener.peers, journal: journal, clock: clock, logger: logger,
+            onLost: outbox.pending)
         let dispatcher = Dispatcher(
             journal: journal, pool: pool, clock: clock, logger: logger, softwareVersion: settings.softwareVersion,
             onDone: outbox.pending)
@@ -116,11 +119,13 @@ public final class Node: Service {
             executable: settings.executable, limits: ReceiverLimits(most: settings.listener.places.threads),
             logger: logger)
         listener = try Listener(
-            settings.listener, spool: spool, journal: journal, open: open, receivers: receivers, clock: clock,
-            logger: logger, onReceived: assembler.received)
-        services = [
-            outbox, dispatcher, assembler, RetentionSweeper(spool: spool, journal: journal, logger: logger), listener,
-        ]
+            settings.listener, spool: spool, journal: journal, open: open, receivers: receivers,
+            commitment: commitment, clock: clock, logger: logger, onReceived: assembler.received)
+        services =
+            [
+                outbox, dispatcher, assembler, RetentionSweeper(spool: spool, journal: journal, logger: logger),
+                listener,
+            ] + commitment.services
     }
 
     /// Makes a node on a dedicated thread.

@@ -55,6 +55,14 @@ package struct Backoff: Sendable, Hashable {
     /// The longest wait, random part included.
     package var longest: Duration
 
+    /// - Parameters:
+    ///   - shortest: the wait after the first failure, without the random part.
+    ///   - longest: the longest wait, random part included.
+    package init(shortest: Duration, longest: Duration) {
+        self.shortest = shortest
+        self.longest = longest
+    }
+
     /// The waits of deliveries: 5 seconds to 10 minutes.
     package static let delivery = Backoff(shortest: .seconds(5), longest: .seconds(600))
     /// The waits of jobs after a lost worker, or without room for their objects: 2 seconds to 10 minutes.

@@ -34,7 +34,7 @@ import Testing
             """
             node: {aeTitle: KONTUR2, port: 104, bind: "::", maxAssociations: 8, maxAssociationsPerPeer: 5, idleSeconds: 30, workers: 2}
             peers:
-              - {name: archive, aeTitle: ORTHANC, host: 127.0.0.1, port: 4242, viewerProfile: ohif}
+              - {name: archive, aeTitle: ORTHANC, host: 127.0.0.1, port: 4242, viewerProfile: ohif, commitment: true}
               - {name: scope, aeTitle: ENDO1, from: [10.1.0.0/24, "fd00::/8"], may: [store]}
             spool: {path: data, minimumFree: 512MiB, maxInstance: 2GiB, keep: {done: 2d, unmatched: 90s, quarantined: 1w}}
             series: {quietSeconds: 5, waitAtMostSeconds: 60, perModality: {ES: {quietSeconds: 120}}}
@@ -57,6 +57,7 @@ import Testing
         #expect(configuration.peers.map(\.name) == ["archive", "scope"])
         #expect(configuration.peers[0].isCallable)
         #expect(configuration.peers[0].viewerProfile == .ohif)
+        #expect(configuration.peers.map(\.commitment).prefix(2) == [true, false])
         #expect(configuration.peers[0].may == [.store, .echo])
         #expect(!configuration.peers[1].isCallable)
         #expect(configuration.peers[1].may == [.store])
@@ -184,6 +185,14 @@ import Testing
         (
             "peers:\n  - {name: a, aeTitle: A, from: [1.2.3.4], port: 1}",
             "2:50: peers[0].port: a port needs a 'host'; add one"
+        ),
+        (
+            "peers:\n  - {name: a, aeTitle: A, from: [1.2.3.4], commitment: true}",
+            "2:56: peers[0].commitment: commitment is asked of a peer that is called; add its 'host' and 'port'"
+        ),
+        (
+            "peers:\n  - {name: a, aeTitle: A, host: h, port: 1, commitment: maybe}",
+            "2:57: peers[0].commitment: expected true or false, found 'maybe'"
         ),
         (
             "peers: 3",

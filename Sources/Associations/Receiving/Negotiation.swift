@@ -6,7 +6,8 @@ package import DICOM
 ///
 /// The answer is a pure function of the request. A peer that may store can propose any storage class, whether standard,
 /// private or unknown. Many senders fail a whole study if one class is refused. A peer that may store can also use
-/// storage commitment: it asks the node, and it tells the node the results of the node's own requests.
+/// storage commitment: it asks the node, and it tells the node the results of the node's own requests. A peer that the
+/// node asks for commitment can tell the results in any case.
 package enum Negotiation {
     /// Bytes of the longest PDU that the node takes.
     package static let maximumLength: UInt32 = 131_072
@@ -32,13 +33,13 @@ package enum Negotiation {
         guard request.maximumLength == 0 || request.maximumLength >= shortestData else {
             return .failure(.permanentLocalLimit)
         }
-        return .success(request.contexts.map { answer(to: $0, may: peer.may) })
+        return .success(request.contexts.map { answer(to: $0, peer) })
     }
 
     private static func answer(
-        to context: AssociationProposal.Context, may: Set<Peer.Permission>
+        to context: AssociationProposal.Context, _ peer: Peer
     ) -> ContextAnswer {
-        let (result, role) = judge(context, may)
+        let (result, role) = judge(context, peer)
         let syntax =
             context.transferSyntaxes.first {
                 TransferSyntax(rawValue: $0).map(TransferSyntax.decodable.contains) == true
@@ -57,19 +58,20 @@ package enum Negotiation {
     /// Without a proposal the peer is the SCU. A role is accepted only if the peer proposed it. The peer may be the SCP
     /// only of storage commitment, where it tells the node its results (PS3.4 J.3.3).
     private static func judge(
-        _ context: AssociationProposal.Context, _ may: Set<Peer.Permission>
+        _ context: AssociationProposal.Context, _ peer: Peer
     ) -> (ContextAnswer.Result, ContextRole) {
         guard UID(context.abstractSyntax) != nil else { return (.abstractSyntaxNotSupported, .default) }
         switch context.abstractSyntax {
         case CommitmentRequest.PushModel.sopClassUID:
-            return may.contains(.store) ? (.acceptance, context.role) : (.userRejection, .default)
-        case SOPClass.verification where !may.contains(.echo):
+            let isAllowed = peer.may.contains(.store) || peer.commitment
+            return isAllowed ? (.acceptance, context.role) : (.userRejection, .default)
+        case SOPClass.verification where !peer.may.contains(.echo):
             return (.userRejection, .default)
         case SOPClass.verification:
             break
         case let sopClass:
             if SOPClass.isService(sopClass) { return (.abstractSyntaxNotSupported, .default) }
-            if !may.contains(.store) { return (.userRejection, .default) }
+            if !peer.may.contains(.store) { return (.userRejection, .default) }
         }
         switch context.role {
         case .default: return (.acceptance, .default)

@@ -65,10 +65,12 @@ public struct Peer: Sendable, Equatable {
     public var may: Set<Permission>
     /// The geometry attributes of objects that are sent to the peer.
     public var viewerProfile: ViewerProfile.Name
+    /// Whether the peer has to commit itself to keep an object before its delivery is closed (PS3.4 annex J).
+    public var commitment: Bool
 
     public init(
         name: String, aeTitle: AETitle, host: String? = nil, port: UInt16? = nil, from: [AddressBlock] = [],
-        may: Set<Permission> = [.store, .echo], viewerProfile: ViewerProfile.Name = .strict
+        may: Set<Permission> = [.store, .echo], viewerProfile: ViewerProfile.Name = .strict, commitment: Bool = false
     ) {
         self.name = name
         self.aeTitle = aeTitle
@@ -77,6 +79,7 @@ public struct Peer: Sendable, Equatable {
         self.from = from
         self.may = may
         self.viewerProfile = viewerProfile
+        self.commitment = commitment
     }
 
     /// Whether objects can be sent to the peer.

@@ -73,6 +73,14 @@ extension JobSummary {
     var isHeld: Bool { deliveries.contains { $0.state == .held } }
 }
 
+extension DeliverySummary {
+    /// The state in words: a sent object may wait for the peer's commitment to keep it, or may have been lost.
+    var standing: String {
+        state.rawValue + (awaitsCommitment ? ", not committed yet" : "")
+            + (losses > 0 ? ", lost \(losses == 1 ? "once" : "\(losses) times") by the peer" : "")
+    }
+}
+
 /// Jobs, oldest first.
 struct JobsReport: Report {
     var jobs: [JobSummary]
@@ -99,7 +107,7 @@ struct JobsReport: Report {
                             String(job.revision), job.route ?? "", job.segmenter ?? "",
                             (job.outcome ?? "") + (job.lowConfidence ? ", low confidence" : ""),
                             Formatted.fraction(job.confidence), job.attempts > 0 ? String(job.attempts) : "",
-                            job.deliveries.map { "\($0.peer): \($0.state.rawValue)" }.joined(separator: ", "),
+                            job.deliveries.map { "\($0.peer): \($0.standing)" }.joined(separator: ", "),
                             job.deliveries.lazy.compactMap(\.why).first ?? job.why ?? "",
                         ]
                     }))

@@ -127,10 +127,8 @@ struct StudyReport: Report {
             for delivery in job.deliveries {
                 let status = delivery.status.map { " (status \(String(format: "%04X", $0)))" } ?? ""
                 let why = delivery.why.map { ": \($0)" } ?? ""
-                parts.append(
-                    .line(
-                        "      to \(delivery.peer): \(delivery.state.rawValue)\(status)\(why), SEG \(delivery.sopInstanceUID)"
-                    ))
+                let line = "      to \(delivery.peer): \(delivery.standing)\(status)\(why)"
+                parts.append(.line(line + ", SEG \(delivery.sopInstanceUID)"))
             }
         }
         return parts

@@ -79,6 +79,22 @@ struct StatusReport: Report {
                     "To be reviewed: \(Formatted.count(status.lowConfidence.count, "job")) of low confidence "
                         + "('kontur jobs list --low-confidence')."))
         }
+        if status.uncommitted.count > 0 {
+            parts.append(.line(""))
+            parts.append(
+                .line(
+                    "Sent, not committed yet: \(status.uncommitted.count), "
+                        + "the oldest for \(status.uncommitted.oldest.map(age) ?? "")."))
+        }
+        let open = count(status.commitmentReports, "received") + count(status.commitmentReports, "answered")
+        let lost = count(status.commitmentReports, "undeliverable")
+        if open + lost > 0 {
+            parts.append(.line(""))
+            parts.append(
+                .line(
+                    "Peers that ask for commitment: \(Formatted.count(open, "report")) to be delivered, "
+                        + "\(Formatted.count(lost, "report")) given up."))
+        }
         if count(status.deliveries, "held") > 0 {
             parts.append(
                 .line("Held results: 'kontur jobs release' sends them, and 'kontur jobs drop' discards them."))

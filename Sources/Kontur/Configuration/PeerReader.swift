@@ -33,7 +33,7 @@ enum PeerReader {
     }
 
     private static func peer(_ node: ConfigurationNode, known: [String]) -> ReadPeer? {
-        let section = node.section(["name", "aeTitle", "host", "port", "from", "may", "viewerProfile"])
+        let section = node.section(["name", "aeTitle", "host", "port", "from", "may", "viewerProfile", "commitment"])
         let before = node.problems.problems.count
         let name = section.required("name", "routes name the peer by it")?.name
         if let name, known.contains(name) { section["name"]?.complain("an earlier peer has this name") }
@@ -56,10 +56,18 @@ enum PeerReader {
             may = Set(place.elements(expecting: "store and echo").compactMap { $0.choice(Peer.Permission.self) })
         }
         let profile = section["viewerProfile"]?.choice(ViewerProfile.Name.self) ?? .strict
+        let commitment = section["commitment"]?.flag ?? false
+        if commitment, host == nil || port == nil {
+            section["commitment"]?.complain("commitment is asked of a peer that is called; add its 'host' and 'port'")
+        }
+        if commitment, may.isEmpty {
+            section["commitment"]?.complain("a peer reports its commitment by a call; let it call with 'may'")
+        }
         // A wrong title has already been reported. The stand-in keeps the peer known.
         guard let name, let title = aeTitle ?? AETitle("UNKNOWN") else { return nil }
         let peer = Peer(
-            name: name, aeTitle: title, host: host, port: port, from: from, may: may, viewerProfile: profile)
+            name: name, aeTitle: title, host: host, port: port, from: from, may: may, viewerProfile: profile,
+            commitment: commitment)
         return ReadPeer(
             peer: peer, isComplete: node.problems.problems.count == before, place: node.place)
     }

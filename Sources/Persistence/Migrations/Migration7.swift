@@ -89,7 +89,7 @@ enum Migration7 {
             changedAt INTEGER NOT NULL,
             UNIQUE (peer, transactionUID)
         ) STRICT;
-        CREATE INDEX commitmentReportDue ON commitmentReport (dueAfter) WHERE state IN ('received', 'answered');
+        CREATE INDEX commitmentReportOpen ON commitmentReport (peer, dueAfter) WHERE state IN ('received', 'answered');
         CREATE INDEX commitmentReportState ON commitmentReport (state);
 
         -- `failure`: 0 if the node keeps the instance, otherwise Failure Reason; no value before the first answer.

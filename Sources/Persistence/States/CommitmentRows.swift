@@ -106,6 +106,21 @@ public struct KeptInstance: Sendable, Equatable {
     public let size: Int64
     /// Whether the file was on disk when the instance was acknowledged, or when the node started.
     public let isDurable: Bool
+
+    /// Describes an instance.
+    package init(
+        id: InstanceID, sopClassUID: String, state: InstanceState, path: String, size: Int64, isDurable: Bool
+    ) {
+        self.id = id
+        self.sopClassUID = sopClassUID
+        self.state = state
+        self.path = path
+        self.size = size
+        self.isDurable = isDurable
+    }
+
+    /// Whether both are the same file of the same row; an instance may be indexed in between.
+    func isSameFile(as other: KeptInstance) -> Bool { id == other.id && path == other.path && size == other.size }
 }
 
 /// The answer about one instance of a peer's request.

@@ -124,12 +124,19 @@ extension ReadTransaction {
         try row("SELECT * FROM commitmentReport WHERE id = ?", [id.rawValue]).map(report)
     }
 
-    /// The first reports that have to be delivered, in the order in which they are due; some may be due later.
-    public func openCommitmentReports() throws -> [CommitmentReport] {
+    /// The peers to which reports have to be delivered, in the order of their names.
+    public func peersAwaitingReports() throws -> [String] {
+        try rows("SELECT DISTINCT peer FROM commitmentReport WHERE state IN ('received', 'answered') ORDER BY peer")
+            .map { $0["peer"] }
+    }
+
+    /// The first reports that have to be delivered to a peer, in the order in which they are due; some may be due later.
+    public func openCommitmentReports(to peer: String) throws -> [CommitmentReport] {
         try rows(
             """
-            SELECT * FROM commitmentReport WHERE state IN ('received', 'answered') ORDER BY dueAfter LIMIT ?
-            """, [pageSize]
+            SELECT * FROM commitmentReport WHERE state IN ('received', 'answered') AND peer = ?
+            ORDER BY dueAfter, id LIMIT ?
+            """, [peer, pageSize]
         ).map(report)
     }
 
@@ -154,7 +161,8 @@ extension ReadTransaction {
     public func keptInstance(_ sopInstanceUID: String) throws -> KeptInstance? {
         try row("SELECT * FROM instance WHERE sopInstanceUID = ? ORDER BY id DESC LIMIT 1", [sopInstanceUID]).map {
             KeptInstance(
-                id: InstanceID(rawValue: $0["id"]), sopClassUID: $0["sopClassUID"], state: try state($0), path: path($0),
+                id: InstanceID(rawValue: $0["id"]), sopClassUID: $0["sopClassUID"], state: try state($0),
+                path: path($0),
                 size: $0["size"], isDurable: !isUnsettled($0["id"]))
         }
     }

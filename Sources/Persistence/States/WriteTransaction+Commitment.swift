@@ -18,25 +18,32 @@ extension WriteTransaction {
     ///   - deliveries: the deliveries.
     ///   - deadline: time lived after which the request expires.
     ///   - event: the cause.
-    /// - Returns: the request, and the deliveries that it is about; `nil` if none of them waits for a request any more.
+    /// - Returns: the request, and the deliveries that it is about: those that wait for a request, and that the database
+    ///   lets change. `nil` if there are none.
     /// - Throws: the errors of the database.
     public func commitmentAsked(
         _ transactionUID: String, of peer: String, _ deliveries: [DeliveryID], deadline: Duration, _ event: AuditEvent
     ) throws -> (CommitmentRequestID, [UncommittedDelivery])? {
-        let wanted = try deliveries.compactMap { try uncommitted($0) }.filter { $0.peer == peer && $0.request == nil }
-        if wanted.isEmpty { return nil }
+        let found = try deliveries.compactMap { try uncommitted($0) }.filter { $0.peer == peer && $0.request == nil }
+        if found.isEmpty { return nil }
         try execute(
             """
             INSERT INTO commitmentRequest (transactionUID, peer, state, deadline, askedAt, changedAt)
             VALUES (?, ?, 'asked', ?, ?, ?)
             """, [transactionUID, peer, deadline.microseconds, now, now])
         let id = CommitmentRequestID(rawValue: db.lastInsertedRowID)
-        for delivery in wanted {
-            try execute(
-                "INSERT INTO commitmentReference (requestId, deliveryId) VALUES (?, ?)",
-                [id.rawValue, delivery.id.rawValue])
-            try execute(
-                "UPDATE delivery SET commitmentRequestId = ? WHERE id = ?", [id.rawValue, delivery.id.rawValue])
+        let wanted = try found.filter { delivery in
+            try attempt {
+                try execute(
+                    "INSERT INTO commitmentReference (requestId, deliveryId) VALUES (?, ?)",
+                    [id.rawValue, delivery.id.rawValue])
+                try execute(
+                    "UPDATE delivery SET commitmentRequestId = ? WHERE id = ?", [id.rawValue, delivery.id.rawValue])
+            }
+        }
+        if wanted.isEmpty {
+            try execute("DELETE FROM commitmentRequest WHERE id = ?", [id.rawValue])
+            return nil
         }
         try record(
             .commitmentAsked, event.about(transactionUID),
@@ -145,7 +152,7 @@ extension WriteTransaction {
     /// sent -> dead: the peer does not commit itself to keep the object; its file stays.
     ///
     /// - Throws: ``StateError``, also if the delivery does not wait for the peer's commitment.
-    public func uncommitted(_ id: DeliveryID, _ event: AuditEvent) throws {
+    public func notCommitted(_ id: DeliveryID, _ event: AuditEvent) throws {
         _ = try awaiting(id)
         try move(
             "delivery", id.rawValue, from: [DeliveryState.sent.rawValue], to: DeliveryState.dead.rawValue,

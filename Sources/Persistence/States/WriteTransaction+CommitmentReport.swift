@@ -36,10 +36,17 @@ extension WriteTransaction {
         if let known, known["digest"] != digest { return .duplicateTransactionUID }
         if let known {
             let found: CommitmentReportState = try state(known)
-            if found == .received || found == .answered { return .open(CommitmentReportID(rawValue: known["id"])) }
+            if found == .received || found == .answered {
+                // The peer can be reached again.
+                try execute(
+                    "UPDATE commitmentReport SET dueAfter = min(dueAfter, ?) WHERE id = ?",
+                    [dueAfter.microseconds, known["id"] as Int64])
+                return .open(CommitmentReportID(rawValue: known["id"]))
+            }
         }
         let open = try row(
-            "SELECT count(*) AS count FROM commitmentReport WHERE state IN ('received', 'answered') AND peer = ?", [peer])
+            "SELECT count(*) AS count FROM commitmentReport WHERE state IN ('received', 'answered') AND peer = ?",
+            [peer])
         if open?["count"] ?? 0 >= mostOpen { return .tooMany }
         if let known {
             try execute(
@@ -68,7 +75,14 @@ extension WriteTransaction {
     }
 
     /// Records that the node did not take a peer's request for commitment, or a result that it did not ask for.
-    public func commitmentRefused(_ event: AuditEvent) throws { try record(.commitmentRefused, event) }
+    ///
+    /// - Parameters:
+    ///   - event: the cause.
+    ///   - count: the number of refusals, if the record stands for several.
+    /// - Throws: the error of the database.
+    public func commitmentRefused(_ event: AuditEvent, count: Int? = nil) throws {
+        try record(.commitmentRefused, event, AuditSubject(count: count.map(Int64.init)))
+    }
 
     /// SHA-256 of the references; each text is hashed after its length.
     private static func digest(_ items: [CommitmentItem]) -> Data {
@@ -104,7 +118,8 @@ extension WriteTransaction {
                 let item = try row(
                     "SELECT sopInstanceUID FROM commitmentReportItem WHERE reportId = ? AND position = ?",
                     [id.rawValue, position])
-                guard let uid: String = item?["sopInstanceUID"], try keptInstance(uid) == seen else {
+                guard let uid: String = item?["sopInstanceUID"], try keptInstance(uid)?.isSameFile(as: seen) == true
+                else {
                     failure = Self.changedMeanwhile
                     break
                 }
@@ -131,7 +146,9 @@ extension WriteTransaction {
                 report.transactionUID), AuditSubject(count: Int64(counts.all - counts.failed)))
     }
 
-    /// answered -> reported: the peer has the report. The trail names the instances that the node committed itself to.
+    /// answered -> reported: the peer has the report.
+    ///
+    /// The trail names the instances that the node committed itself to.
     public func commitmentReported(_ id: CommitmentReportID, _ event: AuditEvent) throws {
         let (report, _) = try moveReport(id, from: [.answered], to: .reported, event)
         let kept = try rows(

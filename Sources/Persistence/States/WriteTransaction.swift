@@ -58,7 +58,7 @@ public final class WriteTransaction: ReadTransaction {
     ///
     /// - Returns: `false` if the database refused the changes of `body`, which are undone then.
     /// - Throws: the other errors of `body`, such as those of the disk.
-    func attempt(_ body: () throws -> Void) throws -> Bool {
+    package func attempt(_ body: () throws -> Void) throws -> Bool {
         do {
             try db.inSavepoint {
                 try body()

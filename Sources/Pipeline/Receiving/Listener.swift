@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Associations
+package import Associations
 import DICOM
 import Foundation
-public import Logging
-public import Persistence
+package import Logging
+package import Persistence
 import Platform
 public import ServiceLifecycle
 
@@ -23,6 +23,7 @@ public final class Listener: Service {
     private let acceptor: ConnectionListener
     private let bounds = ConnectionBounds()
     private let receivers: ReceiverPool
+    private let commitment: (any StorageCommitmentReceiver)?
     private let directory: PeerDirectory
     private let spool: Spool
     private let journal: Journal
@@ -42,19 +43,22 @@ public final class Listener: Service {
     ///   - journal: takes the rows.
     ///   - open: the registry for the associations.
     ///   - receivers: the processes that speak with the peers. The listener runs and stops the pool.
+    ///   - commitment: takes what peers say about storage commitment; `nil` refuses it.
     ///   - clock: the time of records.
     ///   - logger: receives a message for each association.
     ///   - onReceived: called after each stored instance, on its association's thread; must not block.
     /// - Throws: if the port is taken, for instance.
-    public init(
+    package init(
         _ configuration: ListenerConfiguration, spool: Spool, journal: Journal, open: OpenAssociations,
-        receivers: ReceiverPool, clock: NodeClock = .system, logger: Logger, onReceived: @escaping @Sendable () -> Void
+        receivers: ReceiverPool, commitment: (any StorageCommitmentReceiver)? = nil, clock: NodeClock = .system,
+        logger: Logger, onReceived: @escaping @Sendable () -> Void
     ) throws(ListenError) {
         self.configuration = configuration
         self.spool = spool
         self.journal = journal
         self.open = open
         self.receivers = receivers
+        self.commitment = commitment
         self.clock = clock
         self.logger = logger
         self.onReceived = onReceived
@@ -199,8 +203,8 @@ public final class Listener: Service {
             logger.info("association accepted")
             let reception = StorageReception(
                 association: association, id: call.id, peer: peer, calledAETitle: configuration.aeTitle,
-                idleLimit: configuration.idleLimit, spool: spool, journal: journal, clock: clock, logger: logger,
-                onReceived: onReceived)
+                idleLimit: configuration.idleLimit, spool: spool, journal: journal, commitment: commitment, clock: clock,
+                logger: logger, onReceived: onReceived)
             try reception.run()
             logger.info("association released", metadata: ["association.instances": "\(reception.stored)"])
         } catch {

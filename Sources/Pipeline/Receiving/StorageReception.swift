@@ -18,6 +18,7 @@ final class StorageReception {
     private let facts: AssociationFacts
     private let spool: Spool
     private let journal: Journal
+    private let commitment: (any StorageCommitmentReceiver)?
     private let clock: NodeClock
     private let logger: Logger
     private let onReceived: () -> Void
@@ -26,13 +27,15 @@ final class StorageReception {
 
     init(
         association: ReceivedAssociation, id: UUID, peer: Peer, calledAETitle: AETitle, idleLimit: Duration,
-        spool: Spool, journal: Journal, clock: NodeClock, logger: Logger, onReceived: @escaping () -> Void
+        spool: Spool, journal: Journal, commitment: (any StorageCommitmentReceiver)?, clock: NodeClock, logger: Logger,
+        onReceived: @escaping () -> Void
     ) {
         self.association = association
         self.peer = peer
         self.idleLimit = idleLimit
         self.spool = spool
         self.journal = journal
+        self.commitment = commitment
         self.clock = clock
         self.logger = logger
         self.onReceived = onReceived
@@ -48,8 +51,13 @@ final class StorageReception {
         while let request = try association.nextRequest(idleLimit: idleLimit) {
             switch request {
             case .store(let request): try store(request)
-            // The node does not have the services of storage commitment yet.
-            case .asked, .told: try association.answer(.unrecognizedOperation)
+            case .asked(let request):
+                let status = commitment?.asked(
+                    request, by: peer, address: association.address, over: association.reports)
+                try association.answer(status ?? .unrecognizedOperation)
+            case .told(let result):
+                let status = commitment?.told(result, by: peer, address: association.address)
+                try association.answer(status ?? .unrecognizedOperation)
             }
         }
     }

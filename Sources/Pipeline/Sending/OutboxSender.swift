@@ -192,7 +192,10 @@ package final class OutboxSender: Service {
         var failures = 0
         while true {
             do {
-                try journal.direct.write { try Self.apply(change, to: delivery.id, peer: peer, $0) }
+                let commitBy = try peer.commitment ? journal.direct.timeLived() + CommitmentLimits().longest : nil
+                try journal.direct.write {
+                    try Self.apply(change, to: delivery.id, peer: peer, commitBy: commitBy, $0)
+                }
                 return report(change, delivery, peer: peer.name)
             } catch let error as StateError {
                 return logger.debug("delivery left alone", metadata: ["error": "\(error)"])
@@ -281,13 +284,14 @@ package final class OutboxSender: Service {
     }
 
     private static func apply(
-        _ change: OutboxSchedule.Change, to id: DeliveryID, peer: Peer?, _ transaction: WriteTransaction
+        _ change: OutboxSchedule.Change, to id: DeliveryID, peer: Peer?, commitBy: Duration? = nil,
+        _ transaction: WriteTransaction
     ) throws {
         let actor = AuditActor(aeTitle: peer?.aeTitle.text, address: peer?.host)
         switch change {
         case .sent(let status):
             let event = AuditEvent(by: actor, reason: DeliveryOutcome.warning(for: status))
-            try transaction.sent(id, status: status, event)
+            try transaction.sent(id, status: status, commitBy: commitBy, event)
         case .pendingAgain(let spent, let rejections, let reason):
             let memory = rejections == 0 ? nil : try JSONEncoder().encode(DeliveryNotes(rejections: rejections))
             try transaction.pendingAgain(id, spent: spent, memory: memory, AuditEvent(by: actor, reason: reason))

@@ -86,7 +86,8 @@ import Testing
                 try transaction.committed(id, AuditEvent())
             }
             #expect(try node.delivery(id)?.state == .committed)
-            #expect(try node.journal.read { try $0.commitmentRequest("7.2", to: waiting.peer) }?.deliveries.isEmpty == true)
+            let left = try node.journal.read { try $0.commitmentRequest("7.2", to: waiting.peer) }
+            #expect(left?.deliveries.isEmpty == true)
         }
     }
 
@@ -124,7 +125,7 @@ import Testing
     @Test func `can be given up, revived and sent again`() async throws {
         try await blocking {
             let (node, id) = try sent()
-            try node.journal.write { try $0.uncommitted(id, AuditEvent(reason: "no answer in 72 hours")) }
+            try node.journal.write { try $0.notCommitted(id, AuditEvent(reason: "no answer in 72 hours")) }
             #expect(try node.delivery(id)?.state == .dead && node.files("derived").count == 1)
             try node.journal.write { try $0.revived(id, AuditEvent(by: .user("admin"))) }
             #expect(try node.journal.read { try $0.pendingDeliveries() }.map(\.id) == [id])
@@ -148,7 +149,7 @@ import Testing
             try node.journal.write { try $0.waived(id, AuditEvent()) }
             let arrows: [(WriteTransaction) throws -> Void] = [
                 { try $0.committed(id, AuditEvent()) }, { try $0.lost(id, AuditEvent()) },
-                { try $0.uncommitted(id, AuditEvent()) }, { try $0.waived(id, AuditEvent()) },
+                { try $0.notCommitted(id, AuditEvent()) }, { try $0.waived(id, AuditEvent()) },
                 { try $0.askedAgain(id, after: .zero, AuditEvent()) }, { try $0.dead(id, AuditEvent()) },
             ]
             for arrow in arrows {
@@ -187,7 +188,7 @@ import Testing
             let node = try TestNode()
             try node.receive("1.1")
             let id = try node.receiveRequest("8.1", Self.items("1.1", "1.2"))
-            #expect(try node.journal.read { try $0.openCommitmentReports() }.map(\.id) == [id])
+            #expect(try node.journal.read { try $0.openCommitmentReports(to: "scope") }.map(\.id) == [id])
             let kept = try #require(try node.journal.read { try $0.keptInstance("1.1") })
             #expect(kept.isDurable && kept.sopClassUID == TestNode.mrImage)
             try node.journal.write { transaction in
@@ -200,7 +201,7 @@ import Testing
             try node.journal.write { try $0.commitmentReported(id, AuditEvent()) }
             let record = try #require(try AuditTrail(journal: node.journal).latest(1).first)
             #expect(record.event == "commitmentReported" && record.instancesIn == "1.1" && record.count == 1)
-            #expect(try node.journal.read { try $0.openCommitmentReports() }.isEmpty)
+            #expect(try node.journal.read { try $0.peersAwaitingReports() }.isEmpty)
             #expect(try node.journal.read { try $0.commitmentItems(of: id) }.isEmpty)
             #expect(try node.journal.status().commitmentReports.first { $0.state == "reported" }?.count == 1)
         }

@@ -132,7 +132,7 @@ import Testing
             ),
             ("deliveryCommitted", { node in { [id = try uncommitted(node)] in try $0.committed(id, AuditEvent()) } }),
             ("deliveryLost", { node in { [id = try uncommitted(node)] in try $0.lost(id, AuditEvent()) } }),
-            ("deliveryDead", { node in { [id = try uncommitted(node)] in try $0.uncommitted(id, AuditEvent()) } }),
+            ("deliveryDead", { node in { [id = try uncommitted(node)] in try $0.notCommitted(id, AuditEvent()) } }),
             ("commitmentWaived", { node in { [id = try uncommitted(node)] in try $0.waived(id, AuditEvent()) } }),
             (
                 "commitmentReceived",
