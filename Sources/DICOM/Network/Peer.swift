@@ -70,10 +70,15 @@ public struct Peer: Sendable, Equatable {
     public var may: Set<Permission>
     /// The geometry attributes of objects that are sent to the peer.
     public var viewerProfile: ViewerProfile.Name
+    /// Whether the node calls the peer over TLS, and the peer may call the node only over TLS.
+    public var tls: Bool
+    /// Which certificates belong to the peer; `nil` for those that name its host.
+    public var certificate: CertificateRule?
 
     public init(
         name: String, aeTitle: AETitle, host: String? = nil, port: UInt16? = nil, from: [AddressBlock] = [],
-        may: Set<Permission> = [.store, .echo], viewerProfile: ViewerProfile.Name = .strict
+        may: Set<Permission> = [.store, .echo], viewerProfile: ViewerProfile.Name = .strict,
+        tls: Bool = false, certificate: CertificateRule? = nil
     ) {
         self.name = name
         self.aeTitle = aeTitle
@@ -82,6 +87,8 @@ public struct Peer: Sendable, Equatable {
         self.from = from
         self.may = may
         self.viewerProfile = viewerProfile
+        self.tls = tls
+        self.certificate = certificate
     }
 
     /// Whether objects can be sent to the peer.

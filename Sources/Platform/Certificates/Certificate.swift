@@ -155,6 +155,8 @@ public struct TrustedAuthorities: Sendable {
         public var isRevocation: Bool { number == 23 }
         /// Whether a revocation list is out of date.
         public var isOldList: Bool { number == 12 }
+        /// Whether the chain does not lead to a trusted authority.
+        public var isUnknownAuthority: Bool { [2, 18, 19, 20, 21, 27].contains(number) }
         /// Whether the date is outside the validity.
         public var isDate: Bool { number == 9 || number == 10 }
     }
