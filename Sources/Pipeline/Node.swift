@@ -62,6 +62,8 @@ public final class Node: Service {
     /// The states and the audit trail.
     package let journal: Journal
     private let listener: Listener
+    /// `nil` for a node without TLS.
+    private let certificates: NodeCertificates?
     private let settings: NodeSettings
     private let logger: Logger
 
@@ -118,9 +120,14 @@ public final class Node: Service {
         listener = try Listener(
             settings.listener, spool: spool, journal: journal, open: open, receivers: receivers, clock: clock,
             logger: logger, onReceived: assembler.received)
-        services = [
+        certificates = try settings.listener.tls.map {
+            try NodeCertificates($0, logger: logger) { receivers.use(credentials: $0.message) }
+        }
+        var services: [any Service] = [
             outbox, dispatcher, assembler, RetentionSweeper(spool: spool, journal: journal, logger: logger), listener,
         ]
+        if let certificates { services.append(certificates) }
+        self.services = services
     }
 
     /// Makes a node on a dedicated thread.
@@ -136,6 +143,14 @@ public final class Node: Service {
     ///
     /// If the settings say 0, the kernel chose this port.
     public var port: UInt16 { listener.port }
+
+    /// The port that the node listens on for TLS; `nil` if there is none.
+    public var securePort: UInt16? { listener.securePort }
+
+    /// Reads certificates and keys again, for the associations that begin from now on.
+    ///
+    /// Blocks on the disk. Files that are wrong are logged, and leave the last ones in force.
+    public func reloadCertificates() { certificates?.reload() }
 
     /// Runs until a graceful shutdown, a cancellation, or the failure of a service.
     ///

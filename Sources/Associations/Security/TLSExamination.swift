@@ -49,7 +49,9 @@ public struct TLSExamination: Sendable {
         let key = readKey(of: chain.first, password: password)
         let (authorityBytes, authorities) = readAuthorities()
         let (listBytes, lists) = readLists(of: authorities)
-        if let own = chain.first { examine(own, chain, TrustedAuthorities(certificates: authorities, revocationLists: lists)) }
+        if let own = chain.first {
+            examine(own, chain, TrustedAuthorities(certificates: authorities, revocationLists: lists))
+        }
         if findings.contains(where: { $0.severity == .unusable }) { return }
         credentials = TLSCredentials(
             profile: settings.profile, clients: settings.clients, certificate: certificateBytes, key: key,
@@ -141,7 +143,9 @@ public struct TLSExamination: Sendable {
             }
             bytes += content + [0x0A]
             authorities += found
-            for authority in found { examineDates(of: authority, "the authority \(authority.subject) in \(path)", "authorities") }
+            for authority in found {
+                examineDates(of: authority, "the authority \(authority.subject) in \(path)", "authorities")
+            }
         }
         if settings.authorities.isEmpty, settings.clients != .none {
             find(
@@ -157,7 +161,9 @@ public struct TLSExamination: Sendable {
         for path in settings.revocationLists {
             guard let content = read(path, "revocationLists") else { continue }
             guard let found = RevocationList.read(pem: content), !found.isEmpty else {
-                find(.unusable, "revocationLists", "\(path) does not hold a revocation list; give a PEM file ('BEGIN X509 CRL')")
+                find(
+                    .unusable, "revocationLists",
+                    "\(path) does not hold a revocation list; give a PEM file ('BEGIN X509 CRL')")
                 continue
             }
             bytes += content + [0x0A]
@@ -170,7 +176,9 @@ public struct TLSExamination: Sendable {
                             + "this authority are refused; get the new list")
                 }
                 if !authorities.contains(where: { $0.subject == list.issuer }) {
-                    find(.warning, "revocationLists", "the list of \(list.issuer) in \(path) belongs to none of 'authorities'")
+                    find(
+                        .warning, "revocationLists",
+                        "the list of \(list.issuer) in \(path) belongs to none of 'authorities'")
                 }
             }
         }
@@ -193,7 +201,9 @@ public struct TLSExamination: Sendable {
         case .ellipticCurve(let bits) where bits < 256:
             find(.unusable, "certificate", "\(path) has an elliptic key of \(bits) bits; use P-256 or a larger curve")
         case .other:
-            find(.unusable, "certificate", "\(path) has a key that is neither RSA nor of an elliptic curve (P-256, P-384)")
+            find(
+                .unusable, "certificate",
+                "\(path) has a key that is neither RSA nor of an elliptic curve (P-256, P-384)")
         case .rsa, .ellipticCurve: break
         }
         examineDates(of: own, "the certificate \(path)", "certificate")
@@ -215,7 +225,9 @@ public struct TLSExamination: Sendable {
             for (purpose, words) in [(Certificate.Purpose.server, "serverAuth"), (.client, "clientAuth")]
             where purpose == .client || settings.port != nil {
                 if trusted.refusal(of: chain, for: purpose) != nil {
-                    find(.warning, "certificate", "\(path) is not made for \(words) (extended key usage): peers may refuse it")
+                    find(
+                        .warning, "certificate",
+                        "\(path) is not made for \(words) (extended key usage): peers may refuse it")
                 }
             }
             return
@@ -226,7 +238,9 @@ public struct TLSExamination: Sendable {
         case _ where refusal.isRevocation:
             find(.refused, "certificate", "\(path) is revoked, or an authority in its chain is; get a new certificate")
         case _ where own.isSelfSigned:
-            find(.warning, "certificate", "\(path) is self-signed: each peer has to be given this certificate as an authority")
+            find(
+                .warning, "certificate",
+                "\(path) is self-signed: each peer has to be given this certificate as an authority")
         case _ where refusal.isUnknownAuthority:
             let missing = chain.last?.issuer ?? own.issuer
             find(
@@ -245,7 +259,9 @@ public struct TLSExamination: Sendable {
             find(.refused, setting, "\(name) is valid from \(Self.day(begin)) on, and not yet")
         } else if end < now + Self.notice {
             let days = Int(end.timeIntervalSince(now) / 86_400)
-            find(.warning, setting, "\(name) will expire on \(Self.day(end)), in \(days == 1 ? "1 day" : "\(days) days"); renew it in time")
+            find(
+                .warning, setting,
+                "\(name) will expire on \(Self.day(end)), in \(days == 1 ? "1 day" : "\(days) days"); renew it in time")
         }
     }
 

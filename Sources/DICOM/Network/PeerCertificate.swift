@@ -27,7 +27,9 @@ public struct PeerCertificate: Equatable, Sendable {
     func names(host: String) -> Bool { Certificate(der: encoded)?.names(host: host) ?? false }
 }
 
-/// Which certificates belong to a peer. A certificate has to fulfil every condition that is set.
+/// Which certificates belong to a peer.
+///
+/// A certificate has to fulfil every condition that is set.
 public struct CertificateRule: Sendable, Equatable {
     /// An authority in the chain of a certificate.
     public enum Authority: Sendable, Equatable {

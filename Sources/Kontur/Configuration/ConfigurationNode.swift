@@ -82,6 +82,9 @@ struct ConfigurationNode {
         return scalar(expecting: known.alternatives) { Choice(rawValue: $0) }
     }
 
+    /// `true` or `false`.
+    var flag: Bool? { scalar(expecting: "true or false") { Bool($0) } }
+
     /// The name of a peer or a route, which stands in tables, logs and file names.
     var name: String? {
         scalar(expecting: "a name: up to 64 letters, digits, '-', '_' and '.', beginning with a letter or digit") {

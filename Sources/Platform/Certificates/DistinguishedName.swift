@@ -10,7 +10,9 @@ public struct DistinguishedName: Sendable, CustomStringConvertible {
     /// `type=value`, the most specific first in RFC 2253.
     private let parts: [String]
 
-    /// Reads a name. A text without `=` gives a name that equals no other one of a certificate.
+    /// Reads a name.
+    ///
+    /// A text without `=` gives a name that equals no other one of a certificate.
     public init(_ text: String) {
         description = text
         parts = Self.split(text, at: ",").map { part in
