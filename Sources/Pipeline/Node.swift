@@ -101,9 +101,9 @@ public final class Node: Service {
                 executable: settings.executable, segmentWorkers: settings.workers, printFolder: spool.workPath),
             logger: logger)
         self.pool = pool
+        let senders = SenderPool(executable: settings.executable)
         let outbox = OutboxSender(
-            requestor: AssociationRequestor(
-                aeTitle: settings.listener.aeTitle, senders: SenderPool(executable: settings.executable)),
+            requestor: AssociationRequestor(aeTitle: settings.listener.aeTitle, senders: senders),
             peers: settings.listener.peers, journal: journal, clock: clock, logger: logger)
         let dispatcher = Dispatcher(
             journal: journal, pool: pool, clock: clock, logger: logger, softwareVersion: settings.softwareVersion,
@@ -121,7 +121,10 @@ public final class Node: Service {
             settings.listener, spool: spool, journal: journal, open: open, receivers: receivers, clock: clock,
             logger: logger, onReceived: assembler.received)
         certificates = try settings.listener.tls.map {
-            try NodeCertificates($0, logger: logger) { receivers.use(credentials: $0.message) }
+            try NodeCertificates($0, logger: logger) { credentials in
+                receivers.use(credentials: credentials.message)
+                senders.use(credentials)
+            }
         }
         var services: [any Service] = [
             outbox, dispatcher, assembler, RetentionSweeper(spool: spool, journal: journal, logger: logger), listener,
