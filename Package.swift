@@ -95,7 +95,7 @@ let package = Package(
 
         // One test target a room.
         .target(name: "TestSupport", dependencies: ["DICOM", "Imaging", subprocess], path: "Tests/TestSupport"),
-        .testTarget(name: "PlatformTests", dependencies: ["Platform"]),
+        .testTarget(name: "PlatformTests", dependencies: ["Platform", "TestSupport"]),
         .testTarget(name: "ImagingTests", dependencies: ["Imaging", "TestSupport"]),
         .testTarget(
             name: "DICOMTests", dependencies: ["DICOM", "Platform", "Imaging", "CDCMTK", "TestSupport"],

@@ -62,6 +62,8 @@ public final class Node: Service {
     /// The states and the audit trail.
     package let journal: Journal
     private let listener: Listener
+    /// `nil` for a node without TLS.
+    private let certificates: NodeCertificates?
     private let settings: NodeSettings
     private let logger: Logger
 
@@ -99,8 +101,8 @@ public final class Node: Service {
                 executable: settings.executable, segmentWorkers: settings.workers, printFolder: spool.workPath),
             logger: logger)
         self.pool = pool
-        let requestor = AssociationRequestor(
-            aeTitle: settings.listener.aeTitle, senders: SenderPool(executable: settings.executable))
+        let senders = SenderPool(executable: settings.executable)
+        let requestor = AssociationRequestor(aeTitle: settings.listener.aeTitle, senders: senders)
         let outbox = OutboxSender(
             requestor: requestor, peers: settings.listener.peers, journal: journal, clock: clock, logger: logger)
         let commitment = StorageCommitment(
@@ -121,11 +123,18 @@ public final class Node: Service {
         listener = try Listener(
             settings.listener, spool: spool, journal: journal, open: open, receivers: receivers,
             commitment: commitment, clock: clock, logger: logger, onReceived: assembler.received)
-        services =
-            [
-                outbox, dispatcher, assembler, RetentionSweeper(spool: spool, journal: journal, logger: logger),
-                listener,
-            ] + commitment.services
+        certificates = try settings.listener.tls.map {
+            try NodeCertificates($0, logger: logger) { credentials in
+                receivers.use(credentials: credentials.message)
+                senders.use(credentials)
+            }
+        }
+        var services: [any Service] = [
+            outbox, dispatcher, assembler, RetentionSweeper(spool: spool, journal: journal, logger: logger), listener,
+        ]
+        services += commitment.services
+        if let certificates { services.append(certificates) }
+        self.services = services
     }
 
     /// Makes a node on a dedicated thread.
@@ -141,6 +150,14 @@ public final class Node: Service {
     ///
     /// If the settings say 0, the kernel chose this port.
     public var port: UInt16 { listener.port }
+
+    /// The port that the node listens on for TLS; `nil` if there is none.
+    public var securePort: UInt16? { listener.securePort }
+
+    /// Reads certificates and keys again, for the associations that begin from now on.
+    ///
+    /// Blocks on the disk. Files that are wrong are logged, and leave the last ones in force.
+    public func reloadCertificates() { certificates?.reload() }
 
     /// Runs until a graceful shutdown, a cancellation, or the failure of a service.
     ///

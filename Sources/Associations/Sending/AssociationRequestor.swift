@@ -36,14 +36,15 @@ public struct AssociationRequestor: Sendable {
     ///   - contexts: 1 to 128. If the peer does not accept a context, the first call that needs it throws.
     ///   - interruption: lets another thread end the association.
     /// - Returns: the association, which belongs to the calling thread.
-    /// - Throws: `notConnected`, `timeout`, `rejected`, `aborted` or `connectionLost`.
+    /// - Throws: `notConnected`, `timeout`, `rejected`, `aborted`, `connectionLost`, or `wrongCertificate` if another
+    ///   one answers in the place of the peer.
     public func connect(
         to peer: Peer, contexts: [ContextProposal], interruption: Interruption = Interruption()
     ) throws(AssociationError) -> RequestedAssociation {
         let connection = try connection(to: peer, interruption)
         return try RequestedAssociation(
-            over: connection, calling: aeTitle, called: peer.aeTitle, proposals: contexts, limits: limits,
-            pool: senders, interruption: interruption)
+            over: connection, calling: aeTitle, peer: peer, proposals: contexts, limits: limits, pool: senders,
+            interruption: interruption)
     }
 
     /// Verifies a peer with C-ECHO over an association of its own.

@@ -21,6 +21,8 @@ public final class RequestedAssociation {
     private let limits: AssociationLimits
     private let interruption: Interruption
     private let proposals: [ContextProposal]
+    /// Whether TLS encrypts the connection.
+    private let isSecure: Bool
     /// The accepted contexts: their proposals and their answers.
     private var contexts: [(proposal: ContextProposal, answer: SenderReply.Association.Context)] = []
     /// `nil` if the association is over.
@@ -37,14 +39,14 @@ public final class RequestedAssociation {
     /// - Parameters:
     ///   - connection: connected to the peer.
     ///   - calling: the node's AE title.
-    ///   - called: the peer's AE title.
+    ///   - peer: if it has `tls`, its certificate has to belong to it.
     ///   - proposals: 1 to 128, because IDs are odd and fit a byte (PS3.8 9.3.2.2).
     ///   - limits: the times that the peer may take.
     ///   - pool: the processes that speak with peers.
     ///   - interruption: lets another thread end the association.
     /// - Throws: `timeout`, `rejected`, `aborted` or `connectionLost`.
     init(
-        over connection: StreamSocket, calling: AETitle, called: AETitle, proposals: [ContextProposal],
+        over connection: StreamSocket, calling: AETitle, peer: Peer, proposals: [ContextProposal],
         limits: AssociationLimits, pool: SenderPool, interruption: Interruption
     ) throws(AssociationError) {
         precondition((1...128).contains(proposals.count), "an association proposes 1 to 128 presentation contexts")
@@ -52,20 +54,25 @@ public final class RequestedAssociation {
         self.limits = limits
         self.interruption = interruption
         self.proposals = proposals
+        isSecure = peer.tls
         do throws(SenderFailure) {
-            open = (try pool.take(), connection)
+            open = (try pool.take(isSecure: peer.tls), connection)
         } catch {
             throw AssociationError(error)
         }
         interruption.attach(connection)
         let request = SenderOrder.Association(
-            calling: calling, called: called, maximumLength: Self.maximumLength,
+            isSecure: peer.tls, certificateHost: peer.tls ? peer.certificateHost : "", calling: calling,
+            called: peer.aeTitle, maximumLength: Self.maximumLength,
             contexts: proposals.enumerated().map { (UInt8(2 * $0 + 1), $1) })
         let start = MonotonicClock.now()
         let reply = try perform(.associate(request), with: connection.descriptor) { [limits] _, now in
             now - start > limits.negotiation ? "the answer to A-ASSOCIATE-RQ" : nil
         }
         guard case .accepted(let accepted) = reply else { return }
+        if peer.tls, let rule = peer.certificate, accepted.certificate.map(rule.accepts) != true {
+            throw close(.wrongCertificate)
+        }
         contexts = accepted.contexts.compactMap { answer in
             guard answer.result == 0, answer.id % 2 == 1, answer.id / 2 < proposals.count else { return nil }
             let proposal = proposals[Int(answer.id) / 2]
@@ -359,9 +366,9 @@ public final class RequestedAssociation {
         pool.give(process)
     }
 
-    /// Sends A-ABORT (PS3.8 9.3.8), unless a PDU may lie half in the connection.
+    /// Sends A-ABORT (PS3.8 9.3.8), unless a PDU may lie half in the connection, or the process alone can encrypt it.
     private func sendAbort(_ connection: StreamSocket) {
-        guard connection.transferCounts.queued == 0 else { return }
+        guard !isSecure, connection.transferCounts.queued == 0 else { return }
         connection.writeAvailable([7, 0, 0, 0, 0, 4, 0, 0, 0, 0])
     }
 }

@@ -10,6 +10,8 @@ package struct SenderConversation: Sendable, Equatable {
         case starting
         /// The sender waits for a request.
         case idle
+        /// The sender has to say whether it can use new credentials.
+        case preparing
         /// The peer has to accept or reject the association.
         case negotiating
         /// The association is open. `isAsked`: the peer awaits the answer to its commitment result.
@@ -53,6 +55,7 @@ package struct SenderConversation: Sendable, Equatable {
     /// - Throws: `OutOfTurn`; the message must not be sent then.
     package mutating func send(_ order: SenderOrder) throws(OutOfTurn) {
         switch (state, order) {
+        case (.idle, .credentials): state = .preparing
         case (.idle, .associate): state = .negotiating
         case (.open(let isAsked), .store), (.open(let isAsked), .ask), (.open(let isAsked), .report),
             (.open(let isAsked), .echo):
@@ -70,12 +73,12 @@ package struct SenderConversation: Sendable, Equatable {
     /// - Throws: `OutOfTurn`; the sender cannot be trusted any more.
     package mutating func receive(_ reply: SenderReply) throws(OutOfTurn) -> Meaning {
         switch (state, reply) {
-        case (.starting, .ready):
+        case (.starting, .ready), (.preparing, .ready):
             state = .idle
             return .ready
-        // The answer to credentials.
-        case (.idle, .ready): return .ready
-        case (.idle, .unusable): return .answer
+        case (.preparing, .unusable):
+            state = .idle
+            return .answer
         case (.negotiating, .accepted):
             state = .open(isAsked: false)
             return .answer

@@ -106,6 +106,8 @@ package enum SenderOrder: Sendable, Equatable {
         }
     }
 
+    /// The whole message `credentials`, for secure connections.
+    case credentials([UInt8])
     case associate(Association)
     case store(Instance)
     case ask(contextID: UInt8, CommitmentRequest)
@@ -117,6 +119,7 @@ package enum SenderOrder: Sendable, Equatable {
     /// The whole message, with its length in front.
     package var message: [UInt8] {
         switch self {
+        case .credentials(let message): return message
         case .associate(let association): return Self.message(of: association)
         case .store(let instance):
             var writer = MessageWriter(kind: 31)

@@ -19,6 +19,8 @@ struct SenderProcess: Sendable {
     private(set) var conversation = SenderConversation()
     /// Associations that the process has requested.
     private(set) var associations = 0
+    /// The generation of the credentials that it has; 0 for none.
+    fileprivate var generation = 0
 
     /// Starts a process.
     init(executable: String) throws(SpawnError) {
@@ -88,16 +90,39 @@ public final class SenderPool: Sendable {
 
     private let executable: String
     private let idle = Mutex<[SenderProcess]>([])
+    /// The newest message `credentials`, and its number, from 1 on.
+    private let credentials = Mutex<(message: [UInt8], generation: Int)>(([], 0))
 
     /// - Parameter executable: path of `kontur`, whose `sender` command the processes run.
     public init(executable: String = CurrentProcess.executable) {
         self.executable = executable
     }
 
+    /// Gives the processes the certificates and keys for secure connections, from their next association on.
+    public func use(_ newest: TLSCredentials) {
+        credentials.withLock { $0 = (newest.message, $0.generation + 1) }
+    }
+
     /// A process that waits for a request.
     ///
     /// The call starts a process if none waits, and blocks until the process is ready.
-    func take() throws(SenderFailure) -> SenderProcess {
+    ///
+    /// - Parameter isSecure: whether the process needs the newest credentials.
+    func take(isSecure: Bool) throws(SenderFailure) -> SenderProcess {
+        var process = try take()
+        let newest = credentials.withLock { $0 }
+        guard isSecure, process.generation != newest.generation else { return process }
+        try process.send(.credentials(newest.message))
+        let (_, reply) = try process.receive(until: MonotonicClock.now() + Self.startLimit)
+        if case .unusable(let cause) = reply {
+            give(process)
+            throw .gone("TLS cannot be used: \(cause)")
+        }
+        process.generation = newest.generation
+        return process
+    }
+
+    private func take() throws(SenderFailure) -> SenderProcess {
         while let process = idle.withLock({ $0.popLast() }) {
             if !process.isSpent { return process }
         }

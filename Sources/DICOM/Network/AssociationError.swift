@@ -10,6 +10,8 @@ public enum AssociationError: Error, Sendable, Equatable, CustomStringConvertibl
     case aborted(AssociationAbort)
     /// The connection broke without an A-ABORT.
     case connectionLost(reason: String)
+    /// The certificate of the called peer belongs to somebody else.
+    case wrongCertificate
     /// The peer did not act within its time. The text names the event for which the node waited.
     case timeout(waitingFor: String)
     /// The peer did not accept a presentation context for this SOP class and transfer syntax. The association goes on.
@@ -27,6 +29,8 @@ public enum AssociationError: Error, Sendable, Equatable, CustomStringConvertibl
             "the association was aborted: \(abort)"
         case .connectionLost(let reason):
             "the connection was lost: \(reason)"
+        case .wrongCertificate:
+            "the peer shows another certificate than 'certificate' of its configuration names"
         case .timeout(let waitingFor):
             "the peer did not answer in time: waiting for \(waitingFor)"
         case .noPresentationContext(let sopClassUID, let transferSyntaxUID):

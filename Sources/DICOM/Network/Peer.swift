@@ -67,10 +67,15 @@ public struct Peer: Sendable, Equatable {
     public var viewerProfile: ViewerProfile.Name
     /// Whether the peer has to commit itself to keep an object before its delivery is closed (PS3.4 annex J).
     public var commitment: Bool
+    /// Whether the node calls the peer over TLS, and the peer may call the node only over TLS.
+    public var tls: Bool
+    /// Which certificates belong to the peer; `nil` for those that name its host.
+    public var certificate: CertificateRule?
 
     public init(
         name: String, aeTitle: AETitle, host: String? = nil, port: UInt16? = nil, from: [AddressBlock] = [],
-        may: Set<Permission> = [.store, .echo], viewerProfile: ViewerProfile.Name = .strict, commitment: Bool = false
+        may: Set<Permission> = [.store, .echo], viewerProfile: ViewerProfile.Name = .strict, commitment: Bool = false,
+        tls: Bool = false, certificate: CertificateRule? = nil
     ) {
         self.name = name
         self.aeTitle = aeTitle
@@ -80,6 +85,8 @@ public struct Peer: Sendable, Equatable {
         self.may = may
         self.viewerProfile = viewerProfile
         self.commitment = commitment
+        self.tls = tls
+        self.certificate = certificate
     }
 
     /// Whether objects can be sent to the peer.

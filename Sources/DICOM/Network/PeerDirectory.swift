@@ -2,13 +2,15 @@
 
 public import Platform
 
-/// Finds the configured peer for a caller's AE title and address.
+/// Finds the configured peer for a caller's AE title, address and certificate.
 public struct PeerDirectory: Sendable {
     /// The result of a search.
     public enum Found: Sendable, Equatable {
         case peer(Peer)
         /// The caller is not a configured peer, or calls from another address.
         case stranger
+        /// A peer has this AE title and may call from this address, but the caller is not that peer.
+        case refused(CertificateRefusal)
         /// A peer of this AE title has a host name, and the resolver has not answered for it yet.
         case notKnownYet
     }
@@ -24,19 +26,24 @@ public struct PeerDirectory: Sendable {
         self.resolver = resolver
     }
 
-    /// Finds the first peer with this AE title that may use a service and may call from this address.
+    /// Finds the first peer with this AE title that may use a service, may call from this address, and is the caller by
+    /// its certificate.
     ///
     /// The call never waits for the resolver.
-    public func peer(calling title: AETitle, from address: IPAddress) -> Found {
+    public func peer(calling title: AETitle, from address: IPAddress, over security: CallSecurity) -> Found {
         var isComplete = true
+        var refusal: CertificateRefusal?
         for peer in peers where peer.aeTitle == title && !peer.may.isEmpty {
             guard let blocks = blocks(of: peer) else {
                 isComplete = false
                 continue
             }
-            if blocks.contains(where: { $0.contains(address) }) { return .peer(peer) }
+            guard blocks.contains(where: { $0.contains(address) }) else { continue }
+            guard let found = peer.refusal(of: security) else { return .peer(peer) }
+            refusal = refusal ?? found
         }
-        return isComplete ? .stranger : .notKnownYet
+        guard isComplete else { return .notKnownYet }
+        return refusal.map { .refused($0) } ?? .stranger
     }
 
     /// Asks the resolver for the host names of all peers that may call, so that the first caller does not wait.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Associations
 import DICOM
 import Imaging
 import Inference
@@ -43,11 +44,12 @@ struct ConfigCheckCommand: ParsableCommand {
     private func check() throws {
         let configuration = try NodeConfiguration.load(file, segmenters: Segmenters.catalogue.map(\.name))
         try configuration.checkMachine()
+        let warnings = try configuration.checkCertificates()
         let installed = try InstalledModels(folder: models.models, configuration: configuration)
         let planner = installed.planner(for: configuration)
         try installed.check(planner, of: configuration)
         try configuration.checkSpool()
-        try ReportPrinter.print(ConfigurationSummary(configuration, planner), as: output.format)
+        try ReportPrinter.print(ConfigurationSummary(configuration, planner, warnings: warnings), as: output.format)
     }
 }
 
@@ -59,6 +61,8 @@ struct ConfigurationSummary: Report {
         var called: String
         var from: String
         var may: [String]
+        /// `TLS` or `plain`.
+        var over: String
         var viewerProfile: String
     }
 
@@ -88,15 +92,19 @@ struct ConfigurationSummary: Report {
     var spool: String
     /// Why the fastest kernels of this processor are not used; `nil` if they are.
     var kernelWarning: String?
+    /// What somebody should look at.
+    var warnings: [String]
     var peers: [PeerLine]
     var routes: [RouteLine]
 
-    init(_ configuration: NodeConfiguration, _ planner: StackPlanner) {
+    init(_ configuration: NodeConfiguration, _ planner: StackPlanner, warnings: [String] = []) {
         var estimator = TimeEstimator()
         file = configuration.file
         hash = configuration.hash
         aeTitle = configuration.listener.aeTitle.text
-        listens = "\(configuration.listener.bind) port \(configuration.listener.port)"
+        let secure = configuration.listener.tls?.port.map { ", and \($0) for TLS" } ?? ""
+        listens = "\(configuration.listener.bind) port \(configuration.listener.port)\(secure)"
+        self.warnings = warnings
         spool = configuration.spool.path
         kernelWarning = Compute.kernelWarning
         peers = configuration.peers.map { peer in
@@ -105,7 +113,7 @@ struct ConfigurationSummary: Report {
                 name: peer.name, aeTitle: peer.aeTitle.text,
                 called: peer.isCallable ? "\(peer.host ?? ""):\(peer.port ?? 0)" : "never",
                 from: from.isEmpty ? peer.host ?? "" : from, may: peer.may.map(\.rawValue).sorted(),
-                viewerProfile: peer.viewerProfile.rawValue)
+                over: peer.tls ? "TLS" : "plain", viewerProfile: peer.viewerProfile.rawValue)
         }
         routes = planner.targets.map { target in
             let route = target.route
@@ -128,6 +136,7 @@ struct ConfigurationSummary: Report {
             .line("\(aeTitle) listens on \(listens); spool in \(spool)"),
         ]
         if let kernelWarning { parts.append(.line("warning: \(kernelWarning)")) }
+        parts += warnings.map { .line("warning: \($0)") }
         parts.append(.line(""))
         if peers.isEmpty {
             parts.append(.line("No peers: the node refuses every caller."))
@@ -135,10 +144,14 @@ struct ConfigurationSummary: Report {
             parts.append(
                 .table(
                     TextTable(
-                        ["peer", "AE title", "is called at", "calls from", "may", "viewer profile"].map { .init($0) },
+                        ["peer", "AE title", "is called at", "calls from", "over", "may", "viewer profile"].map {
+                            .init($0)
+                        },
                         rows: peers.map { peer in
                             let may = peer.may.isEmpty ? "nothing" : peer.may.joined(separator: ", ")
-                            return [peer.name, peer.aeTitle, peer.called, peer.from, may, peer.viewerProfile]
+                            return [
+                                peer.name, peer.aeTitle, peer.called, peer.from, peer.over, may, peer.viewerProfile,
+                            ]
                         })))
         }
         parts.append(.line(""))

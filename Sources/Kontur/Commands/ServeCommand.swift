@@ -17,8 +17,8 @@ struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve", abstract: "Runs the node, which receives studies, segments them and sends the results.",
         discussion: """
-            The node stops within 10 s on SIGTERM and SIGINT. The next start continues unfinished work. Log lines go to \
-            standard error. \(Formatted.disclaimer)
+            The node stops within 10 s on SIGTERM and SIGINT. The next start continues unfinished work. On SIGHUP, \
+            the node reads its certificates again. Log lines go to standard error. \(Formatted.disclaimer)
             """)
 
     @Option(
@@ -36,13 +36,15 @@ struct ServeCommand: AsyncParsableCommand {
         let configuration =
             try config.map { try NodeConfiguration.load($0, segmenters: names) } ?? .defaults(segmenters: names)
         try configuration.checkMachine()
+        try configuration.checkCertificates(toServe: true)
         let installed = try InstalledModels(configuration: configuration)
         let planner = installed.planner(for: configuration)
         try installed.check(planner, of: configuration)
         let level = logLevel.value
         let logger = Logger(label: "kontur") { LogfmtHandler(label: $0, level: level) }
         CurrentProcess.ignoreBrokenPipes()
-        CurrentProcess.ignoreHangUps()
+        // From here on, a terminal that closes does not end the node.
+        let hangUps = await UnixSignalsSequence(trapping: .sighup)
         let node = try await Node.start(
             NodeSettings(
                 listener: configuration.listener, spool: configuration.spool, series: configuration.series,
@@ -50,21 +52,23 @@ struct ServeCommand: AsyncParsableCommand {
                 configurationHash: configuration.hash, workers: configuration.workers,
                 softwareVersion: KonturCommand.version),
             logger: logger)
-        announce(configuration, port: node.port, to: logger)
+        announce(configuration, node, to: logger)
         var group = ServiceGroupConfiguration(
-            services: [.init(service: node)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            services: [.init(service: node), .init(service: CertificateReloading(hangUps: hangUps, node: node))],
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         group.maximumGracefulShutdownDuration = .seconds(8)
         group.maximumCancellationDuration = .seconds(2)
         try await ServiceGroup(configuration: group).run()
         logger.notice("node stopped")
     }
 
-    private func announce(_ configuration: NodeConfiguration, port: UInt16, to logger: Logger) {
+    private func announce(_ configuration: NodeConfiguration, _ node: Node, to logger: Logger) {
         logger.notice(
             "node started; \(Formatted.disclaimer)",
             metadata: [
                 "version": "\(KonturCommand.version)", "node.ae_title": "\(configuration.listener.aeTitle)",
-                "node.bind": "\(configuration.listener.bind)", "node.port": "\(port)",
+                "node.bind": "\(configuration.listener.bind)", "node.port": "\(node.port)",
+                "node.tls_port": "\(node.securePort.map { "\($0)" } ?? "none")",
                 "spool.path": "\(configuration.spool.path)", "configuration.file": "\(configuration.file ?? "none")",
                 "configuration.hash": "\(configuration.hash)",
                 "peers": "\(configuration.peers.map(\.name).joined(separator: ","))",
@@ -74,6 +78,18 @@ struct ServeCommand: AsyncParsableCommand {
             logger.warning("started without a configuration: every caller is refused; give --config FILE")
         } else if configuration.peers.isEmpty {
             logger.warning("the configuration lacks peers: every caller is refused; add 'peers'")
+        }
+    }
+}
+
+/// Lets the node read its certificates again on each SIGHUP.
+private struct CertificateReloading: Service {
+    let hangUps: UnixSignalsSequence
+    let node: Node
+
+    func run() async throws {
+        for await _ in hangUps.cancelOnGracefulShutdown() {
+            try await DedicatedThread.run(name: "kontur-certificates") { node.reloadCertificates() }
         }
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 import DICOM
 import Persistence
 import Pipeline
@@ -12,8 +13,16 @@ struct MachinePlaces: Sendable, Hashable {
     var room = ConfigurationPlace()
     /// The place of each peer, by its name.
     var peers: [String: ConfigurationPlace] = [:]
+    /// The place of each setting of `node.tls`, and of the section under an empty name.
+    var tls: [String: ConfigurationPlace] = [:]
 
-    init(spool: ConfigurationNode?, peers: [PeerReader.ReadPeer]) {
+    init(node: ConfigurationNode?, spool: ConfigurationNode?, peers: [PeerReader.ReadPeer]) {
+        if case .map(let settings) = node?.value.content,
+            let section = settings.first(where: { $0.key == "tls" })?.value
+        {
+            tls[""] = section.place
+            if case .map(let entries) = section.content { for entry in entries { tls[entry.key] = entry.value.place } }
+        }
         if let spool, case .map(let settings) = spool.value.content {
             let place = { (key: String) in settings.first { $0.key == key }?.value.place }
             room = place("maxInstance") ?? place("minimumFree") ?? spool.place
@@ -56,7 +65,9 @@ extension NodeConfiguration {
 
     /// Whether a call of the peer would reach this node.
     private func isItself(_ peer: Peer, _ addresses: [IPAddress]) -> Bool {
-        guard let host = peer.host, listener.port != 0, peer.port == listener.port else { return false }
+        guard let host = peer.host, let port = peer.port, port == listener.port || port == listener.tls?.port else {
+            return false
+        }
         if host.lowercased() == "localhost" { return listener.bind.isUnspecified || listener.bind.isLoopback }
         guard let address = IPAddress(host) else { return false }
         if !listener.bind.isUnspecified { return address == listener.bind }

@@ -117,12 +117,13 @@ package struct NodeConfiguration: Sendable {
             "node", "peers", "spool", "series", "models", "routes",
         ])
         let peers = PeerReader.peers(sections["peers"])
-        let node = NodeReader(sections["node"], peers: peers.map(\.peer))
+        let node = NodeReader(sections["node"], peers: peers.map(\.peer), folder: folder)
         listener = node.listener
         workers = node.workers
         spool = SpoolReader.spool(sections["spool"], folder: folder)
         spoolPlace = SpoolReader.place(sections["spool"])
-        machinePlaces = MachinePlaces(spool: sections["spool"], peers: peers)
+        machinePlaces = MachinePlaces(node: sections["node"], spool: sections["spool"], peers: peers)
+        TLSReader.check(peers, listener.tls, problems)
         series = SeriesReader.series(sections["series"])
         models = ModelsReader.folder(sections["models"], folder: folder, spool: spool.path)
         let found = RouteReader.routes(sections["routes"], peers: peers, segmenters: segmenters)

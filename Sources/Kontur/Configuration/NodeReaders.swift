@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Associations
 import DICOM
 import Pipeline
 import Platform
@@ -8,13 +9,16 @@ import Routing
 /// Reads the section `node`.
 struct NodeReader {
     private static let keys = [
-        "aeTitle", "port", "bind", "maxAssociations", "maxAssociationsPerPeer", "idleSeconds", "workers",
+        "aeTitle", "port", "bind", "maxAssociations", "maxAssociationsPerPeer", "idleSeconds", "workers", "tls",
     ]
 
     var listener: ListenerConfiguration
     var workers = 1
 
-    init(_ node: ConfigurationNode?, peers: [Peer]) {
+    /// - Parameters:
+    ///   - node: `nil` if the file does not have the section.
+    ///   - folder: where relative paths start.
+    init(_ node: ConfigurationNode?, peers: [Peer], folder: String) {
         guard let aeTitle = AETitle("KONTUR") else { preconditionFailure("KONTUR is an AE title") }
         listener = ListenerConfiguration(aeTitle: aeTitle, peers: peers)
         guard let section = node?.section(Self.keys) else { return }
@@ -41,6 +45,10 @@ struct NodeReader {
             listener.idleLimit = .seconds(seconds)
         }
         if let count = section["workers"]?.integer(1...64, what: "a number of workers") { workers = count }
+        listener.tls = section["tls"].flatMap { TLSReader.settings($0, folder: folder) }
+        if let tls = listener.tls, let port = tls.port, port == listener.port, port != 0 {
+            section["tls"]?.complain("'port' is also the port for plain DICOM; give another one, such as 2762")
+        }
     }
 }
 

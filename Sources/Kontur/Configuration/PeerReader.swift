@@ -33,7 +33,9 @@ enum PeerReader {
     }
 
     private static func peer(_ node: ConfigurationNode, known: [String]) -> ReadPeer? {
-        let section = node.section(["name", "aeTitle", "host", "port", "from", "may", "viewerProfile", "commitment"])
+        let section = node.section([
+            "name", "aeTitle", "host", "port", "from", "may", "viewerProfile", "commitment", "tls", "certificate",
+        ])
         let before = node.problems.problems.count
         let name = section.required("name", "routes name the peer by it")?.name
         if let name, known.contains(name) { section["name"]?.complain("an earlier peer has this name") }
@@ -63,11 +65,16 @@ enum PeerReader {
         if commitment, may.isEmpty {
             section["commitment"]?.complain("a peer reports its commitment by a call; let it call with 'may'")
         }
+        let certificate = section["certificate"].flatMap { TLSReader.rule($0) }
+        let tls = section["tls"]?.flag ?? (section["certificate"] != nil)
+        if !tls, let place = section["certificate"] {
+            place.complain("a certificate is shown over TLS alone; set 'tls: true', or remove 'certificate'")
+        }
         // A wrong title has already been reported. The stand-in keeps the peer known.
         guard let name, let title = aeTitle ?? AETitle("UNKNOWN") else { return nil }
         let peer = Peer(
             name: name, aeTitle: title, host: host, port: port, from: from, may: may, viewerProfile: profile,
-            commitment: commitment)
+            commitment: commitment, tls: tls, certificate: certificate)
         return ReadPeer(
             peer: peer, isComplete: node.problems.problems.count == before, place: node.place)
     }
@@ -77,6 +84,12 @@ extension Peer {
     /// Whether a caller could be this peer or the other one, while the two have different rights.
     fileprivate func isMistakenFor(_ other: Peer) -> Bool {
         guard aeTitle == other.aeTitle, may != other.may else { return false }
+        // Their certificates tell them apart.
+        if tls, other.tls, let certificate, let second = other.certificate, certificate != second,
+            certificate.isPersonal, second.isPersonal
+        {
+            return false
+        }
         if from.isEmpty, other.from.isEmpty, let host, let otherHost = other.host {
             return host.lowercased() == otherHost.lowercased()
         }

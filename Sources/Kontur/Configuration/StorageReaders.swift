@@ -52,7 +52,7 @@ enum ModelsReader {
     }
 }
 
-private func absolute(_ path: String, in folder: String) -> String {
+func absolute(_ path: String, in folder: String) -> String {
     URL(fileURLWithPath: path, relativeTo: URL(fileURLWithPath: folder, isDirectory: true)).standardizedFileURL.path
 }
 

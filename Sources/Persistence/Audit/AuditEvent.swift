@@ -94,7 +94,8 @@ public struct AuditEvent: Sendable, Equatable {
         var outcome: String {
             switch self {
             case .instanceQuarantined, .jobDead, .deliveryDead, .associationRejected, .associationLost,
-                .instancesNeverAcknowledged, .instancesLost, .fileQuarantined, .databaseBehind, .seriesSetAside, .clockJumped,
+                .instancesNeverAcknowledged, .instancesLost, .fileQuarantined, .databaseBehind, .seriesSetAside,
+                .clockJumped,
                 .commitmentReportUndeliverable, .commitmentRefused:
                 "failure"
             case .jobQueuedAgain, .deliveryPendingAgain, .deliveryLost, .commitmentExpired, .commitmentReportDelayed:
@@ -111,7 +112,7 @@ public struct AuditActor: Sendable, Equatable, Codable {
     public var aeTitle: String?
     /// IP address or host name of that peer.
     public var address: String?
-    /// Subject of the peer's certificate; always `nil` until Kontur supports TLS.
+    /// SHA-256 of the certificate that the peer showed; `nil` on a plain connection.
     public var certificate: String?
     /// Login name of the operator.
     public var user: String?

@@ -32,7 +32,7 @@ public struct AuditRecord: Sendable, Equatable, Codable {
     public var aeTitle: String?
     /// IP address or host name of the peer.
     public var address: String?
-    /// Subject of the peer's certificate.
+    /// SHA-256 of the certificate that the peer showed.
     public var certificate: String?
     /// Login name of the operator.
     public var user: String?
@@ -123,7 +123,8 @@ extension AuditRecord {
         AuditField("event", \.event, "name of the event, see below"),
         AuditField("aeTitle", \.aeTitle, "AE title of the peer that called the node or that the node called"),
         AuditField("address", \.address, "IP address or host name of that peer"),
-        AuditField("certificate", \.certificate, "subject of its certificate; absent until Kontur supports TLS"),
+        AuditField(
+            "certificate", \.certificate, "SHA-256 of the certificate that it showed; absent on plain connections"),
         AuditField("user", \.user, "login name of the operator who ran a command"),
         AuditField("study", \.study, "Study Instance UID"),
         AuditField("series", \.series, "Series Instance UID"),

@@ -197,7 +197,7 @@ struct JournalBatch {
 
 extension AssociationFacts {
     /// The peer, for an audit record.
-    var actor: AuditActor { AuditActor(aeTitle: callingAETitle, address: address) }
+    var actor: AuditActor { AuditActor(aeTitle: callingAETitle, address: address, certificate: certificate) }
 }
 
 extension WriteTransaction {

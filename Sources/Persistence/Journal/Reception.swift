@@ -14,14 +14,20 @@ public struct AssociationFacts: Sendable, Equatable {
     public let address: String
     /// Name of the peer in the configuration.
     public let peer: String
+    /// SHA-256 of the certificate that the peer showed; `nil` on a plain connection.
+    public let certificate: String?
 
     /// Describes an association.
-    public init(id: UUID, callingAETitle: String, calledAETitle: String, address: String, peer: String) {
+    public init(
+        id: UUID, callingAETitle: String, calledAETitle: String, address: String, peer: String,
+        certificate: String? = nil
+    ) {
         self.id = id
         self.callingAETitle = callingAETitle
         self.calledAETitle = calledAETitle
         self.address = address
         self.peer = peer
+        self.certificate = certificate
     }
 }
 

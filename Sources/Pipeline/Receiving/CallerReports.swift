@@ -19,6 +19,10 @@ package enum CallerFault: Sendable {
     case faulty(RequestFault)
     /// The request is not well-formed, for this reason.
     case malformed(String)
+    /// The caller has the AE title and the address of a peer, and is not that peer by its certificate.
+    case certificate(CertificateRefusal)
+    /// The TLS handshake failed, for this reason in words of this side.
+    case handshake(String)
     /// No receiver process waits, and none could be started.
     case noReceiver
     /// The receiver process of the association ended, or had to be killed.
@@ -32,7 +36,8 @@ package enum CallerFault: Sendable {
         switch self {
         case .rejected(let rejection): rejection
         case .refused: .localLimitExceeded
-        case .notKnownYet, .noReceiver, .faulty, .malformed, .lost: .temporaryCongestion
+        case .certificate: .callingAETitleNotRecognized
+        case .notKnownYet, .noReceiver, .faulty, .malformed, .handshake, .lost: .temporaryCongestion
         }
     }
 
@@ -50,6 +55,8 @@ package enum CallerFault: Sendable {
         case .faulty(.tooLate): "A-ASSOCIATE-RQ too late"
         case .faulty(.notTLS): "not a TLS handshake"
         case .malformed: "malformed A-ASSOCIATE-RQ"
+        case .certificate(let refusal): "\(refusal)"
+        case .handshake(let cause): "the TLS handshake failed: \(cause)"
         case .noReceiver: "no receiver process"
         case .lost: Self.lostKind
         }
@@ -64,6 +71,8 @@ package enum CallerFault: Sendable {
                 + "with this AE title; give the peer's addresses with 'from'"
         case .faulty(let fault): "\(fault)"
         case .malformed(let cause): "the association was aborted: by us: \(cause)"
+        case .certificate(let refusal): "\(AssociationRejection.callingAETitleNotRecognized): \(refusal)"
+        case .handshake: kind
         case .noReceiver:
             "\(AssociationRejection.temporaryCongestion): no receiver process could be started; the log has the cause"
         case .lost(let fault): "\(fault)"
@@ -184,12 +193,22 @@ package final class CallerReports: Sendable {
     }
 
     /// Counts a caller that did not get an association, and has it reported if the rate allows.
-    package func note(_ fault: CallerFault, from address: IPAddress, _ title: AETitle?) {
+    ///
+    /// - Parameters:
+    ///   - fault: the reason.
+    ///   - address: the caller's address.
+    ///   - title: the caller's AE title, as far as it is known.
+    ///   - certificate: the SHA-256 of the certificate that the caller has shown.
+    package func note(
+        _ fault: CallerFault, from address: IPAddress, _ title: AETitle?, certificate: String? = nil
+    ) {
         let now = clock.monotonic()
         let isAdmitted = state.withLock { state in
             guard state.limiter.admit(fault.kind, from: address, now: now) else { return false }
             state.reports.append(
-                Report(fault: fault, actor: AuditActor(aeTitle: title?.text, address: "\(address)")))
+                Report(
+                    fault: fault,
+                    actor: AuditActor(aeTitle: title?.text, address: "\(address)", certificate: certificate)))
             return true
         }
         if isAdmitted { signal.raise() }

@@ -9,7 +9,7 @@ import Platform
 /// The node makes sure at its start that the system grants this number. Otherwise, strangers or busy peers could use up
 /// the descriptors, and the node would have to refuse instances of open associations.
 package struct DescriptorNeed: Sendable {
-    /// Standard streams, the database with its readers, the lock, the listening socket, and files of short use.
+    /// Standard streams, the database with its readers, the lock, the listening sockets, and files of short use.
     private static let base = 96
     /// Pipes of a worker and its output.
     private static let perWorker = 8

@@ -65,13 +65,17 @@ public final class Listener: Service {
         reports = CallerReports(journal: journal, clock: clock, logger: logger)
         directory = PeerDirectory(configuration.peers)
         directory.prepare()
-        acceptor = try ConnectionListener(bind: configuration.bind, port: configuration.port, bounds: bounds)
+        acceptor = try ConnectionListener(
+            bind: configuration.bind, port: configuration.port, securePort: configuration.tls?.port, bounds: bounds)
     }
 
     /// The port that the node listens on.
     ///
     /// If the configuration says 0, the kernel chose this port.
     public var port: UInt16 { acceptor.port }
+
+    /// The port that the node listens on for TLS; `nil` if there is none.
+    public var securePort: UInt16? { acceptor.securePort }
 
     /// Serves until the service group shuts down or the task is cancelled.
     ///
@@ -81,7 +85,7 @@ public final class Listener: Service {
             "listening",
             metadata: [
                 "node.ae_title": "\(configuration.aeTitle)", "node.address": "\(configuration.bind)",
-                "node.port": "\(port)",
+                "node.port": "\(port)", "node.tls_port": "\(securePort.map { "\($0)" } ?? "none")",
             ])
         try await withThrowingTaskGroup(of: Void.self) { group in
             let (reports, receivers) = (reports, receivers)
@@ -136,9 +140,11 @@ public final class Listener: Service {
             return .taken
         }
         let title = arrival.callingAETitle
-        switch title.map({ directory.peer(calling: $0, from: arrival.address) }) ?? .stranger {
+        switch title.map({ directory.peer(calling: $0, from: arrival.address, over: .plain) }) ?? .stranger {
         case .peer(let peer):
             serve(arrival, peer)
+        case .refused(let refusal):
+            reject(arrival, .callingAETitleNotRecognized, .certificate(refusal))
         case .stranger:
             reject(arrival, .callingAETitleNotRecognized, .rejected(.callingAETitleNotRecognized))
         case .notKnownYet where arrival.mayWait:
@@ -189,6 +195,8 @@ public final class Listener: Service {
         var caller: String
         /// `nil` until it is known.
         var peer: Peer?
+        /// The SHA-256 of the certificate that the caller showed.
+        var certificate: String?
         let interruption = AssociationInterruption()
     }
 
@@ -202,9 +210,9 @@ public final class Listener: Service {
             logger[metadataKey: "association.id"] = "\(call.id)"
             logger.info("association accepted")
             let reception = StorageReception(
-                association: association, id: call.id, peer: peer, calledAETitle: configuration.aeTitle,
-                idleLimit: configuration.idleLimit, spool: spool, journal: journal, commitment: commitment, clock: clock,
-                logger: logger, onReceived: onReceived)
+                association: association, id: call.id, peer: peer, certificate: call.certificate,
+                calledAETitle: configuration.aeTitle, idleLimit: configuration.idleLimit, spool: spool,
+                journal: journal, commitment: commitment, clock: clock, logger: logger, onReceived: onReceived)
             try reception.run()
             logger.info("association released", metadata: ["association.instances": "\(reception.stored)"])
         } catch {
@@ -228,13 +236,16 @@ public final class Listener: Service {
             case .timeout: reports.note(.faulty(.tooLate(limit: bounds.requestLimit)), from: arrival.address, nil)
             case .aborted(let abort) where abort.by == .us:
                 reports.note(.malformed(abort.cause), from: arrival.address, arrival.callingAETitle)
+            case .connectionLost(let cause) where arrival.isSecure:
+                reports.note(.handshake(cause), from: arrival.address, nil)
             default: throw error
             }
             return nil
         }
+        call.certificate = proposal.certificate?.fingerprint
         var fault: CallerFault?
         let title = arrival.isSecure ? AETitle(proposal.calling) : arrival.callingAETitle
-        if call.peer == nil { fault = identify(title, &call, arrival) }
+        if call.peer == nil { fault = identify(title, proposal.certificate, &call, arrival) }
         if fault == nil, let peer = call.peer {
             switch Negotiation.answer(to: proposal, aeTitle: configuration.aeTitle, peer: peer) {
             case .failure(let rejection): fault = .rejected(rejection)
@@ -248,7 +259,7 @@ public final class Listener: Service {
             }
         }
         let found = fault ?? .rejected(.callingAETitleNotRecognized)
-        reports.note(found, from: arrival.address, title)
+        reports.note(found, from: arrival.address, title, certificate: call.certificate)
         try association.reject(found.rejection)
         return nil
     }
@@ -256,9 +267,12 @@ public final class Listener: Service {
     /// Finds the peer that has made a secure connection.
     ///
     /// - Returns: the reason why the caller is not a peer, or does not get an association now.
-    private func identify(_ title: AETitle?, _ call: inout Call, _ arrival: AssociationArrival) -> CallerFault? {
-        switch title.map({ directory.peer(calling: $0, from: arrival.address) }) ?? .stranger {
+    private func identify(
+        _ title: AETitle?, _ certificate: PeerCertificate?, _ call: inout Call, _ arrival: AssociationArrival
+    ) -> CallerFault? {
+        switch title.map({ directory.peer(calling: $0, from: arrival.address, over: .tls(certificate)) }) ?? .stranger {
         case .stranger: return .rejected(.callingAETitleNotRecognized)
+        case .refused(let refusal): return .certificate(refusal)
         case .notKnownYet: return .notKnownYet
         case .peer(let peer):
             if let refusal = open.moveThread(from: call.caller, to: peer.name) { return .refused(refusal) }

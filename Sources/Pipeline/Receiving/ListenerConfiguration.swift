@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Associations
 public import DICOM
 public import Platform
 
@@ -23,10 +24,13 @@ public struct ListenerConfiguration: Sendable, Equatable {
     public var peers: [Peer]
     /// How long a peer may take between two requests.
     public var idleLimit: Duration
+    /// How the node speaks TLS, to callers and to called peers; `nil` for plain DICOM alone.
+    public var tls: TLSSettings?
 
     public init(
         aeTitle: AETitle, port: UInt16 = 11112, bind: IPAddress = .anyIPv4, maxAssociations: Int = 32,
-        maxAssociationsPerPeer: Int? = nil, peers: [Peer] = [], idleLimit: Duration = .seconds(120)
+        maxAssociationsPerPeer: Int? = nil, peers: [Peer] = [], idleLimit: Duration = .seconds(120),
+        tls: TLSSettings? = nil
     ) {
         precondition(maxAssociations > 0, "a listener takes at least one association")
         self.aeTitle = aeTitle
@@ -36,6 +40,7 @@ public struct ListenerConfiguration: Sendable, Equatable {
         self.maxAssociationsPerPeer = maxAssociationsPerPeer
         self.peers = peers
         self.idleLimit = idleLimit
+        self.tls = tls
     }
 
     /// The places for associations of these peers.

@@ -26,9 +26,9 @@ final class StorageReception {
     private(set) var stored = 0
 
     init(
-        association: ReceivedAssociation, id: UUID, peer: Peer, calledAETitle: AETitle, idleLimit: Duration,
-        spool: Spool, journal: Journal, commitment: (any StorageCommitmentReceiver)?, clock: NodeClock, logger: Logger,
-        onReceived: @escaping () -> Void
+        association: ReceivedAssociation, id: UUID, peer: Peer, certificate: String?, calledAETitle: AETitle,
+        idleLimit: Duration, spool: Spool, journal: Journal, commitment: (any StorageCommitmentReceiver)?,
+        clock: NodeClock, logger: Logger, onReceived: @escaping () -> Void
     ) {
         self.association = association
         self.peer = peer
@@ -41,7 +41,7 @@ final class StorageReception {
         self.onReceived = onReceived
         facts = AssociationFacts(
             id: id, callingAETitle: peer.aeTitle.text, calledAETitle: calledAETitle.text,
-            address: "\(association.address)", peer: peer.name)
+            address: "\(association.address)", peer: peer.name, certificate: certificate)
     }
 
     /// Serves until the peer releases the association.

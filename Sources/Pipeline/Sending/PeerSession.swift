@@ -147,7 +147,7 @@ extension DeliveryOutcome {
         switch error {
         case .noPresentationContext: self = .dead(reason: "\(error)")
         case .unreadableFile: self = .retry(reason: "\(error)")
-        case .notConnected, .rejected, .aborted, .connectionLost, .timeout: return nil
+        case .notConnected, .rejected, .aborted, .connectionLost, .wrongCertificate, .timeout: return nil
         }
     }
 }

@@ -162,6 +162,15 @@ public enum FileSystem {
         return String(cString: text)
     }
 
+    /// The permissions, for instance `0o600`, of the file that `path` leads to.
+    ///
+    /// - Throws: the error of stat(2).
+    public static func mode(of path: String) throws(SystemCallError) -> UInt32 {
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw .last("stat") }
+        return UInt32(status.st_mode) & 0o7777
+    }
+
     /// Changes the permissions, for instance to `0o700`.
     public static func setMode(_ mode: UInt32, of path: String) { chmod(path, mode) }
 

@@ -14,6 +14,7 @@ import Testing
         return [
             (.starting, []),
             (.idle, [.from(.ready)]),
+            (.preparing, [.from(.ready), .to(.credentials)]),
             (.negotiating, [.from(.ready), .to(.associate)]),
             (.open(isAsked: false), open),
             (.open(isAsked: true), open + [.from(.told)]),
@@ -26,11 +27,12 @@ import Testing
     private enum Step { case to(Order), from(Reply) }
 
     enum Order: CaseIterable {
-        case associate, store, ask, report, answer, release, echo
+        case credentials, associate, store, ask, report, answer, release, echo
 
         var message: SenderOrder {
             let commitment = CommitmentRequest(transactionUID: "1.2", references: [])
             return switch self {
+            case .credentials: .credentials([])
             case .associate: .associate(.sample)
             case .store: .store(.sample)
             case .ask: .ask(contextID: 1, commitment)
@@ -72,6 +74,7 @@ import Testing
     /// The state after each order that is in turn.
     private func next(_ state: State, _ order: Order) -> State? {
         switch (state, order) {
+        case (.idle, .credentials): .preparing
         case (.idle, .associate): .negotiating
         case (.open(isAsked: false), .store), (.open(isAsked: false), .ask), (.open(isAsked: false), .report),
             (.open(isAsked: false), .echo):
@@ -85,14 +88,14 @@ import Testing
     /// The state after each reply that is in turn, and the meaning of the reply.
     private func next(_ state: State, _ reply: Reply) -> (State, SenderConversation.Meaning)? {
         switch (state, reply) {
-        case (.starting, .ready), (.idle, .ready): (.idle, .ready)
-        case (.idle, .unusable): (.idle, .answer)
+        case (.starting, .ready), (.preparing, .ready): (.idle, .ready)
+        case (.preparing, .unusable): (.idle, .answer)
         case (.negotiating, .accepted): (.open(isAsked: false), .answer)
         case (.ordered(let isAsked), .responded), (.ordered(let isAsked), .failed): (.open(isAsked: isAsked), .answer)
         case (.open(isAsked: false), .told): (.open(isAsked: true), .told)
         case (.ordered(isAsked: false), .told): (.ordered(isAsked: true), .told)
         case (.releasing, .told): (.releasing, .told)
-        case (.starting, _), (.idle, _): nil
+        case (.starting, _), (.idle, _), (.preparing, _): nil
         case (_, .ended): (.starting, .over)
         default: nil
         }

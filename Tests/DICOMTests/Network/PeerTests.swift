@@ -60,15 +60,15 @@ import Testing
                 answer.continuation.yield()
                 return .addresses([Self.address])
             }))
-        #expect(directory.peer(calling: Self.title, from: Self.address) == .notKnownYet)
+        #expect(directory.peer(calling: Self.title, from: Self.address, over: .plain) == .notKnownYet)
         #expect(directory.name(AETitle("OTHER")!, IPAddress("10.1.0.8")!) == "other")
         gate.open()
         for await _ in answer.stream { break }
-        for _ in 0..<100 where directory.peer(calling: Self.title, from: Self.address) == .notKnownYet {
+        for _ in 0..<100 where directory.peer(calling: Self.title, from: Self.address, over: .plain) == .notKnownYet {
             try await Task.sleep(for: .milliseconds(10))
         }
         #expect(directory.name(Self.title, Self.address) == "named")
-        #expect(directory.peer(calling: Self.title, from: IPAddress("10.1.0.9")!) == .stranger)
+        #expect(directory.peer(calling: Self.title, from: IPAddress("10.1.0.9")!, over: .plain) == .stranger)
     }
 }
 
@@ -87,6 +87,6 @@ final class Gate: Sendable {
 extension PeerDirectory {
     /// The name of the peer that calls; `nil` for a stranger.
     fileprivate func name(_ title: AETitle, _ address: IPAddress) -> String? {
-        if case .peer(let peer) = peer(calling: title, from: address) { peer.name } else { nil }
+        if case .peer(let peer) = peer(calling: title, from: address, over: .plain) { peer.name } else { nil }
     }
 }
