@@ -60,7 +60,9 @@ struct SeriesCloser: Sendable {
 
     private func conflict(of instances: [SeriesInstance]) -> PatientConflict? {
         let journal = journal.direct
-        return PatientConflict(instances.compactMap(\.attributes)) { journal.attributeHash(of: $0) }
+        return PatientConflict(instances.compactMap(\.attributes)) {
+            journal.attributeHash(ofDigest: SourceAttributes.digest(ofValue: $0))
+        }
     }
 
     /// Sets a series aside whose instances name two patients.
