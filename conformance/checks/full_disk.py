@@ -20,7 +20,7 @@ from processes import free_port, wait_until
 from report import Report
 from send import Sender, files, read_anything
 
-READING = (("status",), ("jobs", "list"), ("audit", "show"), ("audit", "verify"))
+READING = (("status",), ("jobs", "list"), ("series", "list"), ("audit", "show"), ("audit", "verify"))
 
 
 def fill(path):
@@ -62,6 +62,10 @@ def main():
             check_reading(report, node, "running, with room")
             filler = fill(f"{scratch}/fill")
             check_reading(report, node, "running, full")
+            with tempfile.TemporaryDirectory() as elsewhere:
+                status, output, errors = node.run("spool", "backup", f"{elsewhere}/copy")
+                report.expect(status == 0 and os.path.exists(f"{elsewhere}/copy/KONTUR-SPOOL"),
+                              f"spool backup to another disk ended with {status}: {output} {errors}")
             node.kill()
             check_reading(report, node, "killed, full")
             os.remove(f"{node.spool}/kontur.sqlite-shm")

@@ -53,6 +53,9 @@ public enum SourceAttributes {
         return digests
     }
 
+    /// The digest that an attribute with this value has.
+    public static func digest(ofValue value: String) -> String { digest(of: [Array(value.utf8)]) }
+
     /// One digest of everything that a SEG copies from the source received last.
     ///
     /// - Parameter digests: the digests of that source by keyword, keyed or not.

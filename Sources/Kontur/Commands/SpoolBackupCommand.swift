@@ -21,10 +21,16 @@ struct SpoolBackupCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let journal = try spool.openJournal()
-        let summary = try SpoolBackup(journal: journal, to: folder).run(
-            AuditEvent(by: .operatorOfThisCommand, reason: "kontur spool backup"))
-        try ReportPrinter.print(BackupReport(folder: folder, summary: summary), as: output.format)
+        let summary = try SpoolBackup(journal: spool.openForReading(), to: folder).copy()
+        var report = BackupReport(folder: folder, summary: summary)
+        do {
+            let event = AuditEvent(by: .operatorOfThisCommand, reason: "kontur spool backup")
+            try spool.openJournal().write { try $0.spoolCopied(instances: summary.instances, event) }
+        } catch {
+            // A copy is needed most when the disk is full.
+            report.notRecorded = "\(error)"
+        }
+        try ReportPrinter.print(report, as: output.format)
     }
 }
 
@@ -32,6 +38,8 @@ struct SpoolBackupCommand: ParsableCommand {
 struct BackupReport: Report {
     var folder: String
     var summary: SpoolBackup.Summary
+    /// The reason for which the audit trail does not name the copy.
+    var notRecorded: String?
 
     var parts: [ReportPart] {
         let files =
@@ -47,6 +55,9 @@ struct BackupReport: Report {
         if summary.missing > 0 {
             let missing = Formatted.count(summary.missing, "file")
             parts.append(.line("missing: \(missing) that the database names and the spool lacks"))
+        }
+        if let notRecorded {
+            parts.append(.line("The copy is whole. The audit trail does not name it: \(notRecorded)"))
         }
         return parts
     }

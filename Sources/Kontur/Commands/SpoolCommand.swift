@@ -52,7 +52,8 @@ struct ClockReport: Report {
 
     /// "jumped ahead by 3 days on 2026-01-31T09:30:00Z".
     static func text(_ jump: ClockHold) -> String {
-        "jumped \(jump.difference < 0 ? "back" : "ahead") by \(Formatted.age(.seconds(abs(jump.difference)))) on "
-            + jump.noticedAt.formatted(.iso8601)
+        // A jump of three days is measured as some milliseconds less.
+        let size = Formatted.age(.seconds((abs(jump.difference) / 60).rounded() * 60))
+        return "jumped \(jump.difference < 0 ? "back" : "ahead") by \(size) on \(jump.noticedAt.formatted(.iso8601))"
     }
 }

@@ -115,7 +115,7 @@ struct OfflineStudy {
     /// - Returns: the headers of the other series.
     private mutating func separateMixed(_ headers: [InstanceHeader]) -> [InstanceHeader] {
         let conflicts = attributes.compactMapValues { instances in
-            PatientConflict(instances) { SHA256.hash(data: Data($0.utf8)).hexadecimal }
+            PatientConflict(instances, hash: SourceAttributes.digest(ofValue:))
         }
         for (key, members) in Dictionary(grouping: headers, by: SeriesKey.init) {
             guard let conflict = conflicts[key] else { continue }

@@ -100,10 +100,11 @@ extension Journal {
     /// - Returns: the hashes, for ``IndexedInstance/keyed``.
     public func keyed(_ digests: [String: String]) -> KeyedAttributes { KeyedAttributes(digests, subjects) }
 
-    /// The hash that ``SeriesInstance/attributes`` has for this value of an attribute.
-    public func attributeHash(of value: String) -> String {
-        subjects.hash(digest: SHA256.hash(data: Data(value.utf8)).hexadecimal)
-    }
+    /// The hash that ``SeriesInstance/attributes`` has for an attribute with this digest.
+    ///
+    /// - Parameter digest: as in ``IndexedInstance/attributes``.
+    /// - Returns: hexadecimal digits.
+    public func attributeHash(ofDigest digest: String) -> String { subjects.hash(digest: digest) }
 }
 
 extension WriteTransaction {

@@ -60,7 +60,10 @@ struct Adoption {
                 ? try view.rows(
                     "SELECT path FROM derivedInstance WHERE path >= ? AND path < ?", [folder + "/", folder + "0"])
                 : try view.rows("SELECT folder || '/' || file AS path FROM instance WHERE folder = ?", [folder])
-            return Set(rows.map { $0["path"] as String })
+            // The row of such a file was deleted on purpose, and the file could not be removed yet.
+            let discarded = try view.rows(
+                "SELECT path FROM discard WHERE path >= ? AND path < ?", [folder + "/", folder + "0"])
+            return Set((rows + discarded).map { $0["path"] as String })
         }
         var unknown: [Unknown] = []
         do throws(SystemCallError) {

@@ -39,16 +39,18 @@ struct AdoptionRows {
 
     /// Gives a whole instance a row, so that it is indexed.
     ///
-    /// A second copy of a stored data set, and a variant that is older than a stored one, must not become current. They
-    /// are quarantined.
+    /// A second copy of the newest data set of its UID, and a variant that is older than a stored one, must not become
+    /// current. They are quarantined. A data set that came again after another variant gets a second row, as it did when
+    /// it was received.
     mutating func adopt(
         _ file: Place, _ facts: StoredFileFacts, _ sha256: Data, _ transaction: WriteTransaction
     ) throws {
         if let twin = try transaction.row(
             """
-            SELECT id, folder, file, size FROM instance
+            SELECT id, folder, file, size, state = 'indexed' AND isCurrent = 0 AS isReplaced FROM instance
             WHERE sopInstanceUID = ? AND transferSyntaxUID = ? AND sha256 = ? ORDER BY id DESC LIMIT 1
-            """, [facts.sopInstanceUID, facts.transferSyntaxUID, sha256])
+            """, [facts.sopInstanceUID, facts.transferSyntaxUID, sha256]),
+            try !isOvertaken(twin, by: file, facts, transaction)
         {
             if try isAbsent(twin, transaction) {
                 try transaction.execute(
@@ -68,6 +70,18 @@ struct AdoptionRows {
         }
         try insert(file, facts, sha256: sha256, state: .received, why: nil, transaction)
         instances.append(facts.sopInstanceUID)
+    }
+
+    /// Whether another variant came between the data set of a row and a file that repeats it.
+    private func isOvertaken(
+        _ twin: Row, by file: Place, _ facts: StoredFileFacts, _ transaction: WriteTransaction
+    ) throws -> Bool {
+        if twin["isReplaced"] == 1 { return true }
+        return try transaction.row(
+            """
+            SELECT 1 FROM instance
+            WHERE sopInstanceUID = ? AND id > ? AND receivedAt < ? AND state <> 'quarantined' LIMIT 1
+            """, [facts.sopInstanceUID, twin["id"] as Int64, file.time]) != nil
     }
 
     /// Whether the file of a row is provably absent.

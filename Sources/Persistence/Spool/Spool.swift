@@ -55,6 +55,7 @@ public final class Spool: Sendable {
             lock = nil
             return
         }
+        try Self.refuseLinks(in: path)
         if claim == .missing {
             do {
                 try FileManager.default.createDirectory(
@@ -80,12 +81,6 @@ public final class Spool: Sendable {
             try calls.syncFolder(path)
         } catch {
             throw SpoolError(error)
-        }
-        for name in Folder.allCases.filter({ $0 != .models }).map(\.rawValue)
-            + ["kontur.sqlite", "kontur.sqlite-wal", "kontur.sqlite-shm"]
-        {
-            let inside = path + "/" + name
-            if (try? FileSystem.status(inside))?.kind == .symbolicLink { throw .link(path: inside) }
         }
     }
 
@@ -233,8 +228,8 @@ public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(path) is not a spool of Kontur: \(cause); give spool.path a new or empty folder, or, if this is a spool "
                 + "that lost its mark, write the line '\(SpoolMark.firstLine)' into the file \(SpoolMark.name) there"
         case .link(let path):
-            "\(path) is a symbolic link or not a folder, and Kontur does not work through links inside its spool; put "
-                + "the real folder back, or move the whole spool"
+            "\(path) was replaced by a symbolic link or by something else, and Kontur does not work through links inside "
+                + "its spool; put the real file or folder back, or move the whole spool"
         case .damaged(let path, let cause): "the spool file \(path) is damaged: \(cause)"
         }
     }

@@ -58,11 +58,20 @@ public struct SpoolBackup {
     ///
     /// - Throws: ``Failure``, ``SpoolError`` and ``JournalError``.
     public func run(_ event: AuditEvent) throws -> Summary {
+        let summary = try copy()
+        try journal.write { try $0.spoolCopied(instances: summary.instances, event) }
+        return summary
+    }
+
+    /// Makes the copy alone, for which a journal that was opened for reading is enough.
+    ///
+    /// The disk of the spool may be full.
+    ///
+    /// - Throws: ``Failure``, ``SpoolError`` and ``JournalError``.
+    public func copy() throws -> Summary {
         let target = try makeFolder()
         do {
-            let summary = try Copy(journal: journal, path: target).run()
-            try journal.write { try $0.spoolCopied(instances: summary.instances, event) }
-            return summary
+            return try Copy(journal: journal, path: target).run()
         } catch let error as SystemCallError {
             throw Failure.failing(path: path, cause: error.description)
         } catch let error as DatabaseError {

@@ -113,9 +113,22 @@ enum SpoolMark {
 extension Spool {
     /// Examines whether the folder of a configuration may be used as a spool, without changing anything.
     ///
-    /// - Throws: ``SpoolError/notASpool(path:cause:)`` for a folder or file of somebody else.
+    /// - Throws: ``SpoolError/notASpool(path:cause:)`` for a folder or file of somebody else, and
+    ///   ``SpoolError/link(path:)`` for a spool with a symbolic link in the place of a file or folder.
     public static func check(_ configuration: SpoolConfiguration) throws(SpoolError) {
-        _ = try claim(configuration)
+        try refuseLinks(in: claim(configuration).path)
+    }
+
+    /// Refuses a spool in which a symbolic link stands in the place of a file or folder of Kontur's.
+    ///
+    /// The folder of models may be a link, because Kontur does not delete anything in it by itself.
+    static func refuseLinks(in path: String) throws(SpoolError) {
+        let names =
+            Folder.allCases.filter { $0 != .models }.map(\.rawValue)
+            + ["kontur.sqlite", "kontur.sqlite-wal", "kontur.sqlite-shm", "lock", "subject.key", JournalHead.name]
+        for name in names where (try? FileSystem.status(path + "/" + name))?.kind == .symbolicLink {
+            throw .link(path: path + "/" + name)
+        }
     }
 
     /// The spool's folder without symbolic links, and what it is now.

@@ -62,7 +62,7 @@ public struct IndexedInstance: Sendable, Equatable {
     public var attributes: [String: String]
     /// The keyed hashes, if the caller made them before the transaction: ``Journal/keyed(_:)``.
     public var keyed: KeyedAttributes?
-    /// Current variants of the instance with another digest that were found to show another image.
+    /// Variants of the instance with another digest that were found to show another image.
     public var otherImages: Set<InstanceID> = []
     /// Whether the pixels were decoded and found equal to those of a variant, whose digest this instance then has.
     public var isRecoded = false
@@ -97,7 +97,7 @@ public enum IndexedOutcome: Sendable, Equatable {
     case sameImage
     /// A newer data set with the same UID is current, so that the series stays as it is.
     case older
-    /// These variants of the instance are current, and their digests differ. The instance stays received.
+    /// These variants of the instance are current or came later, and their digests differ. The instance stays received.
     ///
     /// If the decoded pixels of one of them are equal, they are the same image in two encodings. Index the instance
     /// again with the digest of that variant, or with ``IndexedInstance/otherImages``.

@@ -84,8 +84,10 @@ extension WriteTransaction {
     ) throws -> IndexedOutcome {
         let variants = try variants(of: uid, besides: instance.id)
         let current = variants.filter(\.isCurrent)
-        let unknown = current.filter {
-            $0.imageDigest != instance.imageDigest && !instance.otherImages.contains($0.id)
+        // A variant that came later replaces this one if it shows the same image, also if it is not current any more.
+        let unknown = variants.filter {
+            ($0.isCurrent || instance.id < $0.id) && $0.imageDigest != instance.imageDigest
+                && !instance.otherImages.contains($0.id)
         }
         if !unknown.isEmpty { return .compare(with: unknown) }
         let series = try self.series(of: instance)

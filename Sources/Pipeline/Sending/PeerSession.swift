@@ -25,19 +25,20 @@ struct PeerSession {
     ///   - offer: called before each object is sent, and before the association is made. It writes the offer down, and
     ///     throws if it cannot. The answer is `false` if the delivery is not pending any more.
     ///   - record: called with the outcome of each delivery; keeps trying until the outcome is written down.
-    /// - Returns: how the session ended, and the delivery that was under way or next.
+    /// - Returns: how the session ended, the delivery that was under way or next, and whether it was under way, so that
+    ///   the peer may have its object.
     /// - Throws: the error of `offer`; the object was not sent then.
     func run(
         _ deliveries: [Delivery], offer: (DeliveryID) throws -> Bool,
         record: (Delivery, DeliveryOutcome) throws -> Void
-    ) throws -> (end: OutboxSchedule.SessionEnd, at: DeliveryID?) {
+    ) throws -> (end: OutboxSchedule.SessionEnd, at: DeliveryID?, isUnderWay: Bool) {
         // Without a way to record answers, the peer is not even called.
-        guard let first = try deliveries.first(where: { try offer($0.id) }) else { return (.finished, nil) }
+        guard let first = try deliveries.first(where: { try offer($0.id) }) else { return (.finished, nil, false) }
         var association: RequestedAssociation?
         defer { association?.release() }
         var refusals = 0
         for (index, delivery) in deliveries.enumerated() {
-            if interruption.isStopped { return (.stopped, nil) }
+            if interruption.isStopped { return (.stopped, nil, false) }
             guard try delivery.id == first.id || offer(delivery.id) else { continue }
             guard let path = delivery.object.path else {
                 try record(delivery, .dead(reason: "the file of the object is missing"))
@@ -49,16 +50,16 @@ struct PeerSession {
                 association = open
                 outcome = DeliveryOutcome(status: try open.store(path: path))
             } catch {
-                guard let itself = DeliveryOutcome(error) else { return (end(error), delivery.id) }
+                guard let itself = DeliveryOutcome(error) else { return (end(error), delivery.id, association != nil) }
                 outcome = itself
             }
             try record(delivery, outcome)
             if case .retry = outcome { refusals += 1 } else { refusals = 0 }
             if refusals == Self.refusals {
-                return (.failed(reason: "the peer refused \(Self.refusals) objects in a row"), nil)
+                return (.failed(reason: "the peer refused \(Self.refusals) objects in a row"), nil, false)
             }
         }
-        return (.finished, nil)
+        return (.finished, nil, false)
     }
 
     /// An association in which the first of these deliveries was proposed: the one that is open, or another one.

@@ -13,7 +13,7 @@ public struct PatientConflict: Sendable, Hashable, CustomStringConvertible {
     /// - Parameters:
     ///   - instances: for each instance, a hash of each attribute's value by keyword. An attribute that is absent or
     ///     empty is left out.
-    ///   - hash: the hash that stands for a value.
+    ///   - hash: the hash that an attribute with a value has in `instances`.
     public init?(_ instances: [[String: String]], hash: (String) -> String) {
         func values(_ keyword: String) -> Set<String> { Set(instances.compactMap { $0[keyword] }) }
         let patients = values("PatientID")

@@ -101,6 +101,14 @@ import TestSupport
         }
     }
 
+    @Test func `a value has the digest that a source with this value has`() throws {
+        try withTemporaryFolder { folder in
+            let source = try Written(Self.image(), in: folder)
+            #expect(source.attributes["PatientSex"] == SourceAttributes.digest(ofValue: "A"))
+            #expect(source.attributes["PatientSex"] != SourceAttributes.digest(ofValue: "B"))
+        }
+    }
+
     @Test func `whatever a SEG copies or a route reads has a digest`() throws {
         try withTemporaryFolder { folder in
             let first = try Written(Self.image(), in: folder)

@@ -135,6 +135,23 @@ import Testing
         }
     }
 
+    @Test func `a data set that came again after another one is still the newest after the database was lost`()
+        async throws
+    {
+        try await blocking {
+            let path = TestNode.temporary()
+            defer { try? FileManager.default.removeItem(atPath: path) }
+            do {
+                let node = try TestNode(path: path)
+                for content in [1, 2, 1] as [UInt8] { try node.receivePart10("1.1", [content]) }
+            }
+            try Self.replaceDatabase(path)
+            let node = try TestNode(path: path)
+            let contents = try node.received().map { try Data(contentsOf: URL(fileURLWithPath: $0.path)).last }
+            #expect(contents == [1, 2, 1])
+        }
+    }
+
     @Test func `an object that no row names gets a row again`() async throws {
         try await blocking {
             let path = TestNode.temporary()

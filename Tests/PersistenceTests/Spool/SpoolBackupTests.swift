@@ -11,6 +11,21 @@ import Testing
         return (path, path + ".copy")
     }
 
+    @Test func `is made with a journal that was opened for reading`() async throws {
+        try await blocking {
+            let (source, copy) = Self.folders()
+            defer { for path in [source, copy] { try? FileManager.default.removeItem(atPath: path) } }
+            let node = try TestNode(path: source)
+            try node.receivePart10("1.1")
+            let before = try node.events()
+            let reader = try Journal(
+                spool: Spool(SpoolConfiguration(path: source, minimumFree: 0), access: .reader), now: { Date() })
+            #expect(try SpoolBackup(journal: reader, to: copy).copy().instances == 1)
+            #expect(try node.events() == before)
+            #expect(try TestNode(path: copy).received().map(\.sopInstanceUID) == ["1.1"])
+        }
+    }
+
     @Test func `made while instances arrive and go starts clean`() async throws {
         try await blocking {
             let (source, copy) = Self.folders()

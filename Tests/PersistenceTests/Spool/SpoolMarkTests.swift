@@ -118,7 +118,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["instances", "work", "derived", "quarantine", "kontur.sqlite"])
+    @Test(
+        arguments: [
+            "instances", "work", "derived", "quarantine", "kontur.sqlite", "lock", "subject.key", "journal.head",
+        ])
     func `a folder or database that was replaced by a link is refused`(_ name: String) async throws {
         try await blocking {
             let path = TestNode.temporary()
@@ -127,6 +130,7 @@ import Testing
             try FileManager.default.moveItem(atPath: path + "/" + name, toPath: path + ".out")
             symlink(path + ".out", path + "/" + name)
             let before = try? FileManager.default.subpathsOfDirectory(atPath: path + ".out").sorted()
+            #expect(throws: SpoolError.self) { try Spool.check(SpoolConfiguration(path: path)) }
             let error = #expect(throws: SpoolError.self) { try TestNode(path: path) }
             #expect("\(try #require(error))".contains("does not work through links"))
             #expect((try? FileManager.default.subpathsOfDirectory(atPath: path + ".out").sorted()) == before)

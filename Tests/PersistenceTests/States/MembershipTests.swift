@@ -52,6 +52,30 @@ extension TestNode {
 }
 
 @Suite struct `The newest variant counts` {
+    @Test func `an image that has moved on in another encoding is not current in the place that it left`()
+        async throws
+    {
+        try await blocking {
+            let node = try TestNode()
+            // Received in this order: in study 1.2, then recompressed in study 1.3, then replaced there.
+            let ids = try [1, 2, 3].map { try node.receive("1.1", [$0]).id }
+            try node.index(ids[1], study: "1.3", digest: "image, compressed")
+            try node.index(ids[2], study: "1.3", digest: "another image")
+            let first = TestNode.indexed(ids[0], digest: "image")
+            let outcome = try node.journal.write { try $0.indexed([first], AuditEvent()) }.outcomes[0]
+            guard case .compare(let variants) = outcome else {
+                Issue.record("the later variant was not compared")
+                return
+            }
+            #expect(variants.map(\.id) == [ids[1], ids[2]])
+            var recoded = first
+            (recoded.imageDigest, recoded.otherImages) = ("image, compressed", [ids[2]])
+            let second = try node.journal.write { [recoded] in try $0.indexed([recoded], AuditEvent()) }.outcomes[0]
+            #expect(second == .older)
+            #expect(try node.place("1.2", "1.2.3")?.uids == [])
+        }
+    }
+
     @Test func `a corrected instance is current before its series closes`() async throws {
         try await blocking {
             let node = try TestNode()

@@ -232,6 +232,15 @@ final class TestNode: Sendable {
         }
     }
 
+    /// The stored path of each instance that is not quarantined, relative to the spool.
+    func stored() throws -> [Int64: String] {
+        try DatabaseQueue(path: spool.databasePath).read { db in
+            let rows = try Row.fetchAll(
+                db, sql: "SELECT id, folder || '/' || file AS path FROM instance WHERE state <> 'quarantined'")
+            return Dictionary(uniqueKeysWithValues: rows.map { ($0["id"], $0["path"]) })
+        }
+    }
+
     /// The instances of a stack, in stack order.
     func instances(of stack: StackID) throws -> [InstanceID] {
         try DatabaseQueue(path: spool.databasePath).read { db in

@@ -39,6 +39,26 @@ struct IdentityTests {
         }
     }
 
+    @Test func `a series that names both sexes is set aside, and is segmented if a person accepts it`() async throws {
+        try await NodeFolder.with { here in
+            let node = try await here.node(executable: try here.standIn("found(request)"))
+            let files = try NodeFolder.samples("lge")
+            func sex(_ letter: String) -> String { "\u{10}\0@\0CS\u{2}\0\(letter) " }
+            let female = try Self.copies(files.prefix(9), in: here.folder, sex("O"), sex("F"))
+            let male = try Self.copies(files.dropFirst(9), in: here.folder, sex("O"), sex("M"))
+            try await NodeFolder.running([node]) {
+                try await NodeFolder.send(female + male, to: node.port)
+                #expect(
+                    try await NodeFolder.eventually { try node.journal.status().count(\.series, "setAside") == 1 })
+                let status = try node.journal.status()
+                #expect(status.setAside.map(\.reason) == ["its instances name two patients: PatientSex differs"])
+                let series = try #require(try node.journal.read { try $0.seriesToReview() }.first)
+                try node.journal.write { try $0.released(series.id, AuditEvent(by: .user("admin"))) }
+                #expect(try await Self.settled(node, jobs: 1))
+            }
+        }
+    }
+
     @Test func `a series that names two patients is set aside until the rest of the correction arrives`() async throws {
         try await NodeFolder.with { here in
             let node = try await here.node(executable: try here.standIn("found(request)"))
