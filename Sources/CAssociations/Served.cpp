@@ -25,6 +25,11 @@ constexpr uint16_t classNotSupported = 0x0122;
 constexpr uint16_t unrecognizedOperation = 0x0211;
 constexpr uint16_t notSent = 0xFFFF;
 
+// The longest time without `served` while the peer sends requests that the receiver answers alone, and the pause of the
+// peer after which it is said earlier.
+constexpr std::chrono::seconds servedInterval(1);
+constexpr std::chrono::milliseconds servedPause(100);
+
 // Bytes of the longest data set of Storage Commitment Push Model that is read: some 50,000 references.
 constexpr size_t longestCommitment = 8u << 20;
 
@@ -141,7 +146,10 @@ bool Served::serveNext() {
 void Served::waitForRequest() {
     while (!ordered_ && !isStopping_ && !report_ && !incoming_->holdsFragment() && !ASC_dataWaiting(association_, 0)) {
         pollfd entries[] = {{socket_, POLLIN, 0}, {channel_.descriptor(), POLLIN, 0}};
-        if (poll(entries, 2, -1) < 0) continue;
+        // The node is woken for `served` only if the peer pauses.
+        const int count = poll(entries, 2, unsaid_ ? static_cast<int>(servedPause.count()) : -1);
+        if (count == 0) sayServed();
+        if (count <= 0) continue;
         if (entries[1].revents == 0) return;
         Received message = channel_.receive();
         takeInterruption(message);
@@ -291,10 +299,19 @@ bool Served::respondAsAnswered(const CommandSet &command) {
 // Responds without asking the node.
 bool Served::respondAlone(const CommandSet &command, uint16_t status) {
     if (!respond(command, status)) return false;
-    Message message(served);
-    message.u16(command.field);
-    channel_.send(message);
+    unsaid_ = command.field;
+    if (std::chrono::steady_clock::now() - saidServedAt_ > servedInterval) sayServed();
     return true;
+}
+
+// Says `served` for the last request that the receiver has answered alone, if it was not said yet.
+void Served::sayServed() {
+    if (!unsaid_) return;
+    Message message(served);
+    message.u16(*unsaid_);
+    channel_.send(message);
+    unsaid_.reset();
+    saidServedAt_ = std::chrono::steady_clock::now();
 }
 
 // MARK: Ends

@@ -13,6 +13,7 @@
 #include "dcmtk/config/osconfig.h"
 #include "dcmtk/dcmnet/assoc.h"
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -72,6 +73,7 @@ private:
     bool discardDataSet(const CommandSet &command);
     bool respond(const CommandSet &command, uint16_t status);
     bool respondAlone(const CommandSet &command, uint16_t status);
+    void sayServed();
     bool respondAsAnswered(const CommandSet &command);
     std::optional<Received> next(ReceiverOrder one, ReceiverOrder other);
     void takeInterruption(Received &message);
@@ -99,6 +101,9 @@ private:
     // Message ID of the report that the peer has not answered yet.
     std::optional<uint16_t> reportID_;
     uint16_t lastMessageID_ = 0;
+    // The command field of a request for which `served` was not said yet.
+    std::optional<uint16_t> unsaid_;
+    std::chrono::steady_clock::time_point saidServedAt_ = std::chrono::steady_clock::now();
 };
 
 } // namespace associations

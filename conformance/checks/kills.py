@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Kills the node or its workers at random moments (kill -9) while a sender brings instances.
+"""Kills the node, or children of one kind, at random moments (kill -9) while a sender brings instances.
 
 The sender sends an instance again if the node does not acknowledge it within 2 seconds. The check passes if every
 acknowledged instance is stored, every job is alive, and the archive holds one SEG per series that references all of its
@@ -26,6 +26,7 @@ import numpy as np
 import pydicom
 
 import make_studies
+from footprint import command_of
 from node import ROOT, Node
 from orthanc import Orthanc
 from report import Report
@@ -54,7 +55,7 @@ def write_series(folder, count, slices):
 
 
 def kill_often(node, victim, kills, source, longest_pause):
-    """Kills the node, or one of its workers, at random moments. Returns the number of kills.
+    """Kills the node, or one of its workers, receivers or senders, at random moments. Returns the number of kills.
 
     Call this on the main thread: a process that another thread started dies with that thread.
     """
@@ -67,7 +68,7 @@ def kill_often(node, victim, kills, source, longest_pause):
             done += 1
             node.start()
         else:
-            children = node.process.children()
+            children = [pid for pid in node.process.children() if command_of(pid) == victim]
             if children:
                 try:
                     os.kill(source.choice(children), signal.SIGKILL)
@@ -99,7 +100,7 @@ def check_archive(report, archive, made, revisions):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--victim", choices=["node", "worker"], default="node", help="the process to kill")
+    parser.add_argument("--victim", choices=["node", "worker", "receiver", "sender"], default="node", help="the process to kill")
     parser.add_argument("--kills", type=int, default=6, help="number of kills")
     parser.add_argument("--series", type=int, default=2, help="number of series to send")
     parser.add_argument("--slices", type=int, default=60, help="slices per series")

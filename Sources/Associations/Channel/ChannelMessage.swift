@@ -57,11 +57,15 @@ package struct MessageReader {
     }
 
     /// Reads an integer, little endian.
-    package mutating func integer<Value: FixedWidthInteger>(_: Value.Type = Value.self) throws(MalformedMessage) -> Value {
+    package mutating func integer<Value: FixedWidthInteger>(
+        _: Value.Type = Value.self
+    ) throws(MalformedMessage) -> Value {
         try bytes(MemoryLayout<Value>.size).reversed().reduce(0) { $0 << 8 | Value(truncatingIfNeeded: $1) }
     }
 
-    /// Reads a u16 length and a text. Bytes that are not UTF-8 become replacement characters.
+    /// Reads a u16 length and a text.
+    ///
+    /// Bytes that are not UTF-8 become replacement characters.
     package mutating func text() throws(MalformedMessage) -> String {
         String(decoding: try bytes(Int(try integer(UInt16.self))), as: UTF8.self)
     }

@@ -126,6 +126,7 @@ public final class ReceiverPool: @unchecked Sendable {
     private func prepare(_ process: ReceiverProcess, until deadline: Duration) -> Bool {
         let credentials = condition.withLock { self.credentials }
         do throws(ReceiverFault) {
+            if process.isGone { throw process.fail(nil) }
             guard try process.becomeReady(until: deadline) else { throw .hung(waitingFor: "its readiness") }
             if process.credentials != credentials.generation {
                 try process.send(.credentials(credentials.message))
@@ -134,7 +135,7 @@ public final class ReceiverPool: @unchecked Sendable {
             }
             return true
         } catch {
-            report(error, of: process)
+            report(process.fail(error), of: process)
             return false
         }
     }
@@ -229,15 +230,14 @@ public final class ReceiverPool: @unchecked Sendable {
         let deadline = MonotonicClock.now() + limits.start
         for process in started {
             do throws(ReceiverFault) {
-                guard try process.becomeReady(until: deadline) else { throw process.fail(.hung(waitingFor: "its start")) }
+                guard try process.becomeReady(until: deadline) else { throw .hung(waitingFor: "its start") }
                 condition.withLock {
                     failures = 0
                     idle.append(process)
                     condition.wakeAll()
                 }
             } catch {
-                process.fail(nil)
-                failed("\(error)")
+                failed("\(process.fail(error))")
             }
         }
     }

@@ -62,6 +62,7 @@ package final class ReceiverProcess: @unchecked Sendable {
     /// - Parameters:
     ///   - order: a message that the state allows.
     ///   - descriptor: travels with the message; negative for none.
+    /// - Throws: the fault that ended the process.
     func send(_ order: ReceiverOrder, with descriptor: Int32 = -1) throws(ReceiverFault) {
         if let fault { throw fault }
         do throws(ReceiverConversation.OutOfTurn) {
@@ -81,6 +82,7 @@ package final class ReceiverProcess: @unchecked Sendable {
     ///
     /// - Parameter deadline: a reading of ``MonotonicClock``.
     /// - Returns: `nil` if no message came in time.
+    /// - Throws: the fault that ended the process, which has been reaped then.
     func next(until deadline: Duration) throws(ReceiverFault) -> ReceiverReport? {
         if let fault { throw fault }
         while true {
@@ -104,6 +106,7 @@ package final class ReceiverProcess: @unchecked Sendable {
     /// Waits until the receiver can be given a connection.
     ///
     /// - Returns: false if it was not ready in time.
+    /// - Throws: the fault that ended the process.
     func becomeReady(until deadline: Duration) throws(ReceiverFault) -> Bool {
         while conversation.state != .idle {
             guard let report = try next(until: deadline) else { return false }

@@ -155,7 +155,8 @@ package final class ConnectionListener: Sendable {
         _ arrived: (AssociationArrival) -> Handling
     ) -> Bool {
         let mayWait = MonotonicClock.now() < connection.deadline
-        switch isReady || connection.isLookedAt ? connection.read(longest: bounds.longestRequest) : connection.progress {
+        let reads = isReady || connection.isLookedAt
+        switch reads ? connection.read(longest: bounds.longestRequest) : connection.progress {
         case .waits:
             if !mayWait { faulty(connection.socket.address, .tooLate(limit: bounds.requestLimit)) }
             return mayWait
@@ -183,7 +184,8 @@ package final class ConnectionListener: Sendable {
     ///
     /// - Returns: false if the process has no descriptors left.
     private func accept(
-        from listening: ListeningSocket, into waiting: inout BoundedByAddress<WaitingConnection>, _ faulty: (IPAddress, RequestFault) -> Void,
+        from listening: ListeningSocket, into waiting: inout BoundedByAddress<WaitingConnection>,
+        _ faulty: (IPAddress, RequestFault) -> Void,
         _ arrived: (AssociationArrival) -> Handling
     ) -> Bool {
         for _ in 0..<Self.batch {

@@ -22,8 +22,9 @@ struct RequestHead {
     /// `nil` if the field does not hold an AE title.
     let callingAETitle: AETitle?
 
+    /// The result is `nil` if the PDU is too short for its AE titles.
+    ///
     /// - Parameter pdu: the whole A-ASSOCIATE-RQ.
-    /// - Returns: `nil` if the PDU is too short for its AE titles.
     init?(_ pdu: [UInt8]) {
         guard pdu.count >= Self.length else { return nil }
         isVersion1 = pdu[7] & 1 == 1

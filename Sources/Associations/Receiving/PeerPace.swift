@@ -67,7 +67,9 @@ package struct PeerPace: Sendable, Equatable {
             return now - last.time > Self.readLimit ? .receiverHangs : nil
         }
         if let limit = idleLimit {
-            if look.received == begin.received { return now - begin.time > limit ? .tooSlow(waitingFor: "a request") : nil }
+            if look.received == begin.received {
+                return now - begin.time > limit ? .tooSlow(waitingFor: "a request") : nil
+            }
             idleLimit = nil
             begin.time = now
         }

@@ -70,6 +70,7 @@ package final class ReceivedAssociation {
     /// Hands the connection to the receiver, and waits for the peer's request.
     ///
     /// - Parameter limit: the time from the connection to the end of the request.
+    /// - Returns: the request, which `accept` or `reject` has to answer.
     /// - Throws: the error that ended the association; `aborted` for a request that is malformed.
     package func proposal(within limit: Duration) throws(AssociationError) -> AssociationProposal {
         let start = MonotonicClock.now()
@@ -145,6 +146,7 @@ package final class ReceivedAssociation {
     ///   - limit: the most bytes of the data set.
     ///   - isFull: called several times per second while the data set comes. From the time at which it returns true,
     ///     the rest is discarded.
+    /// - Returns: the size and the digest of the data set, or the error of the write that failed.
     /// - Throws: the error that ended the association.
     package func take(
         into file: Int32, limit: UInt64, isFull: () -> Bool

@@ -27,7 +27,9 @@ package final class ChannelProcess: Sendable {
     package let processID: Int32
     private let channel: FileDescriptor
     private let ending = Mutex<ChildProcess.Ending?>(nil)
-    /// Bytes that were received and not taken yet. Only the thread that receives uses them.
+    /// Bytes that were received and not taken yet.
+    ///
+    /// Only the thread that receives uses them.
     private let received = Mutex<[UInt8]>([])
 
     /// Starts a program as the leader of a process group of its own.
@@ -88,6 +90,7 @@ package final class ChannelProcess: Sendable {
     ///
     /// - Parameter deadline: a reading of ``MonotonicClock``; `nil` waits for ever.
     /// - Returns: the message without its length; at least one byte.
+    /// - Throws: the reason why no message came.
     package func receive(until deadline: Duration? = nil) throws(ChannelError) -> [UInt8] {
         var bytes = received.withLock { buffer in
             defer { buffer = [] }

@@ -124,19 +124,22 @@ import Testing
         try await ReceivingNode.with { node in
             let port = node.port
             let bytes = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-            let statuses = try await DedicatedThread.run(name: "test-store") {
-                let client = RawClient(port: port)
-                guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return [] }
-                return (0..<3).map { _ in
-                    client.send(RawClient.data(RawClient.store(), command: true, last: true))
-                    for start in stride(from: 0, to: bytes.count, by: 16_000) {
-                        let end = min(start + 16_000, bytes.count)
-                        client.send(
-                            RawClient.data(Array(bytes[start..<end]), command: false, last: end == bytes.count))
+            let statuses =
+                try await DedicatedThread.run(name: "test-store") {
+                    let client = RawClient(port: port)
+                    guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else {
+                        return []
                     }
-                    return client.status()
-                }
-            } as [String?]
+                    return (0..<3).map { _ in
+                        client.send(RawClient.data(RawClient.store(), command: true, last: true))
+                        for start in stride(from: 0, to: bytes.count, by: 16_000) {
+                            let end = min(start + 16_000, bytes.count)
+                            client.send(
+                                RawClient.data(Array(bytes[start..<end]), command: false, last: end == bytes.count))
+                        }
+                        return client.status()
+                    }
+                } as [String?]
             #expect(statuses == ["0000", "0000", "0000"])
             #expect(node.received == [bytes, bytes, bytes])
         }

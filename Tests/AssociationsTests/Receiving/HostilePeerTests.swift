@@ -26,12 +26,13 @@ import Testing
     private func echo(_ node: ReceivingNode) async throws {
         let port = node.port
         let start = SuspendingClock.now
-        let status = try await DedicatedThread.run(name: "test-echo") {
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return nil }
-            client.send(RawClient.data(RawClient.echo, context: 3, command: true, last: true))
-            return client.status()
-        } as String?
+        let status =
+            try await DedicatedThread.run(name: "test-echo") {
+                let client = RawClient(port: port)
+                guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return nil }
+                client.send(RawClient.data(RawClient.echo, context: 3, command: true, last: true))
+                return client.status()
+            } as String?
         #expect(status == "0000")
         #expect(SuspendingClock.now - start < .seconds(1))
     }
@@ -51,8 +52,7 @@ import Testing
 
     @Test func `20,000 nested sequences in a command get A-ABORT`() async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             var command = RawClient.command(0x0001)
             for _ in 0..<20_000 {
                 command += RawClient.element(0x0901, [], length: 0xFFFF_FFFF)
@@ -71,8 +71,7 @@ import Testing
 
     @Test func `an endless command gets A-ABORT`() async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             while client.send(RawClient.data([UInt8](repeating: 0, count: 1000), command: true, last: false)) {}
             return client.receive()
         }
@@ -81,8 +80,7 @@ import Testing
 
     @Test func `empty fragments without end get A-ABORT`() async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             client.send(RawClient.data([], command: true, last: false))
             return client.receive()
         }
@@ -92,8 +90,7 @@ import Testing
     @Test(arguments: [0xFFFF_FFFF, 131_073, 0] as [UInt32])
     func `a PDU longer than negotiated, or too short for its content, gets A-ABORT`(length: UInt32) async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             client.send(RawClient.data(RawClient.echo, context: 3, command: true, last: true, pduLength: length))
             return client.receive()
         }
@@ -107,8 +104,7 @@ import Testing
     @Test(arguments: [0xFFFF_FFFF, 1, 0, 100_000] as [UInt32])
     func `a PDV that is longer than its PDU or shorter than its header gets A-ABORT`(length: UInt32) async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             client.send(RawClient.data(RawClient.echo, context: 3, command: true, last: true, pdvLength: length))
             return client.receive()
         }
@@ -117,8 +113,7 @@ import Testing
 
     @Test func `a data set on another context than its command gets A-ABORT`() async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             client.send(RawClient.data(RawClient.store(), command: true, last: true))
             client.send(RawClient.data([1, 2], context: 3, command: false, last: true))
             return client.receive()
@@ -129,8 +124,7 @@ import Testing
     @Test(arguments: [1, 2, 3, 6] as [UInt8])
     func `a PDU that is not allowed in data transfer gets A-ABORT`(type: UInt8) async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             client.send([type, 0, 0, 0, 0, 4, 0, 0, 0, 0])
             return client.receive()
         }
@@ -139,8 +133,7 @@ import Testing
 
     @Test func `an unknown type of PDU gets A-ABORT`() async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             client.send([9, 0, 0, 0, 0, 0])
             return client.receive()
         }
@@ -149,8 +142,7 @@ import Testing
 
     @Test func `a response without a request gets A-ABORT`() async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             client.send(RawClient.data(RawClient.command(0x8030), context: 3, command: true, last: true))
             return client.receive()
         }
@@ -180,10 +172,12 @@ import Testing
             let port = node.port
             let answers = try await DedicatedThread.run(name: "test-long") {
                 let longest = RawClient(port: port)
-                longest.send(RawClient.request(
+                longest.send(
+                    RawClient.request(
                         calling: ReceivingNode.caller, called: ReceivingNode.aeTitle, length: 1 << 20))
                 let longer = RawClient(port: port)
-                longer.send(RawClient.request(
+                longer.send(
+                    RawClient.request(
                         calling: ReceivingNode.caller, called: ReceivingNode.aeTitle, length: 1 << 20 + 1))
                 return (longest.receive(), longer.receive())
             }
@@ -197,8 +191,7 @@ import Testing
 
     @Test func `N-ACTION is answered 0211 and the association goes on`() async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             let action = RawClient.command(0x0130, dataSetType: 0)
             client.send(RawClient.data(action, command: true, last: true))
             client.send(RawClient.data([1, 2, 3, 4], command: false, last: true))
@@ -211,8 +204,7 @@ import Testing
 
     @Test func `C-CANCEL is not answered`() async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             let cancel =
                 RawClient.element(0x0100, [0xFF, 0x0F]) + RawClient.element(0x0120, [1, 0])
                 + RawClient.element(0x0800, [1, 1])
@@ -225,8 +217,7 @@ import Testing
 
     @Test func `fragments of one byte, several in a PDU, make a message`() async throws {
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             var values: [UInt8] = []
             for (index, byte) in RawClient.echo.enumerated() {
                 values += [0, 0, 0, 3, 3, index == RawClient.echo.count - 1 ? 3 : 1, byte]
@@ -241,8 +232,7 @@ import Testing
     @Test func `a request that begins within the PDU of another one is read to its end`() async throws {
         // The watchdog is told of it; its windows are tested with the socket.
         let answer = try await attack { port in
-            let client = RawClient(port: port)
-            guard client.associate(calling: ReceivingNode.caller, called: ReceivingNode.aeTitle) else { return .nothing }
+            guard let client = ReceivingNode.client(of: port) else { return .nothing }
             let first = RawClient.data(RawClient.echo, context: 3, command: true, last: true)
             let half = RawClient.data(Array(RawClient.echo[..<30]), context: 3, command: true, last: false)
             let values = Array(first[6...]) + Array(half[6...])

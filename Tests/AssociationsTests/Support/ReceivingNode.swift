@@ -56,6 +56,13 @@ final class ReceivingNode: Sendable {
     }
 
     var port: UInt16 { listener.port }
+
+    /// A client that has an association with CT Image Storage and Verification.
+    static func client(of port: UInt16) -> RawClient? {
+        let client = RawClient(port: port)
+        return client.associate(calling: caller, called: aeTitle) ? client : nil
+    }
+
     /// The data sets that came, in order.
     var received: [[UInt8]] { state.withLock { $0.received } }
     /// The process that served each association, in order.
