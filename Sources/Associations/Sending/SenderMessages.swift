@@ -53,9 +53,9 @@ package enum SenderOrder: Sendable, Equatable {
     /// A request for an association: the message `associate`, which travels with the connection.
     package struct Association: Sendable, Equatable {
         /// Whether the connection is encrypted by TLS.
-        package var isSecure = false
+        package var isSecure: Bool
         /// The name that the peer's certificate has to hold; empty for any.
-        package var certificateHost = ""
+        package var certificateHost: String
         package var calling: AETitle
         package var called: AETitle
         /// Bytes of the longest PDU that the node takes.
@@ -64,9 +64,11 @@ package enum SenderOrder: Sendable, Equatable {
         package var contexts: [(id: UInt8, proposal: ContextProposal)]
 
         package init(
-            calling: AETitle, called: AETitle, maximumLength: UInt32,
-            contexts: [(id: UInt8, proposal: ContextProposal)]
+            isSecure: Bool = false, certificateHost: String = "", calling: AETitle, called: AETitle,
+            maximumLength: UInt32, contexts: [(id: UInt8, proposal: ContextProposal)]
         ) {
+            self.isSecure = isSecure
+            self.certificateHost = certificateHost
             self.calling = calling
             self.called = called
             self.maximumLength = maximumLength
