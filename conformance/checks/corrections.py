@@ -5,7 +5,8 @@
 The check sends the sample MRI, the same images with another patient, and the first patient again. It passes if each
 correction gives one SEG that names its patient and has a UID of its own, if the newer SEG names the older ones as
 predecessors, and if no network ran for it. At the end the node forgets the study, as retention makes it do, and gets it
-once more: it must send the last SEG again, byte for byte.
+once more: it must send the last SEG again, byte for byte. After that the node forgets the study again, and half of it
+comes: it must wait for the rest, and not replace the SEG of the whole.
 """
 
 import glob
@@ -49,9 +50,9 @@ class Archive:
         return 0x0000
 
 
-def send(node, patient):
-    """Sends the sample MRI with another Patient ID and Patient's Name."""
-    images = [pydicom.dcmread(path) for path in sorted(glob.glob(f"{ROOT}/samples-dicom/lge/*.dcm"))]
+def send(node, patient, part=slice(None)):
+    """Sends the sample MRI, or a part of it, with another Patient ID and Patient's Name."""
+    images = [pydicom.dcmread(path) for path in sorted(glob.glob(f"{ROOT}/samples-dicom/lge/*.dcm"))[part]]
     entity = AE("TEST")
     entity.dimse_timeout = 60
     for pair in {(image.SOPClassUID, image.file_meta.TransferSyntaxUID) for image in images}:
@@ -125,6 +126,19 @@ def main():
         report.expect(archive.received[4].PatientID == "THIRD", "the last SEG does not name the last patient")
         report.expect(archive.received[4].SOPInstanceUID not in {uid for uid, _ in before},
                       "another patient got the UID of an object that retention forgot")
+        node.settle(60)
+        node.stop()
+        forget(node)
+        node.start()
+        send(node, "FOURTH", slice(0, 13))
+        wait_until(lambda: node.states()["series"].get("setAside"), 60, "the half to be set aside", 0.2)
+        report.line(f"half of the study: {node.json('status')['setAside']}")
+        report.expect(len(archive.received) == 5, "a SEG of half the study was sent")
+        send(node, "FOURTH", slice(13, None))
+        wait_until(lambda: len(archive.received) >= 6, 120, "the SEG of the whole study", 0.2)
+        sources = archive.received[5].ReferencedSeriesSequence[0].ReferencedInstanceSequence
+        report.expect(archive.received[5].PatientID == "FOURTH" and len(sources) == 26,
+                      f"the last SEG refers to {len(sources)} images")
     archive.server.shutdown()
     report.end()
 

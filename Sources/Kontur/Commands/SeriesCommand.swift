@@ -9,8 +9,9 @@ struct SeriesCommand: ParsableCommand {
         commandName: "series",
         abstract: "Lists series that are set aside or in doubt, and decides about them.",
         discussion: """
-            A series is set aside if its instances name two patients, or if it could not be closed. Kontur keeps its \
-            files and looks at it again when an instance arrives or leaves. Otherwise a person decides.
+            A series is set aside if its instances name two patients, if only a part of it has come again since its \
+            files were deleted, or if it could not be closed. Kontur keeps its files and looks at it again when an \
+            instance arrives or leaves. Otherwise a person decides.
 
             A series is in doubt if another series has one of its SOP Instance UIDs with another image. Kontur segments \
             both.
@@ -86,8 +87,9 @@ struct SeriesReleaseCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "release", abstract: "Accepts series that are set aside or in doubt as they are.",
         discussion: """
-            A series that was set aside is segmented, even if its instances name two patients. The SEG then names the \
-            patient of the instance that arrived last. The audit trail records the user and the reason.
+            A series that was set aside is segmented as it is, even if its instances name two patients or some are \
+            missing. The SEG names the patient of the instance that arrived last. The audit trail records the user and \
+            the reason.
             """)
 
     @OptionGroup var series: SeriesNumbers

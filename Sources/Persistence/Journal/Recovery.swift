@@ -27,6 +27,7 @@ struct Recovery {
         // An older database may name files that retention has deleted since.
         try settle(all: standing != .whole, &report)
         try Adoption(journal: journal, facts: facts).run(&report)
+        try journal.write { try $0.offersInterrupted() }
         spool.emptyWork()
         return report
     }

@@ -115,13 +115,26 @@ public struct DerivedInstance: Sendable, Equatable {
     public let size: Int64
     /// Revision of the series for which the object was made first.
     public let revision: Int
-    /// Whether at least one peer has the object.
+    /// Whether at least one peer has the object, or may have it because a connection broke on the way.
     public let isSent: Bool
+    /// Whether at least one peer has the object, or may have it: the object was offered, and the answer is not known
+    /// yet.
+    public let mayBeSent: Bool
     /// What decided the bytes beside the sources and the answer, encoded; `nil` if it is not known, or if the object was
     /// read with a delivery.
     public let description: Data?
     /// Confidence of the answer, 0...1; `nil` if it is not known.
     public let confidence: Double?
+}
+
+/// What the journal still knows of an object after retention has deleted its job.
+public struct FormerObject: Sendable, Equatable {
+    /// The key of the stack that it was made of.
+    public let stackKey: String
+    /// Name of the segmenter.
+    public let segmenter: String?
+    /// What decided the bytes beside the sources and the answer, encoded; `nil` if it is not known.
+    public let description: Data?
 }
 
 /// The result of a job.

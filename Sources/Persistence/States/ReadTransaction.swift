@@ -201,6 +201,18 @@ public class ReadTransaction {
         return state
     }
 
+    /// The stored paths of the instances of a stack at this moment, by SOP Instance UID.
+    ///
+    /// The path of an instance changes if its file was lost and arrives again.
+    public func storedPaths(of stack: StackID) throws -> [String: String] {
+        let rows = try rows(
+            """
+            SELECT i.sopInstanceUID, i.folder || '/' || i.file AS path
+            FROM stackInstance m JOIN instance i ON i.id = m.instanceId WHERE m.stackId = ?
+            """, [stack.rawValue])
+        return Dictionary(rows.map { ($0["sopInstanceUID"], $0["path"]) }) { first, _ in first }
+    }
+
     // MARK: - Derived instances and deliveries
 
     private static let derived = """
@@ -208,8 +220,12 @@ public class ReadTransaction {
             d.seriesInstanceUID, d.viewerProfile, d.path, d.sha256, d.size, d.revision, d.isSent, d.confidence
         """
 
-    /// With the description, which lists of deliveries do without.
-    private static let described = derived + ", d.description"
+    /// With the description and the open offers, which lists of deliveries do without.
+    private static let described =
+        derived + """
+            , d.description, EXISTS (
+                SELECT 1 FROM delivery o WHERE o.derivedInstanceId = d.id AND o.offeredAt IS NOT NULL) AS isOffered
+            """
 
     /// Kontur's own object with this SOP Instance UID, whether it was sent or not.
     public func derivedInstance(_ sopInstanceUID: String) throws -> DerivedInstance? {
@@ -247,9 +263,19 @@ public class ReadTransaction {
         ).map(derived)
     }
 
-    /// The objects that the job's objects will replace: those of ``objects(before:)`` that were sent.
+    /// The objects that were made of a series, the latest first, also those whose files and jobs retention has deleted.
+    public func formerObjects(of series: OpenSeries) throws -> [FormerObject] {
+        try rows(
+            """
+            SELECT stackKey, segmenter, description FROM derivedInstance
+            WHERE sourceSeriesInstanceUID = ? AND studyInstanceUID = ? AND stackKey IS NOT NULL ORDER BY id DESC
+            """, [series.seriesInstanceUID, series.studyInstanceUID]
+        ).map { FormerObject(stackKey: $0["stackKey"], segmenter: $0["segmenter"], description: $0["description"]) }
+    }
+
+    /// The objects that the job's objects will replace: those of ``objects(before:)`` that a peer has, or may have.
     public func predecessors(of job: JobID) throws -> [DerivedInstance] {
-        try objects(before: job).filter(\.isSent)
+        try objects(before: job).filter(\.mayBeSent)
     }
 
     /// The latest stored object of an answer whose confidence is known; `nil` if none has its file.
@@ -264,12 +290,14 @@ public class ReadTransaction {
 
     private func derived(_ row: Row) -> DerivedInstance {
         let path: String? = row["path"]
+        let (isSent, isOffered): (Bool, Bool?) = (row["isSent"], row["isOffered"])
         return DerivedInstance(
             id: row["objectId"], sopClassUID: row["sopClassUID"], sopInstanceUID: row["sopInstanceUID"],
             transferSyntaxUID: row["transferSyntaxUID"], studyInstanceUID: row["studyInstanceUID"],
             seriesInstanceUID: row["seriesInstanceUID"], viewerProfile: row["viewerProfile"],
             path: path.map(spool.absolute), sha256: row["sha256"], size: row["size"], revision: row["revision"],
-            isSent: row["isSent"] == 1, description: row["description"], confidence: row["confidence"])
+            isSent: isSent, mayBeSent: isSent || isOffered == true, description: row["description"],
+            confidence: row["confidence"])
     }
 
     private static let delivery =

@@ -237,10 +237,22 @@ extension WriteTransaction {
         try execute(
             "UPDATE delivery SET status = ?, sentAt = ?, attempts = attempts + 1, memory = NULL WHERE id = ?",
             [Int64(status), now, id.rawValue])
-        try execute(
-            "UPDATE derivedInstance SET isSent = 1 WHERE id = (SELECT derivedInstanceId FROM delivery WHERE id = ?)",
-            [id.rawValue])
+        try mayBeSent("id = (SELECT derivedInstanceId FROM delivery WHERE id = ?)", [id.rawValue])
         try record(.deliverySent, event, try subject(of: id))
+    }
+
+    /// Notes that a peer has an object, or may have it, so that the next one names it as predecessor.
+    private func mayBeSent(_ condition: String, _ arguments: StatementArguments) throws {
+        try execute("UPDATE derivedInstance SET isSent = 1 WHERE \(condition)", arguments)
+    }
+
+    /// Notes the objects that were on their way when the node ended.
+    func offersInterrupted() throws {
+        try mayBeSent(
+            """
+            isSent = 0 AND id IN (
+                SELECT derivedInstanceId FROM delivery WHERE state = 'pending' AND offeredAt IS NOT NULL)
+            """, [])
     }
 
     /// pending -> pending, on its way: the object is about to be offered to the peer.
@@ -261,17 +273,20 @@ extension WriteTransaction {
     ///   - spent: monotonic time since the attempt before, or since the node started; it is added to
     ///     ``Delivery/tried``.
     ///   - memory: the sender's notes.
+    ///   - mayHaveArrived: whether the connection broke while the object was on its way, so that the peer may have it.
     ///   - event: the cause.
     /// - Throws: ``StateError``.
     public func pendingAgain(
-        _ id: DeliveryID, spent: Duration, memory: Data? = nil, _ event: AuditEvent
+        _ id: DeliveryID, spent: Duration, memory: Data? = nil, mayHaveArrived: Bool = false, _ event: AuditEvent
     ) throws {
         try move(
             "delivery", id.rawValue, from: [DeliveryState.pending.rawValue], to: DeliveryState.pending.rawValue,
             why: event.reason)
         try execute(
-            "UPDATE delivery SET attempts = attempts + 1, tried = tried + ?, memory = ? WHERE id = ?",
-            [spent / .seconds(1), memory, id.rawValue])
+            """
+            UPDATE delivery SET attempts = attempts + 1, tried = tried + ?, memory = ?, offeredAt = NULL WHERE id = ?
+            """, [spent / .seconds(1), memory, id.rawValue])
+        if mayHaveArrived { try mayBeSent("id = (SELECT derivedInstanceId FROM delivery WHERE id = ?)", [id.rawValue]) }
         try record(.deliveryPendingAgain, event, try subject(of: id))
     }
 
@@ -283,7 +298,7 @@ extension WriteTransaction {
             "delivery", id.rawValue, from: [DeliveryState.pending.rawValue], to: DeliveryState.dead.rawValue,
             why: event.reason)
         try execute(
-            "UPDATE delivery SET status = ?, attempts = attempts + 1 WHERE id = ?",
+            "UPDATE delivery SET status = ?, attempts = attempts + 1, offeredAt = NULL WHERE id = ?",
             [status.map { Int64($0) }, id.rawValue])
         try record(.deliveryDead, event, try subject(of: id))
     }
@@ -304,16 +319,24 @@ extension WriteTransaction {
         try record(.deliveryDropped, event, try subject(of: id))
     }
 
-    /// pending or held -> superseded: a newer revision of the series exists.
+    /// pending, held or dead -> superseded: a newer revision of the series exists.
+    ///
+    /// A dead delivery is superseded, too, because its revival would send an older object after a newer one.
     func superseded(_ id: DeliveryID, _ event: AuditEvent) throws {
         try move(
-            "delivery", id.rawValue, from: [DeliveryState.pending.rawValue, DeliveryState.held.rawValue],
+            "delivery", id.rawValue,
+            from: [DeliveryState.pending.rawValue, DeliveryState.held.rawValue, DeliveryState.dead.rawValue],
             to: DeliveryState.superseded.rawValue, why: event.reason)
         try record(.deliverySuperseded, event, try subject(of: id))
     }
 
     /// dead -> pending with a fresh count of attempts, on an operator's command.
+    ///
+    /// - Throws: ``StateError/outdated(_:)`` if the series has a newer revision.
     public func revived(_ id: DeliveryID, _ event: AuditEvent) throws {
+        guard let found = try delivery(id) else { throw StateError.unknown("delivery", id.rawValue) }
+        guard let job = try job(found.job) else { throw StateError.unknown("job", found.job.rawValue) }
+        guard try revision(of: job.series) == job.revision else { throw StateError.outdated(job.id) }
         try move("delivery", id.rawValue, from: [DeliveryState.dead.rawValue], to: DeliveryState.pending.rawValue)
         try execute("UPDATE delivery SET attempts = 0, tried = 0, memory = NULL WHERE id = ?", [id.rawValue])
         try record(.deliveryRevived, event, try subject(of: id))

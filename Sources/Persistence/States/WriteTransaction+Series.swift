@@ -54,7 +54,8 @@ extension WriteTransaction {
 
     /// closed -> open, as the next revision, because an instance came late, changed or left.
     ///
-    /// The event gives the reason. Unfinished jobs and deliveries of the revision before are superseded.
+    /// The event gives the reason. Unfinished jobs of the revision before, and deliveries that were not sent, are
+    /// superseded.
     ///
     /// - Returns: the superseded jobs.
     func reopened(_ series: SeriesID, _ event: AuditEvent) throws -> [JobID] {
@@ -73,7 +74,7 @@ extension WriteTransaction {
         let deliveries = try rows(
             """
             SELECT v.id FROM delivery v JOIN job j ON j.id = v.jobId JOIN stack k ON k.id = j.stackId
-            WHERE k.seriesId = ? AND v.state IN ('pending', 'held') ORDER BY v.id
+            WHERE k.seriesId = ? AND v.state IN ('pending', 'held', 'dead') ORDER BY v.id
             """, [series.rawValue])
         for delivery in deliveries { try superseded(DeliveryID(rawValue: delivery["id"]), event) }
         let jobs = try rows(

@@ -42,9 +42,12 @@ struct SeriesCloser: Sendable {
         guard let (series, instances) = found else { return true }
         do {
             if let conflict = conflict(of: instances), !series.isAccepted {
-                return try await setAside(series, conflict)
+                return try await setAside(series, "\(conflict)")
             }
             let decisions = try decide(series, instances)
+            if !series.isAccepted, let reason = try await lack(of: decisions, series) {
+                return try await setAside(series, reason)
+            }
             let jobs = try await journal.write { transaction in
                 try transaction.closed(series, AuditEvent())
                 return try decisions.map { try $0.record(transaction) }
@@ -65,12 +68,36 @@ struct SeriesCloser: Sendable {
         }
     }
 
-    /// Sets a series aside whose instances name two patients.
+    /// The reason why a series that comes again is not whole; `nil` if it may be.
+    ///
+    /// After retention has deleted a series, a part of it may come again, as a correction in several steps does. The SEG
+    /// of a part must not replace the SEG of the whole.
+    private func lack(of decisions: [StackDecision], _ series: OpenSeries) async throws -> String? {
+        // A later revision has lost its images by a record of the journal, not by retention.
+        guard series.revision == 1, let former = try await journal.read({ try $0.formerObjects(of: series) }) else {
+            return nil
+        }
+        for decision in decisions {
+            guard case .routed = decision.verdict,
+                let object = former.first(where: {
+                    $0.stackKey == decision.stack.key && $0.segmenter == decision.stack.segmenter
+                }),
+                let bytes = object.description,
+                let sources = try? JSONDecoder().decode(StoredDescription.self, from: bytes).sources,
+                sources > decision.stack.instances.count
+            else { continue }
+            let count = decision.stack.instances.count
+            return "an earlier SEG was made of \(sources) images, and only \(count) came again after retention"
+        }
+        return nil
+    }
+
+    /// Sets a series aside that cannot be segmented as it is.
     ///
     /// - Returns: `false` if the node stops.
-    private func setAside(_ series: OpenSeries, _ conflict: PatientConflict) async throws -> Bool {
+    private func setAside(_ series: OpenSeries, _ reason: String) async throws -> Bool {
         let isSetAside = try await journal.write { transaction in
-            try transaction.setAside(series, AuditEvent(reason: "\(conflict)"))
+            try transaction.setAside(series, AuditEvent(reason: reason))
             return true
         }
         guard isSetAside != nil else { return false }
@@ -78,7 +105,7 @@ struct SeriesCloser: Sendable {
             "series set aside",
             metadata: [
                 "dicom.series_uid": "\(series.seriesInstanceUID)", "series.id": "\(series.id.rawValue)",
-                "reason": "\(conflict)",
+                "reason": "\(reason)",
             ])
         return true
     }

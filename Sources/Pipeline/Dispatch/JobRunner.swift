@@ -46,12 +46,15 @@ struct JobRunner: Sendable {
             return try await settle(
                 job, .dead(reason: "this version of kontur does not know its kind of work", charged: false), logger)
         }
-        let work: SegmentationJob
+        var payload: SegmentationJob
         do {
-            work = try SegmentationJob.decoded(job.payload)
+            payload = try SegmentationJob.decoded(job.payload)
         } catch {
             return try await settle(job, .dead(reason: "its payload cannot be read", charged: false), logger)
         }
+        guard let paths = try await journal.read({ try $0.storedPaths(of: job.stack) }) else { return .ended }
+        payload.findSources(at: paths)
+        let work = payload
         let run = clock.uuid().uuidString.lowercased()
         let softwareVersion = softwareVersion
         do {
@@ -227,7 +230,8 @@ struct JobRunner: Sendable {
             viewerProfile: plan.output.viewerProfile.rawValue, path: path, sha256: written.sha256,
             size: Int64(written.bytes), peers: plan.output.peers,
             predecessors: description?.predecessors.map(\.sopInstanceUID) ?? [],
-            description: try description.map { try JSONEncoder().encode($0) }, answerKey: work.answerKey)
+            description: try description.map { try StoredDescription($0, sources: work.sources.count).encoded() },
+            answerKey: work.answerKey)
     }
 
     /// The standing that the route's review rule gives to a confidence.

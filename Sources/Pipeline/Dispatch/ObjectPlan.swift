@@ -47,7 +47,7 @@ package struct ObjectPlan: Sendable {
             number += 1
         }
         let new = work.description(
-            for: profile, number: number, predecessors: others.filter(\.isSent).map(\.reference),
+            for: profile, number: number, predecessors: others.filter(\.mayBeSent).map(\.reference),
             softwareVersion: softwareVersion)
         description = new
         guard let last, others.allSatisfy({ $0.id <= last.id }) else { return }

@@ -176,6 +176,13 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         }
     }
 
+    /// Takes the present paths of the sources, by SOP Instance UID; a source without one keeps its path.
+    package mutating func findSources(at paths: [String: String]) {
+        for index in sources.indices {
+            if let path = paths[sources[index].sopInstanceUID] { sources[index].path = path }
+        }
+    }
+
     /// The request that has a worker do this job.
     ///
     /// - Parameters:

@@ -125,13 +125,14 @@ package final class OutboxSender: Service {
     private func send(_ deliveries: [Delivery], to name: String) async {
         let end: OutboxSchedule.SessionEnd
         var at: DeliveryID?
+        var isUnderWay = false
         if let peer = peers[name], peer.isCallable {
             let interruption = Interruption()
             sessions.withLock { $0[name] = interruption }
             if stop.isSet { interruption.stop() }
             let session = PeerSession(sender: sender, peer: peer, interruption: interruption)
             do {
-                (end, at) = try await withTaskCancellationHandler {
+                (end, at, isUnderWay) = try await withTaskCancellationHandler {
                     try await DedicatedThread.run(name: "kontur-send") { [self] in
                         try session.run(deliveries, offer: { try offer($0, to: name) }) {
                             try record($0, $1, peer: peer)
@@ -156,7 +157,7 @@ package final class OutboxSender: Service {
             at = deliveries.first?.id
         }
         do {
-            try await conclude(name, end, at: at)
+            try await conclude(name, end, at: at, isUnderWay: isUnderWay)
         } catch {
             logger.error(
                 "could not record the end of a session",
@@ -222,7 +223,16 @@ package final class OutboxSender: Service {
     }
 
     /// Records the end of a session in the peer's deliveries.
-    private func conclude(_ name: String, _ end: OutboxSchedule.SessionEnd, at: DeliveryID?) async throws {
+    ///
+    /// - Parameters:
+    ///   - name: the peer.
+    ///   - end: how the session ended.
+    ///   - at: the delivery that was under way or next.
+    ///   - isUnderWay: whether the peer may have the object of that delivery.
+    /// - Throws: errors of the journal.
+    private func conclude(
+        _ name: String, _ end: OutboxSchedule.SessionEnd, at: DeliveryID?, isUnderWay: Bool
+    ) async throws {
         var first: Delivery?
         switch end {
         case .finished, .stopped: break
@@ -235,7 +245,7 @@ package final class OutboxSender: Service {
         let (change, accountsAll) = schedule.withLock {
             $0.ended(name, end, first: row, now: now, chance: chance)
         }
-        if let first, let change { await write([(first, change)], to: name) }
+        if let first, let change { await write([(first, change)], to: name, mayHaveArrived: isUnderWay) }
         guard accountsAll else { return }
         var last: DeliveryID?
         while true {
@@ -254,12 +264,15 @@ package final class OutboxSender: Service {
     }
 
     /// Writes changes in one transaction, or one by one if the journal refuses one of them.
-    private func write(_ changes: [(Delivery, OutboxSchedule.Change)], to name: String) async {
+    private func write(
+        _ changes: [(Delivery, OutboxSchedule.Change)], to name: String, mayHaveArrived: Bool = false
+    ) async {
         let peer = peers[name]
         do {
             let isWritten = try await journal.write { transaction in
                 for (delivery, change) in changes {
-                    try Self.apply(change, to: delivery.id, peer: peer, transaction)
+                    try Self.apply(
+                        change, to: delivery.id, peer: peer, mayHaveArrived: mayHaveArrived, transaction)
                 }
                 return true
             }
@@ -278,7 +291,8 @@ package final class OutboxSender: Service {
     }
 
     private static func apply(
-        _ change: OutboxSchedule.Change, to id: DeliveryID, peer: Peer?, _ transaction: WriteTransaction
+        _ change: OutboxSchedule.Change, to id: DeliveryID, peer: Peer?, mayHaveArrived: Bool = false,
+        _ transaction: WriteTransaction
     ) throws {
         let actor = AuditActor(aeTitle: peer?.aeTitle.text, address: peer?.host)
         switch change {
@@ -287,7 +301,8 @@ package final class OutboxSender: Service {
             try transaction.sent(id, status: status, event)
         case .pendingAgain(let spent, let rejections, let reason):
             let memory = rejections == 0 ? nil : try JSONEncoder().encode(DeliveryNotes(rejections: rejections))
-            try transaction.pendingAgain(id, spent: spent, memory: memory, AuditEvent(by: actor, reason: reason))
+            let event = AuditEvent(by: actor, reason: reason)
+            try transaction.pendingAgain(id, spent: spent, memory: memory, mayHaveArrived: mayHaveArrived, event)
         case .dead(let reason):
             try transaction.dead(id, AuditEvent(by: actor, reason: reason))
         }

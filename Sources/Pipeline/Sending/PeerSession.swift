@@ -24,14 +24,15 @@ struct PeerSession {
     ///   - offer: called before each object is sent, and before the association is made. It writes the offer down, and
     ///     throws if it cannot. The answer is `false` if the delivery is not pending any more.
     ///   - record: called with the outcome of each delivery; keeps trying until the outcome is written down.
-    /// - Returns: how the session ended, and the delivery that was under way or next.
+    /// - Returns: how the session ended, the delivery that was under way or next, and whether it was under way, so that
+    ///   the peer may have its object.
     /// - Throws: the error of `offer`; the object was not sent then.
     func run(
         _ deliveries: [Delivery], offer: (DeliveryID) throws -> Bool,
         record: (Delivery, DeliveryOutcome) throws -> Void
-    ) throws -> (end: OutboxSchedule.SessionEnd, at: DeliveryID?) {
+    ) throws -> (end: OutboxSchedule.SessionEnd, at: DeliveryID?, isUnderWay: Bool) {
         // Without a way to record answers, the peer is not even called.
-        guard let first = try deliveries.first(where: { try offer($0.id) }) else { return (.finished, nil) }
+        guard let first = try deliveries.first(where: { try offer($0.id) }) else { return (.finished, nil, false) }
         let contexts = deliveries.map {
             SOPClassAndSyntax(sopClassUID: $0.object.sopClassUID, transferSyntaxUID: $0.object.transferSyntaxUID)
         }
@@ -40,11 +41,11 @@ struct PeerSession {
             try sender.connect(to: peer, contexts: contexts, interruption: interruption)
         }) {
         case .success(let connected): association = connected
-        case .failure(let error): return (end(error), first.id)
+        case .failure(let error): return (end(error), first.id, false)
         }
         var refusals = 0
         for delivery in deliveries {
-            if interruption.isStopped { return (.stopped, nil) }
+            if interruption.isStopped { return (.stopped, nil, false) }
             guard try delivery.id == first.id || offer(delivery.id) else { continue }
             guard let path = delivery.object.path else {
                 try record(delivery, .dead(reason: "the file of the object is missing"))
@@ -54,18 +55,18 @@ struct PeerSession {
             switch Result(catching: { () throws(AssociationError) in try association.store(path: path) }) {
             case .success(let status): outcome = DeliveryOutcome(status: status)
             case .failure(let error):
-                guard let itself = DeliveryOutcome(error) else { return (end(error), delivery.id) }
+                guard let itself = DeliveryOutcome(error) else { return (end(error), delivery.id, true) }
                 outcome = itself
             }
             try record(delivery, outcome)
             if case .retry = outcome { refusals += 1 } else { refusals = 0 }
             if refusals == Self.refusals {
                 association.release()
-                return (.failed(reason: "the peer refused \(Self.refusals) objects in a row"), nil)
+                return (.failed(reason: "the peer refused \(Self.refusals) objects in a row"), nil, false)
             }
         }
         association.release()
-        return (.finished, nil)
+        return (.finished, nil, false)
     }
 
     private func end(_ error: AssociationError) -> OutboxSchedule.SessionEnd {

@@ -62,6 +62,73 @@ import Testing
         }
     }
 
+    @Test func `that is dead is superseded by a newer revision, so that nobody sends the older object after it`()
+        async throws
+    {
+        try await blocking {
+            let (node, id) = try pending()
+            try node.journal.write { try $0.dead(id, AuditEvent()) }
+            try node.fill(["1.2"])
+            #expect(try node.delivery(id)?.state == .superseded)
+            // An earlier version left such deliveries dead.
+            try node.sql("UPDATE delivery SET state = 'dead'")
+            let job = try #require(try node.delivery(id)).job
+            #expect(throws: StateError.outdated(job)) { try node.journal.write { try $0.revived(id, AuditEvent()) } }
+            try node.sql("UPDATE delivery SET state = 'superseded'")
+            try node.finish(node.close(), [node.derived("2.25.1")])
+            #expect(try node.delivery(id)?.state == .pending)
+        }
+    }
+
+    /// What becomes of an object that was offered to a peer.
+    enum Answer: CaseIterable { case none, lost, refused, dead }
+
+    @Test(arguments: Answer.allCases)
+    func `whose answer is not known counts as a predecessor, and one that was refused does not`(
+        _ answer: Answer
+    ) async throws {
+        try await blocking {
+            let (node, id) = try pending()
+            #expect(try node.journal.write { try $0.offered(id) })
+            try node.journal.write { transaction in
+                switch answer {
+                case .none: break
+                case .lost:
+                    try transaction.pendingAgain(id, spent: .zero, mayHaveArrived: true, AuditEvent())
+                    // A later refusal does not prove that the peer lacks the object.
+                    _ = try transaction.offered(id)
+                    try transaction.pendingAgain(id, spent: .zero, AuditEvent())
+                case .refused: try transaction.pendingAgain(id, spent: .zero, AuditEvent())
+                case .dead: try transaction.dead(id, status: 0xC000, AuditEvent())
+                }
+            }
+            try node.fill(["1.2"])
+            let job = try node.close()
+            let before = try node.journal.read { try $0.predecessors(of: job) }
+            #expect(before.count == ([.none, .lost].contains(answer) ? 1 : 0))
+        }
+    }
+
+    @Test func `that was under way when the node was killed counts as a predecessor`() async throws {
+        try await blocking {
+            let path = TestNode.temporary()
+            defer { try? FileManager.default.removeItem(atPath: path) }
+            do {
+                let node = try TestNode(path: path)
+                try node.fill(["1.1"])
+                let id = try node.finish(node.close(), [node.derived("2.25.1")])[0]
+                _ = try node.journal.write { try $0.offered(id) }
+            }
+            let node = try TestNode(path: path)
+            let id = try #require(try node.journal.read { try $0.pendingDeliveries() }.first).id
+            _ = try node.journal.write { try $0.offered(id) }
+            try node.journal.write { try $0.pendingAgain(id, spent: .zero, AuditEvent(reason: "no connection")) }
+            try node.fill(["1.2"])
+            let job = try node.close()
+            #expect(try node.journal.read { try $0.predecessors(of: job) }.map(\.sopInstanceUID) == ["2.25.1"])
+        }
+    }
+
     private func held() throws -> (TestNode, DeliveryID) {
         let node = try TestNode()
         try node.fill(["1.1"])

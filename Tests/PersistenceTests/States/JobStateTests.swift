@@ -105,6 +105,21 @@ import Testing
         }
     }
 
+    @Test func `finds a source whose file was lost and arrived again`() async throws {
+        try await blocking {
+            let (node, job) = try queued()
+            let stack = try #require(try node.journal.read { try $0.job(job) }).stack
+            let before = try #require(try node.journal.read { try $0.storedPaths(of: stack) }["1.1"])
+            try FileManager.default.removeItem(atPath: node.path + "/" + before)
+            guard case .duplicate = try node.receive("1.1", Array("1.1".utf8)) else {
+                Issue.record("the instance got a second row")
+                return
+            }
+            let after = try #require(try node.journal.read { try $0.storedPaths(of: stack) }["1.1"])
+            #expect(after != before && FileManager.default.fileExists(atPath: node.path + "/" + after))
+        }
+    }
+
     @Test func `that is not running cannot end`() async throws {
         try await blocking {
             let (node, job) = try queued()
