@@ -308,9 +308,8 @@ package final class OutboxSender: Service {
             try transaction.sent(id, status: status, commitBy: commitBy, event)
         case .pendingAgain(let spent, let rejections, let reason):
             let memory = rejections == 0 ? nil : try JSONEncoder().encode(DeliveryNotes(rejections: rejections))
-            try transaction.pendingAgain(
-                id, spent: spent, memory: memory, mayHaveArrived: mayHaveArrived,
-                AuditEvent(by: actor, reason: reason))
+            let event = AuditEvent(by: actor, reason: reason)
+            try transaction.pendingAgain(id, spent: spent, memory: memory, mayHaveArrived: mayHaveArrived, event)
         case .dead(let reason):
             try transaction.dead(id, AuditEvent(by: actor, reason: reason))
         }
