@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
 public import Logging
 public import Platform
 
@@ -216,8 +215,7 @@ public final class ReceiverPool: @unchecked Sendable {
 
     private func start(_ count: Int) {
         var started: [ReceiverProcess] = []
-        // DCMTK's dictionary may lie elsewhere than DCMTK was built for.
-        let environment = ProcessInfo.processInfo.environment.filter { $0.key == "DCMDICTPATH" }
+        let environment = ProcessEnvironment.variables
         for _ in 0..<count {
             do throws(SpawnError) {
                 started.append(

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
 public import Platform
 import Synchronization
 
@@ -24,9 +23,8 @@ struct SenderProcess: Sendable {
 
     /// Starts a process.
     init(executable: String) throws(SpawnError) {
-        // DCMTK's dictionary may lie elsewhere than DCMTK was built for.
-        let environment = ProcessInfo.processInfo.environment.filter { $0.key == "DCMDICTPATH" }
-        child = try ChannelProcess(executable: executable, arguments: ["sender"], environment: environment)
+        child = try ChannelProcess(
+            executable: executable, arguments: ["sender"], environment: ProcessEnvironment.variables)
     }
 
     var processID: Int32 { child.processID }
