@@ -106,6 +106,8 @@ public final class SenderPool: Sendable {
     /// The call starts a process if none waits, and blocks until the process is ready.
     ///
     /// - Parameter isSecure: whether the process needs the newest credentials.
+    /// - Returns: the process, which belongs to the caller.
+    /// - Throws: `SenderFailure` if no process could be started, or if it cannot use the credentials.
     func take(isSecure: Bool) throws(SenderFailure) -> SenderProcess {
         var process = try take()
         let newest = credentials.withLock { $0 }

@@ -17,6 +17,7 @@ struct NodeReader {
 
     /// - Parameters:
     ///   - node: `nil` if the file does not have the section.
+    ///   - peers: the peers of the file.
     ///   - folder: where relative paths start.
     init(_ node: ConfigurationNode?, peers: [Peer], folder: String) {
         guard let aeTitle = AETitle("KONTUR") else { preconditionFailure("KONTUR is an AE title") }

@@ -13,7 +13,11 @@ enum TLSReader {
         "port", "certificate", "key", "keyPassword", "authorities", "revocationLists", "clients", "profile",
     ]
 
-    /// - Parameter folder: where relative paths start.
+    /// Reads `node.tls`.
+    ///
+    /// - Parameters:
+    ///   - node: the section.
+    ///   - folder: where relative paths start.
     /// - Returns: `nil` after a complaint.
     static func settings(_ node: ConfigurationNode, folder: String) -> TLSSettings? {
         let section = node.section(keys)
@@ -119,8 +123,10 @@ enum TLSReader {
 extension NodeConfiguration {
     /// Reads the certificates and keys of `node.tls`.
     ///
-    /// - Parameter toServe: whether the node is about to start. It starts with a certificate that has expired, because
-    ///   plain DICOM still works, and `NodeCertificates` logs that.
+    /// - Parameters:
+    ///   - toServe: whether the node is about to start. It starts with a certificate that has expired, because plain
+    ///     DICOM still works, and `NodeCertificates` logs that.
+    ///   - now: the time at which the certificates have to be valid.
     /// - Returns: what somebody should look at, one sentence each.
     /// - Throws: `ConfigurationError` with everything that is wrong.
     @discardableResult

@@ -96,7 +96,9 @@ public struct Retention: Sendable {
             """
     }
 
-    /// SQL condition: `delivery v` is not closed. A peer may have to commit itself to keep the object, too.
+    /// SQL condition that holds for an open row of `delivery v`.
+    ///
+    /// A peer may have to commit itself to keep the object, too.
     private static let openDelivery =
         "(v.state IN ('pending', 'held') OR v.state = 'sent' AND v.commitBy IS NOT NULL)"
 

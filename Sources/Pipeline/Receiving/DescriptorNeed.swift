@@ -15,8 +15,9 @@ package struct DescriptorNeed: Sendable {
     private static let perWorker = 8
     /// The socket, the instance's file, the folder that is synced, and the channel to the receiver.
     private static let perAssociation = 4
-    /// The connection to a peer, the file that is sent, and the channel to the sender. Storage commitment asks and reports
-    /// beside that, each over a connection with a channel.
+    /// The connection to a peer, the file that is sent, and the channel to the sender.
+    ///
+    /// Storage commitment asks and reports beside that, each over a connection with a channel.
     private static let perPeer = 7
     /// Workers that only index.
     private static let indexWorkers = 3
