@@ -8,6 +8,12 @@ public final class TestAuthority: Sendable {
     public struct Pair: Sendable {
         public let certificate: String
         public let key: String
+
+        /// Pairs two files.
+        public init(certificate: String, key: String) {
+            self.certificate = certificate
+            self.key = key
+        }
     }
 
     /// The folder of all files.
