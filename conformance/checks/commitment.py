@@ -89,7 +89,7 @@ class Archive:
         if self.habit == "never":
             return
         if self.habit == "late":
-            self.may_report.wait(60)
+            self.may_report.wait(300)
         if self.habit == "lost":
             # The first object is lost until it comes a second time.
             first = next(iter(self.stored))
@@ -121,7 +121,7 @@ class Archive:
             association = caller.associate("127.0.0.1", self.node_port, ae_title="KONTUR",
                                            ext_neg=[build_role(PUSH_MODEL, scp_role=True)])
             if not association.is_established:
-                self.results.append(("new", "no association"))
+                self.results.append(("new", "rejected" if association.is_rejected else "no association"))
                 return
             status, _ = association.send_n_event_report(data, kind, PUSH_MODEL, PUSH_INSTANCE)
             self.results.append(("new", status.get("Status")))

@@ -52,7 +52,7 @@ STREAMED_WITHIN = 32e6
 
 def expect_echoes(report, watch, situation):
     report.line(f"{situation}: {watch.count} C-ECHO, slowest {watch.slowest * 1000:.0f} ms")
-    report.expect(not watch.failures, f"{situation}: C-ECHO failed: {watch.failures[:3]}")
+    report.expect(not watch.failures, f"{situation}: {len(watch.failures)} C-ECHO failed: {watch.failures[:3]}")
     report.expect(watch.slowest < ECHO_WITHIN, f"{situation}: a C-ECHO took {watch.slowest:.2f} s")
 
 
