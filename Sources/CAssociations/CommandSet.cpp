@@ -89,8 +89,8 @@ void CommandSet::respond(DcmDataset &response, uint16_t code) const {
     response.putAndInsertUint16(DCM_CommandDataSetType, DIMSE_DATASET_NULL);
     response.putAndInsertUint16(DCM_Status, code);
     repeat(response, DCM_AffectedSOPInstanceUID, sopInstance);
-    if (field == DIMSE_N_EVENT_REPORT_RQ) response.putAndInsertUint16(DCM_EventTypeID, eventType);
-    if (field == DIMSE_N_ACTION_RQ) response.putAndInsertUint16(DCM_ActionTypeID, actionType);
+    if (field == DIMSE_N_EVENT_REPORT_RQ && eventType != 0) response.putAndInsertUint16(DCM_EventTypeID, eventType);
+    if (field == DIMSE_N_ACTION_RQ && actionType != 0) response.putAndInsertUint16(DCM_ActionTypeID, actionType);
 }
 
 } // namespace associations

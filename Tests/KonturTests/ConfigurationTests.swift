@@ -200,7 +200,7 @@ import Testing
         ),
         (
             "node: [1]",
-            "1:7: node: expected keys and values: aeTitle, port, bind, maxAssociations, maxAssociationsPerPeer, idleSeconds, workers"
+            "1:7: node: expected keys and values: aeTitle, port, bind, maxAssociations, maxAssociationsPerPeer, idleSeconds, workers, tls"
         ),
         (
             "node: {maxAssociations: 4, maxAssociationsPerPeer: 5}",

@@ -105,7 +105,7 @@ import Testing
             }
         }
         let expired = try check(try authority.issue("expired", days: -9 ... -2))
-        #expect(expired.count == 1 && expired[0].hasPrefix("kontur.yaml:3:22: node.tls.certificate: "), "\(expired)")
+        #expect(expired.count == 1 && expired[0].hasPrefix("kontur.yaml:3:18: node.tls.certificate: "), "\(expired)")
         #expect(try check(try authority.issue("old", days: -9 ... -2), toServe: true) == [])
         let soon = try check(try authority.issue("soon", days: -1...10))
         #expect(soon.count == 1 && soon[0].contains("will expire"), "\(soon)")

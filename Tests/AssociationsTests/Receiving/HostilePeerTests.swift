@@ -143,7 +143,10 @@ import Testing
     @Test func `a response without a request gets A-ABORT`() async throws {
         let answer = try await attack { port in
             guard let client = ReceivingNode.client(of: port) else { return .nothing }
-            client.send(RawClient.data(RawClient.command(0x8030), context: 3, command: true, last: true))
+            let response =
+                RawClient.element(0x0100, [0x30, 0x80]) + RawClient.element(0x0120, [1, 0])
+                + RawClient.element(0x0800, [1, 1])
+            client.send(RawClient.data(response, context: 3, command: true, last: true))
             return client.receive()
         }
         #expect(answer == abort(2, 2))

@@ -29,15 +29,17 @@ final class OldSpool: Sendable {
             try Data("data".utf8).write(to: URL(fileURLWithPath: path + "/" + file))
         }
         let queue = try DatabaseQueue(path: path + "/kontur.sqlite")
-        try queue.write { try $0.execute(sql: Self.rows(folder)) }
+        try queue.write { try $0.execute(sql: Self.rows(folder, schema)) }
         try queue.close()
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
-    /// Rows that every schema takes.
-    private static func rows(_ folder: String) -> String {
-        """
+    /// The rows of a spool; the payload of a job has a table of its own from schema 6 on.
+    private static func rows(_ folder: String, _ schema: Int) -> String {
+        let (column, value) = schema < 6 ? ("payload, ", "x'', ") : ("", "")
+        let payload = schema < 6 ? "" : "INSERT INTO jobPayload (jobId, payload) VALUES (1, x'');"
+        return """
         INSERT INTO association (uuid, callingAETitle, calledAETitle, address, peer, openedAt)
             VALUES ('5B0C6C0E-0F0A-4B53-9E1D-3F1F5C0A7F11', 'ENDO1', 'KONTUR', '10.1.0.7', 'scope', 1);
         INSERT INTO series (id, studyInstanceUID, seriesInstanceUID, modality, revision, state, received,
@@ -58,8 +60,9 @@ final class OldSpool: Sendable {
         INSERT INTO stack (id, seriesId, revision, key, state, decision, changedAt)
             VALUES (1, 1, 1, 'stack', 'routed', x'', 1);
         INSERT INTO stackInstance (stackId, position, instanceId) VALUES (1, 0, 1);
-        INSERT INTO job (id, stackId, kind, state, payload, attempts, queuedAt, changedAt)
-            VALUES (1, 1, 'segment', 'done', x'', 0, 1, 1);
+        INSERT INTO job (id, stackId, kind, state, \(column)attempts, queuedAt, changedAt)
+            VALUES (1, 1, 'segment', 'done', \(value)0, 1, 1);
+        \(payload)
         INSERT INTO derivedInstance (id, jobId, revision, sopClassUID, sopInstanceUID, transferSyntaxUID,
             studyInstanceUID, seriesInstanceUID, viewerProfile, path, sha256, size, createdAt)
             VALUES (1, 1, 1, '1.2.840.10008.5.1.4.1.1.66.4', '2.25.1', '\(TestNode.explicitLittle)', '1.2', '2.25.2',

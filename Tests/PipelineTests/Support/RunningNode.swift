@@ -28,7 +28,7 @@ struct NodeFolder: Sendable {
         try await withTemporaryFolder { try await body(NodeFolder(folder: $0)) }
     }
 
-    /// An executable that indexes as `kontur` does and answers every segment request by running `python`, which finds
+    /// An executable that does what `kontur` does, but answers every segment request by running `python`, which finds
     /// the request in `request` and a function `answer(response)`.
     func standIn(_ python: String) throws -> String {
         let path = folder.appending(path: "worker-\(UUID().uuidString)").path
@@ -36,7 +36,7 @@ struct NodeFolder: Sendable {
             .joined(separator: "\n")
         let script = """
             #!/bin/sh
-            if [ "$3" = index ]; then exec \(Executables.kontur) "$@"; fi
+            if [ "$1" != worker ] || [ "$3" = index ]; then exec \(Executables.kontur) "$@"; fi
             exec python3 "$0.py"
             """
         let body = """
