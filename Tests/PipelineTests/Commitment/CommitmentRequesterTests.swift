@@ -112,10 +112,15 @@ import Testing
         }
     }
 
-    @Test func `a peer that cannot be reached is called again, and its deliveries are dead in the end`() async throws {
+    @Test func `a peer that cannot be reached is called again, and its deliveries are dead after their time`()
+        async throws
+    {
         let refusal = AssociationError.notConnected(host: "127.0.0.1", port: 104, reason: "refused")
-        try await run(Script(refusal: refusal), commitBy: .seconds(2)) { (running, ids) async throws in
+        try await run(Script(refusal: refusal)) { (running, ids) async throws in
             #expect(try await running.eventually { _ in running.peer.calls.withLock { $0 } >= 2 })
+            #expect(try await running.look { try $0.states(ids) } == [.sent, .sent])
+        }
+        try await run(Script(refusal: refusal), commitBy: .zero) { (running, ids) async throws in
             #expect(try await running.eventually { try $0.states(ids) == [.dead, .dead] })
             #expect(running.peer.requests.withLock { $0 }.isEmpty)
         }
