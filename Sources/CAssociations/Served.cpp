@@ -83,6 +83,8 @@ bool Served::wait(int socket, short event) {
         }
     }
     state_.isInterrupted = true;
+    state_.abortSource = ordered_->source;
+    state_.abortReason = ordered_->reason;
     return false;
 }
 

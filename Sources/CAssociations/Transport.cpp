@@ -75,7 +75,11 @@ bool PeerStream::refill() {
 
 ssize_t PeerStream::read(void *buffer, size_t length) {
     if (state_.isOver || length == 0) return 0;
-    if (begin_ == end_ && !refill()) return 0;
+    if (begin_ == end_ && !refill()) {
+        // DCMTK closes a connection that gives nothing more. The A-ABORT leaves before that.
+        if (state_.isInterrupted && !state_.sentAbort) abort();
+        return 0;
+    }
     const size_t count = std::min(length, end_ - begin_);
     std::memcpy(buffer, read_.data() + begin_, count);
     state_.watch.take(read_.data() + begin_, count);
@@ -100,6 +104,12 @@ bool PeerStream::flush() {
     // After an A-ABORT, DCMTK waits for the peer to close the connection. The node does that.
     if (state_.sentAbort) state_.isOver = true;
     return isSent;
+}
+
+// Sends the A-ABORT that the node ordered (PS3.8 9.3.8).
+void PeerStream::abort() {
+    const uint8_t pdu[] = {abortType, 0, 0, 0, 0, 4, 0, 0, state_.abortSource, state_.abortReason};
+    write(pdu, sizeof pdu);
 }
 
 ssize_t PeerStream::write(const void *buffer, size_t length) {

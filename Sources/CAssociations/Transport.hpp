@@ -52,8 +52,9 @@ struct ConnectionState {
     bool isOver = false;
     // Whether the peer closed the connection or it failed.
     bool isLost = false;
-    // Whether the node ended a wait.
+    // Whether the node ended a wait, and the source and reason of the A-ABORT that it ordered.
     bool isInterrupted = false;
+    uint8_t abortSource = 0, abortReason = 0;
     // Bytes that were read and not taken yet.
     bool holdsBytes = false;
     // Whether an A-ABORT was sent.
@@ -82,6 +83,7 @@ public:
 private:
     bool refill();
     bool flush();
+    void abort();
 
     ConnectionState &state_;
     const Receive receive_;

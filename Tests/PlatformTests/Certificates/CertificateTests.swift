@@ -65,7 +65,9 @@ import Testing
         // An intermediate authority may be trusted alone.
         let direct = TrustedAuthorities(certificates: try certificates(middle.pair.certificate))
         #expect(direct.refusal(of: [whole[0]], for: .client) == nil)
-        let other = TrustedAuthorities(certificates: try certificates(try TestAuthority("other").pair.certificate))
+        let stranger = try TestAuthority("other")
+        defer { withExtendedLifetime(stranger) {} }
+        let other = TrustedAuthorities(certificates: try certificates(stranger.pair.certificate))
         #expect(other.refusal(of: whole, for: .any)?.isUnknownAuthority == true)
         // A self-signed certificate is trusted if it is among the authorities.
         let own = try certificates(try root.selfSigned("own").certificate)
