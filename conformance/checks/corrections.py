@@ -14,6 +14,7 @@ import hashlib
 import os
 import sqlite3
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "peers"))
@@ -24,6 +25,7 @@ from pynetdicom import AE, evt
 from node import ROOT, Node
 from processes import free_port, wait_until
 from report import Report
+from send import Sender, read_part10
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 ROUTES = """
@@ -51,18 +53,18 @@ class Archive:
 
 
 def send(node, patient, part=slice(None)):
-    """Sends the sample MRI, or a part of it, with another Patient ID and Patient's Name."""
-    images = [pydicom.dcmread(path) for path in sorted(glob.glob(f"{ROOT}/samples-dicom/lge/*.dcm"))[part]]
-    entity = AE("TEST")
-    entity.dimse_timeout = 60
-    for pair in {(image.SOPClassUID, image.file_meta.TransferSyntaxUID) for image in images}:
-        entity.add_requested_context(*pair)
-    association = entity.associate("127.0.0.1", node.port, ae_title=node.title)
-    for image in images:
-        image.PatientID, image.PatientName = patient, f"{patient}^Corrected"
-        status = association.send_c_store(image)
-        assert status.Status == 0, status
-    association.release()
+    """Sends the sample MRI, or neighbouring slices of it, with another Patient ID and Patient's Name."""
+    images = [pydicom.dcmread(path) for path in glob.glob(f"{ROOT}/samples-dicom/lge/*.dcm")]
+    images = sorted(images, key=lambda image: image.ImagePositionPatient[2])[part]
+    instances = []
+    with tempfile.TemporaryDirectory(prefix="kontur-corrections-") as folder:
+        for number, image in enumerate(images):
+            image.PatientID, image.PatientName = patient, f"{patient}^Corrected"
+            image.save_as(f"{folder}/{number}", enforce_file_format=True)
+            instances.append(read_part10(f"{folder}/{number}"))
+    sender = Sender(node.port, answer_within=60)
+    sender.send_once(instances)
+    assert len(sender.acknowledged) == len(instances), sender.statuses
 
 
 def predecessors(seg):
