@@ -62,7 +62,7 @@ public struct IndexedInstance: Sendable, Equatable {
     public var attributes: [String: String]
     /// The keyed hashes, if the caller made them before the transaction: ``Journal/keyed(_:)``.
     public var keyed: KeyedAttributes?
-    /// Variants of the instance with another digest that were found to show another image.
+    /// Variants of the instance that need no other comparison, whether they show this image or another one.
     public var otherImages: Set<InstanceID> = []
     /// Whether the pixels were decoded and found equal to those of a variant, whose digest this instance then has.
     public var isRecoded = false

@@ -19,7 +19,7 @@ final class Indexer: Sendable {
     private let stop: StopFlag
     private let onSuperseded: @Sendable ([JobID]) -> Void
     private let lanes: IndexLanes<Finding>
-    /// Variants with which instances have to be compared before they can be recorded.
+    /// Variants with which instances have to be compared before they can be recorded: all that were found so far.
     private let variants = Mutex<[InstanceID: [InstanceVariant]]>([:])
 
     init(
@@ -113,7 +113,7 @@ final class Indexer: Sendable {
     /// - Returns: `nil` if the node stops.
     private func compared(_ finding: Finding) async throws -> Finding? {
         guard case .image(let image, let received) = finding,
-            let variants = variants.withLock({ $0.removeValue(forKey: image.id) })
+            let variants = variants.withLock({ $0[image.id] })
         else { return finding }
         let comparison = VariantComparison(pool: pool, stop: stop)
         return try await comparison.compared(image, at: received.path, with: variants).map { .image($0, received) }
@@ -211,17 +211,27 @@ final class Indexer: Sendable {
         for ((image, received), outcome) in zip(images, indexing.outcomes) {
             switch outcome {
             case .compare(let found):
-                variants.withLock { $0[image.id] = found }
+                // An attempt compares all of them again. Otherwise two attempts could ask for each other's variants for
+                // ever.
+                variants.withLock { $0[image.id, default: []] += found }
                 lanes.putBack(received)
-            case .reopened(let series, let revision, let superseded): reopened(series, revision, superseded)
-            default: break
+            case .reopened(let series, let revision, let superseded):
+                reopened(series, revision, superseded)
+                forget(image.id)
+            default: forget(image.id)
             }
         }
         for other in indexing.others where !other.superseded.isEmpty {
             reopened(other.id, other.revision, other.superseded)
         }
-        for case .unreadable(let id, let reason) in findings { try await quarantine(id, reason: reason) }
+        for case .unreadable(let id, let reason) in findings {
+            forget(id)
+            try await quarantine(id, reason: reason)
+        }
     }
+
+    /// Forgets the variants of an instance that needs no other comparison.
+    private func forget(_ id: InstanceID) { variants.withLock { $0[id] = nil } }
 
     private func reopened(_ series: SeriesID, _ revision: Int, _ superseded: [JobID]) {
         logger.info(

@@ -36,6 +36,8 @@ struct VariantComparison: Sendable {
                 instance.otherImages.insert(variant.id)
             }
         }
+        // A variant with the digest that the instance had before is known, too.
+        instance.otherImages.formUnion(variants.map(\.id))
         return instance
     }
 
