@@ -31,13 +31,6 @@ public final class Interruption: Sendable {
         socket?.shutDown(.stopped)
     }
 
-    /// Ends the association as soon as it waits for a request.
-    ///
-    /// A request that has begun is finished and answered.
-    public func stopWhenIdle() {
-        state.withLock { $0.socket }?.stopWhenIdle()
-    }
-
     /// Gives the association's socket to this object.
     package func attach(_ socket: StreamSocket) {
         let stopped = state.withLock { state in

@@ -32,9 +32,6 @@ public enum CurrentProcess {
     /// Keeps the process running when the user interrupts its process group from the terminal.
     public static func ignoreInterrupts() { ignore(SIGINT) }
 
-    /// Keeps the process running after its terminal is closed.
-    public static func ignoreHangUps() { ignore(SIGHUP) }
-
     /// Makes new files readable by this user alone, and disables core files, which would hold a patient's images.
     public static func keepFilesPrivate() {
         umask(0o077)
