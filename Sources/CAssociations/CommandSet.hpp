@@ -32,8 +32,23 @@ struct CommandSet {
     // Reads the bytes of a command set. Returns the mistake in them; null if there is none.
     const char *read(const std::vector<uint8_t> &bytes);
     bool isResponse() const { return (field & 0x8000) != 0; }
-    // Fills an empty command set with the response to this request, without a data set.
-    void respond(DcmDataset &response, uint16_t status) const;
+    // The encoded response to this request, without a data set.
+    std::vector<uint8_t> response(uint16_t status) const;
+};
+
+// Encodes a command set: Implicit VR Little Endian, flat (PS3.7 6.3.1). Elements are added in the order of their tags.
+class CommandEncoder {
+public:
+    CommandEncoder();
+    CommandEncoder &number(const DcmTagKey &key, uint16_t value);
+    CommandEncoder &uid(const DcmTagKey &key, const std::string &value);
+    // The command set, with its group length.
+    std::vector<uint8_t> finish();
+
+private:
+    void head(const DcmTagKey &key, size_t length);
+    void put(uint64_t value, int width);
+    std::vector<uint8_t> bytes_;
 };
 
 } // namespace associations

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "Commitment.hpp"
 
+#include "CommandSet.hpp"
+
 #include "dcmtk/dcmdata/dcdeftag.h"
 #include "dcmtk/dcmdata/dcistrmb.h"
 
@@ -105,6 +107,25 @@ bool Commitment::write(DcmDataset &dataSet) const {
     return dataSet.putAndInsertString(DCM_TransactionUID, transactionUID.c_str()).good()
            && writeReferences(dataSet, DCM_ReferencedSOPSequence, references)
            && writeReferences(dataSet, DCM_FailedSOPSequence, failures);
+}
+
+std::vector<uint8_t> Commitment::actionCommand(uint16_t messageID) const {
+    CommandEncoder command;
+    command.uid(DCM_RequestedSOPClassUID, UID_StorageCommitmentPushModelSOPClass);
+    command.number(DCM_CommandField, DIMSE_N_ACTION_RQ).number(DCM_MessageID, messageID);
+    command.number(DCM_CommandDataSetType, DIMSE_DATASET_PRESENT);
+    command.uid(DCM_RequestedSOPInstanceUID, UID_StorageCommitmentPushModelSOPInstance).number(DCM_ActionTypeID, 1);
+    return command.finish();
+}
+
+std::vector<uint8_t> Commitment::reportCommand(uint16_t messageID) const {
+    CommandEncoder command;
+    command.uid(DCM_AffectedSOPClassUID, UID_StorageCommitmentPushModelSOPClass);
+    command.number(DCM_CommandField, DIMSE_N_EVENT_REPORT_RQ).number(DCM_MessageID, messageID);
+    command.number(DCM_CommandDataSetType, DIMSE_DATASET_PRESENT);
+    command.uid(DCM_AffectedSOPInstanceUID, UID_StorageCommitmentPushModelSOPInstance);
+    command.number(DCM_EventTypeID, failures.empty() ? 1 : 2);
+    return command.finish();
 }
 
 Commitment Commitment::take(Received &message) {

@@ -34,6 +34,10 @@ struct Commitment {
     bool read(DcmDataset &dataSet);
     // Fills an empty data set.
     bool write(DcmDataset &dataSet) const;
+    // The encoded N-ACTION-RQ that asks for the commitment.
+    std::vector<uint8_t> actionCommand(uint16_t messageID) const;
+    // The encoded N-EVENT-REPORT-RQ that reports the commitment.
+    std::vector<uint8_t> reportCommand(uint16_t messageID) const;
     // Reads the fields of a message.
     static Commitment take(Received &message);
     // Writes the fields of a message.

@@ -12,8 +12,8 @@ constexpr size_t writtenAtOnce = 64u << 10;
 
 } // namespace
 
-DataSetFile::DataSetFile(int descriptor, uint64_t most)
-    : descriptor_(descriptor), most_(most), digest_(EVP_MD_CTX_new()) {
+DataSetFile::DataSetFile(std::vector<uint8_t> &gathered) : digest_(EVP_MD_CTX_new()), gathered_(gathered) {
+    gathered_.clear();
     EVP_DigestInit_ex(digest_, EVP_sha256(), nullptr);
 }
 
@@ -27,20 +27,31 @@ void DataSetFile::append(const uint8_t *bytes, size_t length) {
     if (failure_ == 0 && bytes_ > most_) failure_ = EFBIG;
     if (failure_ != 0) return;
     EVP_DigestUpdate(digest_, bytes, length);
-    if (gathered_.size() + length < writtenAtOnce) {
+    // Short fragments are written together.
+    if (descriptor_ < 0 || gathered_.size() + length < writtenAtOnce) {
         gathered_.insert(gathered_.end(), bytes, bytes + length);
         return;
     }
-    write(gathered_.data(), gathered_.size());
-    gathered_.clear();
+    writeHeld();
     write(bytes, length);
 }
 
+void DataSetFile::open(int descriptor, uint64_t most) {
+    descriptor_ = descriptor;
+    most_ = most;
+    if (failure_ == 0 && bytes_ > most_) failure_ = EFBIG;
+}
+
 void DataSetFile::finish(uint8_t digest[32]) {
-    write(gathered_.data(), gathered_.size());
+    writeHeld();
     EVP_DigestFinal_ex(digest_, digest, nullptr);
     ::close(descriptor_);
     descriptor_ = -1;
+}
+
+void DataSetFile::writeHeld() {
+    write(gathered_.data(), gathered_.size());
+    gathered_.clear();
 }
 
 void DataSetFile::write(const uint8_t *bytes, size_t length) {

@@ -36,7 +36,8 @@ size_t longestFragment(const T_ASC_Association *association) {
 
 Fragments::Fragments(T_ASC_Association *association, T_ASC_PresentationContextID context, DUL_DATAPDV part)
     : association_(association), context_(context), part_(part), capacity_(longestFragment(association)) {
-    fragment_.reserve(capacity_);
+    // A command is short.
+    if (part == DUL_DATASETPDV) fragment_.reserve(capacity_);
     // DCMTK reserves 12 bytes of a PDU for headers, of which 6 are not part of its length.
     auto *key = reinterpret_cast<PRIVATE_ASSOCIATIONKEY *>(association->DULassociation);
     if (key != nullptr) key->maxPDV = static_cast<unsigned long>(capacity_ + 2 * headers);
@@ -92,10 +93,10 @@ OFCondition Fragments::send(bool isLast) {
     return sent;
 }
 
-OFCondition sendCommand(T_ASC_Association *association, T_ASC_PresentationContextID context, DcmDataset &command) {
-    command.computeGroupLengthAndPadding(EGL_withGL, EPD_withoutPadding, EXS_LittleEndianImplicit);
+OFCondition sendCommand(
+    T_ASC_Association *association, T_ASC_PresentationContextID context, const std::vector<uint8_t> &command) {
     Fragments fragments(association, context, DUL_COMMANDPDV);
-    const OFCondition appended = fragments.append(command, EXS_LittleEndianImplicit);
+    const OFCondition appended = fragments.append(command.data(), command.size());
     return appended.good() ? fragments.finish() : appended;
 }
 

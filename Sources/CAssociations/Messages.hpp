@@ -40,7 +40,8 @@ private:
     std::vector<uint8_t> fragment_;
 };
 
-// Sends a command set (PS3.7 6.3.1).
-OFCondition sendCommand(T_ASC_Association *association, T_ASC_PresentationContextID context, DcmDataset &command);
+// Sends an encoded command set (PS3.7 6.3.1).
+OFCondition sendCommand(
+    T_ASC_Association *association, T_ASC_PresentationContextID context, const std::vector<uint8_t> &command);
 
 } // namespace associations

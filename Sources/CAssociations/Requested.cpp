@@ -161,12 +161,12 @@ bool Requested::sendInstance(Received &order, const File &file) {
         if (!dataSet.canWriteXfer(wanted)) return fail("it cannot be encoded in the peer's transfer syntax");
     }
 
-    DcmDataset command;
-    const uint16_t messageID = beginCommand(command, DIMSE_C_STORE_RQ, true);
-    command.putAndInsertString(DCM_AffectedSOPClassUID, sopClass.c_str());
-    command.putAndInsertString(DCM_AffectedSOPInstanceUID, sopInstance.c_str());
-    command.putAndInsertUint16(DCM_Priority, DIMSE_PRIORITY_MEDIUM);
-    const OFCondition sent = sendCommand(association_, id, command);
+    const uint16_t messageID = nextMessageID();
+    CommandEncoder command;
+    command.uid(DCM_AffectedSOPClassUID, sopClass).number(DCM_CommandField, DIMSE_C_STORE_RQ);
+    command.number(DCM_MessageID, messageID).number(DCM_Priority, DIMSE_PRIORITY_MEDIUM);
+    command.number(DCM_CommandDataSetType, DIMSE_DATASET_PRESENT).uid(DCM_AffectedSOPInstanceUID, sopInstance);
+    const OFCondition sent = sendCommand(association_, id, command.finish());
     if (sent.bad()) return lose(sent);
     Fragments fragments(association_, id, DUL_DATASETPDV);
     OFCondition written = isUnchanged ? copy(file, begin, end, fragments) : fragments.append(dataSet, wanted);
@@ -189,19 +189,9 @@ bool Requested::sendCommitment(Received &order, T_DIMSE_Command field) {
         return fail("the presentation context was not accepted");
     DcmDataset dataSet;
     if (!commitment.write(dataSet)) return fail("the data set could not be made");
-    DcmDataset command;
-    const uint16_t messageID = beginCommand(command, field, true);
-    command.putAndInsertString(
-        isReport ? DCM_AffectedSOPClassUID : DCM_RequestedSOPClassUID, UID_StorageCommitmentPushModelSOPClass);
-    command.putAndInsertString(
-        isReport ? DCM_AffectedSOPInstanceUID : DCM_RequestedSOPInstanceUID,
-        UID_StorageCommitmentPushModelSOPInstance);
-    if (isReport) {
-        command.putAndInsertUint16(DCM_EventTypeID, commitment.failures.empty() ? 1 : 2);
-    } else {
-        command.putAndInsertUint16(DCM_ActionTypeID, 1);
-    }
-    OFCondition sent = sendCommand(association_, id, command);
+    const uint16_t messageID = nextMessageID();
+    OFCondition sent = sendCommand(
+        association_, id, isReport ? commitment.reportCommand(messageID) : commitment.actionCommand(messageID));
     Fragments fragments(association_, id, DUL_DATASETPDV);
     if (sent.good()) sent = fragments.append(dataSet, DcmXfer(context.acceptedTransferSyntax).getXfer());
     if (sent.good()) sent = fragments.finish();
@@ -210,10 +200,11 @@ bool Requested::sendCommitment(Received &order, T_DIMSE_Command field) {
 }
 
 bool Requested::sendEcho(uint8_t context) {
-    DcmDataset command;
-    const uint16_t messageID = beginCommand(command, DIMSE_C_ECHO_RQ, false);
-    command.putAndInsertString(DCM_AffectedSOPClassUID, UID_VerificationSOPClass);
-    const OFCondition sent = sendCommand(association_, context, command);
+    const uint16_t messageID = nextMessageID();
+    CommandEncoder command;
+    command.uid(DCM_AffectedSOPClassUID, UID_VerificationSOPClass).number(DCM_CommandField, DIMSE_C_ECHO_RQ);
+    command.number(DCM_MessageID, messageID).number(DCM_CommandDataSetType, DIMSE_DATASET_NULL);
+    const OFCondition sent = sendCommand(association_, context, command.finish());
     return sent.good() ? awaitResponse(DIMSE_C_ECHO_RSP, messageID) : lose(sent);
 }
 
@@ -226,13 +217,9 @@ bool Requested::releaseAssociation() {
     return abort(unexpectedPDU, "the peer went on after the request for the release");
 }
 
-// Fills the elements that every request has. At most one message is unanswered, so that IDs may begin anew.
-uint16_t Requested::beginCommand(DcmDataset &command, T_DIMSE_Command field, bool hasDataSet) {
+// At most one message is unanswered, so that IDs may begin anew.
+uint16_t Requested::nextMessageID() {
     lastMessageID_ = lastMessageID_ == 0xFFFF ? 1 : static_cast<uint16_t>(lastMessageID_ + 1);
-    command.putAndInsertUint16(DCM_CommandField, static_cast<Uint16>(field));
-    command.putAndInsertUint16(DCM_MessageID, lastMessageID_);
-    command.putAndInsertUint16(
-        DCM_CommandDataSetType, static_cast<Uint16>(hasDataSet ? DIMSE_DATASET_PRESENT : DIMSE_DATASET_NULL));
     return lastMessageID_;
 }
 
@@ -296,9 +283,7 @@ bool Requested::respondToReport(uint16_t status) {
 }
 
 bool Requested::respond(const CommandSet &command, uint16_t status) {
-    DcmDataset response;
-    command.respond(response, status);
-    const OFCondition sent = sendCommand(association_, command.context, response);
+    const OFCondition sent = sendCommand(association_, command.context, command.response(status));
     return sent.good() || lose(sent);
 }
 

@@ -63,7 +63,7 @@ private:
     bool sendCommitment(Received &order, T_DIMSE_Command field);
     bool sendEcho(uint8_t context);
     bool releaseAssociation();
-    uint16_t beginCommand(DcmDataset &command, T_DIMSE_Command field, bool hasDataSet);
+    uint16_t nextMessageID();
     bool awaitResponse(uint16_t field, uint16_t messageID);
 
     bool takeRequest();

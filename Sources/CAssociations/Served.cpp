@@ -30,6 +30,9 @@ constexpr uint16_t notSent = 0xFFFF;
 constexpr std::chrono::seconds servedInterval(1);
 constexpr std::chrono::milliseconds servedPause(100);
 
+// Bytes of a data set that are held while the node opens its file.
+constexpr size_t heldAtMost = 256u << 10;
+
 // Bytes of the longest data set of Storage Commitment Push Model that is read: some 50,000 references.
 constexpr size_t longestCommitment = 8u << 20;
 
@@ -53,6 +56,11 @@ void Served::takeInterruption(Received &message) {
     case stop: isStopping_ = true; return;
     case abortNow:
         ordered_ = {message.u8(), message.u8()};
+        return;
+    case take:
+    case refuse:
+        if (file_ == nullptr || isDecided_) break;
+        decide(message);
         return;
     case discard:
         // Without a file, the message has crossed `whole`.
@@ -176,30 +184,53 @@ bool Served::serve(const CommandSet &command) {
     }
 }
 
+// The data set is read while the node decides about it and opens its file.
 bool Served::serveStore(const CommandSet &command) {
     Message message(store);
     message.u8(command.context).text(command.sopClass).text(command.sopInstance).u8(command.hasDataSet ? 1 : 0);
     channel_.send(message);
-    std::optional<Received> order = next(take, refuse);
-    if (!order) return lose();
-    if (order->kind == refuse) {
-        const uint16_t status = order->u16();
-        return discardDataSet(command) && respond(command, status);
-    }
-    if (order->descriptor < 0) _exit(2);
-    DataSetFile file(order->descriptor, order->u64());
+    DataSetFile file(held_);
     file_ = &file;
-    const bool isWhole =
-        !command.hasDataSet
-        || receiveDataSet(command, [&](const uint8_t *bytes, size_t length) { file.append(bytes, length); });
+    isDecided_ = false;
+    refusal_.reset();
+    Incoming::Outcome outcome = Incoming::Outcome::whole;
+    if (command.hasDataSet) {
+        outcome = incoming_->readDataSet(command, [&](const uint8_t *bytes, size_t length) {
+            if (!isDecided_ && file.held() + length > heldAtMost) awaitDecision();
+            file.append(bytes, length);
+        });
+    }
+    awaitDecision();
     file_ = nullptr;
-    if (!isWhole) return false;
+    if (outcome != Incoming::Outcome::whole) return end(outcome);
+    if (!isDecided_) return lose();
+    if (refusal_) return respond(command, *refusal_);
     uint8_t digest[32];
     file.finish(digest);
     Message done(whole);
     done.u64(file.bytes()).raw(digest, sizeof digest).u32(static_cast<uint32_t>(file.failure()));
     channel_.send(done);
     return respondAsAnswered(command);
+}
+
+// Waits until the node has taken or refused the data set, or ends the association.
+void Served::awaitDecision() {
+    while (!isDecided_ && !ordered_) {
+        Received message = channel_.receive();
+        takeInterruption(message);
+    }
+}
+
+void Served::decide(Received &message) {
+    isDecided_ = true;
+    if (message.kind == refuse) {
+        refusal_ = message.u16();
+        file_->fail(ECANCELED);
+    } else if (message.descriptor >= 0) {
+        file_->open(message.descriptor, message.u64());
+    } else {
+        _exit(2);
+    }
 }
 
 // N-ACTION and N-EVENT-REPORT of Storage Commitment Push Model (PS3.4 annex J).
@@ -239,19 +270,13 @@ bool Served::sendReport() {
     auto context = contexts_.begin();
     while (context != contexts_.end() && context->second.abstractSyntax != UID_StorageCommitmentPushModelSOPClass)
         ++context;
-    DcmDataset dataSet, command;
+    DcmDataset dataSet;
     if (context == contexts_.end() || !commitment.write(dataSet)) {
         sayReported(notSent);
         return true;
     }
     reportID_ = ++lastMessageID_;
-    command.putAndInsertString(DCM_AffectedSOPClassUID, UID_StorageCommitmentPushModelSOPClass);
-    command.putAndInsertUint16(DCM_CommandField, DIMSE_N_EVENT_REPORT_RQ);
-    command.putAndInsertUint16(DCM_MessageID, *reportID_);
-    command.putAndInsertUint16(DCM_CommandDataSetType, DIMSE_DATASET_PRESENT);
-    command.putAndInsertString(DCM_AffectedSOPInstanceUID, UID_StorageCommitmentPushModelSOPInstance);
-    command.putAndInsertUint16(DCM_EventTypeID, commitment.failures.empty() ? 1 : 2);
-    OFCondition sent = sendCommand(association_, context->first, command);
+    OFCondition sent = sendCommand(association_, context->first, commitment.reportCommand(*reportID_));
     Fragments fragments(association_, context->first, DUL_DATASETPDV);
     const E_TransferSyntax syntax = DcmXfer(context->second.transferSyntax.c_str()).getXfer();
     if (sent.good()) sent = fragments.append(dataSet, syntax);
@@ -287,9 +312,7 @@ bool Served::discardDataSet(const CommandSet &command) {
 }
 
 bool Served::respond(const CommandSet &command, uint16_t status) {
-    DcmDataset response;
-    command.respond(response, status);
-    return sendCommand(association_, command.context, response).good() || lose();
+    return sendCommand(association_, command.context, command.response(status)).good() || lose();
 }
 
 // Responds with the status that the node answers.

@@ -64,6 +64,8 @@ private:
     void waitForRequest();
     bool serve(const CommandSet &command);
     bool serveStore(const CommandSet &command);
+    void awaitDecision();
+    void decide(Received &message);
     bool serveCommitment(const CommandSet &command);
     std::optional<Commitment> readCommitment(const CommandSet &command, bool &isOver);
     bool takeResponse(const CommandSet &response);
@@ -94,8 +96,13 @@ private:
         uint8_t reason;
     };
     std::optional<Abort> ordered_;
-    // The data set that is being received into a file.
+    // The data set that is being received.
     DataSetFile *file_ = nullptr;
+    // Whether the node has taken or refused that data set.
+    bool isDecided_ = false;
+    // The status with which the node has refused it.
+    std::optional<uint16_t> refusal_;
+    std::vector<uint8_t> held_;
     // The report that waits to be sent.
     std::optional<Commitment> report_;
     // Message ID of the report that the peer has not answered yet.

@@ -8,6 +8,7 @@ import Platform
 enum Main {
     /// Runs the command that the arguments name; exit codes: 0 success, 1 failure, 64 wrong usage.
     @MainActor static func main() async {
+        if let child = ChildCommand(Array(CommandLine.arguments.dropFirst())) { child.run() }
         do {
             var command = try KonturCommand.parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {

@@ -43,6 +43,8 @@ public final class ReceiverPool: @unchecked Sendable {
     private static let memory: Duration = .seconds(120)
     /// Processes that are started side by side.
     private static let startsAtOnce = 4
+    /// The pause before a start that no caller waits for, while associations need the processor.
+    private static let easyPause: Duration = .seconds(1)
 
     private let executable: String
     private let limits: ReceiverLimits
@@ -59,6 +61,8 @@ public final class ReceiverPool: @unchecked Sendable {
     /// Starts that failed in a row.
     private var failures = 0
     private var startsAgainAt: Duration = .zero
+    /// The time of the last start.
+    private var startedAt: Duration = .zero
     private var isStopped = false
     private var credentials: (generation: Int, message: [UInt8]) = (0, [])
 
@@ -196,20 +200,29 @@ public final class ReceiverPool: @unchecked Sendable {
         condition.withLock {
             if isStopped { return nil }
             let now = MonotonicClock.now()
-            let wanted = min(max(use.most(at: now) + limits.spare, busy + waiting + 1), limits.most)
-            guard now >= startsAgainAt else { return 0 }
+            guard now >= startsAgainAt, !isEasy || now >= startedAt + Self.easyPause else { return 0 }
             // After a failure, one start has to succeed first.
-            return max(0, min(wanted - busy - idle.count, failures > 0 ? 1 : Self.startsAtOnce))
+            let count = max(0, min(lacking(at: now), failures > 0 || isEasy ? 1 : Self.startsAtOnce))
+            if count > 0 { startedAt = now }
+            return count
         }
     }
+
+    /// The number of processes that should wait beside those that do.
+    private func lacking(at now: Duration) -> Int {
+        min(max(use.most(at: now) + limits.spare, busy + waiting + 1), limits.most) - busy - idle.count
+    }
+
+    /// Whether a process waits for the next caller while associations are open, so that other starts have time.
+    private var isEasy: Bool { waiting == 0 && busy > 0 && !idle.isEmpty }
 
     /// How long the thread may sleep.
     private var pause: Duration {
         condition.withLock {
             let now = MonotonicClock.now()
             if startsAgainAt > now { return startsAgainAt - now }
-            let total = idle.count + busy
-            return waiting > 0 && total < limits.most ? .zero : .seconds(5)
+            guard lacking(at: now) > 0 else { return .seconds(5) }
+            return isEasy ? max(.zero, startedAt + Self.easyPause - now) : .zero
         }
     }
 

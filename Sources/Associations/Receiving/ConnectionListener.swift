@@ -126,11 +126,11 @@ package final class ConnectionListener: Sendable {
             Polling.wait(&entries, atMost: isIdle ? nil : .milliseconds(100))
             lingering.wakeUp.clear()
 
-            let states = zip(requests, entries.dropFirst(3).map(\.isReady))
+            let states = zip(requests, entries.dropFirst(3).map { $0.isReady })
             let over = Set(
                 states.filter { !advance($0, isReady: $1, faulty, arrived) }.map { ObjectIdentifier($0.0) })
             waiting.removeAll { over.contains(ObjectIdentifier($0)) }
-            lingering.discard(zip(closing, entries.dropFirst(3 + requests.count).map(\.isReady)))
+            lingering.discard(zip(closing, entries.dropFirst(3 + requests.count).map { $0.isReady }))
             for (entry, listening) in zip(entries[1...2], [socket, secureSocket]) where entry.isReady {
                 guard let listening, !accept(from: listening, into: &waiting, faulty, arrived) else { continue }
                 acceptsAgainAt = MonotonicClock.now() + .milliseconds(100)
@@ -207,6 +207,7 @@ package final class ConnectionListener: Sendable {
 
     /// Closes the connections with the most bytes until all requests together fit the bound.
     private func limitBytes(of waiting: inout BoundedByAddress<WaitingConnection>) {
+        if waiting.count == 0 { return }
         var sum = waiting.elements.reduce(0) { $0 + $1.receivedBytes }
         while sum > bounds.requestBytes, let largest = waiting.elements.max(by: { $0.receivedBytes < $1.receivedBytes })
         {

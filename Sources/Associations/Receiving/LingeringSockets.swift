@@ -58,6 +58,8 @@ final class LingeringSockets: Sendable {
     func add(_ socket: StreamSocket, after ending: Ending) {
         socket.begin(.working)
         socket.finishSending()
+        // Most peers close at once after the release.
+        if Self.isClosed(socket) { return }
         let closing = Closing(socket: socket, deadline: MonotonicClock.now() + limit)
         // The socket that has to go is closed outside the lock, with its last reference.
         let removed = state.withLock { state -> Closing? in

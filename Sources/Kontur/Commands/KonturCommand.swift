@@ -19,7 +19,7 @@ struct KonturCommand: ParsableCommand {
         subcommands: [
             ServeCommand.self, SegmentCommand.self, RouteCommand.self, StatusCommand.self, JobsCommand.self,
             SeriesCommand.self, AuditCommand.self, SpoolCommand.self, ModelsCommand.self, EvaluateCommand.self,
-            ConfigCommand.self, WorkerCommand.self, ReceiverCommand.self, SenderCommand.self,
+            ConfigCommand.self,
         ])
 }
 

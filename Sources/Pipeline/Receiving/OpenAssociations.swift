@@ -40,7 +40,7 @@ public final class OpenAssociations: @unchecked Sendable {
         condition.withLock { associations.contains { open[$0] != nil } }
     }
 
-    /// Registers `body`, which is called after the end of each open association on that association's thread.
+    /// Registers `body`, which is called after the end of each open association that could store, on its thread.
     public func whenOneEnds(_ body: @escaping @Sendable (UUID) -> Void) {
         condition.withLock { onEnd.append(body) }
     }
@@ -84,9 +84,11 @@ public final class OpenAssociations: @unchecked Sendable {
         }
     }
 
-    /// Removes an association whose peer has gone, and calls the bodies of `whenOneEnds` if it was open.
+    /// Removes an association whose peer has gone, and calls the bodies of `whenOneEnds` if it was open and could store.
     func end(_ id: UUID) {
-        let bodies = condition.withLock { open.removeValue(forKey: id) == nil ? [] : onEnd }
+        let bodies = condition.withLock {
+            open.removeValue(forKey: id).map { $0.isVerificationOnly ? [] : onEnd } ?? []
+        }
         for body in bodies { body(id) }
     }
 

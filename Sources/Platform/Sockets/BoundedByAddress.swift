@@ -21,7 +21,7 @@ package struct BoundedByAddress<Element> {
     }
 
     /// The elements, oldest first.
-    package var elements: [Element] { entries.map(\.element) }
+    package var elements: [Element] { entries.map { $0.element } }
     package var count: Int { entries.count }
 
     /// Adds an element as the newest.

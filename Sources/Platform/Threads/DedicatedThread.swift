@@ -1,38 +1,118 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Synchronization
 
 /// A thread of its own for code that blocks: sockets, fsync, SQLite, waitpid, pipes.
 ///
 /// Swift's cooperative pool has one thread per core and must not block. So blocking code runs here, and its caller
-/// awaits the result. The thread ends with its body; threads are not pooled.
+/// awaits the result. A thread whose body has ended waits a moment for the next one, because to make a thread costs more
+/// than a short association or a small query.
 public enum DedicatedThread {
-    /// Runs `body` on a new thread and returns its result.
+    /// Runs `body` on a thread of its own and returns its result.
     ///
     /// Cancelling the caller does not stop the thread. The caller must end the blocking call, for example from a
     /// `withTaskCancellationHandler` around this call.
     ///
     /// - Parameters:
     ///   - name: shown by `ps` and debuggers, its first 15 bytes.
-    ///   - stackSize: bytes of address space; memory is used only as the stack grows.
     ///   - body: the blocking code.
     /// - Returns: the result of `body`.
     /// - Throws: the error of `body`.
     public static func run<Result: Sendable>(
-        name: String, stackSize: Int = 1 << 20, _ body: @escaping @Sendable () throws -> Result
+        name: String, _ body: @escaping @Sendable () throws -> Result
     ) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in
-            start(name: name, stackSize: stackSize) {
+            start(name: name) {
                 continuation.resume(with: Swift.Result { try body() })
             }
         }
     }
 
-    /// Starts a thread without waiting for its end.
-    public static func start(name: String, stackSize: Int = 1 << 20, _ body: @escaping @Sendable () -> Void) {
+    /// Starts `body` on a thread of its own, without waiting for its end.
+    ///
+    /// - Parameters:
+    ///   - name: shown by `ps` and debuggers, its first 15 bytes.
+    ///   - stackSize: bytes of address space; memory is used only as the stack grows.
+    ///   - body: the blocking code.
+    public static func start(
+        name: String, stackSize: Int = WaitingThread.stackSize, _ body: @escaping @Sendable () -> Void
+    ) {
+        let named: @Sendable () -> Void = {
+            Thread.current.name = String(decoding: name.utf8.prefix(15), as: UTF8.self)
+            body()
+        }
+        if stackSize == WaitingThread.stackSize {
+            WaitingThread.run(named)
+        } else {
+            startThread(stackSize: stackSize, named)
+        }
+    }
+
+    fileprivate static func startThread(stackSize: Int, _ body: @escaping @Sendable () -> Void) {
         let thread = Thread(block: body)
-        thread.name = String(decoding: name.utf8.prefix(15), as: UTF8.self)
         thread.stackSize = stackSize
         thread.start()
+    }
+}
+
+/// A thread that runs one body after another, and ends if none comes for a while.
+// `@unchecked`: `body` is touched only under `condition`.
+public final class WaitingThread: @unchecked Sendable {
+    /// Bytes of the stack of each of these threads.
+    public static let stackSize = 1 << 20
+
+    /// The threads that wait, the one that has waited shortest last.
+    private static let waiting = Mutex<[WaitingThread]>([])
+    private static let mostWaiting = 16
+    private static let patience: Duration = .seconds(10)
+
+    private let condition = MonotonicCondition()
+    private var body: (@Sendable () -> Void)?
+
+    private init() {}
+
+    fileprivate static func run(_ body: @escaping @Sendable () -> Void) {
+        if let thread = waiting.withLock({ $0.popLast() }) {
+            thread.condition.withLock {
+                thread.body = body
+                thread.condition.wakeAll()
+            }
+        } else {
+            DedicatedThread.startThread(stackSize: stackSize) {
+                body()
+                WaitingThread().goOn()
+            }
+        }
+    }
+
+    /// Runs the bodies that come.
+    private func goOn() {
+        while let body = next() { body() }
+    }
+
+    private func next() -> (@Sendable () -> Void)? {
+        let waits = Self.waiting.withLock { waiting in
+            guard waiting.count < Self.mostWaiting else { return false }
+            waiting.append(self)
+            return true
+        }
+        guard waits else { return nil }
+        let end = MonotonicClock.now() + Self.patience
+        return condition.withLock {
+            while body == nil {
+                let rest = end - MonotonicClock.now()
+                // A thread that was taken from the list gets a body in any case.
+                let isOver = rest <= .zero && Self.waiting.withLock { waiting in
+                    guard let index = waiting.firstIndex(where: { $0 === self }) else { return false }
+                    waiting.remove(at: index)
+                    return true
+                }
+                if isOver { return nil }
+                _ = condition.wait(timeout: rest > .zero ? rest : nil)
+            }
+            defer { body = nil }
+            return body
+        }
     }
 }
