@@ -127,6 +127,8 @@ constexpr int allowed[] = {
     SYS_clock_gettime, SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday, SYS_getrandom,
     SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_restart_syscall,
     SYS_getpid, SYS_gettid, SYS_futex, SYS_sched_yield, SYS_exit, SYS_exit_group,
+    // A thread that a numerical library has started may still be at its first calls.
+    SYS_set_robust_list, SYS_rseq,
 #ifdef SYS_poll
     SYS_poll, SYS_time,
 #endif
@@ -138,7 +140,7 @@ constexpr int allowedToSenders[] = {SYS_bind, SYS_listen, SYS_connect, SYS_dup3}
 // Calls that fail instead of ending the process, because libraries go on without the file or the number.
 constexpr int failing[] = {
     SYS_openat, SYS_statx, SYS_readlinkat, SYS_faccessat, SYS_getdents64, SYS_ioctl, SYS_uname,
-    SYS_prlimit64, SYS_sysinfo, SYS_sched_getaffinity, SYS_prctl,
+    SYS_prlimit64, SYS_sysinfo, SYS_sched_getaffinity, SYS_prctl, SYS_mbind,
 #ifdef SYS_open
     SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_getrlimit,
 #endif

@@ -37,7 +37,7 @@ struct WorkerProcessTests {
             Issue.record("not indexed")
             return
         }
-        let header = stored.header
+        let header = try StoredHeader.header(encoded: stored.encoded)
         #expect(header.modality == "ES")
         #expect(patientID?.isEmpty == false && header.patientID == nil)
         #expect(imageDigest.count == 64)

@@ -56,7 +56,6 @@ final class LingeringSockets: Sendable {
     ///
     /// If a bound is reached, the oldest socket is closed, because it had the most time.
     func add(_ socket: StreamSocket, after ending: Ending) {
-        socket.begin(.working)
         socket.finishSending()
         // Most peers close at once after the release.
         if Self.isClosed(socket) { return }

@@ -37,8 +37,8 @@ package struct PeerPatience: Sendable {
             window = (now, counts.acknowledged)
             return now - movedAt > response ? "a response" : nil
         }
-        guard now - window.begin >= SocketWatchdog.window else { return nil }
-        let least = UInt64(SocketWatchdog.minimumRate) * UInt64(SocketWatchdog.window.components.seconds)
+        guard now - window.begin >= PeerPace.window else { return nil }
+        let least = UInt64(PeerPace.minimumRate) * UInt64(PeerPace.window.components.seconds)
         if counts.acknowledged < window.acknowledged + least { return "the peer to read a request" }
         window = (now, counts.acknowledged)
         return nil

@@ -335,7 +335,7 @@ public final class RequestedAssociation {
         let error = interruption.isStopped ? Self.stopping : AssociationError(failure)
         if let connection = open?.connection {
             sendAbort(connection)
-            connection.shutDown(.stopped)
+            connection.shutDown()
         }
         open = nil
         ending = error
@@ -349,7 +349,7 @@ public final class RequestedAssociation {
         guard let (process, connection) = open else { return error }
         open = nil
         sendAbort(connection)
-        connection.shutDown(.stopped)
+        connection.shutDown()
         returnToPool(process)
         return error
     }

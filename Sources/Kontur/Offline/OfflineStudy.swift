@@ -166,7 +166,8 @@ struct OfflineStudy {
         do {
             switch try await pool.perform(.index(request: IndexRequest(path: path))) {
             case .response(.indexed(let header, _, let imageDigest, let attributes)):
-                return .success((header.header, imageDigest, attributes.values))
+                return .success(
+                    (try StoredHeader.header(encoded: header.encoded), imageDigest, attributes.values))
             case let other: return .failure(WorkFailure(other))
             }
         } catch {

@@ -120,10 +120,9 @@ final class Indexer: Sendable {
     }
 
     private func finding(
-        _ stored: StoredHeader, patientID: String?, imageDigest: String, attributes: [String: String],
+        _ header: StoredHeader, patientID: String?, imageDigest: String, attributes: [String: String],
         _ instance: ReceivedInstance
     ) -> Finding {
-        let header = stored.header
         if header.namesKontur { return .own(instance.id) }
         if case .notAnImage(let reason) = header.kind {
             return .notAnImage(instance.id, uid: instance.sopInstanceUID, reason: reason)
@@ -132,7 +131,7 @@ final class Indexer: Sendable {
         var image = IndexedInstance(
             id: instance.id, studyInstanceUID: header.studyInstanceUID, seriesInstanceUID: header.seriesInstanceUID,
             modality: header.modality, imageDigest: imageDigest, patientID: patientID, attributes: attributes,
-            header: stored.encoded)
+            header: header.encoded)
         image.keyed = journal.direct.keyed(attributes)
         return .image(image, instance)
     }

@@ -117,7 +117,7 @@ struct SeriesCloser: Sendable {
         for instance in instances {
             byUID[instance.sopInstanceUID] = instance
             do {
-                headers.append(try StoredHeader(encoded: instance.header).header)
+                headers.append(try StoredHeader.header(encoded: instance.header))
             } catch {
                 throw ItemError("the stored header of instance \(instance.id.rawValue) cannot be read")
             }

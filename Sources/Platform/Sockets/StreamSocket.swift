@@ -1,71 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
-import Synchronization
 
-/// Why a call on a socket failed.
-package enum SocketError: Error, Sendable, Equatable {
-    /// The watchdog ended the socket, because the peer was too slow. The text names the event for which the owner
-    /// waited.
-    case timeout(waitingFor: String)
-    /// Another thread ended the socket.
-    case stopped
-    /// A system call failed.
-    case failed(SystemCallError)
-}
-
-/// A connected TCP socket, used by one thread and watched by ``SocketWatchdog``.
+/// A connected TCP socket: the node's copy of a connection, over which a receiver or a sender speaks.
 ///
-/// Calls block without timeouts of their own. The watchdog shuts the socket down when its deadline passes, and any
-/// thread may call ``shutDown(_:)``; the blocked call then throws the reason. The descriptor is closed with the object,
-/// so that a late `shutDown` cannot hit another connection that got the same number.
+/// No call waits for the peer. The descriptor is closed with the object, so that a late ``shutDown()`` cannot hit another
+/// connection that got the same number.
 package final class StreamSocket: Sendable {
-    /// The activity of the thread that owns the socket.
-    ///
-    /// The watchdog derives the limit for the peer from the activity.
-    package enum Activity: Sendable, Equatable {
-        /// The owner works by itself. The watchdog does not limit it.
-        case working
-        /// The peer has to send or take something within this time. The text names it in the error.
-        case waiting(Duration, what: String)
-        /// The peer is in the middle of a transfer, and has to keep up `SocketWatchdog.minimumRate`. The text names the
-        /// transfer in the error.
-        case moving(what: String)
-    }
-
-    private struct State {
-        var activity = Activity.working
-        /// When the activity or the watchdog's window began, by ``MonotonicClock``.
-        var since: Duration
-        /// Bytes moved since `since`.
-        var moved = 0
-        /// The time at which the owner began to handle received bytes; `nil` at other times.
-        ///
-        /// The time that the owner takes does not count against the peer.
-        var pausedAt: Duration?
-        /// Why the socket was ended from outside.
-        var ending: SocketError?
-        /// Whether the socket ends as soon as its owner waits for the peer.
-        var stopsWhenIdle = false
-        /// Whether the owner is inside a write, which only the end of both directions can interrupt.
-        var isWriting = false
-    }
-
     private let file: FileDescriptor
     /// The peer's address.
     package let address: IPAddress
-    private let state: Mutex<State>
 
-    /// Takes over a connected socket: makes it blocking, sets its options and has the watchdog watch it.
+    /// Takes over a connected socket, makes it blocking and sets its options.
     package init(adopting file: FileDescriptor, address: IPAddress) {
         self.file = file
         self.address = address
-        state = Mutex(State(since: MonotonicClock.now()))
         let flags = fcntl(file.number, F_GETFL)
         _ = fcntl(file.number, F_SETFL, flags & ~O_NONBLOCK)
         file.switchOn(TCP_NODELAY, at: Int32(IPPROTO_TCP))
         file.switchOn(SO_KEEPALIVE, at: SOL_SOCKET)
-        SocketWatchdog.shared.watch(self)
     }
 
     /// The number to wait for with ``Polling``.
@@ -73,71 +26,10 @@ package final class StreamSocket: Sendable {
     /// The number stays valid as long as this object lives.
     package var descriptor: Int32 { file.number }
 
-    // MARK: Activities and endings
-
-    /// Tells the watchdog the new activity of the owner.
-    ///
-    /// The limit of the activity counts from this call.
-    package func begin(_ activity: Activity) {
-        let now = MonotonicClock.now()
-        let stops = state.withLock { state in
-            state.activity = activity
-            state.since = now
-            state.moved = 0
-            guard state.stopsWhenIdle, state.ending == nil, case .waiting = activity else { return false }
-            state.ending = .stopped
-            return true
-        }
-        if stops { shutdown(descriptor, Int32(SHUT_RD)) }
-    }
-
-    /// Runs `body` without counting its time against the peer.
-    package func pausing<Result>(_ body: () -> Result) -> Result {
-        let start = MonotonicClock.now()
-        state.withLock { $0.pausedAt = start }
-        let result = body()
-        let end = MonotonicClock.now()
-        state.withLock {
-            $0.pausedAt = nil
-            $0.since += end - start
-        }
-        return result
-    }
-
-    /// Ends the current call and every later call on the socket; may be called from any thread.
-    ///
-    /// If the socket is shut down again, the first reason stays.
-    package func shutDown(_ reason: SocketError) {
-        state.withLock { if $0.ending == nil { $0.ending = reason } }
+    /// Ends the connection in both directions, for every process that has it; may be called from any thread.
+    package func shutDown() {
         shutdown(descriptor, Int32(SHUT_RDWR))
     }
-
-    /// Ends the current call because the peer exceeded its limit; only ``SocketWatchdog`` and tests call this.
-    ///
-    /// Unless the owner is inside a write, the owner can still send the peer a last message.
-    package func expire(_ reason: SocketError) {
-        let direction = state.withLock { state in
-            if state.ending == nil { state.ending = reason }
-            return state.isWriting ? SHUT_RDWR : SHUT_RD
-        }
-        shutdown(descriptor, Int32(direction))
-    }
-
-    /// Ends reading as soon as the owner waits for the peer; may be called from any thread.
-    ///
-    /// A transfer that has begun is finished first. The owner can still write afterwards.
-    package func stopWhenIdle() {
-        let isIdle = state.withLock { state in
-            state.stopsWhenIdle = true
-            guard state.ending == nil, case .waiting = state.activity else { return false }
-            state.ending = .stopped
-            return true
-        }
-        if isIdle { shutdown(descriptor, Int32(SHUT_RD)) }
-    }
-
-    /// Whether another thread ended the socket with `.stopped`.
-    package var isStopping: Bool { state.withLock { $0.ending == .stopped } }
 
     /// Closes the sending side.
     ///
@@ -146,75 +38,22 @@ package final class StreamSocket: Sendable {
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
-    /// Checks the socket against its limit, and begins a new window for a peer that keeps up.
-    ///
-    /// Only ``SocketWatchdog`` and tests call this.
-    ///
-    /// - Parameter now: a reading of ``MonotonicClock``.
-    /// - Returns: the error with which to end the socket; `nil` if the peer is fast enough.
-    package func judge(at now: Duration) -> SocketError? {
-        state.withLock { state in
-            // The last message to a peer that has exceeded its limit must not wait for that peer.
-            if case .timeout? = state.ending, state.isWriting { return state.ending }
-            guard state.ending == nil, state.pausedAt == nil else { return nil }
-            switch state.activity {
-            case .working:
-                return nil
-            case .waiting(let limit, let what):
-                return now - state.since > limit ? .timeout(waitingFor: what) : nil
-            case .moving(let what):
-                guard now - state.since >= SocketWatchdog.window else { return nil }
-                if state.moved < SocketWatchdog.minimumRate * Int(SocketWatchdog.window.components.seconds) {
-                    return .timeout(waitingFor: what)
-                }
-                state.since = now
-                state.moved = 0
-                return nil
-            }
-        }
-    }
-
-    // MARK: Reading and writing
-
-    /// Reads at least one byte.
-    ///
-    /// - Returns: the number of bytes; 0 if the peer has closed its side.
-    package func read(into buffer: UnsafeMutableRawBufferPointer) throws(SocketError) -> Int {
-        while true {
-            let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
-            if count > 0 {
-                // Set again after each read, because the kernel leaves this mode by itself. Peers that use Nagle's
-                // algorithm wait for each ACK.
-                file.switchOn(TCP_QUICKACK, at: Int32(IPPROTO_TCP))
-                let ending = state.withLock { state in
-                    state.moved += count
-                    return state.ending
-                }
-                // A peer that goes on sending after its limit has passed would otherwise be read for ever.
-                if let ending, case .timeout = ending { throw ending }
-                return count
-            }
-            let error = SystemCallError.last("recv")
-            if let ending = state.withLock({ $0.ending }) { throw ending }
-            if count == 0 { return 0 }
-            if error.code != EINTR { throw .failed(error) }
-        }
-    }
-
     /// Reads the bytes that have arrived, without waiting.
     ///
     /// - Returns: `.end` also for a broken connection.
     package func readAvailable(into buffer: UnsafeMutableRawBufferPointer) -> FileDescriptor.ReadResult {
-        let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
-        if count > 0 { return .bytes(count) }
-        return count < 0 && (errno == EAGAIN || errno == EINTR) ? .wouldBlock : .end
+        receive(into: buffer, Int32(MSG_DONTWAIT))
     }
 
     /// Copies the bytes that have arrived, without waiting and without taking them.
     ///
     /// - Returns: `.end` also for a broken connection.
     package func peek(into buffer: UnsafeMutableRawBufferPointer) -> FileDescriptor.ReadResult {
-        let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK))
+        receive(into: buffer, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK))
+    }
+
+    private func receive(into buffer: UnsafeMutableRawBufferPointer, _ flags: Int32) -> FileDescriptor.ReadResult {
+        let count = recv(descriptor, buffer.baseAddress, buffer.count, flags)
         if count > 0 { return .bytes(count) }
         return count < 0 && (errno == EAGAIN || errno == EINTR) ? .wouldBlock : .end
     }
@@ -223,24 +62,6 @@ package final class StreamSocket: Sendable {
     package var unreadBytes: Int {
         var count: Int32 = 0
         return ioctl(descriptor, UInt(FIONREAD), &count) == 0 ? Int(count) : 0
-    }
-
-    /// Sends all bytes.
-    package func write(_ bytes: UnsafeRawBufferPointer) throws(SocketError) {
-        state.withLock { $0.isWriting = true }
-        defer { state.withLock { $0.isWriting = false } }
-        var rest = bytes
-        while !rest.isEmpty {
-            let count = send(descriptor, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
-            if count > 0 {
-                state.withLock { $0.moved += count }
-                rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
-                continue
-            }
-            let error = SystemCallError.last("send")
-            if let ending = state.withLock({ $0.ending }) { throw ending }
-            if error.code != EINTR { throw .failed(error) }
-        }
     }
 
     /// Sends bytes if the kernel takes them without waiting for the peer: the last message before the end.

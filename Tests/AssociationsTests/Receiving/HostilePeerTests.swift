@@ -233,7 +233,6 @@ import Testing
     }
 
     @Test func `a request that begins within the PDU of another one is read to its end`() async throws {
-        // The watchdog is told of it; its windows are tested with the socket.
         let answer = try await attack { port in
             guard let client = ReceivingNode.client(of: port) else { return .nothing }
             let first = RawClient.data(RawClient.echo, context: 3, command: true, last: true)

@@ -213,19 +213,9 @@ final class RawArchive: Sendable {
     }
 
     private static func read(_ count: Int, _ socket: StreamSocket) throws -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: count)
-        var done = 0
-        while done < count {
-            let got = try bytes.withUnsafeMutableBytes {
-                try socket.read(into: UnsafeMutableRawBufferPointer(rebasing: $0[done...]))
-            }
-            if got == 0 { throw CancellationError() }
-            done += got
-        }
+        guard let bytes = try socket.bytes(count) else { throw CancellationError() }
         return bytes
     }
 
-    private static func write(_ bytes: [UInt8], _ socket: StreamSocket) throws {
-        try bytes.withUnsafeBytes { try socket.write($0) }
-    }
+    private static func write(_ bytes: [UInt8], _ socket: StreamSocket) throws { try socket.say(bytes) }
 }

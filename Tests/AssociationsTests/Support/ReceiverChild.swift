@@ -52,7 +52,6 @@ final class ReceiverChild {
         let socket = try StreamSocket(
             connectingTo: [IPAddress("127.0.0.1")!], port: listening.port, within: .seconds(5), isStopped: { false })
         connected = socket
-        socket.begin(.waiting(.seconds(60), what: "the receiver"))
         var entries = [PollEntry(listening.descriptor, reading: true)]
         guard Polling.wait(&entries, atMost: .seconds(5)), case .connection(let accepted) = listening.accept() else {
             throw Unexpected(what: "no connection")
@@ -106,10 +105,7 @@ final class ReceiverChild {
 
     // MARK: The peer
 
-    func say(_ bytes: [UInt8]) throws {
-        let peer = try peer
-        try bytes.withUnsafeBytes { try peer.write($0) }
-    }
+    func say(_ bytes: [UInt8]) throws { try peer.say(bytes) }
 
     /// The next PDU of the receiver; `nil` if it closed the connection.
     func pdu() throws -> (type: UInt8, body: [UInt8])? {
@@ -126,19 +122,7 @@ final class ReceiverChild {
         return UInt16(status[0]) | UInt16(status[1]) << 8
     }
 
-    private func read(_ count: Int) throws -> [UInt8]? {
-        var bytes = [UInt8](repeating: 0, count: count)
-        var done = 0
-        let peer = try peer
-        while done < count {
-            let got = try bytes.withUnsafeMutableBytes {
-                try peer.read(into: UnsafeMutableRawBufferPointer(rebasing: $0[done...]))
-            }
-            if got == 0 { return nil }
-            done += got
-        }
-        return bytes
-    }
+    private func read(_ count: Int) throws -> [UInt8]? { try peer.bytes(count) }
 }
 
 /// The bytes of PDUs and command sets (PS3.8 9.3, PS3.7 6.3).

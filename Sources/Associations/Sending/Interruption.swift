@@ -28,7 +28,7 @@ public final class Interruption: Sendable {
             state.isStopped = true
             return state.socket
         }
-        socket?.shutDown(.stopped)
+        socket?.shutDown()
     }
 
     /// Gives the association's socket to this object.
@@ -37,6 +37,6 @@ public final class Interruption: Sendable {
             state.socket = socket
             return state.isStopped
         }
-        if stopped { socket.shutDown(.stopped) }
+        if stopped { socket.shutDown() }
     }
 }
