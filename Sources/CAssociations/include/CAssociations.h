@@ -80,11 +80,13 @@
 // --------------------------
 // The receiver says `ready`. The node sends `associate`. The receiver says `requested`, or `ended` if no association
 // came about. The node answers `accept` or `reject`. For each C-STORE-RQ the receiver says `store`; the node answers
-// `take` or `refuse`; after `take` and the data set the receiver says `whole`; the node answers `answer`. `asked` and
+// `take` or `refuse`; after `take` and the data set the receiver says `whole`; the node answers `answer`. The receiver
+// reads the data set meanwhile, and holds a small part of it until the node has answered. `asked` and
 // `told` are answered by `answer`. The node may send `report` whenever the association is open and no other report is
 // on its way. C-ECHO, and requests of services that the node does not have, are answered by the receiver alone. It
-// says `served` when the peer pauses then, and at least once a second while such requests come. `ended` closes the association, and `ready` follows. `report`, `stop`, `discard` and `abort` may
-// cross `ended`, and `discard` may cross `whole`: they have no effect then.
+// says `served` when the peer pauses then, and at least once a second while such requests come. `ended` closes the
+// association, and `ready` follows. `report`, `stop`, `discard` and `abort` may cross `ended`, and `discard` may cross
+// `whole`: they have no effect then.
 //
 // Conversation of a sender
 // ------------------------
