@@ -252,6 +252,7 @@ import Testing
     // MARK: - Mistakes between two peers, two routes, or a setting and the machine
 
     @Test(arguments: [
+        ("host: localhost", "host: 127.0.0.1, may: [echo]", true),
         ("host: 10.1.0.7", "host: 10.1.0.7, may: [echo]", true),
         ("host: pacs.example", "host: PACS.example, may: [store]", true),
         ("from: [10.1.0.0/16]", "host: 10.1.0.7, may: [echo]", true),

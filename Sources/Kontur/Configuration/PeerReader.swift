@@ -90,15 +90,15 @@ extension Peer {
         {
             return false
         }
-        if from.isEmpty, other.from.isEmpty, let host, let otherHost = other.host {
-            return host.lowercased() == otherHost.lowercased()
-        }
+        if from.isEmpty, other.from.isEmpty, let host, host.lowercased() == other.host?.lowercased() { return true }
         return callers.contains { block in other.callers.contains { block.overlaps($0) } }
     }
 
-    /// The blocks of addresses from which the peer may call, without those behind a host name.
+    /// The blocks of addresses from which the peer may call, without those behind another host name than `localhost`.
     private var callers: [AddressBlock] {
-        from.isEmpty ? host.flatMap { IPAddress($0) }.map { [AddressBlock($0)] } ?? [] : from
+        guard from.isEmpty, let host else { return from }
+        let addresses = host.lowercased() == "localhost" ? ["127.0.0.1", "::1"] : [host]
+        return addresses.compactMap { IPAddress($0) }.map { AddressBlock($0) }
     }
 }
 

@@ -110,6 +110,48 @@ import Testing
         }
     }
 
+    @Test(arguments: [100_000, 1_000_001])
+    func `a data set is read while the node decides, and is whole afterwards`(count: Int) async throws {
+        let dataSet: [UInt8] = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+        try await associate { child in
+            let peer = try child.peer
+            // A long data set fills the connection, so that its sender waits.
+            DedicatedThread.start(name: "test-peer") {
+                try? peer.say(RawBytes.store)
+                for start in stride(from: 0, to: count, by: 16_000) {
+                    let end = min(start + 16_000, count)
+                    try? peer.say(RawBytes.data(3, end == count ? 2 : 0, Array(dataSet[start..<end])))
+                }
+            }
+            _ = try child.expect(21)
+            // The receiver holds some of the data set by now.
+            Thread.sleep(forTimeInterval: 0.2)
+            let whole = try Self.take(child)
+            #expect(whole.bytes == count && whole.error == 0)
+            #expect(whole.file == Array("HEAD".utf8) + dataSet)
+            #expect(whole.digest == Array(SHA256.hash(data: Data(dataSet))))
+            #expect(try child.status() == 0)
+        }
+    }
+
+    @Test func `an association that ends before the node has decided ends after the decision`() async throws {
+        let half = RawBytes.store + RawBytes.data(3, 0, [UInt8](repeating: 1, count: 1000))
+        for takes in [true, false] {
+            try await associate { child in
+                try child.say(half + RawBytes.pdu(7, [0, 0, 0, 0]))
+                _ = try child.expect(21)
+                Thread.sleep(forTimeInterval: 0.1)
+                if takes {
+                    let file = try FileDescriptor(path: "/dev/null", for: .appending)
+                    try child.send(13, with: file.number) { $0.integer(UInt64(1_000_000)) }
+                } else {
+                    try child.send(14) { $0.integer(UInt16(0xA700)) }
+                }
+                #expect(try child.ended() == [2, 0, 0, 0])
+            }
+        }
+    }
+
     @Test func `UIDs reach the node as they were sent`() async throws {
         try await associate { child in
             for uid in ["../../etc/passwd\\x", String(repeating: "9", count: 300), "1.2\u{0}3"] {
