@@ -39,7 +39,7 @@ enum SegmentItem {
     }
 
     /// Segment Description, which viewers show beside the segment: its maker and its confidence.
-    private static func text(_ description: SegmentationDescription) -> String {
+    private static func text(_ description: ObjectDescription) -> String {
         let segmenter = description.segmenter
         var text = "\(segmenter.segmentLabel) by \(segmenter.name) \(segmenter.version) (\(description.standing))"
         if let confidence = description.confidence { text += "; \(ConfidenceText.words(confidence))" }
