@@ -65,7 +65,8 @@ struct ObjectWriter {
         do {
             switch description.kind {
             case .segmentation: try writeSegmentation(description, to: path, sources: sources)
-            case .report, .pictures:
+            case .pictures: try writePictures(description, to: path, sources: sources)
+            case .report:
                 throw Refusal.failed("this version of kontur does not write \(description.kind.inWords)")
             }
             let (sha256, bytes) = try hash(path)
@@ -90,6 +91,14 @@ struct ObjectWriter {
         try SegmentationReader.verify(
             path: path, type: description.type, sources: sources, masks: stack.masks,
             probabilities: stack.probabilities)
+    }
+
+    /// Writes pictures with burnt-in contours, and reads them back.
+    private func writePictures(
+        _ description: ObjectDescription, to path: String, sources: [SegmentationSource]
+    ) throws(ObjectError) {
+        try PicturesInstance.write(description, sources: sources, masks: stack.masks, to: path)
+        try PicturesReader.verify(path: path, description: description, sources: sources, masks: stack.masks)
     }
 
     private func hash(_ path: String) throws(Refusal) -> (String, Int) {

@@ -52,6 +52,8 @@ struct SourceInstance {
     let pixelSpacing: [String]
     /// `nil` if the pixels were never compressed lossily.
     let compression: LossyCompression?
+    /// Whether the pixels themselves identify the patient: Burned In Annotation is YES.
+    let hasBurnedInAnnotation: Bool
 
     init(_ header: InstanceHeader, frameNumbers: [Int], data: DataSet) {
         let values = CopiedValues(data)
@@ -72,6 +74,7 @@ struct SourceInstance {
         orientation = values.strings(.imageOrientationPatient)
         pixelSpacing = values.strings(.pixelSpacing)
         compression = LossyCompression(values, header, fragments: data.fragments())
+        hasBurnedInAnnotation = values.string(.burnedInAnnotation) == "YES"
     }
 }
 

@@ -77,16 +77,18 @@ public struct ContourPictures: Sendable {
     public func picture(_ index: Int, of frame: Frame, mask: Mask, window: GreyWindow) -> Picture {
         precondition(frame.rows == frameRows && frame.columns == frameColumns, "the frame has the size of the layout")
         precondition(mask.rows == frameRows && mask.columns == frameColumns, "the mask has the frame's size")
-        let contour = mask.contour(thickness: thickness)
+        let contour = mask.contour(thickness: thickness).pixels
         let tint = [color.red, color.green, color.blue]
         var pixels = [UInt8](repeating: 0, count: rows * columns * 3)
-        for row in 0..<frameRows {
-            for column in 0..<frameColumns {
-                let source = row * frameColumns + column
-                let target = (row * columns + column) * 3
-                for channel in 0..<3 {
-                    pixels[target + channel] =
-                        contour.pixels[source] != 0 ? tint[channel] : level(frame, source, channel, window)
+        pixels.withUnsafeMutableBufferPointer { target in
+            for row in 0..<frameRows {
+                for column in 0..<frameColumns {
+                    let source = row * frameColumns + column
+                    let start = (row * columns + column) * 3
+                    for channel in 0..<3 {
+                        target[start + channel] =
+                            contour[source] != 0 ? tint[channel] : level(frame, source, channel, window)
+                    }
                 }
             }
         }
@@ -127,13 +129,18 @@ extension Mask {
         var inner = pixels
         for _ in 0..<thickness {
             let last = inner
-            for row in 0..<rows {
-                for column in 0..<columns where last[row * columns + column] != 0 {
-                    let isInside =
-                        row > 0 && row < rows - 1 && column > 0 && column < columns - 1
-                        && last[(row - 1) * columns + column] != 0 && last[(row + 1) * columns + column] != 0
-                        && last[row * columns + column - 1] != 0 && last[row * columns + column + 1] != 0
-                    if !isInside { inner[row * columns + column] = 0 }
+            last.withUnsafeBufferPointer { last in
+                inner.withUnsafeMutableBufferPointer { inner in
+                    for row in 0..<rows {
+                        for column in 0..<columns where last[row * columns + column] != 0 {
+                            let place = row * columns + column
+                            let isInside =
+                                row > 0 && row < rows - 1 && column > 0 && column < columns - 1
+                                && last[place - columns] != 0 && last[place + columns] != 0
+                                && last[place - 1] != 0 && last[place + 1] != 0
+                            if !isInside { inner[place] = 0 }
+                        }
+                    }
                 }
             }
         }

@@ -13,7 +13,8 @@ enum SegmentItem {
         let color = segmenter.recommendedDisplayColor
         return ItemElements([
             (.segmentNumber, .short(1)),
-            (.segmentLabel, WrittenText.ascii(segmenter.segmentLabel, limit: 64)),
+            // Viewers list segments by their labels: two segmenters' answers for one image must not look alike.
+            (.segmentLabel, WrittenText.ascii("\(segmenter.segmentLabel) (\(segmenter.name))", limit: 64)),
             (.segmentDescription, WrittenText.ascii(text(context.description), limit: 1024)),
             (.segmentAlgorithmType, .text("AUTOMATIC")),
             (.segmentAlgorithmName, WrittenText.ascii("\(segmenter.name) \(segmenter.version)", limit: 64)),

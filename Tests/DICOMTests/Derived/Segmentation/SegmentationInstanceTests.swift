@@ -96,6 +96,7 @@ import TestSupport
             #expect(header.namesKontur)
             #expect(header.kind == .notAnImage(reason: "it is a Segmentation"))
             let segment = try #require(data.items(.segmentSequence).first)
+            #expect(data.string(.segmentLabel, in: segment) == "left atrium (left-atrium-compact)")
             #expect(data.string(.segmentAlgorithmType, in: segment) == "AUTOMATIC")
             #expect(
                 data.string(.segmentDescription, in: segment)

@@ -111,7 +111,7 @@ struct SegmentationSample {
         }
         let frames = kind == .multiFrame ? 5 : 1
         let count = rows * columns * frames * (isColor ? 3 : 2)
-        data.add(0x7FE0_0010, "OW", [UInt8](repeating: 7, count: count + count % 2))
+        data.add(0x7FE0_0010, "OW", (0..<count + count % 2).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
     }
 
     func description(_ type: SegmentationType, _ profile: ViewerProfile.Name) -> ObjectDescription {
