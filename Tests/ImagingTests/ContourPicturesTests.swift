@@ -85,30 +85,30 @@ import Testing
         let text = ["RESEARCH USE ONLY - not a medical device", "\u{25A0} polyp, confidence 0.91"]
         let drawing = ContourPictures(
             rows: 20, columns: 30, captions: [text, text + ["frame 2 of 2"]], color: Self.color)
-        #expect(drawing.columns == 252)
-        // 35 characters a line: the first line is broken, so the longer caption has 4 lines.
-        #expect(drawing.rows == 20 + 4 * 13 + 7)
+        #expect(drawing.columns == 294)
+        // 41 characters a line: no line is broken, so the longer caption has 3 lines.
+        #expect(drawing.rows == 20 + 3 * 13 + 7)
         let frame = Frame(rows: 20, columns: 30, channels: 1, samples: [Float](repeating: 0, count: 600))
         let empty = Mask(rows: 20, columns: 30)
         let first = drawing.picture(0, of: frame, mask: empty, window: .whole)
         let second = drawing.picture(1, of: frame, mask: empty, window: .whole)
-        #expect(first.samples[..<(20 * 252 * 3)].allSatisfy { $0 == 0 })
+        #expect(first.samples[..<(20 * 294 * 3)].allSatisfy { $0 == 0 })
         let differing = (0..<first.rows).filter { row in
-            first.samples[row * 756..<(row + 1) * 756] != second.samples[row * 756..<(row + 1) * 756]
+            first.samples[row * 882..<(row + 1) * 882] != second.samples[row * 882..<(row + 1) * 882]
         }
-        #expect(!differing.isEmpty && differing.allSatisfy { $0 >= 20 + 3 * 13 })
-        let colors = Set((0..<first.rows * 252).map { Array(first.samples[$0 * 3..<$0 * 3 + 3]) })
+        #expect(!differing.isEmpty && differing.allSatisfy { $0 >= 20 + 2 * 13 })
+        let colors = Set((0..<first.rows * 294).map { Array(first.samples[$0 * 3..<$0 * 3 + 3]) })
         #expect(colors == [[0, 0, 0], [230, 230, 230], [46, 230, 92]])
     }
 
     @Test func `text and contour grow with the frame`() {
         let drawing = ContourPictures(rows: 1080, columns: 1920, captions: [["x"]], color: Self.color)
-        #expect(drawing.thickness == 2 && drawing.columns == 1920 && drawing.rows == 1080 + 3 * (13 + 7))
+        #expect(drawing.thickness == 2 && drawing.columns == 1920 && drawing.rows == 1080 + 2 * (13 + 7))
     }
 
     @Test func `a word that is longer than a line is broken inside`() {
         let drawing = ContourPictures(
             rows: 1, columns: 1, captions: [[String(repeating: "a", count: 80)]], color: Self.color)
-        #expect(drawing.rows == 1 + 3 * 13 + 7)
+        #expect(drawing.rows == 1 + 2 * 13 + 7)
     }
 }

@@ -8,7 +8,7 @@
 /// a black band below the frame and hides nothing of it. The contour lies inside the mask: filling it gives the mask.
 public struct ContourPictures: Sendable {
     /// The narrowest picture, pixels: the caption needs room beside a small frame.
-    private static let leastColumns = 36 * PixelFont.width
+    private static let leastColumns = 42 * PixelFont.width
     /// White that does not dazzle.
     private static let textLevel: UInt8 = 230
 
@@ -38,7 +38,7 @@ public struct ContourPictures: Sendable {
         (frameRows, frameColumns) = (rows, columns)
         self.color = color
         thickness = max(1, (min(rows, columns) + 270) / 540)
-        let scale = max(1, (columns + 320) / 640)
+        let scale = max(1, (columns + 480) / 960)
         self.scale = scale
         self.columns = max(columns, Self.leastColumns)
         let width = self.columns / scale / PixelFont.width - 1

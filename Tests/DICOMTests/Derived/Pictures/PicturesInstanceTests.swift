@@ -162,7 +162,7 @@ import Testing
         try withTemporaryFolder { folder in
             let sample = try SegmentationSample(.multiFrame, in: folder)
             let path = folder.appending(path: "pictures.dcm").path
-            // A picture takes 252 columns and 101 rows with a caption: about 150,000 bytes.
+            // A picture takes 294 columns, and 101 rows with a caption: about 165,000 bytes.
             let bytes = 400_000
             let count = try PicturesInstance.write(
                 described(sample), sources: sample.sources, masks: sample.masks, mostBytes: bytes, to: path)
