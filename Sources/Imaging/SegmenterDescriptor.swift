@@ -22,7 +22,7 @@ public struct SegmenterDescriptor: Sendable, Hashable, Codable {
     public var accepts: Accepts
     /// The SHA-256 of the weight file, 64 lower-case hexadecimal digits.
     public var weightsHash: String
-    /// The short name of the structure, such as `polyp`: Segment Label (PS3.3 C.8.20.4).
+    /// The short name of the structure, such as `polyp`, with which Segment Label begins (PS3.3 C.8.20.4).
     public var segmentLabel: String
     /// Segmented Property Category, PS3.16 CID 7150.
     public var category: CodedConcept

@@ -25,13 +25,17 @@ public struct Route: Sendable {
     public var gaps: VolumeAssembly.Gaps
     /// How the SEG stores its pixels.
     public var type: SegmentationType
+    /// Whether a measurement report goes with each SEG, and says so if nothing was found.
+    public var report: Bool
+    /// Whether pictures with burnt-in contours go with the SEG, for viewers that do not show a SEG.
+    public var pictures: Bool
     /// The rule for results that a person has to review; `nil` if results do not need a review.
     public var review: ReviewRule?
 
     public init(
         name: String, when: [ConditionSet], segmenter: String, weights: String? = nil,
         options: SegmenterOptions = .none, sendTo: [String] = [], gaps: VolumeAssembly.Gaps = .refuse,
-        type: SegmentationType = .binary, review: ReviewRule? = nil
+        type: SegmentationType = .binary, report: Bool = false, pictures: Bool = false, review: ReviewRule? = nil
     ) {
         self.name = name
         self.when = when
@@ -41,6 +45,8 @@ public struct Route: Sendable {
         self.sendTo = sendTo
         self.gaps = gaps
         self.type = type
+        self.report = report
+        self.pictures = pictures
         self.review = review
     }
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DICOM
 import Imaging
 import Platform
 import Segmentation
 import Supervision
 
-/// Decodes a stack, runs its segmenter, writes the requested SEGs and reads them back.
+/// Decodes a stack, runs its segmenter, and has the requested objects written.
 ///
 /// If a stored SEG holds the answer, its masks are read back instead.
 struct SegmentHandler: RequestHandler {
@@ -79,22 +78,14 @@ struct SegmentHandler: RequestHandler {
         return segmenter
     }
 
-    /// Writes the outputs of a request, if at least one frame has a finding.
+    /// Writes the outputs of a request, and describes the answer.
     private func write(
         _ stack: SegmentedStack, of sources: StackSources, for request: SegmentRequest,
         progress: (WorkProgress) -> Void
     ) throws -> SegmentOutcome {
-        let found = stack.masks.indices.filter { !stack.masks[$0].isEmpty }
-        var outputs: [SegmentOutcome.Output] = []
-        if !found.isEmpty {
-            let instances = sources.instances
-            for (index, output) in request.outputs.enumerated() {
-                progress(WorkProgress(phase: .writing, done: index, total: request.outputs.count))
-                outputs.append(try write(output, stack: stack, sources: instances))
-            }
-        }
+        let outputs = try ObjectWriter(stack: stack, sources: sources).write(request.outputs, progress: progress)
         return SegmentOutcome(
-            frames: stack.masks.count, foundFrames: found, confidence: stack.confidence,
+            frames: stack.masks.count, foundFrames: stack.foundFrames, confidence: stack.confidence,
             frameConfidence: stack.frameConfidence.map { Self.rounded($0.value) },
             frameMeasures: Self.measures(stack.frameConfidence), outputs: outputs, overlays: stack.overlays,
             masks: stack.maskPictures, notes: stack.notes, isReused: stack.isReused)
@@ -108,50 +99,6 @@ struct SegmentHandler: RequestHandler {
         let names = Set(frames.flatMap(\.measures.keys))
         return Dictionary(
             uniqueKeysWithValues: names.map { name in (name, frames.map { rounded($0.measures[name] ?? .nan) }) })
-    }
-
-    /// Writes one SEG, and writes it with its other description if it should repeat an object and does not.
-    private func write(
-        _ output: SegmentRequest.Output, stack: SegmentedStack, sources: [SegmentationSource]
-    ) throws -> SegmentOutcome.Output {
-        let written = try write(output.description, to: output.path, stack: stack, sources: sources)
-        guard let repetition = output.repetition, written.sha256 != repetition.sha256 else { return written }
-        return try write(repetition.otherwise, to: output.path, stack: stack, sources: sources)
-    }
-
-    /// Writes one SEG, reads it back with the independent reader, and hashes the file.
-    private func write(
-        _ description: SegmentationDescription, to path: String, stack: SegmentedStack, sources: [SegmentationSource]
-    ) throws -> SegmentOutcome.Output {
-        var description = description
-        description.confidence = stack.confidence
-        description.frameConfidences = stack.frameConfidence
-        do {
-            let frames = try SegmentationInstance.write(
-                description, sources: sources, masks: stack.masks, probabilities: stack.probabilities, to: path)
-            try SegmentationReader.verify(
-                path: path, type: description.type, sources: sources, masks: stack.masks,
-                probabilities: stack.probabilities)
-            let (sha256, bytes) = try hash(path)
-            return SegmentOutcome.Output(
-                path: path, sha256: sha256, bytes: bytes, sopInstanceUID: description.sopInstanceUID,
-                seriesInstanceUID: description.seriesInstanceUID, frames: frames)
-        } catch let error as SegmentationObjectError {
-            try? FileSystem.remove(path)
-            switch error {
-            case .cannotWrite, .cannotRead, .source(_, .cannotOpen): throw Refusal.hindered("\(error)")
-            default: throw error
-            }
-        }
-    }
-
-    private func hash(_ path: String) throws(Refusal) -> (String, Int) {
-        do {
-            let file = try MappedFile(path: path)
-            var hash = SHA256()
-            hash.update(bufferPointer: file.bytes)
-            return (hash.finalize().hexadecimal, file.bytes.count)
-        } catch { throw .hindered("could not read the segmentation back: \(error)") }
     }
 }
 

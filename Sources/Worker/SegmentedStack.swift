@@ -23,6 +23,9 @@ struct SegmentedStack {
     var notes: [String] = []
     /// Whether the answer was read back from a stored SEG.
     var isReused = false
+
+    /// The frames with a finding: ascending indices.
+    var foundFrames: [Int] { masks.indices.filter { !masks[$0].isEmpty } }
 }
 
 extension SegmentRequest {

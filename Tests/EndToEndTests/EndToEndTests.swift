@@ -51,6 +51,12 @@ extension EndToEndTests {
             try await passes("profiles", within: 240)
         }
 
+        @Test func `pictures show the contours of their SEGs pixel by pixel, once each, also if the node is killed`()
+            async throws
+        {
+            try await passes("pictures", within: 240)
+        }
+
         @Test func `an archive that forwards back what it receives makes no second generation`() async throws {
             try await passes("loop", within: 240)
         }

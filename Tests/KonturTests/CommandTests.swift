@@ -136,6 +136,26 @@ import Testing
         }
     }
 
+    @Test func `the check of a configuration names the objects of routes, and warns about FRACTIONAL`() async throws {
+        try await withTemporaryFolder { folder in
+            let file = folder.appending(path: "kontur.yaml").path
+            let yaml = """
+                spool: {path: spool}
+                routes:
+                  - {name: a, when: {modality: MR}, segmenter: left-atrium-compact, type: fractional, sendTo: []}
+                  - {name: b, when: {modality: ES}, segmenter: polyp-compact, pictures: true, sendTo: []}
+                """
+            try Data(yaml.utf8).write(to: URL(fileURLWithPath: file))
+            let text = try await Self.kontur("config", "check", file)
+            #expect(text.status == 0 && text.output.contains("warning: route a makes FRACTIONAL SEGs: OHIF"))
+            #expect(!text.output.contains("warning: route b"))
+            let json = try await Self.kontur("config", "check", file, "--json")
+            let object = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any]
+            let routes = try #require(object?["routes"] as? [[String: Any]])
+            #expect(routes.map { $0["makes"] as? [String] } == [["SEG"], ["SEG", "pictures"]])
+        }
+    }
+
     @Test func `a good configuration ends with 0 and says what it means`() async throws {
         let file = Checkout.root.appending(path: "kontur.example.yaml").path
         let text = try await Self.kontur("config", "check", file)

@@ -206,6 +206,32 @@ extension SegmentationSuites {
             #expect(Segmenters.catalogue.map { "\($0.name) \($0.template.version)" } == expected)
         }
 
+        /// L*, a* and b* of an sRGB colour under D65 (IEC 61966-2-1, CIE 15).
+        private func lab(_ color: DisplayColor) -> [Double] {
+            let linear = [color.red, color.green, color.blue].map { channel in
+                let value = Double(channel) / 255
+                return value <= 0.04045 ? value / 12.92 : pow((value + 0.055) / 1.055, 2.4)
+            }
+            let (red, green, blue) = (linear[0], linear[1], linear[2])
+            let f = [
+                (0.4124 * red + 0.3576 * green + 0.1805 * blue) / 0.9505,
+                0.2126 * red + 0.7152 * green + 0.0722 * blue,
+                (0.0193 * red + 0.1192 * green + 0.9505 * blue) / 1.089,
+            ].map { $0 > 0.008856 ? cbrt($0) : 7.787 * $0 + 16.0 / 116 }
+            return [116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])]
+        }
+
+        /// A distance of 40 is far above 2.3, the least that people notice side by side.
+        @Test func `no two segmenters have colours that people could take for one another`() {
+            let colors = Segmenters.catalogue.map { ($0.name, lab($0.template.recommendedDisplayColor)) }
+            for (index, one) in colors.enumerated() {
+                for other in colors[(index + 1)...] {
+                    let distance = zip(one.1, other.1).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
+                    #expect(distance >= 40, "\(one.0) and \(other.0)")
+                }
+            }
+        }
+
         private func weights(_ names: [String]) -> [InstalledWeights] {
             names.map {
                 InstalledWeights(

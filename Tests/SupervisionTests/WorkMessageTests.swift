@@ -137,8 +137,9 @@ import Testing
             { $0.weights = WeightFile(name: "a", path: "/a", sha256: String(repeating: "1", count: 64), bytes: 1) },
             {
                 $0.form = .pictures
-                let description = SegmentationDescription(
-                    sopInstanceUID: "1.2", seriesInstanceUID: "1.3", created: 0, type: .binary, viewerProfile: .strict,
+                let description = ObjectDescription(
+                    sopInstanceUID: "1.2", seriesInstanceUID: "1.3", created: 0, kind: .segmentation(.strict),
+                    type: .binary,
                     segmenter: $0.segmenter, softwareVersion: "0")
                 $0.outputs = [.init(path: "/tmp/a.dcm", description: description)]
             },

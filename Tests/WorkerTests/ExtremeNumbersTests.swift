@@ -113,8 +113,9 @@ struct ExtremeNumbersTests {
                 .init(
                     path: folder + "/seg.dcm",
                     description: .init(
-                        sopInstanceUID: "2.25.1", seriesInstanceUID: "2.25.2", created: 1_700_000_000, type: .binary,
-                        viewerProfile: .strict, segmenter: descriptor, softwareVersion: "0"))
+                        sopInstanceUID: "2.25.1", seriesInstanceUID: "2.25.2", created: 1_700_000_000,
+                        kind: .segmentation(.strict), type: .binary,
+                        segmenter: descriptor, softwareVersion: "0"))
             ])
         request.gaps = .mark
         return .segment(request: request)

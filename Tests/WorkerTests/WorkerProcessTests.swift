@@ -374,9 +374,10 @@ struct WorkerProcessTests {
             outputs: outputs.map { path in
                 .init(
                     path: path,
-                    description: SegmentationDescription(
-                        sopInstanceUID: "2.25.1", seriesInstanceUID: "2.25.2", created: 1_700_000_000, type: .binary,
-                        viewerProfile: .strict, segmenter: descriptor, softwareVersion: "0"))
+                    description: ObjectDescription(
+                        sopInstanceUID: "2.25.1", seriesInstanceUID: "2.25.2", created: 1_700_000_000,
+                        kind: .segmentation(.strict), type: .binary,
+                        segmenter: descriptor, softwareVersion: "0"))
             })
     }
 }

@@ -27,6 +27,7 @@ public enum SourceAttributes {
     static let ofEach: [Attribute] = [
         .sopClassUID, .bodyPartExamined, .frameOfReferenceUID, .imagePositionPatient, .imageOrientationPatient,
         .pixelSpacing, .lossyImageCompression, .lossyImageCompressionRatio, .lossyImageCompressionMethod,
+        .burnedInAnnotation,
     ]
 
     /// The other attributes that conditions and stacks read.
@@ -40,13 +41,14 @@ public enum SourceAttributes {
     /// The digest of every value, by the keyword of its attribute.
     ///
     /// A digest is the SHA-256 of the bytes of the value without padding: 64 lower-case hexadecimal digits. An
-    /// attribute that is absent or empty is left out. The transfer syntax is listed only if it is lossy, because it
-    /// then decides attributes of the SEG.
+    /// attribute that is absent or empty is left out. The transfer syntax is listed only if it is lossy, and Burned In
+    /// Annotation only if it is YES, because they then decide attributes of objects.
     static func digests(of data: DataSet) -> [String: String] {
         var digests: [String: String] = [:]
         for attribute in ofNewest + ofEach + ofRouting {
             if let value = data.trimmed(attribute) { digests[attribute.keyword] = digest(of: [value]) }
         }
+        if data.string(.burnedInAnnotation) != "YES" { digests[Attribute.burnedInAnnotation.keyword] = nil }
         if let method = LossyCompression.method(ofSyntax: data.transferSyntaxUID) {
             digests[Attribute.transferSyntaxUID.keyword] = digest(of: [Array(method.utf8)])
         }

@@ -24,8 +24,12 @@ public struct SOPClass: Sendable, Hashable {
 
     /// Verification, which C-ECHO uses.
     public static let verification = "1.2.840.10008.1.1"
-    /// Segmentation Storage: the class of the objects that Kontur writes.
+    /// Segmentation Storage: the class of a SEG.
     public static let segmentation = storage + "66.4"
+    /// Comprehensive SR Storage: the class of a measurement report.
+    public static let comprehensiveSR = storage + "88.33"
+    /// Multi-frame True Color Secondary Capture Image Storage: the class of pictures with burnt-in contours.
+    public static let multiFrameTrueColorSecondaryCapture = storage + "7.4"
 
     /// The branch of storage classes.
     private static let storage = "1.2.840.10008.5.1.4.1.1."

@@ -20,7 +20,7 @@ public enum Overlay {
     /// - Returns: an RGB picture.
     public static func picture(of frame: Frame, mask: Mask, color: DisplayColor) -> Picture {
         precondition(mask.rows == frame.rows && mask.columns == frame.columns, "the mask has the frame's size")
-        let window = frame.channels == 1 ? Window(percentilesOf: frame.samples) : Window(low: 0, high: 255)
+        let window = frame.channels == 1 ? GreyWindow(percentilesOf: frame.samples) : GreyWindow.whole
         let side = max(frame.rows, frame.columns)
         let base = side > longestSide ? (side + longestSide - 1) / longestSide : 1
         let enlargement = side < shortestSide ? min(8, (shortestSide + side - 1) / side) : 1
@@ -46,7 +46,7 @@ public enum Overlay {
         let range = occupied.isEmpty ? Array(masks.indices) : Array(occupied[0]...occupied[occupied.count - 1])
         let count = min(tiles, range.count)
         let chosen = (0..<count).map { range[count == 1 ? range.count / 2 : $0 * (range.count - 1) / (count - 1)] }
-        let window = Window(percentilesOf: volume.voxels)
+        let window = GreyWindow(percentilesOf: volume.voxels)
         let side = max(volume.rows, volume.columns)
         let reduction = (side + tileSide - 1) / tileSide
         let enlargement = min(8, max(1, tileSide / 2 / side))
@@ -78,7 +78,8 @@ public enum Overlay {
     }
 
     private static func render(
-        _ samples: ArraySlice<Float>, rows: Int, columns: Int, channels: Int, mask: ArraySlice<UInt8>, window: Window,
+        _ samples: ArraySlice<Float>, rows: Int, columns: Int, channels: Int, mask: ArraySlice<UInt8>,
+        window: GreyWindow,
         reduction: Int, enlargement: Int, color: DisplayColor
     ) -> Picture {
         let height = max(rows / reduction, 1) * enlargement
@@ -120,37 +121,5 @@ public enum Overlay {
             if !inside[y * width + x] { return true }
         }
         return false
-    }
-}
-
-/// A linear map from values to grey levels.
-struct Window {
-    /// The value that becomes 0.
-    let low: Float
-    /// The value that becomes 255.
-    let high: Float
-
-    init(low: Float, high: Float) {
-        self.low = low
-        self.high = high
-    }
-
-    /// Makes a window from the 1st to the 99th percentile of the finite values, or of a regular sample of a large
-    /// array.
-    init(percentilesOf values: [Float]) {
-        let step = max(1, values.count / 200_000)
-        let sorted = stride(from: 0, to: values.count, by: step).map { values[$0] }.filter(\.isFinite).sorted()
-        guard !sorted.isEmpty else {
-            self.init(low: 0, high: 1)
-            return
-        }
-        self.init(low: sorted[(sorted.count - 1) / 100], high: sorted[(sorted.count - 1) * 99 / 100])
-    }
-
-    /// The grey level of a value, 0...255; 127 if the window has no width.
-    func grey(_ value: Float) -> Float {
-        guard value.isFinite else { return 0 }
-        guard high > low else { return 127 }
-        return min(max((value - low) / (high - low), 0), 1) * 255
     }
 }

@@ -79,6 +79,8 @@ struct ConfigurationSummary: Report {
         /// The estimate in words.
         var time: String
         var sendTo: [String]
+        /// The kinds of objects that the route makes: `SEG`, `report`, `pictures`.
+        var makes: [String]
         var gaps: String
         var type: String
         /// Which results a person has to review.
@@ -104,7 +106,10 @@ struct ConfigurationSummary: Report {
         aeTitle = configuration.listener.aeTitle.text
         let secure = configuration.listener.tls?.port.map { ", and \($0) for TLS" } ?? ""
         listens = "\(configuration.listener.bind) port \(configuration.listener.port)\(secure)"
-        self.warnings = warnings
+        self.warnings =
+            warnings
+            + planner.targets.map(\.route)
+            .filter { $0.type == .fractional }.map(Self.warning(ofFractional:))
         spool = configuration.spool.path
         kernelWarning = Compute.kernelWarning
         peers = configuration.peers.map { peer in
@@ -125,9 +130,20 @@ struct ConfigurationSummary: Report {
                 segmenter: route.segmenter, weights: segmenter?.weights?.name, options: route.options.words,
                 expected: expected,
                 time: ExpectedTime.inWords(expected, accepts: segmenter?.descriptor.accepts ?? .frames),
-                sendTo: route.sendTo, gaps: route.gaps.rawValue, type: route.type.rawValue,
+                sendTo: route.sendTo, makes: Self.objects(of: route), gaps: route.gaps.rawValue,
+                type: route.type.rawValue,
                 review: route.review.map { "below \($0.below): \($0.action.rawValue)" } ?? "never")
         }
+    }
+
+    private static func objects(of route: Route) -> [String] {
+        ["SEG"] + (route.report ? ["report"] : []) + (route.pictures ? ["pictures"] : [])
+    }
+
+    /// A warning about viewers that show probabilities badly.
+    private static func warning(ofFractional route: Route) -> String {
+        "route \(route.name) makes FRACTIONAL SEGs: OHIF does not show them, and Weasis and 3D Slicer show every pixel "
+            + "above 0; 'type: binary' shows everywhere (docs/pacs.md, section 4)"
     }
 
     var parts: [ReportPart] {
@@ -162,15 +178,15 @@ struct ConfigurationSummary: Report {
                 .table(
                     TextTable(
                         [
-                            "route", "conditions", "segmenter", "weights", "expected time", "sends to", "gaps", "type",
-                            "review",
+                            "route", "conditions", "segmenter", "weights", "expected time", "makes", "sends to", "gaps",
+                            "type", "review",
                         ].map { .init($0) },
                         rows: routes.map { route in
                             let conditions = route.conditions.map { $0.joined(separator: " and ") }
                             return [
                                 route.name, conditions.joined(separator: "; or "),
                                 ([route.segmenter] + route.options).joined(separator: " "), route.weights ?? "inside",
-                                route.time,
+                                route.time, route.makes.joined(separator: ", "),
                                 route.sendTo.isEmpty ? "nobody" : route.sendTo.joined(separator: ", "), route.gaps,
                                 route.type, route.review,
                             ]

@@ -25,8 +25,8 @@ enum RouteReader {
         var reach = RouteReach()
         for element in node?.elements(expecting: "routes with name, when, segmenter and sendTo") ?? [] {
             let section = element.section([
-                "name", "when", "segmenter", "weights", "margin", "shift", "sendTo", "gaps", "type", "reviewBelow",
-                "onLowConfidence",
+                "name", "when", "segmenter", "weights", "margin", "shift", "sendTo", "gaps", "type", "report",
+                "pictures", "reviewBelow", "onLowConfidence",
             ])
             let name = section.required("name", "the audit trail names the route by it")?.name
             if let name, names.contains(name) { section["name"]?.complain("an earlier route has this name") }
@@ -50,11 +50,13 @@ enum RouteReader {
             let gaps =
                 section["gaps"]?.scalar(expecting: "refuse or mark") { VolumeAssembly.Gaps(rawValue: $0) } ?? .refuse
             let type = section["type"]?.choice(SegmentationType.self) ?? .binary
+            let report = section["report"]?.flag ?? false
+            let pictures = section["pictures"]?.flag ?? false
             let review = review(section)
             guard let name, let segmenter, let place = section["segmenter"]?.place else { continue }
             let route = Route(
                 name: name, when: when, segmenter: segmenter, weights: weights, options: options, sendTo: sendTo,
-                gaps: gaps, type: type, review: review)
+                gaps: gaps, type: type, report: report, pictures: pictures, review: review)
             routes.append((route, RoutePlace(segmenter: place, weights: section["weights"]?.place)))
         }
         return routes

@@ -127,11 +127,12 @@ struct OfflineSegmentation {
                 }
             },
             copiedFromNewest: study[headers[0]].map { SourceAttributes.digestOfNewest($0.attributes) },
-            outputs: [SegmentationJob.Output(viewerProfile: viewerProfile, peers: [])],
+            outputs: [SegmentationJob.Output(.segmentation(viewerProfile), peers: [])],
             created: Int64(now.timeIntervalSince1970), localOffsetFromUTC: TimeZone.current.secondsFromGMT(for: now))
         let output = SegmentRequest.Output(
             path: folder.appendingPathComponent(".kontur-\(run).dcm").path,
-            description: job.description(for: viewerProfile, softwareVersion: KonturCommand.version, dated: true))
+            description: job.description(
+                for: .segmentation(viewerProfile), softwareVersion: KonturCommand.version, dated: true))
         var request = job.request(run: run, folder: root, outputs: [output])
         request.overlayFolder = overlays(name).path
         request.dumpFolder = dumpFolder.map { "\($0)/\(name)" }

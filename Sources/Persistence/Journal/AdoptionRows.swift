@@ -152,7 +152,7 @@ struct AdoptionRows {
             try transaction.execute(
                 """
                 INSERT INTO derivedInstance (revision, sopClassUID, sopInstanceUID, transferSyntaxUID,
-                    studyInstanceUID, seriesInstanceUID, viewerProfile, path, sha256, size, createdAt)
+                    studyInstanceUID, seriesInstanceUID, kind, path, sha256, size, createdAt)
                 VALUES (0, ?, ?, ?, '', '', '', ?, ?, ?, ?)
                 """,
                 [

@@ -18,6 +18,7 @@ package enum JournalDatabase {
         (name: Migration5.name, sql: Migration5.sql),
         (name: Migration6.name, sql: Migration6.sql),
         (name: Migration7.name, sql: Migration7.sql),
+        (name: Migration8.name, sql: Migration8.sql),
     ]
 
     /// The newest schema that this program knows.

@@ -50,8 +50,8 @@ public struct NewDerivedInstance: Sendable, Equatable {
     public var studyInstanceUID: String
     /// Series Instance UID.
     public var seriesInstanceUID: String
-    /// Name of the viewer profile that the object was written for.
-    public var viewerProfile: String
+    /// Name of the kind of object: `ObjectKind.rawValue`.
+    public var kind: String
     /// The stored path that ``Spool/acceptDerived(_:now:)`` returned.
     public var path: String
     /// SHA-256 of the file, in hexadecimal digits.
@@ -72,7 +72,7 @@ public struct NewDerivedInstance: Sendable, Equatable {
     /// Describes an object.
     public init(
         sopClassUID: String, sopInstanceUID: String, transferSyntaxUID: String, studyInstanceUID: String,
-        seriesInstanceUID: String, viewerProfile: String, path: String, sha256: String, size: Int64, peers: [String],
+        seriesInstanceUID: String, kind: String, path: String, sha256: String, size: Int64, peers: [String],
         predecessors: [String] = [], description: Data? = nil, answerKey: String? = nil
     ) {
         self.sopClassUID = sopClassUID
@@ -80,7 +80,7 @@ public struct NewDerivedInstance: Sendable, Equatable {
         self.transferSyntaxUID = transferSyntaxUID
         self.studyInstanceUID = studyInstanceUID
         self.seriesInstanceUID = seriesInstanceUID
-        self.viewerProfile = viewerProfile
+        self.kind = kind
         self.path = path
         self.sha256 = sha256
         self.size = size
@@ -105,8 +105,8 @@ public struct DerivedInstance: Sendable, Equatable {
     public let studyInstanceUID: String
     /// Series Instance UID.
     public let seriesInstanceUID: String
-    /// Name of the viewer profile that the object was written for.
-    public let viewerProfile: String
+    /// Name of the kind of object: `ObjectKind.rawValue`.
+    public let kind: String
     /// Absolute path of the file; `nil` if retention has deleted the file.
     public let path: String?
     /// SHA-256 of the file, in hexadecimal digits.

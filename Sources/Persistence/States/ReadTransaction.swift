@@ -220,7 +220,7 @@ public class ReadTransaction {
 
     private static let derived = """
         SELECT d.id AS objectId, d.sopClassUID, d.sopInstanceUID, d.transferSyntaxUID, d.studyInstanceUID,
-            d.seriesInstanceUID, d.viewerProfile, d.path, d.sha256, d.size, d.revision, d.isSent, d.confidence
+            d.seriesInstanceUID, d.kind, d.path, d.sha256, d.size, d.revision, d.isSent, d.confidence
         """
 
     /// With the description and the open offers, which lists of deliveries do without.
@@ -297,7 +297,7 @@ public class ReadTransaction {
         return DerivedInstance(
             id: row["objectId"], sopClassUID: row["sopClassUID"], sopInstanceUID: row["sopInstanceUID"],
             transferSyntaxUID: row["transferSyntaxUID"], studyInstanceUID: row["studyInstanceUID"],
-            seriesInstanceUID: row["seriesInstanceUID"], viewerProfile: row["viewerProfile"],
+            seriesInstanceUID: row["seriesInstanceUID"], kind: row["kind"],
             path: path.map(spool.absolute), sha256: row["sha256"], size: row["size"], revision: row["revision"],
             isSent: isSent, mayBeSent: isSent || isOffered == true, description: row["description"],
             confidence: row["confidence"])

@@ -90,14 +90,14 @@ extension WriteTransaction {
         try execute(
             """
             INSERT INTO derivedInstance (jobId, revision, sopClassUID, sopInstanceUID, transferSyntaxUID,
-                studyInstanceUID, seriesInstanceUID, viewerProfile, path, sha256, size, createdAt, description,
+                studyInstanceUID, seriesInstanceUID, kind, path, sha256, size, createdAt, description,
                 answerKey, confidence, stackKey, segmenter, sourceSeriesInstanceUID)
             SELECT ?, k.revision, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, k.key, k.segmenter, s.seriesInstanceUID
             FROM job j JOIN stack k ON k.id = j.stackId JOIN series s ON s.id = k.seriesId WHERE j.id = ?
             """,
             [
                 job.rawValue, output.sopClassUID, output.sopInstanceUID, output.transferSyntaxUID,
-                output.studyInstanceUID, output.seriesInstanceUID, output.viewerProfile, output.path, output.sha256,
+                output.studyInstanceUID, output.seriesInstanceUID, output.kind, output.path, output.sha256,
                 output.size, now, output.description, output.answerKey, confidence, job.rawValue,
             ])
         return db.lastInsertedRowID
@@ -114,7 +114,7 @@ extension WriteTransaction {
             """
             UPDATE derivedInstance SET
                 jobId = iif(path IS NULL OR jobId IS NULL, ?, jobId), path = ?, studyInstanceUID = ?,
-                seriesInstanceUID = ?, viewerProfile = ?, description = coalesce(description, ?),
+                seriesInstanceUID = ?, kind = ?, description = coalesce(description, ?),
                 answerKey = coalesce(answerKey, ?), confidence = coalesce(confidence, ?),
                 (stackKey, segmenter, sourceSeriesInstanceUID) = (
                     SELECT k.key, k.segmenter, s.seriesInstanceUID
@@ -122,7 +122,7 @@ extension WriteTransaction {
             WHERE id = ?
             """,
             [
-                job.rawValue, path, output.studyInstanceUID, output.seriesInstanceUID, output.viewerProfile,
+                job.rawValue, path, output.studyInstanceUID, output.seriesInstanceUID, output.kind,
                 output.description, output.answerKey, confidence, job.rawValue, id,
             ])
     }

@@ -51,8 +51,8 @@ public struct DeliverySummary: Sendable, Equatable, Codable {
     public let peer: String
     /// State of the delivery.
     public let state: DeliveryState
-    /// Name of the viewer profile that the object was written for.
-    public let viewerProfile: String
+    /// Name of the kind of object: `ObjectKind.rawValue`.
+    public let kind: String
     /// SOP Instance UID of the object.
     public let sopInstanceUID: String
     /// Number of attempts so far.
@@ -199,7 +199,7 @@ extension ReadTransaction {
     private func deliverySummaries(of job: Int64) throws -> [DeliverySummary] {
         try rows(
             """
-            SELECT v.*, d.viewerProfile, d.sopInstanceUID FROM delivery v
+            SELECT v.*, d.kind, d.sopInstanceUID FROM delivery v
             JOIN derivedInstance d ON d.id = v.derivedInstanceId WHERE v.jobId = ? ORDER BY v.id
             """, [job]
         ).map { row in
@@ -208,7 +208,7 @@ extension ReadTransaction {
             )
             return DeliverySummary(
                 id: DeliveryID(rawValue: row["id"]), peer: row["peer"], state: shown(row, unknown: .dead),
-                viewerProfile: row["viewerProfile"], sopInstanceUID: row["sopInstanceUID"], attempts: row["attempts"],
+                kind: row["kind"], sopInstanceUID: row["sopInstanceUID"], attempts: row["attempts"],
                 status: row["status"], why: row["why"], sentAt: sentAt.map { Date(microseconds: $0) },
                 awaitsCommitment: row["state"] == "sent" && commitBy != nil, losses: row["losses"],
                 committedAt: committedAt.map { Date(microseconds: $0) })

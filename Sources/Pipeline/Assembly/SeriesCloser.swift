@@ -170,7 +170,9 @@ struct SeriesCloser: Sendable {
             },
             newestSource: newest,
             copiedFromNewest: sources[newest].copied(SourceAttributes.digestOfNewest),
-            outputs: SegmentationJob.outputs(for: peers.filter { work.route.sendTo.contains($0.name) }),
+            outputs: SegmentationJob.outputs(
+                for: peers.filter { work.route.sendTo.contains($0.name) }, report: work.route.report,
+                pictures: work.route.pictures),
             created: Int64(now.timeIntervalSince1970.rounded(.down)), localOffsetFromUTC: clock.offsetFromUTC(now))
     }
 

@@ -96,13 +96,13 @@ struct JobRunner: Sendable {
     ) async throws -> End {
         let missing = objects.missing
         if missing.isEmpty, !work.outputs.isEmpty {
-            return try await finish(job, work, objects, made: [:], outcome: nil, logger)
+            return try await finish(job, work, objects, made: [], outcome: nil, logger)
         }
         logger.info("job started", metadata: ["job.kind": "\(job.kind)", "job.attempts": "\(job.attempts)"])
         let request = work.request(
             run: run, folder: spool.path,
-            outputs: missing.map { plan in
-                plan.request(at: "\(spool.workPath)/\(run)-\(plan.output.viewerProfile.rawValue).dcm")
+            outputs: missing.enumerated().map { index, plan in
+                plan.request(at: "\(spool.workPath)/\(run)-\(index)-\(plan.output.kind.rawValue).dcm")
             }, answer: objects.answer)
         let started = clock.monotonic()
         let result: WorkResult
@@ -118,11 +118,8 @@ struct JobRunner: Sendable {
         }
         var logger = logger
         logger[metadataKey: "job.seconds"] = "\(Int((clock.monotonic() - started) / .seconds(1)))"
-        var made: [ViewerProfile.Name: SegmentOutcome.Output] = [:]
-        for (plan, asked) in zip(missing, request.outputs) {
-            made[plan.output.viewerProfile] = outcome.outputs.first {
-                $0.path == asked.path && plan.description(of: $0.sopInstanceUID) != nil
-            }
+        let made = zip(missing, request.outputs).compactMap { plan, asked in
+            outcome.outputs.first { $0.path == asked.path && plan.description(of: $0.sopInstanceUID) != nil }
         }
         return try await finish(job, work, objects, made: made, outcome: outcome, logger)
     }
@@ -155,14 +152,14 @@ struct JobRunner: Sendable {
 
     /// Moves new objects into place, and records the job as done, with its objects and their deliveries.
     private func finish(
-        _ job: Job, _ work: SegmentationJob, _ objects: ObjectPlans, made: [ViewerProfile.Name: SegmentOutcome.Output],
+        _ job: Job, _ work: SegmentationJob, _ objects: ObjectPlans, made: [SegmentOutcome.Output],
         outcome: SegmentOutcome?, _ logger: Logger
     ) async throws -> End {
         var outputs: [NewDerivedInstance] = []
-        for plan in objects.plans {
+        for plan in objects.used(made.map(\.sopInstanceUID)) {
             if let object = plan.stored, let path = object.path {
                 outputs.append(stored(object, path: path, of: plan, job))
-            } else if let written = made[plan.output.viewerProfile] {
+            } else if let written = made.first(where: { plan.description(of: $0.sopInstanceUID) != nil }) {
                 guard FileSystem.exists(written.path) else {
                     return try await settle(
                         job, .queuedAgain(reason: "the written object is missing", charged: true), logger)
@@ -172,9 +169,9 @@ struct JobRunner: Sendable {
                     let path = try await journal.retry({ try spool.acceptDerived(written.path, now: now) })
                 else { return .ended }
                 outputs.append(try new(written, path: path, of: plan, work, job))
-            } else if outcome?.foundFrames.isEmpty == false {
+            } else if outcome?.foundFrames.isEmpty == false || plan.output.kind.saysNothingFound {
                 return try await settle(
-                    job, .dead(reason: "the worker has a finding and did not write an object", charged: false), logger)
+                    job, .dead(reason: "the worker did not write an object that it should", charged: false), logger)
             }
         }
         let word = outcome.map { $0.foundFrames.isEmpty ? "nothing found" : "segmented" } ?? "made before"
@@ -206,7 +203,7 @@ struct JobRunner: Sendable {
 
     /// A stored object that is sent unchanged.
     ///
-    /// Study, series and profile are those of the job, because the row of a file that was found in the spool lacks them.
+    /// Study, series and kind are those of the job, because the row of a file that was found in the spool lacks them.
     private func stored(
         _ object: DerivedInstance, path: String, of plan: ObjectPlan, _ job: Job
     ) -> NewDerivedInstance {
@@ -214,7 +211,7 @@ struct JobRunner: Sendable {
             sopClassUID: object.sopClassUID, sopInstanceUID: object.sopInstanceUID,
             transferSyntaxUID: object.transferSyntaxUID, studyInstanceUID: job.studyInstanceUID,
             seriesInstanceUID: plan.storedSeriesInstanceUID ?? object.seriesInstanceUID,
-            viewerProfile: plan.output.viewerProfile.rawValue, path: spool.relative(path), sha256: object.sha256,
+            kind: plan.output.kind.rawValue, path: spool.relative(path), sha256: object.sha256,
             size: object.size, peers: plan.output.peers)
     }
 
@@ -224,14 +221,14 @@ struct JobRunner: Sendable {
     ) throws -> NewDerivedInstance {
         let description = plan.description(of: written.sopInstanceUID)
         return NewDerivedInstance(
-            sopClassUID: SOPClass.segmentation, sopInstanceUID: written.sopInstanceUID,
+            sopClassUID: plan.output.kind.sopClassUID, sopInstanceUID: written.sopInstanceUID,
             transferSyntaxUID: TransferSyntax.explicitVRLittleEndian.rawValue,
             studyInstanceUID: job.studyInstanceUID, seriesInstanceUID: written.seriesInstanceUID,
-            viewerProfile: plan.output.viewerProfile.rawValue, path: path, sha256: written.sha256,
+            kind: plan.output.kind.rawValue, path: path, sha256: written.sha256,
             size: Int64(written.bytes), peers: plan.output.peers,
             predecessors: description?.predecessors.map(\.sopInstanceUID) ?? [],
             description: try description.map { try StoredDescription($0, sources: work.sources.count).encoded() },
-            answerKey: work.answerKey)
+            answerKey: plan.output.kind.holdsAnswer ? work.answerKey : nil)
     }
 
     /// The standing that the route's review rule gives to a confidence.

@@ -13,14 +13,16 @@ package import Supervision
 /// object that a job leaves is the latest of its stack, so an older object is not sent again after a newer one, but
 /// written anew with a UID of its own that names the newer one as predecessor.
 package struct ObjectPlan: Sendable {
-    /// The viewer profile and the peers.
+    /// The kind of the object and the peers.
     package let output: SegmentationJob.Output
+    /// The SEG that the object refers to; `nil` for a kind that does not refer to a SEG.
+    package let segmentation: InstanceReference?
     /// The object that is sent unchanged; `nil` if one is written.
     package private(set) var stored: DerivedInstance?
     /// Series Instance UID of the stored object, as the job derives it.
     package private(set) var storedSeriesInstanceUID: String?
     /// The object to write, if none is stored.
-    package private(set) var description: SegmentationDescription
+    package private(set) var description: ObjectDescription
     /// The stored object that is written again, with the description to use if its bytes differ.
     package private(set) var repetition: SegmentRequest.Repetition?
 
@@ -30,24 +32,26 @@ package struct ObjectPlan: Sendable {
     ///   - view: the journal.
     ///   - work: the work of the job.
     ///   - output: one of its outputs.
+    ///   - segmentation: the SEG that the object refers to; `nil` for a kind that does not refer to a SEG.
     ///   - earlier: `ReadTransaction.objects(before:)` of the job.
     ///   - softwareVersion: the version of Kontur, written into new objects.
     /// - Throws: errors of the journal.
     init(
         _ view: ReadTransaction, _ work: SegmentationJob, _ output: SegmentationJob.Output,
-        earlier: [DerivedInstance], softwareVersion: String
+        of segmentation: InstanceReference? = nil, earlier: [DerivedInstance], softwareVersion: String
     ) throws {
         self.output = output
-        let profile = output.viewerProfile
-        let others = earlier.filter { $0.viewerProfile == profile.rawValue }
+        self.segmentation = segmentation
+        let kind = output.kind
+        let others = earlier.filter { $0.kind == kind.rawValue }
         var last: DerivedInstance?
         var number = 0
-        while let object = try view.derivedInstance(work.uid(.instance, for: profile, number: number)) {
+        while let object = try view.derivedInstance(work.uid(.instance, for: kind, of: segmentation, number: number)) {
             last = object
             number += 1
         }
         let new = work.description(
-            for: profile, number: number, predecessors: others.filter(\.mayBeSent).map(\.reference),
+            for: kind, of: segmentation, number: number, predecessors: others.filter(\.mayBeSent).map(\.reference),
             softwareVersion: softwareVersion)
         description = new
         guard let last, others.allSatisfy({ $0.id <= last.id }) else { return }
@@ -56,10 +60,10 @@ package struct ObjectPlan: Sendable {
             let isJudged = try work.review == nil || view.judgement(of: last.sopInstanceUID)?.confidence != nil
             if isJudged {
                 stored = last
-                storedSeriesInstanceUID = work.uid(.series, for: profile, number: number - 1)
+                storedSeriesInstanceUID = work.uid(.series, for: kind, of: segmentation, number: number - 1)
             }
         } else if let bytes = last.description,
-            var before = try? JSONDecoder().decode(SegmentationDescription.self, from: bytes)
+            var before = try? JSONDecoder().decode(ObjectDescription.self, from: bytes)
         {
             // The place of the newest source may differ; the values that are copied from it do not.
             before.newestSource = work.newestSource
@@ -68,10 +72,25 @@ package struct ObjectPlan: Sendable {
         }
     }
 
+    /// The objects that the plan may leave: the stored one, or one of those that a worker may write.
+    ///
+    /// - Parameter studyInstanceUID: the study of the job.
+    /// - Returns: the stored object, or one object per description.
+    fileprivate func possibilities(inStudy studyInstanceUID: String) -> [InstanceReference] {
+        if let stored, let series = storedSeriesInstanceUID {
+            return [
+                InstanceReference(
+                    studyInstanceUID: studyInstanceUID, seriesInstanceUID: series, sopClassUID: stored.sopClassUID,
+                    sopInstanceUID: stored.sopInstanceUID)
+            ]
+        }
+        return [description, repetition?.otherwise].compactMap { $0?.reference(inStudy: studyInstanceUID) }
+    }
+
     /// The description that an object was written with.
     ///
     /// - Returns: `nil` if this plan does not have an object of this UID.
-    package func description(of sopInstanceUID: String) -> SegmentationDescription? {
+    package func description(of sopInstanceUID: String) -> ObjectDescription? {
         [description, repetition?.otherwise].compactMap { $0 }.first { $0.sopInstanceUID == sopInstanceUID }
     }
 
@@ -82,8 +101,11 @@ package struct ObjectPlan: Sendable {
 }
 
 /// The plans for all outputs of a job, made in the transaction that starts its run.
+///
+/// A SEG that is written again gets another UID if its bytes differ, which only the worker finds out. An object that
+/// refers to this SEG has a plan for each of the UIDs. ``used(_:)`` says which of them counts.
 package struct ObjectPlans: Sendable {
-    /// One plan per output.
+    /// At least one plan per output, in the order of the outputs.
     package let plans: [ObjectPlan]
     /// A stored object with the answer; `nil` if the segmenter must run.
     package let answer: SegmentRequest.StoredAnswer?
@@ -97,9 +119,21 @@ package struct ObjectPlans: Sendable {
 
     package init(_ view: ReadTransaction, _ job: Job, _ work: SegmentationJob, softwareVersion: String) throws {
         let earlier = try view.objects(before: job.id)
-        plans = try work.outputs.map {
-            try ObjectPlan(view, work, $0, earlier: earlier, softwareVersion: softwareVersion)
+        var plans: [ObjectPlan] = []
+        for output in work.outputs {
+            var segmentations: [InstanceReference?] = [nil]
+            if case .report(let profile) = output.kind {
+                segmentations =
+                    plans.first { $0.output.kind == .segmentation(profile) }?
+                    .possibilities(inStudy: job.studyInstanceUID) ?? []
+            }
+            for segmentation in segmentations {
+                plans.append(
+                    try ObjectPlan(
+                        view, work, output, of: segmentation, earlier: earlier, softwareVersion: softwareVersion))
+            }
         }
+        self.plans = plans
         answer = try view.object(ofAnswer: work.answerKey).flatMap { object in
             guard let path = object.path, let confidence = object.confidence else { return nil }
             return SegmentRequest.StoredAnswer(path: path, sha256: object.sha256, confidence: confidence)
@@ -107,6 +141,23 @@ package struct ObjectPlans: Sendable {
         for object in plans.compactMap(\.stored) {
             if let judgement = try view.judgement(of: object.sopInstanceUID) { (confidence, isLow) = judgement }
         }
+    }
+
+    /// The plans that count after the run: one per output.
+    ///
+    /// A plan whose object refers to a SEG counts if this is the SEG that the job leaves. If nothing was found, there is
+    /// no SEG, and the first plan of each output counts.
+    ///
+    /// - Parameter made: SOP Instance UIDs of the objects that the worker wrote.
+    /// - Returns: the plans, in the order of the outputs.
+    package func used(_ made: some Collection<String>) -> [ObjectPlan] {
+        let unused = Set(
+            plans.flatMap { plan -> [String] in
+                let possible = plan.possibilities(inStudy: "").map(\.sopInstanceUID)
+                let left = possible.first { made.contains($0) } ?? possible.first
+                return possible.filter { $0 != left }
+            })
+        return plans.filter { plan in plan.segmentation.map { !unused.contains($0.sopInstanceUID) } ?? true }
     }
 }
 

@@ -38,13 +38,19 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
 
     /// One object to make, and the peers that receive it.
     package struct Output: Sendable, Hashable, Codable {
-        /// The viewers for which the object is written.
-        package var viewerProfile: ViewerProfile.Name
+        /// The kind of the object.
+        package var kind: ObjectKind
         /// Names of the peers that receive the object.
         package var peers: [String]
 
-        package init(viewerProfile: ViewerProfile.Name, peers: [String]) {
-            self.viewerProfile = viewerProfile
+        // The key of payloads since the time when every object was a SEG.
+        private enum CodingKeys: String, CodingKey {
+            case kind = "viewerProfile"
+            case peers
+        }
+
+        package init(_ kind: ObjectKind, peers: [String]) {
+            self.kind = kind
             self.peers = peers
         }
     }
@@ -67,7 +73,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     ///
     /// `nil` in a payload of an earlier version.
     package var copiedFromNewest: String?
-    /// The objects to make.
+    /// The objects to make; a SEG comes before the objects that refer to it.
     package var outputs: [Output]
     /// Date and time of the objects: seconds since 1970 UTC.
     package var created: Int64
@@ -139,20 +145,22 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     ///
     /// - Parameters:
     ///   - purpose: whether the UID names the object or its series.
-    ///   - profile: the viewer for which the object is written.
+    ///   - kind: the kind of the object.
+    ///   - segmentation: the SEG that the object refers to; `nil` for a kind that does not refer to a SEG.
     ///   - number: counts the objects that share all of this and differ nevertheless, from 0.
     ///   - dated: whether `created` enters the UID too. `kontur segment` does not store anything between runs, so each
     ///     run makes a new object.
     /// - Returns: `2.25.` and a number: PS3.5 B.2.
     package func uid(
-        _ purpose: UIDPurpose, for profile: ViewerProfile.Name, number: Int = 0, dated: Bool = false
+        _ purpose: UIDPurpose, for kind: ObjectKind, of segmentation: InstanceReference? = nil, number: Int = 0,
+        dated: Bool = false
     ) -> String {
         // A payload of an earlier version does not say what is copied, so the object must not share its UID.
         let isDated = dated || copiedFromNewest == nil || sources.contains { $0.copied == nil }
         return DerivedUID.make(
-            ["kontur segmentation", purpose.rawValue, profile.rawValue, "\(number)"] + answer
+            ["kontur segmentation", purpose.rawValue, kind.rawValue, "\(number)"] + answer
                 + [review?.markedBelow.map { "\($0)" } ?? "", isDated ? "\(created)" : "", copiedFromNewest ?? ""]
-                + sources.map { $0.copied ?? "" })
+                + sources.map { $0.copied ?? "" } + (segmentation.map { [$0.sopInstanceUID] } ?? []))
     }
 
     /// The text that objects of one answer share: same images in the same order, recipe, weights and options.
@@ -166,14 +174,25 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
             + ["\(sources.count)"] + sources.flatMap { [$0.sopInstanceUID, $0.imageDigest] }
     }
 
-    /// The outputs for some peers: one object per viewer profile.
+    /// The outputs for some peers: one object of each kind that the route asks for.
     ///
-    /// Peers with the same profile get the same object.
-    package static func outputs(for peers: [Peer]) -> [Output] {
-        ViewerProfile.Name.allCases.compactMap { profile in
+    /// Peers with the same profile get the same SEG and the same report.
+    ///
+    /// - Parameters:
+    ///   - peers: the peers that receive the results of the route.
+    ///   - report: whether a measurement report goes with each SEG.
+    ///   - pictures: whether pictures with burnt-in contours go to all of the peers.
+    /// - Returns: one output per object; a SEG comes before the report that refers to it.
+    package static func outputs(for peers: [Peer], report: Bool = false, pictures: Bool = false) -> [Output] {
+        var outputs: [Output] = []
+        for profile in ViewerProfile.Name.allCases {
             let names = peers.filter { $0.viewerProfile == profile }.map(\.name)
-            return names.isEmpty ? nil : Output(viewerProfile: profile, peers: names)
+            if names.isEmpty { continue }
+            outputs.append(Output(.segmentation(profile), peers: names))
+            if report { outputs.append(Output(.report(profile), peers: names)) }
         }
+        if pictures, !peers.isEmpty { outputs.append(Output(.pictures, peers: peers.map(\.name))) }
+        return outputs
     }
 
     /// Takes the present paths of the sources, by SOP Instance UID; a source without one keeps its path.
@@ -204,20 +223,22 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     /// The description of one object to write, with UIDs derived from the job.
     ///
     /// - Parameters:
-    ///   - profile: the viewer for which the object is written.
+    ///   - kind: the kind of the object.
+    ///   - segmentation: the SEG that the object refers to; `nil` for a kind that does not refer to a SEG.
     ///   - number: as for `uid`.
     ///   - predecessors: sent objects that the object replaces.
     ///   - softwareVersion: the version of Kontur, written into the object.
     ///   - dated: as for `uid`.
     /// - Returns: the description without the confidences, which the worker adds.
     package func description(
-        for profile: ViewerProfile.Name, number: Int = 0, predecessors: [InstanceReference] = [],
-        softwareVersion: String, dated: Bool = false
-    ) -> SegmentationDescription {
-        SegmentationDescription(
-            sopInstanceUID: uid(.instance, for: profile, number: number, dated: dated),
-            seriesInstanceUID: uid(.series, for: profile, number: number, dated: dated), created: created,
-            localOffsetFromUTC: localOffsetFromUTC, type: type, viewerProfile: profile, segmenter: segmenter,
+        for kind: ObjectKind, of segmentation: InstanceReference? = nil, number: Int = 0,
+        predecessors: [InstanceReference] = [], softwareVersion: String, dated: Bool = false
+    ) -> ObjectDescription {
+        ObjectDescription(
+            sopInstanceUID: uid(.instance, for: kind, of: segmentation, number: number, dated: dated),
+            seriesInstanceUID: uid(.series, for: kind, of: segmentation, number: number, dated: dated),
+            created: created, localOffsetFromUTC: localOffsetFromUTC, kind: kind, type: type,
+            segmentation: segmentation, segmenter: segmenter,
             reviewBelow: review?.markedBelow, predecessors: predecessors, softwareVersion: softwareVersion,
             newestSource: newestSource)
     }

@@ -8,7 +8,7 @@ package import Foundation
 /// The number tells a series that comes again in part from one that comes again as a whole. It decides no bytes.
 package struct StoredDescription: Codable, Sendable {
     /// The description.
-    package var description: SegmentationDescription
+    package var description: ObjectDescription
     /// Number of source instances; `nil` in a row of an earlier version.
     package var sources: Int?
 
@@ -16,13 +16,13 @@ package struct StoredDescription: Codable, Sendable {
         case sources
     }
 
-    package init(_ description: SegmentationDescription, sources: Int) {
+    package init(_ description: ObjectDescription, sources: Int) {
         self.description = description
         self.sources = sources
     }
 
     package init(from decoder: any Decoder) throws {
-        description = try SegmentationDescription(from: decoder)
+        description = try ObjectDescription(from: decoder)
         sources = try decoder.container(keyedBy: CodingKeys.self).decodeIfPresent(Int.self, forKey: .sources)
     }
 

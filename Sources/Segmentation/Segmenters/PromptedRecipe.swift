@@ -46,8 +46,8 @@ struct PromptedRecipe: Sendable {
     ///   - version: the version of the recipe, without that of the prompter.
     ///   - family: the family of the network.
     ///   - prompts: the prompts it works with.
-    ///   - prompter: the compact recipe that finds the structure, and whose codes, label and colour the new recipe
-    ///     takes.
+    ///   - prompter: the compact recipe that finds the structure, and whose codes and label the new recipe takes.
+    ///   - color: the colour of its answers, which no other segmenter has.
     ///   - title: one line for people.
     ///   - options: the options that a person can give.
     ///   - refusals: reasons why some others are refused.
@@ -55,8 +55,9 @@ struct PromptedRecipe: Sendable {
     ///   - shift: moves prompts to test an answer, pixels of the network's input.
     ///   - smallestObject: connected objects with fewer pixels or voxels are dropped.
     private init(
-        _ name: String, version: String, family: ModelFamily, prompts: Prompts, of prompter: Recipe, title: String,
-        options: Set<SegmenterEntry.Option>, refusals: [SegmenterEntry.Option: String] = [:], margin: Double,
+        _ name: String, version: String, family: ModelFamily, prompts: Prompts, of prompter: Recipe,
+        color: DisplayColor, title: String, options: Set<SegmenterEntry.Option>,
+        refusals: [SegmenterEntry.Option: String] = [:], margin: Double,
         shift: Double, smallestObject: Int = 0
     ) {
         var template = prompter.entry.template
@@ -64,6 +65,7 @@ struct PromptedRecipe: Sendable {
         template.version = "\(version)+\(template.name).\(template.weightsHash.prefix(8))"
         template.name = name
         template.weightsHash = embedded?.sha256 ?? ""
+        template.recommendedDisplayColor = color
         template.title = title
         template.paper = Self.paper(of: family)
         template.licence = embedded == nil ? "" : "research use only, see training/cards/\(family.rawValue).md"
@@ -111,7 +113,8 @@ extension PromptedRecipe {
         // logits resized to the frame -> above 0.
         PromptedRecipe(
             "medsam-compact-box", version: "1.0.0", family: .medsamCompact, prompts: .boxOrPoints,
-            of: PolypCompact.recipe, title: "polyps in single colonoscopy frames, from a box or points",
+            of: PolypCompact.recipe, color: DisplayColor(red: 225, green: 255, blue: 0),
+            title: "polyps in single colonoscopy frames, from a box or points",
             options: [.box, .points, .margin, .shift], margin: 3, shift: 3),
 
         // The volume's intensities clipped to the 0.5 and 99.5 percentiles of the positive values,
@@ -119,7 +122,8 @@ extension PromptedRecipe {
         // dropped.
         PromptedRecipe(
             "medsam-compact-slices", version: "1.0.0", family: .medsamCompact, prompts: .boxPerSlice,
-            of: LeftAtriumCompact.recipe, title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift],
+            of: LeftAtriumCompact.recipe, color: DisplayColor(red: 255, green: 180, blue: 15),
+            title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift],
             refusals: [.points: "it segments a volume from boxes: give a box"], margin: 3, shift: 3,
             smallestObject: 100),
 
@@ -128,11 +132,13 @@ extension PromptedRecipe {
         // 1024, the padding cut off, resized to the frame -> above 0.
         PromptedRecipe(
             "sam-box", version: "1.0.0", family: .sam, prompts: .box, of: PolypCompact.recipe,
+            color: DisplayColor(red: 0, green: 165, blue: 255),
             title: polypsFromBox, options: [.box, .points, .margin, .shift], margin: 10, shift: 10),
 
         // As sam-box, except that a lone point gets the best of three masks by predicted IoU.
         PromptedRecipe(
             "sam-point", version: "1.0.0", family: .sam, prompts: .points, of: PolypCompact.recipe,
+            color: DisplayColor(red: 135, green: 120, blue: 255),
             title: "polyps in single colonoscopy frames, from points", options: [.points, .shift],
             refusals: [.box: "its prompts are points: choose sam-box"], margin: 0, shift: 10),
 
@@ -141,6 +147,7 @@ extension PromptedRecipe {
         // frame -> above 0.5 -> objects of fewer than 100 pixels dropped.
         PromptedRecipe(
             "medsam-box", version: "1.0.0", family: .medsam, prompts: .box, of: PolypCompact.recipe,
+            color: DisplayColor(red: 240, green: 0, blue: 255),
             title: polypsFromBox, options: [.box, .margin, .shift], refusals: boxesOnly, margin: 12, shift: 10,
             smallestObject: 100),
 
@@ -149,6 +156,7 @@ extension PromptedRecipe {
         // 256.
         PromptedRecipe(
             "medsam-slices", version: "1.0.0", family: .medsam, prompts: .boxPerSlice, of: LeftAtriumCompact.recipe,
+            color: DisplayColor(red: 255, green: 15, blue: 135),
             title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift], refusals: boxesOnly, margin: 12,
             shift: 10, smallestObject: 1000),
 
@@ -158,6 +166,7 @@ extension PromptedRecipe {
         // whole pixels of the input.
         PromptedRecipe(
             "lite-medsam-box", version: "1.0.0", family: .liteMedSAM, prompts: .box, of: PolypCompact.recipe,
+            color: DisplayColor(red: 255, green: 150, blue: 240),
             title: polypsFromBox, options: [.box, .margin, .shift], refusals: boxesOnly, margin: 3, shift: 3,
             smallestObject: 10),
 
@@ -165,7 +174,8 @@ extension PromptedRecipe {
         // -> objects of fewer than 100 voxels dropped.
         PromptedRecipe(
             "lite-medsam-slices", version: "1.0.0", family: .liteMedSAM, prompts: .boxPerSlice,
-            of: LeftAtriumCompact.recipe, title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift],
+            of: LeftAtriumCompact.recipe, color: DisplayColor(red: 120, green: 150, blue: 30),
+            title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift],
             refusals: boxesOnly, margin: 3, shift: 3, smallestObject: 100),
     ]
 

@@ -21,6 +21,7 @@ final class SamAuto: Segmenter {
         template.name = "sam-auto"
         template.version = "1.0.0"
         template.weightsHash = ""
+        template.recommendedDisplayColor = DisplayColor(red: 0, green: 255, blue: 225)
         template.title = "polyps in single colonoscopy frames, without a prompt"
         template.paper = "Kirillov 2023 (Segment Anything)"
         template.licence = ""

@@ -109,11 +109,11 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
         /// The name contains the run, so that the file of an earlier run cannot take its place.
         public var path: String
         /// Everything about the object except the confidences, which the worker adds.
-        public var description: SegmentationDescription
+        public var description: ObjectDescription
         /// The object that is made again; `nil` for a new object.
         public var repetition: Repetition?
 
-        public init(path: String, description: SegmentationDescription, repetition: Repetition? = nil) {
+        public init(path: String, description: ObjectDescription, repetition: Repetition? = nil) {
             self.path = path
             self.description = description
             self.repetition = repetition
@@ -128,9 +128,9 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
         /// SHA-256 of the file as it was, in hexadecimal digits.
         public var sha256: String
         /// The description to use instead if the bytes differ.
-        public var otherwise: SegmentationDescription
+        public var otherwise: ObjectDescription
 
-        public init(sha256: String, otherwise: SegmentationDescription) {
+        public init(sha256: String, otherwise: ObjectDescription) {
             self.sha256 = sha256
             self.otherwise = otherwise
         }
@@ -174,7 +174,7 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
     public var options: SegmenterOptions
     /// Whether a volume with gaps or doubled positions is unfit, or is segmented with a note.
     public var gaps: VolumeAssembly.Gaps
-    /// The SEG objects to write.
+    /// The objects to write; an object comes after the SEG that it refers to.
     public var outputs: [Output]
     /// An object that holds the answer; `nil` if the segmenter must run.
     public var answer: StoredAnswer?

@@ -57,7 +57,7 @@ public enum WorkResponse: Sendable, Hashable, Codable {
 
 /// The result of segmenting a stack: the findings and the written objects.
 public struct SegmentOutcome: Sendable, Hashable, Codable {
-    /// A SEG that was written, read back and compared with the mask.
+    /// An object that was written, read back and compared with the answer.
     public struct Output: Sendable, Hashable, Codable {
         /// The path of the request.
         public var path: String
@@ -65,11 +65,11 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
         public var sha256: String
         /// Size of the file.
         public var bytes: Int
-        /// SOP Instance UID of the SEG.
+        /// SOP Instance UID of the object.
         public var sopInstanceUID: String
-        /// Series Instance UID of the SEG.
+        /// Series Instance UID of the object.
         public var seriesInstanceUID: String
-        /// Number of frames in the object: the frames with a finding.
+        /// Number of frames of the stack that the object shows or measures: the frames with a finding.
         public var frames: Int
 
         public init(
@@ -99,7 +99,7 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
     public var frameMeasures: [String: [Double]]
     /// The written objects.
     ///
-    /// Empty if no frame has a finding.
+    /// If no frame has a finding, only objects that say so: `ObjectKind.saysNothingFound`.
     public var outputs: [Output]
     /// Absolute paths of the overlays.
     public var overlays: [String]

@@ -84,9 +84,10 @@ import TestSupport
             guard header.numberOfFrames == 1 else { return }
             let seg = folder.appending(path: "seg.dcm")
             try SegmentationInstance.write(
-                SegmentationDescription(
-                    sopInstanceUID: "2.25.11", seriesInstanceUID: "2.25.12", created: 1_709_164_799, type: .binary,
-                    viewerProfile: .strict, segmenter: .drawn, softwareVersion: "0"),
+                ObjectDescription(
+                    sopInstanceUID: "2.25.11", seriesInstanceUID: "2.25.12", created: 1_709_164_799,
+                    kind: .segmentation(.strict), type: .binary,
+                    segmenter: .drawn, softwareVersion: "0"),
                 sources: [SegmentationSource(file)],
                 masks: [Mask(rows: 2, columns: 4, pixels: [0, 1, 1, 0, 0, 0, 1, 0])], to: seg.path)
             segmentation = try Data(contentsOf: seg)

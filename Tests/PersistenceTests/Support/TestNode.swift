@@ -168,7 +168,7 @@ final class TestNode: Sendable {
         try Data("SEG \(uid)".utf8).write(to: URL(fileURLWithPath: written))
         return NewDerivedInstance(
             sopClassUID: "1.2.840.10008.5.1.4.1.1.66.4", sopInstanceUID: uid, transferSyntaxUID: Self.explicitLittle,
-            studyInstanceUID: "1.2", seriesInstanceUID: uid + ".1", viewerProfile: "strict",
+            studyInstanceUID: "1.2", seriesInstanceUID: uid + ".1", kind: "strict",
             path: try spool.acceptDerived(written, now: clock()), sha256: "feed", size: 4, peers: peers)
     }
 

@@ -50,7 +50,7 @@ final class CommitmentSpool: Sendable {
             try Data("SEG \(uid)".utf8).write(to: URL(fileURLWithPath: written))
             return NewDerivedInstance(
                 sopClassUID: Self.segmentation, sopInstanceUID: uid, transferSyntaxUID: Self.explicit,
-                studyInstanceUID: "1.2", seriesInstanceUID: "1.2.9", viewerProfile: "strict",
+                studyInstanceUID: "1.2", seriesInstanceUID: "1.2.9", kind: "strict",
                 path: try spool.acceptDerived(written, now: Date()), sha256: "feed", size: 4, peers: ["archive"])
         }
         return try journal.write { transaction in

@@ -211,7 +211,7 @@ private final class ArchiveHistory {
                     path: String($0.path.dropFirst(spool.path.count + 1)), sopInstanceUID: $0.sopInstanceUID,
                     imageDigest: $0.imageDigest, copied: "c")
             }, newestSource: newest, copiedFromNewest: instances[newest].attributes?["PatientID"],
-            outputs: [.init(viewerProfile: .strict, peers: ["archive"])], created: created, localOffsetFromUTC: 0,
+            outputs: [.init(.segmentation(.strict), peers: ["archive"])], created: created, localOffsetFromUTC: 0,
             notes: [])
         try journal.write { transaction in
             try transaction.closed(series, AuditEvent())
@@ -256,14 +256,14 @@ private final class ArchiveHistory {
         NewDerivedInstance(
             sopClassUID: object.sopClassUID, sopInstanceUID: object.sopInstanceUID,
             transferSyntaxUID: object.transferSyntaxUID, studyInstanceUID: "1.2",
-            seriesInstanceUID: plan.storedSeriesInstanceUID ?? "", viewerProfile: "strict",
+            seriesInstanceUID: plan.storedSeriesInstanceUID ?? "", kind: "strict",
             path: String(path.dropFirst(spool.path.count + 1)), sha256: object.sha256, size: object.size,
             peers: ["archive"])
     }
 
     /// Writes an object as a worker does: one that was written before gets its UID only if the bytes are the same.
     private func write(_ plan: ObjectPlan, _ work: SegmentationJob) throws -> NewDerivedInstance {
-        func object(_ description: SegmentationDescription) throws -> StoredObject {
+        func object(_ description: ObjectDescription) throws -> StoredObject {
             let source = work.sources[work.newestSource]
             let file = try String(contentsOfFile: "\(spool.path)/\(source.path)", encoding: .utf8)
             let patient = try #require(["A", "B", "C"].first { file.contains("patient: \"\($0)\"") })
@@ -283,7 +283,7 @@ private final class ArchiveHistory {
         written[made.bytes] = made
         return NewDerivedInstance(
             sopClassUID: SOPClass.segmentation, sopInstanceUID: made.uid, transferSyntaxUID: "1.2.840.10008.1.2.1",
-            studyInstanceUID: "1.2", seriesInstanceUID: description.seriesInstanceUID, viewerProfile: "strict",
+            studyInstanceUID: "1.2", seriesInstanceUID: description.seriesInstanceUID, kind: "strict",
             path: try spool.acceptDerived(path, now: Date()), sha256: made.bytes, size: 3, peers: ["archive"],
             predecessors: made.predecessors, description: try JSONEncoder().encode(description),
             answerKey: work.answerKey)

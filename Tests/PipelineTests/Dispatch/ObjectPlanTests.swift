@@ -64,7 +64,7 @@ import TestSupport
 
         /// Ends the job with one object of these bytes, which is sent.
         func finish(
-            _ job: Job, _ work: SegmentationJob, _ description: SegmentationDescription, bytes: String = "SEG",
+            _ job: Job, _ work: SegmentationJob, _ description: ObjectDescription, bytes: String = "SEG",
             confidence: Double? = 0.9
         ) throws {
             let written = spool.workPath + "/" + UUID().uuidString
@@ -78,7 +78,7 @@ import TestSupport
                             NewDerivedInstance(
                                 sopClassUID: SOPClass.segmentation, sopInstanceUID: description.sopInstanceUID,
                                 transferSyntaxUID: "1.2.840.10008.1.2.1", studyInstanceUID: "1.2",
-                                seriesInstanceUID: description.seriesInstanceUID, viewerProfile: "strict", path: path,
+                                seriesInstanceUID: description.seriesInstanceUID, kind: "strict", path: path,
                                 sha256: bytes, size: 3, peers: ["archive"],
                                 description: try JSONEncoder().encode(description), answerKey: work.answerKey)
                         ], outcome: "segmented", confidence: confidence), AuditEvent())
@@ -102,7 +102,7 @@ import TestSupport
         SegmentationJob(
             segmenter: .stub, type: .binary, gaps: .refuse,
             sources: [.init(path: "a", sopInstanceUID: "1.1", imageDigest: "d", copied: "c")], newestSource: 0,
-            copiedFromNewest: patient, outputs: [.init(viewerProfile: .strict, peers: ["archive"])], created: created,
+            copiedFromNewest: patient, outputs: [.init(.segmentation(.strict), peers: ["archive"])], created: created,
             localOffsetFromUTC: 0, notes: [])
     }
 

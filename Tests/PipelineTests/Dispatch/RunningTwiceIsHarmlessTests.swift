@@ -16,7 +16,7 @@ import Testing
                 .init(path: "a", sopInstanceUID: "1.1", imageDigest: "d1", copied: "c1"),
                 .init(path: "b", sopInstanceUID: "1.2", imageDigest: "d2", copied: "c2"),
             ],
-            newestSource: 1, copiedFromNewest: "p", outputs: [.init(viewerProfile: .strict, peers: ["archive"])],
+            newestSource: 1, copiedFromNewest: "p", outputs: [.init(.segmentation(.strict), peers: ["archive"])],
             created: 1_700_000_000,
             localOffsetFromUTC: 0, notes: [])
         change(&job)
@@ -24,7 +24,7 @@ import Testing
     }
 
     private func uid(_ change: (inout SegmentationJob) -> Void = { _ in }) -> String {
-        job(change).uid(.instance, for: .strict)
+        job(change).uid(.instance, for: .segmentation(.strict))
     }
 
     @Test func `what decides the bytes changes the UID`() {
@@ -45,9 +45,9 @@ import Testing
             uid { $0.sources.removeLast() },
             // The order decides which frame is which, and which source gives the plane.
             uid { $0.sources.reverse() },
-            job().uid(.instance, for: .strict, number: 1),
-            job().uid(.instance, for: .slicer),
-            job().uid(.series, for: .strict),
+            job().uid(.instance, for: .segmentation(.strict), number: 1),
+            job().uid(.instance, for: .segmentation(.slicer)),
+            job().uid(.series, for: .segmentation(.strict)),
         ]
         #expect(Set(uids).count == uids.count)
         #expect(uids.allSatisfy { $0.hasPrefix("2.25.") && $0.utf8.count <= 64 })
@@ -129,7 +129,7 @@ import Testing
         ]
         #expect(
             SegmentationJob.outputs(for: peers) == [
-                .init(viewerProfile: .strict, peers: ["b"]), .init(viewerProfile: .ohif, peers: ["a", "c"]),
+                .init(.segmentation(.strict), peers: ["b"]), .init(.segmentation(.ohif), peers: ["a", "c"]),
             ])
     }
 }

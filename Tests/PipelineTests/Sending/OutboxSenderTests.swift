@@ -77,7 +77,7 @@ private struct FullDisk: Sendable {
             try transaction.running(job, run: "run", AuditEvent())
             let object = NewDerivedInstance(
                 sopClassUID: ct, sopInstanceUID: "2.25.1", transferSyntaxUID: explicit, studyInstanceUID: "1.2",
-                seriesInstanceUID: "1.2.9", viewerProfile: "strict", path: path, sha256: "feed", size: 4,
+                seriesInstanceUID: "1.2.9", kind: "strict", path: path, sha256: "feed", size: 4,
                 peers: ["archive"])
             return try transaction.done(job, JobResult(outputs: [object], outcome: "segmented"), AuditEvent())[0]
         }

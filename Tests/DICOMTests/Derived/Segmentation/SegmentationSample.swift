@@ -111,14 +111,14 @@ struct SegmentationSample {
         }
         let frames = kind == .multiFrame ? 5 : 1
         let count = rows * columns * frames * (isColor ? 3 : 2)
-        data.add(0x7FE0_0010, "OW", [UInt8](repeating: 7, count: count + count % 2))
+        data.add(0x7FE0_0010, "OW", (0..<count + count % 2).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
     }
 
-    func description(_ type: SegmentationType, _ profile: ViewerProfile.Name) -> SegmentationDescription {
-        SegmentationDescription(
+    func description(_ type: SegmentationType, _ profile: ViewerProfile.Name) -> ObjectDescription {
+        ObjectDescription(
             sopInstanceUID: DerivedUID.make([kind.rawValue, type.rawValue, profile.rawValue]),
             seriesInstanceUID: DerivedUID.make([kind.rawValue, type.rawValue, profile.rawValue, "series"]),
-            created: 1_709_164_799, type: type, viewerProfile: profile,
+            created: 1_709_164_799, kind: .segmentation(profile), type: type,
             segmenter: SegmenterDescriptor(
                 name: "left-atrium-compact", version: "1.0.0", accepts: .volume,
                 weightsHash: String(repeating: "ab", count: 32), segmentLabel: "left atrium",
@@ -135,7 +135,7 @@ struct SegmentationSample {
     @discardableResult
     func write(
         _ type: SegmentationType, _ profile: ViewerProfile.Name = .strict, to url: URL,
-        changing change: (inout SegmentationDescription) -> Void = { _ in }
+        changing change: (inout ObjectDescription) -> Void = { _ in }
     ) throws -> Int {
         var description = description(type, profile)
         change(&description)

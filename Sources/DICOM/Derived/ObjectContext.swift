@@ -1,45 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
 import Imaging
 
-/// One frame of the SEG and its source frame.
-struct SegmentationFrame {
-    /// Index into the masks.
-    let mask: Int
-    /// Index into the sources.
-    let source: Int
-    /// The number of the source frame in its instance, counted from 1.
-    let frameNumber: Int
-    /// The number of the source frame in the stack, counted from 1.
-    let placeInStack: Int
-    /// The number among the written frames, counted from 1: the second Dimension Index Value.
-    let rank: Int
-}
-
-/// Everything that the sources of the module tables need.
-struct SegmentationContext {
-    let description: SegmentationDescription
-    let sources: [SourceInstance]
+/// Everything that the module tables of all kinds of objects need.
+struct ObjectContext {
+    let description: ObjectDescription
+    /// The sources and the frames of the stack.
+    let stack: SegmentationSources
     /// The values of the source received last: patient and study attributes are copied from it.
     let newest: CopiedValues
-    let frames: [SegmentationFrame]
-    let rows: Int
-    let columns: Int
-    /// `nil` if the SEG does not have a frame of reference.
-    let geometry: SegmentationGeometry?
-    /// Image Orientation (Patient) for all frames of a SEG without geometry; `nil` for none.
-    let orientationWithoutGeometry: [String]?
-    /// The value of Pixel Data.
-    let pixelData: [UInt8]
+
+    /// Reads the sources.
+    ///
+    /// - Throws: `ObjectError.inconsistent` if the sources do not fit each other or the description; `.source` if one
+    ///   cannot be read.
+    init(_ description: ObjectDescription, _ sources: [SegmentationSource]) throws(ObjectError) {
+        let newest = description.newestSource
+        guard sources.indices.contains(newest) else {
+            throw .inconsistent(reason: "there is no source instance \(newest + 1) of \(sources.count)")
+        }
+        self.description = description
+        stack = try SegmentationSources(sources)
+        self.newest = CopiedValues(try sources[newest].dataSet(at: newest))
+    }
+
+    /// The source instances, in stack order.
+    var sources: [SourceInstance] { stack.instances }
 
     /// The first source: study and series are the same in all of them.
     var first: SourceInstance { sources[0] }
 
     /// The compression of the first source that was compressed lossily.
     var compression: LossyCompression? { sources.lazy.compactMap(\.compression).first }
-
-    var isBinary: Bool { description.type == .binary }
 
     /// The bytes of an attribute of the newest source; `nil` if it is absent or empty.
     func copied(_ attribute: Attribute) -> ElementValue? { newest.bytes(attribute).map(ElementValue.bytes) }
@@ -92,43 +84,16 @@ struct SegmentationContext {
         let month = shifted < 10 ? shifted + 3 : shifted - 9
         return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
     }
-}
 
-/// Values that Kontur writes as text.
-enum WrittenText {
-    /// One value in ASCII, cut to `limit` characters; other characters and backslashes become question marks.
-    static func ascii(_ text: String, limit: Int) -> ElementValue {
-        .text(
-            String(
-                decoding: text.utf8.prefix(limit).map {
-                    (0x20..<0x7F).contains($0) && $0 != UInt8(ascii: "\\") ? $0 : UInt8(ascii: "?")
-                }, as: UTF8.self))
-    }
+    // MARK: Files
 
-    /// A text of the source as a Code String (PS3.5 6.2); `nil` if it is not a valid one.
-    static func codeString(_ text: String) -> ElementValue? {
-        let isValid = text.utf8.allSatisfy {
-            (0x41...0x5A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x20 || $0 == UInt8(ascii: "_")
-        }
-        return isValid && text.utf8.count <= 16 ? .text(text) : nil
-    }
-
-    /// A number as a Decimal String of at most 16 characters (PS3.5 6.2).
-    static func decimal(_ value: Double) -> String {
-        let shortest = "\(value)"
-        if shortest.utf8.count <= 16 { return shortest.hasSuffix(".0") ? String(shortest.dropLast(2)) : shortest }
-        for digits in stride(from: 14, through: 6, by: -1) {
-            let text = String(format: "%.\(digits)g", value)
-            if text.utf8.count <= 16 { return text }
-        }
-        return "0"
-    }
-
-    /// Numbers as the source wrote them; those of more than 16 characters are written anew.
-    static func decimals(_ strings: [String]) -> ElementValue {
-        .text(
-            strings.map { text in
-                text.utf8.count <= 16 ? text : Double(text).map(decimal) ?? text
-            }.joined(separator: "\\"))
+    /// Writes a Part 10 file, Explicit VR Little Endian; the file is not synced.
+    ///
+    /// - Throws: `ObjectError.cannotWrite`.
+    func write(_ item: ItemElements, to path: String) throws(ObjectError) {
+        let meta = FileMeta(
+            sopClassUID: description.kind.sopClassUID, sopInstanceUID: description.sopInstanceUID,
+            transferSyntaxUID: TransferSyntax.explicitVRLittleEndian.rawValue)
+        do { try DataSetEncoder(item).write(meta, to: path) } catch { throw .cannotWrite(reason: error.reason) }
     }
 }

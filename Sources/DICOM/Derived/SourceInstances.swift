@@ -16,7 +16,7 @@ public struct SegmentationSource {
     }
 
     /// The data set of the source at `index` of its stack.
-    func dataSet(at index: Int) throws(SegmentationObjectError) -> DataSet {
+    func dataSet(at index: Int) throws(ObjectError) -> DataSet {
         do { return try file.dataSet() } catch { throw .source(index: index, error) }
     }
 }
@@ -52,6 +52,8 @@ struct SourceInstance {
     let pixelSpacing: [String]
     /// `nil` if the pixels were never compressed lossily.
     let compression: LossyCompression?
+    /// Whether the pixels themselves identify the patient: Burned In Annotation is YES.
+    let hasBurnedInAnnotation: Bool
 
     init(_ header: InstanceHeader, frameNumbers: [Int], data: DataSet) {
         let values = CopiedValues(data)
@@ -72,6 +74,7 @@ struct SourceInstance {
         orientation = values.strings(.imageOrientationPatient)
         pixelSpacing = values.strings(.pixelSpacing)
         compression = LossyCompression(values, header, fragments: data.fragments())
+        hasBurnedInAnnotation = values.string(.burnedInAnnotation) == "YES"
     }
 }
 
@@ -135,9 +138,9 @@ struct SegmentationSources {
 
     /// Reads the attributes of open files.
     ///
-    /// - Throws: `SegmentationObjectError.inconsistent` if there are no sources, if a frame number is too large, or if
+    /// - Throws: `ObjectError.inconsistent` if there are no sources, if a frame number is too large, or if
     ///   the sources are not of one series and size; `.source` if a deflated source cannot be inflated again.
-    init(_ sources: [SegmentationSource]) throws(SegmentationObjectError) {
+    init(_ sources: [SegmentationSource]) throws(ObjectError) {
         var instances: [SourceInstance] = []
         var frames: [(source: Int, frameNumber: Int)] = []
         for (index, source) in sources.enumerated() {

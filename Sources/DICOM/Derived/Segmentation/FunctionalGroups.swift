@@ -49,7 +49,7 @@ enum FunctionalGroups {
 
     /// The item of Derivation Image, which names the one source frame (C.7.6.16.2.6).
     private static func derivation(_ frame: SegmentationFrame, of context: SegmentationContext) -> ItemElements {
-        let instance = context.sources[frame.source]
+        let instance = context.object.sources[frame.source]
         let source = ItemElements([
             (.referencedSOPClassUID, .text(instance.sopClassUID)),
             (.referencedSOPInstanceUID, .text(instance.sopInstanceUID)),
@@ -90,77 +90,11 @@ enum FunctionalGroups {
         ]
         return indices.map { pointer, group, label in
             ItemElements([
-                (.dimensionOrganizationUID, .text(context.partUID("dimension organization"))),
+                (.dimensionOrganizationUID, .text(context.object.partUID("dimension organization"))),
                 (.dimensionIndexPointer, .tag(of: pointer)),
                 (.functionalGroupPointer, .tag(of: group)),
                 (.dimensionDescriptionLabel, .text(label)),
             ])
         }
-    }
-}
-
-/// References to sources and predecessors: PS3.3 C.12.2 (Common Instance Reference), C.17.2.1.
-enum InstanceReferences {
-    /// The series of this study: the sources first, because OHIF reads only the first item, then predecessors.
-    static func ofStudy(_ context: SegmentationContext) -> [ItemElements] {
-        let sources = ItemElements([
-            (
-                .referencedInstanceSequence,
-                .items(context.sources.map { instance($0.sopClassUID, $0.sopInstanceUID) })
-            ),
-            (.seriesInstanceUID, .text(context.first.seriesInstanceUID)),
-        ])
-        let predecessors = context.description.predecessors
-            .filter { $0.studyInstanceUID == context.first.studyInstanceUID }
-        return [sources] + bySeries(predecessors, instances: .referencedInstanceSequence)
-    }
-
-    /// The predecessors in other studies.
-    static func ofOtherStudies(_ context: SegmentationContext) -> [ItemElements] {
-        let others = context.description.predecessors
-            .filter { $0.studyInstanceUID != context.first.studyInstanceUID }
-        return byStudy(others, instances: .referencedInstanceSequence)
-    }
-
-    /// All predecessors, for Predecessor Documents Sequence.
-    static func predecessors(_ context: SegmentationContext) -> [ItemElements] {
-        byStudy(context.description.predecessors, instances: .referencedSOPSequence)
-    }
-
-    private static func byStudy(_ references: [InstanceReference], instances: Attribute) -> [ItemElements] {
-        grouped(references, by: \.studyInstanceUID).map { study, members in
-            ItemElements([
-                (.referencedSeriesSequence, .items(bySeries(members, instances: instances))),
-                (.studyInstanceUID, .text(study)),
-            ])
-        }
-    }
-
-    private static func bySeries(_ references: [InstanceReference], instances: Attribute) -> [ItemElements] {
-        grouped(references, by: \.seriesInstanceUID).map { series, members in
-            ItemElements([
-                (instances, .items(members.map { instance($0.sopClassUID, $0.sopInstanceUID) })),
-                (.seriesInstanceUID, .text(series)),
-            ])
-        }
-    }
-
-    /// Groups in the order of their first members, so that the same references give the same bytes.
-    private static func grouped(
-        _ references: [InstanceReference], by key: (InstanceReference) -> String
-    ) -> [(String, [InstanceReference])] {
-        var groups: [(String, [InstanceReference])] = []
-        for reference in references {
-            if let index = groups.firstIndex(where: { $0.0 == key(reference) }) {
-                groups[index].1.append(reference)
-            } else {
-                groups.append((key(reference), [reference]))
-            }
-        }
-        return groups
-    }
-
-    private static func instance(_ sopClass: String, _ sopInstance: String) -> ItemElements {
-        ItemElements([(.referencedSOPClassUID, .text(sopClass)), (.referencedSOPInstanceUID, .text(sopInstance))])
     }
 }

@@ -22,33 +22,29 @@ public enum SegmentationInstance {
     ///   - probabilities: of the same shape, 0...1; needed only for `.fractional`.
     ///   - path: a file of this name is replaced. The file is not synced.
     /// - Returns: the number of frames written.
-    /// - Throws: `SegmentationObjectError`; `nothingFound` if every mask is empty.
+    /// - Throws: `ObjectError`; `nothingFound` if every mask is empty.
     @discardableResult
     public static func write(
-        _ description: SegmentationDescription, sources: [SegmentationSource], masks: [Mask],
+        _ description: ObjectDescription, sources: [SegmentationSource], masks: [Mask],
         probabilities: [[Float]] = [], to path: String
-    ) throws(SegmentationObjectError) -> Int {
-        let newest = description.newestSource
-        guard sources.indices.contains(newest) else {
-            throw .inconsistent(reason: "there is no source instance \(newest + 1) of \(sources.count)")
+    ) throws(ObjectError) -> Int {
+        guard case .segmentation(let profile) = description.kind else {
+            preconditionFailure("the description is that of a SEG")
         }
-        let read = try SegmentationSources(sources)
-        try check(description, read, masks, probabilities)
-        let context = context(
-            description, read, newest: CopiedValues(try sources[newest].dataSet(at: newest)), masks, probabilities)
+        let object = try ObjectContext(description, sources)
+        try check(description, object.stack, masks, probabilities)
+        let context = context(object, profile, masks, probabilities)
         var item = ItemElements()
+        for module in ObjectModules.all { for row in module { row.put(object, into: &item) } }
         for module in SegmentationModules.all { for row in module { row.put(context, into: &item) } }
-        let meta = FileMeta(
-            sopClassUID: SOPClass.segmentation, sopInstanceUID: description.sopInstanceUID,
-            transferSyntaxUID: TransferSyntax.explicitVRLittleEndian.rawValue)
-        do { try DataSetEncoder(item).write(meta, to: path) } catch { throw .cannotWrite(reason: error.reason) }
+        try object.write(item, to: path)
         return context.frames.count
     }
 
     private static func check(
-        _ description: SegmentationDescription, _ sources: SegmentationSources, _ masks: [Mask],
+        _ description: ObjectDescription, _ sources: SegmentationSources, _ masks: [Mask],
         _ probabilities: [[Float]]
-    ) throws(SegmentationObjectError) {
+    ) throws(ObjectError) {
         let first = sources.instances[0]
         guard masks.count == sources.frames.count else {
             throw .inconsistent(reason: "there are \(masks.count) masks for \(sources.frames.count) frames")
@@ -69,9 +65,9 @@ public enum SegmentationInstance {
     }
 
     private static func context(
-        _ description: SegmentationDescription, _ sources: SegmentationSources, newest: CopiedValues, _ masks: [Mask],
-        _ probabilities: [[Float]]
+        _ object: ObjectContext, _ profileName: ViewerProfile.Name, _ masks: [Mask], _ probabilities: [[Float]]
     ) -> SegmentationContext {
+        let (description, sources) = (object.description, object.stack)
         let ranks = sources.ranks()
         let written = masks.indices.filter { !masks[$0].isEmpty }
             .sorted { (ranks?[$0] ?? 0, $0) < (ranks?[$1] ?? 0, $1) }
@@ -80,11 +76,10 @@ public enum SegmentationInstance {
                 mask: mask, source: sources.frames[mask].source, frameNumber: sources.frames[mask].frameNumber,
                 placeInStack: mask + 1, rank: rank + 1)
         }
-        let profile = ViewerProfile.named(description.viewerProfile)
+        let profile = ViewerProfile.named(profileName)
         let first = sources.instances[0]
         return SegmentationContext(
-            description: description, sources: sources.instances, newest: newest, frames: frames,
-            rows: first.rows, columns: first.columns,
+            object: object, frames: frames, rows: first.rows, columns: first.columns,
             geometry: sources.geometry()
                 ?? profile.madeUpGeometry(
                     frameOfReferenceUID: DerivedUID.make([description.sopInstanceUID, "frame of reference"]),
@@ -134,36 +129,4 @@ enum SegmentationPixels {
     }
 
     private static func even(_ bytes: [UInt8]) -> [UInt8] { bytes.count % 2 == 0 ? bytes : bytes + [0] }
-}
-
-/// The reason why a SEG was not written, or does not hold the intended content.
-public enum SegmentationObjectError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// The source instance at `index` of the stack cannot be read.
-    case source(index: Int, DataSetError)
-    /// Every mask is empty, and a SEG has at least one frame.
-    case nothingFound
-    /// Description, sources and masks do not fit each other.
-    case inconsistent(reason: String)
-    /// Pixel Data would not fit into one element.
-    case tooLarge(bytes: Int)
-    /// The file could not be encoded or written.
-    case cannotWrite(reason: String)
-    /// The written file could not be read back.
-    case cannotRead(DataSetError)
-    /// The file that was read back differs from the intended content.
-    case mismatch(reason: String)
-
-    /// The mistake and its place.
-    public var description: String {
-        switch self {
-        case .source(let index, let error): "could not read source instance \(index + 1): \(error)"
-        case .nothingFound: "nothing was found: every mask is empty"
-        case .inconsistent(let reason): "the segmentation does not fit its sources: \(reason)"
-        case .tooLarge(let bytes):
-            "the segmentation would need \(bytes) bytes of pixel data, more than one object can hold"
-        case .cannotWrite(let reason): "could not write the segmentation: \(reason)"
-        case .cannotRead(let error): "could not read the segmentation back: \(error)"
-        case .mismatch(let reason): "the segmentation read back is not the one that was meant: \(reason)"
-        }
-    }
 }

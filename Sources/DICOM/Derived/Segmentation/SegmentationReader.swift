@@ -41,8 +41,8 @@ public struct SegmentationReader: Sendable {
 
     /// Reads a SEG.
     ///
-    /// - Throws: `SegmentationObjectError.cannotRead`, or `.mismatch` if the file is not a SEG of a known form.
-    public init(path: String) throws(SegmentationObjectError) {
+    /// - Throws: `ObjectError.cannotRead`, or `.mismatch` if the file is not a SEG of a known form.
+    public init(path: String) throws(ObjectError) {
         let data: DataSet
         let header: InstanceHeader
         do {
@@ -67,7 +67,7 @@ public struct SegmentationReader: Sendable {
 
     private static func frames(
         of data: DataSet, _ header: InstanceHeader, _ type: SegmentationType
-    ) throws(SegmentationObjectError) -> [Frame] {
+    ) throws(ObjectError) -> [Frame] {
         let groups = data.items(.perFrameFunctionalGroupsSequence)
         guard groups.count == header.numberOfFrames else {
             throw .mismatch(reason: "it has \(header.numberOfFrames) frames and \(groups.count) functional groups")
@@ -97,7 +97,7 @@ public struct SegmentationReader: Sendable {
 
     private static func frame(
         _ group: DataSet.Item, of data: DataSet, values: [UInt8]
-    ) throws(SegmentationObjectError) -> Frame {
+    ) throws(ObjectError) -> Frame {
         func first(_ path: Attribute..., from start: DataSet.Item) -> DataSet.Item? {
             path.reduce(Optional(start)) { item, attribute in
                 item.flatMap { data.items(attribute, in: $0).first }
@@ -136,11 +136,11 @@ extension SegmentationReader {
     ///     too.
     ///   - masks: one for each frame of the sources.
     ///   - probabilities: of the same shape; needed only for `.fractional`.
-    /// - Throws: `SegmentationObjectError.mismatch` with the first difference.
+    /// - Throws: `ObjectError.mismatch` with the first difference.
     public static func verify(
         path: String, type: SegmentationType, sources: [SegmentationSource], masks: [Mask],
         probabilities: [[Float]] = []
-    ) throws(SegmentationObjectError) {
+    ) throws(ObjectError) {
         let read = try SegmentationReader(path: path)
         guard read.type == type else { throw .mismatch(reason: "it is of another Segmentation Type") }
         var meant = try meantFrames(sources, masks, probabilities, type, placedIn: read.frameOfReferenceUID)
@@ -180,7 +180,7 @@ extension SegmentationReader {
     private static func meantFrames(
         _ sources: [SegmentationSource], _ masks: [Mask], _ probabilities: [[Float]], _ type: SegmentationType,
         placedIn frameOfReferenceUID: String?
-    ) throws(SegmentationObjectError) -> [Key: Meant] {
+    ) throws(ObjectError) -> [Key: Meant] {
         var meant: [Key: Meant] = [:]
         var place = 0
         for source in sources {

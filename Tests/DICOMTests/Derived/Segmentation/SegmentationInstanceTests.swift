@@ -10,7 +10,7 @@ import TestSupport
 @Suite struct SegmentationInstanceTests {
     private func written(
         _ kind: SegmentationSample.Kind, _ type: SegmentationType = .binary, _ profile: ViewerProfile.Name = .strict,
-        changing change: (inout SegmentationDescription) -> Void = { _ in },
+        changing change: (inout ObjectDescription) -> Void = { _ in },
         then body: (DataSet, SegmentationSample, URL) throws -> Void
     ) throws {
         try withTemporaryFolder { folder in
@@ -96,6 +96,7 @@ import TestSupport
             #expect(header.namesKontur)
             #expect(header.kind == .notAnImage(reason: "it is a Segmentation"))
             let segment = try #require(data.items(.segmentSequence).first)
+            #expect(data.string(.segmentLabel, in: segment) == "left atrium (left-atrium-compact)")
             #expect(data.string(.segmentAlgorithmType, in: segment) == "AUTOMATIC")
             #expect(
                 data.string(.segmentDescription, in: segment)
@@ -185,7 +186,7 @@ import TestSupport
             let sample = try SegmentationSample(.endoscopy, in: folder)
             let url = folder.appending(path: "seg.dcm")
             let empty = Mask(rows: SegmentationSample.rows, columns: SegmentationSample.columns)
-            #expect(throws: SegmentationObjectError.nothingFound) {
+            #expect(throws: ObjectError.nothingFound) {
                 try SegmentationInstance.write(
                     sample.description(.binary, .strict), sources: sample.sources,
                     masks: [Mask](repeating: empty, count: 4), to: url.path)
@@ -201,11 +202,11 @@ import TestSupport
             let description = sample.description(.binary, .strict)
             let small = [Mask](repeating: Mask(rows: 2, columns: 2, pixels: [1, 1, 1, 1]), count: 4)
             for masks in [small, Array(sample.masks.dropLast())] {
-                #expect(throws: SegmentationObjectError.self) {
+                #expect(throws: ObjectError.self) {
                     try SegmentationInstance.write(description, sources: sample.sources, masks: masks, to: path)
                 }
             }
-            #expect(throws: SegmentationObjectError.self) {
+            #expect(throws: ObjectError.self) {
                 try SegmentationInstance.write(
                     sample.description(.fractional, .strict), sources: sample.sources, masks: sample.masks, to: path)
             }
@@ -220,14 +221,14 @@ import TestSupport
                 var changed = whole
                 changed[offset] ^= 1
                 try changed.write(to: url)
-                #expect(throws: SegmentationObjectError.self) { try sample.verify(.binary, url) }
+                #expect(throws: ObjectError.self) { try sample.verify(.binary, url) }
             }
             for (old, new) in [("2.25.77703", "2.25.77709"), ("-106.5", "-106.6")] {
                 var changed = whole
                 let range = try #require(changed.range(of: Data(old.utf8), options: .backwards))
                 changed.replaceSubrange(range, with: Data(new.utf8))
                 try changed.write(to: url)
-                #expect(throws: SegmentationObjectError.self) { try sample.verify(.binary, url) }
+                #expect(throws: ObjectError.self) { try sample.verify(.binary, url) }
             }
         }
     }

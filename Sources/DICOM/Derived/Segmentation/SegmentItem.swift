@@ -13,7 +13,8 @@ enum SegmentItem {
         let color = segmenter.recommendedDisplayColor
         return ItemElements([
             (.segmentNumber, .short(1)),
-            (.segmentLabel, WrittenText.ascii(segmenter.segmentLabel, limit: 64)),
+            // Viewers list segments by their labels: two segmenters' answers for one image must not look alike.
+            (.segmentLabel, WrittenText.ascii("\(segmenter.segmentLabel) (\(segmenter.name))", limit: 64)),
             (.segmentDescription, WrittenText.ascii(text(context.description), limit: 1024)),
             (.segmentAlgorithmType, .text("AUTOMATIC")),
             (.segmentAlgorithmName, WrittenText.ascii("\(segmenter.name) \(segmenter.version)", limit: 64)),
@@ -39,7 +40,7 @@ enum SegmentItem {
     }
 
     /// Segment Description, which viewers show beside the segment: its maker and its confidence.
-    private static func text(_ description: SegmentationDescription) -> String {
+    private static func text(_ description: ObjectDescription) -> String {
         let segmenter = description.segmenter
         var text = "\(segmenter.segmentLabel) by \(segmenter.name) \(segmenter.version) (\(description.standing))"
         if let confidence = description.confidence { text += "; \(ConfidenceText.words(confidence))" }

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checks the pictures with burnt-in contours that a route with `pictures: true` sends beside its SEGs.
+
+The node gets the sample studies and small frames, and is killed a few times meanwhile. One archive is Orthanc; another
+one takes SEGs only. The check passes if Orthanc has exactly one object with pictures for each SEG, the pictures pass
+`check_pictures`, Orthanc renders each of them, an object that comes back is not segmented, and the other archive has its
+SEG while its deliveries of pictures are dead with a reason that names the SOP class.
+"""
+
+import os
+import random
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "peers"))
+
+from pynetdicom import AE, evt
+
+from check_pictures import PICTURES_STORAGE, check_all
+from check_seg import SEGMENTATION_STORAGE, check_folder
+from kills import kill_often
+from node import ROOT, Node
+from orthanc import Orthanc
+from processes import free_port, wait_until
+from profiles import write_small_frames
+from report import Report
+from send import Sender, files, read_anything
+
+ROUTES = """
+  - name: colonoscopy
+    when: {modality: [ES]}
+    segmenter: polyp-compact
+    pictures: true
+    sendTo: [archive, plain]
+  - name: left-atrium
+    when: {modality: [MR]}
+    segmenter: left-atrium-compact
+    pictures: true
+    sendTo: [archive]
+"""
+PEER = """\
+  - {{name: plain, aeTitle: PLAIN, host: 127.0.0.1, port: {}}}
+"""
+
+
+def start_plain_archive(port, stored):
+    """Starts an archive that takes SEGs only. Adds the SOP Instance UID of each to `stored`."""
+    def store(event):
+        stored.append(event.request.AffectedSOPInstanceUID)
+        return 0x0000
+
+    entity = AE(ae_title="PLAIN")
+    entity.add_supported_context(SEGMENTATION_STORAGE)
+    return entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+
+
+def check_deliveries(report, node, segs, plain):
+    """Expects that the archive without pictures has its SEGs, and that the reason is clear."""
+    dead = [row[0] for row in node.query(
+        """SELECT d.why FROM delivery d JOIN derivedInstance o ON o.id = d.derivedInstanceId
+        WHERE d.state = 'dead' AND o.sopClassUID = ?""", PICTURES_STORAGE)]
+    endoscopic = len(segs) - 1
+    report.expect(len(set(plain)) == endoscopic, f"{len(set(plain))} SEG at the plain archive, not {endoscopic}")
+    report.expect(len(dead) == endoscopic and all("Secondary Capture" in why or PICTURES_STORAGE in why for why in dead),
+                  f"deliveries of pictures that the plain archive refuses: {dead}")
+    report.line(f"plain archive: {len(set(plain))} SEG; reason: {dead[:1]}")
+
+
+def main():
+    report = Report("pictures")
+    plain = []
+    port = free_port()
+    server = start_plain_archive(port, plain)
+    with Orthanc() as archive, tempfile.TemporaryDirectory() as scratch:
+        os.makedirs(f"{scratch}/sources")
+        write_small_frames(f"{scratch}/sources")
+        folders = [f"{scratch}/sources", f"{ROOT}/samples-dicom/colonoscopy", f"{ROOT}/samples-dicom/lge"]
+        with Node(archive.dicom_port, routes=ROUTES, peers=PEER.format(port)) as node:
+            Sender(node.port).send([read_anything(path) for path in files(folders)], keep_trying=20)
+            kill_often(node, "node", 4, random.Random(1), 2.5)
+            states = node.settle(180)
+            report.line(f"states: {states}")
+            report.expect(not states["jobs"].get("dead"), f"dead jobs: {states['jobs']}")
+            segs = archive.save_segmentations(f"{scratch}/seg")
+            _, wrong = check_folder(segs, folders)
+            pictures = [(one, path) for one in archive.series(Modality="OT")
+                        for path in archive.save_series(one["ID"], f"{scratch}/pictures")]
+            report.expect(len(pictures) == len(segs) > 3, f"{len(pictures)} objects with pictures, {len(segs)} SEG")
+            found, faults = check_all([path for _, path in pictures], segs, folders)
+            for failure in wrong + faults:
+                report.expect(False, failure)
+            for one in found:
+                report.line(f"{one['pictures']} pictures of {one['columns']} x {one['rows']}: {one['comments']}")
+            for series, _ in pictures:
+                instance = archive.get(f"/series/{series['ID']}")["Instances"][0]
+                for frame in archive.get(f"/instances/{instance}/frames"):
+                    image = archive.request("GET", f"/instances/{instance}/frames/{frame}/preview")
+                    report.expect(image.startswith(b"\x89PNG"), "Orthanc does not render a picture")
+            check_deliveries(report, node, segs, plain)
+            before = node.query("SELECT count(*) FROM job")
+            Sender(node.port).send([read_anything(path) for _, path in pictures], keep_trying=20)
+            wait_until(lambda: node.query("SELECT count(*) FROM instance WHERE state = 'own'")[0][0] == len(pictures),
+                       20, "the returned pictures to be recognised")
+            report.expect(node.query("SELECT count(*) FROM job") == before, "a returned picture made a job")
+            report.expect_whole_trail(node)
+    server.shutdown()
+    report.end()
+
+
+if __name__ == "__main__":
+    main()
