@@ -130,7 +130,8 @@ def check_kills(report, options):
             return
         study = new_uid()
         sets = [[small_instance(study, new_uid(), index) for index in range(125)] for _ in range(4)]
-        senders = [Caller(node.port, one, pause=0.01) for one in sets]
+        # The pause leaves time for all kills.
+        senders = [Caller(node.port, one, pause=0.05 if options.long else 0.01) for one in sets]
         seen, done = set(receivers(node)), 0
         with EchoWatch(node.port) as watch:
             for sender in senders:

@@ -70,7 +70,7 @@ public final class WaitingThread: @unchecked Sendable {
     private let condition = MonotonicCondition()
     private var body: (@Sendable () -> Void)?
 
-    private init() {}
+    private init(_ body: @escaping @Sendable () -> Void) { self.body = body }
 
     fileprivate static func run(_ body: @escaping @Sendable () -> Void) {
         if let thread = waiting.withLock({ $0.popLast() }) {
@@ -79,19 +79,28 @@ public final class WaitingThread: @unchecked Sendable {
                 thread.condition.wakeAll()
             }
         } else {
-            DedicatedThread.startThread(stackSize: stackSize) {
-                body()
-                WaitingThread().goOn()
-            }
+            let thread = WaitingThread(body)
+            DedicatedThread.startThread(stackSize: stackSize) { while thread.runNext() {} }
         }
     }
 
-    /// Runs the bodies that come.
-    private func goOn() {
-        while let body = next() { body() }
+    /// Runs the body that comes next, and lets go of everything that it holds.
+    ///
+    /// - Returns: false if none came.
+    private func runNext() -> Bool {
+        guard let body = takeBody() ?? waitForBody() else { return false }
+        body()
+        return true
     }
 
-    private func next() -> (@Sendable () -> Void)? {
+    private func takeBody() -> (@Sendable () -> Void)? {
+        condition.withLock {
+            defer { body = nil }
+            return body
+        }
+    }
+
+    private func waitForBody() -> (@Sendable () -> Void)? {
         let waits = Self.waiting.withLock { waiting in
             guard waiting.count < Self.mostWaiting else { return false }
             waiting.append(self)
