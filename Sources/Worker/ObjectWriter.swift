@@ -89,7 +89,7 @@ struct ObjectWriter {
         try SegmentationInstance.write(
             description, sources: sources, masks: stack.masks, probabilities: stack.probabilities, to: path)
         try SegmentationReader.verify(
-            path: path, type: description.type, sources: sources, masks: stack.masks,
+            path: path, encoding: description.encoding, sources: sources, masks: stack.masks,
             probabilities: stack.probabilities)
     }
 

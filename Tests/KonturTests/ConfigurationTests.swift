@@ -237,6 +237,10 @@ import Testing
             "4:72: routes[0].sendTo[0]: peer 'x' has no 'host' and 'port', so nothing can be sent to it"
         ),
         (
+            "peers:\n  - {name: x, aeTitle: X, host: h, port: 1, viewerProfile: labelmap}\nroutes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, type: fractional, sendTo: [x]}",
+            "4:69: routes[0].type: peer 'x' gets label maps, which do not hold probabilities: send fractional SEGs to peers with another viewerProfile"
+        ),
+        (
             "routes:\n  - {name: a, when: , segmenter: polyp-compact, sendTo: []}",
             "2:21: routes[0].when: expected conditions such as {modality: [MR]}"
         ),

@@ -108,6 +108,8 @@ enum Code {
     static let segmentation = CodedConcept("113076", "DCM", "Segmentation")
     /// PS3.16 CID 7202.
     static let sourceImage = CodedConcept("121322", "DCM", "Source image for image processing operation")
+    /// PS3.16 CID 7151: what lies around the segments of a label map.
+    static let background = CodedConcept("125040", "DCM", "Background")
     /// PS3.16 CID 7162.
     static let artificialIntelligence = CodedConcept("123110", "DCM", "Artificial Intelligence")
 

@@ -112,6 +112,7 @@ package extension Attribute {
     static let bitsStored = Attribute(0x0028_0101, "US", "BitsStored")
     static let highBit = Attribute(0x0028_0102, "US", "HighBit")
     static let pixelRepresentation = Attribute(0x0028_0103, "US", "PixelRepresentation")
+    static let pixelPaddingValue = Attribute(0x0028_0120, "US", "PixelPaddingValue")
     static let burnedInAnnotation = Attribute(0x0028_0301, "CS", "BurnedInAnnotation")
     static let rescaleIntercept = Attribute(0x0028_1052, "DS", "RescaleIntercept")
     static let rescaleSlope = Attribute(0x0028_1053, "DS", "RescaleSlope")

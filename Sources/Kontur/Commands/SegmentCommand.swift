@@ -59,7 +59,7 @@ struct SegmentCommand: AsyncParsableCommand {
             valueName: "folder"))
     var dump: String?
 
-    @Option(help: "Viewer for which SEGs of images without geometry are written: strict, ohif or slicer.")
+    @Option(help: "Viewer or archive for which SEGs are written: strict, ohif, slicer or labelmap; see docs/pacs.md.")
     var viewerProfile = ChoiceArgument(ViewerProfile.Name.strict)
 
     @OptionGroup var printing: OutputOptions

@@ -33,7 +33,9 @@ import TestSupport
             try sample.write(type, profile, to: url)
             let result = try await runExternal("dciodvfy", [url.path])
             let errors = (result.output + result.errors).split(separator: "\n").filter { $0.hasPrefix("Error") }
-            #expect(errors.isEmpty, "\(errors)")
+            // Debian's dciodvfy is of 2022, and label maps of 2024. It checks everything but the module tables then.
+            let expected = profile == .labelmap ? ["Error - Information Object Not found"] : []
+            #expect(errors == expected.map { Substring($0) }, "\(errors)")
         }
     }
 
@@ -46,7 +48,7 @@ import TestSupport
                 let name = "\(kind.rawValue)-\(type.rawValue)-\(profile.rawValue)"
                 let (url, masks) = (folder.appending(path: "\(name).seg"), folder.appending(path: "\(name).masks"))
                 try sample.write(type, profile, to: url)
-                try sample.meant(type, in: SegmentationReader(path: url.path)).write(to: masks)
+                try sample.meant(in: SegmentationReader(path: url.path)).write(to: masks)
                 paths += [url.path, masks.path]
             }
             let script = Checkout.root.appending(path: "Tests/DICOMTests/Derived/read_segmentation.py").path
