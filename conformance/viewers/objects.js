@@ -80,13 +80,14 @@ function rgb(lab) {
   if (lab?.length !== 3) return undefined;
   const lightness = (lab[0] / 65535) * 100, a = (lab[1] / 65535) * 255 - 128, b = (lab[2] / 65535) * 255 - 128;
   const y = (lightness + 16) / 116;
-  const [x3, y3, z3] = [y + a / 500, y, y - b / 200].map((t) => (t > 6 / 29 ? t ** 3 : 3 * (6 / 29) ** 2 * (t - 4 / 29)));
+  const linear = (t) => (t > 6 / 29 ? t ** 3 : 3 * (6 / 29) ** 2 * (t - 4 / 29));
+  const [x3, y3, z3] = [y + a / 500, y, y - b / 200].map(linear);
   const [x, z] = [x3 * 0.9642, z3 * 0.8249];
   return [
     3.1338561 * x - 1.6168667 * y3 - 0.4906146 * z, -0.9787684 * x + 1.9161415 * y3 + 0.033454 * z,
     0.0719453 * x - 0.2289914 * y3 + 1.4052427 * z,
-  ].map((linear) => {
-    const value = linear <= 0.0031308 ? 12.92 * linear : 1.055 * linear ** (1 / 2.4) - 0.055;
+  ].map((channel) => {
+    const value = channel <= 0.0031308 ? 12.92 * channel : 1.055 * channel ** (1 / 2.4) - 0.055;
     return Math.round(Math.min(Math.max(value, 0), 1) * 255);
   });
 }

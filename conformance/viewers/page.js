@@ -8,38 +8,42 @@ import { Segmentation, SourceImage } from "./objects.js";
 import { RULES, isSegmentation } from "./rules.js";
 import { runs } from "./runs.js";
 
-const element = (name, parent, properties = {}) => parent.appendChild(Object.assign(document.createElement(name), properties));
+const element = (name, parent, properties = {}) =>
+  parent.appendChild(Object.assign(document.createElement(name), properties));
 
-/** Draws one frame of an image, in grey or colour; nothing if the page cannot decode its pixels. */
-async function drawImage(canvas, image, frame) {
+/** Makes a picture of one frame of an image, in grey or colour; black if the page cannot decode its pixels. */
+async function picture(image, frame) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: image.columns, height: image.rows });
   const { data } = image, context = canvas.getContext("2d");
   const fragments = data.elements.get(0x7fe00010)?.fragments;
   if (fragments) {
     const bitmap = await createImageBitmap(new Blob([fragments[frame] ?? fragments[1]])).catch(() => undefined);
     if (bitmap) context.drawImage(bitmap, 0, 0);
-    return;
+    return canvas;
   }
   const samples = data.short("SamplesPerPixel") ?? 1, bytes = (data.short("BitsAllocated") ?? 8) / 8;
   const size = image.rows * image.columns, pixels = data.bytes("PixelData");
-  const view = new DataView(pixels.buffer, pixels.byteOffset, pixels.byteLength), start = (frame - 1) * size * samples * bytes;
+  const view = new DataView(pixels.buffer, pixels.byteOffset, pixels.byteLength);
+  const start = (frame - 1) * size * samples * bytes;
   const value = (at) => (bytes === 2 ? view.getUint16(start + 2 * at, true) : view.getUint8(start + at));
   let largest = 255;
   if (samples === 1) for (let at = 0; at < size; at++) largest = Math.max(at ? largest : 1, value(at));
-  const picture = context.createImageData(image.columns, image.rows);
+  const drawn = context.createImageData(image.columns, image.rows);
   for (let at = 0; at < size; at++) {
     for (let channel = 0; channel < 3; channel++) {
-      picture.data[4 * at + channel] = (value(samples === 3 ? 3 * at + channel : at) / largest) * 255;
+      drawn.data[4 * at + channel] = (value(samples === 3 ? 3 * at + channel : at) / largest) * 255;
     }
-    picture.data[4 * at + 3] = 255;
+    drawn.data[4 * at + 3] = 255;
   }
-  context.putImageData(picture, 0, 0);
+  context.putImageData(drawn, 0, 0);
+  return canvas;
 }
 
 /** Draws a mask on a transparent canvas in the colour that the segment recommends. */
 function drawMask(canvas, mask, color) {
-  const context = canvas.getContext("2d"), picture = context.createImageData(canvas.width, canvas.height);
-  mask.forEach((one, at) => { if (one) picture.data.set([...color, 255], 4 * at); });
-  context.putImageData(picture, 0, 0);
+  const context = canvas.getContext("2d"), drawn = context.createImageData(canvas.width, canvas.height);
+  mask.forEach((one, at) => { if (one) drawn.data.set([...color, 255], 4 * at); });
+  context.putImageData(drawn, 0, 0);
 }
 
 /** Reads the positions of the pixels back that a canvas shows. */
@@ -62,6 +66,7 @@ async function show(files) {
   }
   const seg = new Segmentation(segData), segment = seg.segments.find((one) => one.number === 1) ?? {};
   document.getElementById("segments").textContent = `${seg.type}: ${segment.label ?? ""}. ${segment.description ?? ""}`;
+  const pictures = new Map();
   for (const [viewer, rule] of Object.entries(RULES)) {
     const { drawn, reason } = rule(seg, images), isComplete = drawn.length === seg.frames.length;
     element("h2", viewers, { textContent: `${viewer}: ${drawn.length} of ${seg.frames.length} frames drawn` });
@@ -72,7 +77,9 @@ async function show(files) {
       const figure = element("figure", row), box = element("div", figure);
       const [below, above] = [0, 1].map(() => element("canvas", box, { width: image.columns, height: image.rows }));
       element("figcaption", figure, { textContent: `image ${image.number}, frame ${frame}` });
-      await drawImage(below, image, frame);
+      const key = `${image.uid} ${frame}`;
+      if (!pictures.has(key)) pictures.set(key, await picture(image, frame));
+      below.getContext("2d").drawImage(pictures.get(key), 0, 0);
       drawMask(above, mask, segment.color ?? [255, 0, 0]);
       found[viewer].drawn.push({ uid: image.uid, frame, runs: drawnRuns(above) });
     }

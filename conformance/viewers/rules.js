@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where three viewers draw the masks of a SEG, decided from the attributes alone. Each rule follows the viewer's source:
+// Where three viewers draw the masks of a SEG, decided from the attributes alone. Each rule follows a viewer's source:
 //
 //   OHIF    cornerstonejs/cornerstone3D 7034957, packages/adapters: labelmapImagesFromBuffer.ts, Segmentation_4X.js
 //   Weasis  nroduit/Weasis 4.7.2: SegSpecialElement, SpecialElementRegion, SegmentationVolumeBuilder
 //   dwv     ivmartel/dwv 0.36: maskFactory.js, geometry.js
 //
-// A rule gets a `Segmentation` and the `SourceImage`s that are open. It returns `drawn`, a list of { image, frame (of the
-// image, from 1), mask }, and `reason`, the words for masks that are not drawn. Left out: turned and oblique planes, for
-// which a rule gives a reason.
+// A rule gets a `Segmentation` and the `SourceImage`s that are open. It returns `drawn`, a list of { image, frame (of
+// the image, from 1), mask }, and `reason`, the words for masks that are not drawn. Left out: turned and oblique
+// planes, for which a rule gives a reason.
 
 import { LABEL_MAP, SEGMENTATION } from "./objects.js";
 
 const AXIAL = [1, 0, 0, 0, 1, 0];
-const isNear = (a, b, tolerance) => a?.length === b?.length && a.every((value, i) => Math.abs(value - b[i]) <= tolerance);
+const isNear = (a, b, tolerance) =>
+  Boolean(a && b) && a.length === b.length && a.every((value, index) => Math.abs(value - b[index]) <= tolerance);
 const dot = (a, b) => a.reduce((sum, value, index) => sum + value * b[index], 0);
 const normal = ([a, b, c, d, e, f]) => [b * f - c * e, c * d - a * f, a * e - b * d];
 
@@ -48,8 +49,9 @@ export function ohif(seg, images) {
       return new Drawing().end("fractional segmentations are not supported");
     }
     if (!seg.isLabelMap && frame.segment === undefined) return new Drawing().end("a frame does not name its segment");
-    const image = stack.find((one) => one.uid === frame.source)
-      ?? stack.find((one) => one.frameOfReference === seg.frameOfReference && isNear(one.position, frame.position, 1e-3));
+    const isThere = (one) =>
+      one.frameOfReference === seg.frameOfReference && isNear(one.position, frame.position, 1e-3);
+    const image = stack.find((one) => one.uid === frame.source) ?? stack.find(isThere);
     if (!image) {
       drawing.reason = "a frame does not belong to any image, and is left out";
       continue;
@@ -91,7 +93,8 @@ function weasisVolume(seg, planes, images, drawing) {
   const spacing = gaps[gaps.length >> 1] ?? seg.sliceSpacing ?? 1;
   const stamped = new Map();
   planes.forEach((frame, index) => {
-    const slice = Math.round((places[index] - first) / spacing), mask = seg.mask(frame.index), before = stamped.get(slice);
+    const slice = Math.round((places[index] - first) / spacing), mask = seg.mask(frame.index);
+    const before = stamped.get(slice);
     stamped.set(slice, { frame, mask: before ? mask.map((one, at) => one | before.mask[at]) : mask });
   });
   for (const image of images) {

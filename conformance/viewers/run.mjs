@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Applies the rules without a browser: `node run.mjs SEG IMAGE...` prints, for each viewer, the images that it draws a
-// mask on, with the positions of the set pixels as runs [first, length], and the reason for masks that it does not draw.
+// Applies the rules without a browser: `node run.mjs SEG IMAGE...` prints, for each viewer, the images on which it
+// draws a mask, with the positions of the set pixels as runs [first, length], and the reason for other masks.
 
 import { readFileSync } from "node:fs";
 import { read } from "./dicom.js";
@@ -15,6 +15,7 @@ const images = imagePaths.map((path) => new SourceImage(read(new Uint8Array(read
 const found = {};
 for (const [viewer, rule] of Object.entries(RULES)) {
   const { drawn, reason } = rule(seg, images);
-  found[viewer] = { reason, drawn: drawn.map(({ image, frame, mask }) => ({ uid: image.uid, frame, runs: runs(mask) })) };
+  const masks = drawn.map(({ image, frame, mask }) => ({ uid: image.uid, frame, runs: runs(mask) }));
+  found[viewer] = { reason, drawn: masks };
 }
 console.log(JSON.stringify(found));
