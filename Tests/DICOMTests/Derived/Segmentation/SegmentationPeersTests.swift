@@ -33,9 +33,10 @@ import TestSupport
             try sample.write(type, profile, to: url)
             let result = try await runExternal("dciodvfy", [url.path])
             let errors = (result.output + result.errors).split(separator: "\n").filter { $0.hasPrefix("Error") }
-            // Debian's dciodvfy is of 2022, and label maps of 2024. It checks everything but the module tables then.
-            let expected = profile == .labelmap ? ["Error - Information Object Not found"] : []
-            #expect(errors == expected.map { Substring($0) }, "\(errors)")
+            // Debian's dciodvfy of 2022 knows neither the class of 2024 nor a background, which has the number 0.
+            let tooNew = ["Error - Information Object Not found", "Error - SegmentNumber not monotonically increasing"]
+            let wrong = errors.filter { error in profile != .labelmap || !tooNew.contains { error.hasPrefix($0) } }
+            #expect(wrong.isEmpty, "\(wrong)")
         }
     }
 
