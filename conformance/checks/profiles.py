@@ -55,7 +55,9 @@ def write_small_frames(folder):
 def main():
     report = Report("profiles")
     for kind in ("binary", "fractional"):
-        with Orthanc(overrides={"DicomCheckCalledAet": False}) as archive, tempfile.TemporaryDirectory() as scratch:
+        # Debian's Orthanc of 2022 does not know label maps, so it has to take unknown classes.
+        settings = {"DicomCheckCalledAet": False, "UnknownSopClassAccepted": True}
+        with Orthanc(overrides=settings) as archive, tempfile.TemporaryDirectory() as scratch:
             os.makedirs(f"{scratch}/sources")
             write_small_frames(f"{scratch}/sources")
             folders = [f"{scratch}/sources", f"{ROOT}/samples-dicom/lge"]

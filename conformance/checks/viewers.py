@@ -18,6 +18,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -105,13 +106,15 @@ class Browser:
         url = f"http://127.0.0.1:{self.server.server_port}/viewers/{page}?{urllib.parse.urlencode(query)}"
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
             command = [self.program, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
-            process = subprocess.Popen([*command, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen([*command, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                       start_new_session=True)
             try:
                 found = Files.reports.get(timeout=60)
             except queue.Empty:
                 found = None
             finally:
-                process.terminate()
+                # Chromium has children of its own, and its end may take long.
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait(20)
             if picture:
                 subprocess.run([*command, "--window-size=1400,2200", "--virtual-time-budget=20000",
