@@ -53,8 +53,8 @@ enum RouteReader {
             let labelMaps = peers.map(\.peer).filter { sendTo.contains($0.name) && $0.viewerProfile == .labelmap }
             if type == .fractional, let peer = labelMaps.first {
                 section["type"]?.complain(
-                    "peer '\(peer.name)' gets label maps, which do not hold probabilities: send fractional SEGs to peers "
-                        + "with another viewerProfile")
+                    "peer '\(peer.name)' gets label maps, which do not hold probabilities: send fractional SEGs to "
+                        + "peers with another viewerProfile")
             }
             let report = section["report"]?.flag ?? false
             let pictures = section["pictures"]?.flag ?? false

@@ -67,7 +67,9 @@ enum FunctionalGroups {
 
     /// The item of Frame Content (C.7.6.16.2.2).
     private static func content(_ frame: SegmentationFrame, of context: SegmentationContext) -> ItemElements {
-        var item = ItemElements([(.dimensionIndexValues, context.encoding == .labelMap ? .long(frame.rank) : .long(1, frame.rank))])
+        var item = ItemElements([
+            (.dimensionIndexValues, context.encoding == .labelMap ? .long(frame.rank) : .long(1, frame.rank))
+        ])
         let confidences = context.description.frameConfidences
         if frame.mask < confidences.count {
             item[.frameComments] = WrittenText.ascii(ConfidenceText.words(confidences[frame.mask]), limit: 1024)

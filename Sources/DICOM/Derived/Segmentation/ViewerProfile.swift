@@ -8,8 +8,9 @@ public enum SegmentationType: String, Sendable, Hashable, Codable, CaseIterable 
     case fractional
 }
 
-/// The form of the SEGs that a peer gets, because viewers need different attributes and archives take different classes.
+/// The form of the SEGs that a peer gets.
 ///
+/// Viewers need different attributes, and archives take different classes.
 /// The writer follows the choices in a profile and does not test the profile's name. The geometry concerns only images
 /// without a frame of reference. `docs/pacs.md` tabulates which viewer shows which profile.
 public struct ViewerProfile: Sendable, Hashable {

@@ -145,7 +145,8 @@ struct SegmentationSample {
 
     func verify(_ type: SegmentationType, _ profile: ViewerProfile.Name = .strict, _ url: URL) throws {
         try SegmentationReader.verify(
-            path: url.path, encoding: description(type, profile).encoding, sources: sources, masks: masks, probabilities: probabilities)
+            path: url.path, encoding: description(type, profile).encoding, sources: sources, masks: masks,
+            probabilities: probabilities)
     }
 
     /// The expected pixels of a SEG's frames, in their order: one byte per pixel.
