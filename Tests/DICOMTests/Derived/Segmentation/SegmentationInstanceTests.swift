@@ -30,7 +30,7 @@ import TestSupport
         kind: SegmentationSample.Kind, encoding: (type: SegmentationType, profile: ViewerProfile.Name)
     ) throws {
         try written(kind, encoding.type, encoding.profile) { _, sample, url in
-            #expect(throws: Never.self) { try sample.verify(encoding.type, encoding.profile, url) }
+            #expect(throws: Never.self) { try sample.verify(encoding.type, profile: encoding.profile, url) }
             let read = try SegmentationReader(path: url.path)
             #expect(read.frames.count == sample.masks.count - 1)
             #expect(read.confidence?.value == 0.912)
@@ -55,7 +55,8 @@ import TestSupport
             #expect(frames.allSatisfy { !data.contains(.segmentIdentificationSequence, in: $0) })
             let read = try SegmentationReader(path: url.path)
             #expect(read.encoding == .labelMap && read.type == .binary)
-            #expect(try sample.meant(in: read) == Data(data.raw(.pixelData)?.prefix(5 * 101 * 99) ?? []))
+            let meant = try sample.meant(in: read)
+            #expect(meant == Data(data.raw(.pixelData)?.prefix(5 * 101 * 99) ?? []))
         }
         // The viewers that show label maps of images without a frame of reference need the orientation.
         try written(.endoscopy, .binary, .labelmap) { data, _, _ in
@@ -66,8 +67,9 @@ import TestSupport
 
     @Test func `a label map holds the masks of a fractional answer`() throws {
         try written(.endoscopy, .fractional, .labelmap) { _, sample, url in
-            #expect(throws: Never.self) { try sample.verify(.fractional, .labelmap, url) }
-            #expect(try Set(SegmentationReader(path: url.path).frames.flatMap(\.values)) == [0, 1])
+            #expect(throws: Never.self) { try sample.verify(.fractional, profile: .labelmap, url) }
+            let read = try SegmentationReader(path: url.path)
+            #expect(Set(read.frames.flatMap(\.values)) == [0, 1])
         }
     }
 
@@ -81,7 +83,7 @@ import TestSupport
                 var changed = whole
                 changed[inside] = value
                 try changed.write(to: url)
-                #expect(throws: ObjectError.self) { try sample.verify(.binary, .labelmap, url) }
+                #expect(throws: ObjectError.self) { try sample.verify(.binary, profile: .labelmap, url) }
             }
             // The reader gives each segment of a label map a frame, as another maker may have written it.
             var foreign = whole

@@ -143,7 +143,7 @@ struct SegmentationSample {
             description, sources: sources, masks: masks, probabilities: probabilities, to: url.path)
     }
 
-    func verify(_ type: SegmentationType, _ profile: ViewerProfile.Name = .strict, _ url: URL) throws {
+    func verify(_ type: SegmentationType, profile: ViewerProfile.Name = .strict, _ url: URL) throws {
         try SegmentationReader.verify(
             path: url.path, encoding: description(type, profile).encoding, sources: sources, masks: masks,
             probabilities: probabilities)
