@@ -87,6 +87,8 @@ enum ObjectModules {
 enum Maker {
     static let manufacturer = "KONTUR"
     static let model = "Kontur"
+    /// Names the program, not the machine: the writers do not know on which machine they run.
+    static let deviceUID = DerivedUID.make(["kontur device"])
 
     /// The item of Contributing Equipment Sequence by which Kontur recognises an object that an archive sends back.
     static func contribution(_ context: ObjectContext) -> ItemElements {

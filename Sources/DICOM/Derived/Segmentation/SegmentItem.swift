@@ -42,6 +42,8 @@ enum SegmentItem {
             (.segmentedPropertyCategoryCodeSequence, Code.item(segmenter.category)),
             (.segmentedPropertyTypeCodeSequence, Code.item(segmenter.type)),
             (.anatomicRegionSequence, segmenter.anatomicRegion.map(Code.item)),
+            (.trackingID, WrittenText.ascii(context.object.trackingIdentifier, limit: 128)),
+            (.trackingUID, .text(context.object.trackingUID)),
             (.recommendedDisplayCIELabValue, CIELab.value(segmenter.recommendedDisplayColor)),
         ])
     }

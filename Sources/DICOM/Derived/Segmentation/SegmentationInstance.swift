@@ -46,13 +46,7 @@ public enum SegmentationInstance {
         _ probabilities: [[Float]]
     ) throws(ObjectError) {
         let first = sources.instances[0]
-        guard masks.count == sources.frames.count else {
-            throw .inconsistent(reason: "there are \(masks.count) masks for \(sources.frames.count) frames")
-        }
-        guard masks.allSatisfy({ $0.rows == first.rows && $0.columns == first.columns }) else {
-            throw .inconsistent(
-                reason: "a mask does not have the size of its source, \(first.rows) x \(first.columns)")
-        }
+        try sources.check(masks)
         guard masks.contains(where: { !$0.isEmpty }) else { throw .nothingFound }
         let pixels = first.rows * first.columns
         if description.encoding == .fractional {
@@ -68,21 +62,14 @@ public enum SegmentationInstance {
         _ object: ObjectContext, _ profileName: ViewerProfile.Name, _ masks: [Mask], _ probabilities: [[Float]]
     ) -> SegmentationContext {
         let (description, sources) = (object.description, object.stack)
-        let ranks = sources.ranks()
-        let written = masks.indices.filter { !masks[$0].isEmpty }
-            .sorted { (ranks?[$0] ?? 0, $0) < (ranks?[$1] ?? 0, $1) }
-        let frames = written.enumerated().map { rank, mask in
-            SegmentationFrame(
-                mask: mask, source: sources.frames[mask].source, frameNumber: sources.frames[mask].frameNumber,
-                placeInStack: mask + 1, rank: rank + 1)
-        }
+        let frames = sources.frames(of: masks)
         let profile = ViewerProfile.named(profileName)
         let first = sources.instances[0]
         let pixelData =
             switch description.encoding {
-            case .binary: SegmentationPixels.packed(written.map { masks[$0] })
-            case .fractional: SegmentationPixels.scaled(written.map { probabilities[$0] })
-            case .labelMap: SegmentationPixels.labels(written.map { masks[$0] })
+            case .binary: SegmentationPixels.packed(frames.map { masks[$0.mask] })
+            case .fractional: SegmentationPixels.scaled(frames.map { probabilities[$0.mask] })
+            case .labelMap: SegmentationPixels.labels(frames.map { masks[$0.mask] })
             }
         return SegmentationContext(
             object: object, frames: frames, rows: first.rows, columns: first.columns,
