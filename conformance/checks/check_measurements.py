@@ -38,7 +38,7 @@ def longest_distance(points):
 
 
 def row_ends(mask):
-    """The first and the last set pixel of each row, as (row, column): the ends of the longest distance are among them."""
+    """The first and the last set pixel of each row, as (row, column). The longest distance joins two of them."""
     ends = []
     for row in np.flatnonzero(mask.any(1)):
         columns = np.flatnonzero(mask[row])
@@ -91,8 +91,7 @@ def compare_numbers(group, expected, where):
 
 def check_group(group, segment, where):
     """Checks the facts that every group states: tracking, finding and algorithm."""
-    require(str(group.tracking_uid) == segment.TrackingUID and group.tracking_identifier == segment.TrackingID,
-            f"{where}: the tracking identifier is not that of the SEG")
+    require(group.tracking_identifier.startswith(segment.TrackingID), f"{where}: {group.tracking_identifier}")
     require(group.finding_type.value == segment.SegmentedPropertyTypeCodeSequence[0].CodeValue,
             f"{where}: the finding is {group.finding_type}")
     texts = {item.name.meaning: item.value for item in group[0].ContentSequence if item.value_type.value == "TEXT"}
@@ -158,6 +157,13 @@ def check_report(path, segs, sources):
     segment = seg.SegmentSequence[0]
     for number, group in enumerate(whole + volumes + frames):
         check_group(group, segment, f"group {number + 1}")
+    # The segment has one Tracking UID. Findings of several frames each have their own.
+    of_segment = whole + volumes + (frames if len(frames) == 1 else [])
+    require({str(group.tracking_uid) for group in of_segment} == {segment.TrackingUID},
+            "the Tracking UID is not that of the segment")
+    own = {str(group.tracking_uid) for group in frames}
+    require(len(own) == len(frames) and (len(own) == 1 or segment.TrackingUID not in own),
+            f"{len(own)} Tracking UIDs for {len(frames)} frames")
     if volumes:
         require(len(volumes) == 1 and not frames, f"{len(volumes)} volumes and {len(frames)} frames")
         require(volumes[0].referenced_segment.referenced_sop_instance_uid == seg.SOPInstanceUID, "another SEG")

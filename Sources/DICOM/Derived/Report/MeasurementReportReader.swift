@@ -24,6 +24,8 @@ public struct MeasurementReportReader: Sendable {
         public let trackingUID: String
         /// Whether the structure was found; `nil` if the group does not say so.
         public let isPresent: Bool?
+        /// The confidence of the whole answer; `nil` if the group does not state it.
+        public let confidence: String?
         /// SOP Instance UID of the SEG; `nil` if the group does not name one.
         public let segmentationUID: String?
         /// The frame of the SEG, from 1; `nil` if the group does not name one.
@@ -113,6 +115,7 @@ public struct MeasurementReportReader: Sendable {
             trackingUID: first("112040").flatMap { data.string(.uid, in: $0) } ?? "",
             isPresent: first("705057003").flatMap { code(.conceptCodeSequence, $0, data) }
                 .map { $0.value == "52101004" },
+            confidence: first("confidence").flatMap { data.string(.textValue, in: $0) },
             segmentationUID: segmentation.uid, segmentationFrame: segmentation.frame, sourceUID: source.uid,
             sourceFrame: source.frame,
             box: corners.count == 10 ? Box(x0: corners[0], y0: corners[1], x1: corners[4], y1: corners[5]) : nil,
@@ -139,18 +142,22 @@ extension MeasurementReportReader {
         var named = Set(sources.map(\.file.header.sopInstanceUID))
         if isFound { named.insert(content.segmentation.sopInstanceUID) }
         guard read.evidence == named else { throw .mismatch(reason: "its evidence lists other instances") }
-        guard read.groups.allSatisfy({ $0.trackingUID == content.object.trackingUID }) else {
-            throw .mismatch(reason: "a group has another tracking identifier")
-        }
-        guard let summary = read.groups.first, summary.template == "1501", summary.isPresent == isFound else {
+        let segment = content.object.trackingUID
+        guard let summary = read.groups.first, summary.template == "1501", summary.trackingUID == segment,
+            summary.isPresent == isFound
+        else {
             throw .mismatch(reason: "it does not say whether something was found")
+        }
+        guard summary.confidence == description.confidence.map({ ReportNumber(confidence: $0).value }) else {
+            throw .mismatch(reason: "it states another confidence")
         }
         let measured = Array(read.groups.dropFirst())
         switch content.findings {
         case .nothing:
             guard measured.isEmpty else { throw .mismatch(reason: "it measures something that was not found") }
         case .volume(let numbers):
-            guard measured.count == 1, measured[0].segmentationUID == content.segmentation.sopInstanceUID,
+            guard measured.count == 1, measured[0].trackingUID == segment,
+                measured[0].segmentationUID == content.segmentation.sopInstanceUID,
                 measured[0].segmentationFrame == nil
             else { throw .mismatch(reason: "it does not refer to the segment once") }
             try compare(measured[0], numbers, at: 1)
@@ -160,7 +167,8 @@ extension MeasurementReportReader {
             }
             for (index, (group, finding)) in zip(measured, findings).enumerated() {
                 let source = content.object.sources[finding.frame.source]
-                guard group.segmentationUID == content.segmentation.sopInstanceUID,
+                guard group.trackingUID == finding.tracking.uid,
+                    group.segmentationUID == content.segmentation.sopInstanceUID,
                     group.segmentationFrame == finding.frame.rank, group.sourceUID == source.sopInstanceUID,
                     (group.sourceFrame ?? 1) == finding.frame.frameNumber
                 else { throw .mismatch(reason: "finding \(index + 1) refers to another frame") }

@@ -66,6 +66,7 @@ enum ReportCode {
 
     static let method = CodedConcept("370129005", "SCT", "Measurement Method")
     static let sumOfVoxels = CodedConcept("126030", "DCM", "Sum of segmented voxel volumes")
+    static let statedBySegmenter = CodedConcept("segmenter", scheme, "Stated by the segmenter")
     static let betweenVoxels = CodedConcept("voxelCentres", scheme, "Longest distance between voxel centers")
     static let betweenPixels = CodedConcept(
         "pixelCentres", scheme, "Longest distance between pixel centers of a frame")

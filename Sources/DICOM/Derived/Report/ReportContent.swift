@@ -49,13 +49,23 @@ struct ReportContent {
     // MARK: Groups
 
     /// Whether the structure was found in the stack, and the confidence of the whole answer (TID 1501).
+    ///
+    /// The confidence is a text: OHIF expects that a group with numbers has a region in an image.
     private var summary: ContentItem {
         var presence = ReportCode.present
         if case .nothing = findings { presence = ReportCode.absent }
-        let confidence = object.description.confidence.map { number(ReportNumber(confidence: $0)) }
-        return group(
-            "1501", [.uid(ReportCode.sourceSeriesForSegmentation, object.first.seriesInstanceUID)],
-            (confidence.map { [$0] } ?? []) + [.code(ReportCode.presence, presence)])
+        var items: [ContentItem] = [
+            .uid(ReportCode.sourceSeriesForSegmentation, object.first.seriesInstanceUID),
+            .code(ReportCode.presence, presence),
+        ]
+        if let confidence = object.description.confidence {
+            items.append(.text(ReportCode.confidence, ReportNumber(confidence: confidence).value))
+        }
+        return group("1501", ofSegment, items)
+    }
+
+    private var ofSegment: ReportFindings.Tracking {
+        .init(identifier: object.trackingIdentifier, uid: object.trackingUID)
     }
 
     private var measurements: [ContentItem] {
@@ -74,33 +84,34 @@ struct ReportContent {
             .image(name, source.sopClassUID, source.sopInstanceUID, frame: frameNumber, relationship)
         }
         return group(
-            "1410",
+            "1410", finding.tracking,
             [
                 .image(
                     ReportCode.referencedSegmentationFrame, segmentation.sopClassUID, segmentation.sopInstanceUID,
                     frame: finding.frame.rank),
                 image(ReportCode.sourceImageForSegmentation, .contains),
                 .rectangle(ReportCode.boundingBox, finding.box, on: image(nil, .selectedFrom)),
-            ], finding.numbers.map(number))
+            ] + finding.numbers.map(number))
     }
 
     /// The finding in a volume (TID 1411).
     private func volumetric(_ numbers: [ReportNumber]) -> ContentItem {
         group(
-            "1411",
+            "1411", ofSegment,
             [
                 .image(
                     ReportCode.referencedSegment, segmentation.sopClassUID, segmentation.sopInstanceUID, segment: 1),
                 .uid(ReportCode.sourceSeriesForSegmentation, object.first.seriesInstanceUID),
-            ], numbers.map(number))
+            ] + numbers.map(number))
     }
 
     private func group(
-        _ template: String, _ references: [ContentItem], _ measurements: [ContentItem]
+        _ template: String, _ tracking: ReportFindings.Tracking, _ content: [ContentItem]
     ) -> ContentItem {
+        // OHIF takes the first UID of a group for its Tracking Unique Identifier.
         var items: [ContentItem] = [
-            .text(ReportCode.trackingIdentifier, object.trackingIdentifier, .hasObservationContext),
-            .uid(ReportCode.trackingUID, object.trackingUID, .hasObservationContext),
+            .text(ReportCode.trackingIdentifier, tracking.identifier, .hasObservationContext),
+            .uid(ReportCode.trackingUID, tracking.uid, .hasObservationContext),
             .code(ReportCode.findingCategory, segmenter.category), .code(ReportCode.finding, segmenter.type),
         ]
         if let site = segmenter.anatomicRegion {
@@ -108,7 +119,7 @@ struct ReportContent {
         }
         return .container(
             ReportCode.measurementGroup, template: template,
-            content: items + algorithm + references + measurements)
+            content: items + algorithm + content)
     }
 
     /// Algorithm Identification (TID 4019).

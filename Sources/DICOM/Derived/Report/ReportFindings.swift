@@ -30,7 +30,7 @@ struct ReportNumber: Hashable {
 
     /// The confidence in an answer, rounded as a SEG states it, so that an answer that is read back gives the same text.
     init(confidence: Confidence) {
-        (name, unit) = (ReportCode.confidence, ReportCode.noUnits)
+        (name, unit, method) = (ReportCode.confidence, ReportCode.noUnits, ReportCode.statedBySegmenter)
         value = String(format: "%.3f", confidence.value.isFinite ? confidence.value : 0)
     }
 }
@@ -44,6 +44,15 @@ enum ReportFindings {
         /// The bounding box: pixels from the upper left corner of the source frame.
         let box: Box
         let numbers: [ReportNumber]
+        let tracking: Tracking
+    }
+
+    /// The names by which other objects refer to a finding.
+    struct Tracking: Hashable {
+        /// Tracking Identifier.
+        let identifier: String
+        /// Tracking Unique Identifier.
+        let uid: String
     }
 
     case nothing
@@ -68,13 +77,27 @@ enum ReportFindings {
         } else {
             self = .frames(
                 frames.compactMap { frame in
-                    extents[frame.mask].map { Self.inFrame(frame, $0, object) }
+                    let tracking = Self.tracking(frame, isOnly: frames.count == 1, object)
+                    return extents[frame.mask].map { Self.inFrame(frame, $0, tracking, object) }
                 })
         }
     }
 
+    /// The names of the finding in one frame.
+    ///
+    /// The only frame of a SEG shows the finding of the segment. The findings of several frames may differ, and viewers
+    /// take groups of one Tracking UID for one finding: OHIF shows all of their numbers at the first one.
+    private static func tracking(_ frame: SegmentationFrame, isOnly: Bool, _ object: ObjectContext) -> Tracking {
+        let (identifier, uid) = (object.trackingIdentifier, object.trackingUID)
+        if isOnly { return Tracking(identifier: identifier, uid: uid) }
+        let source = object.sources[frame.source]
+        return Tracking(
+            identifier: "\(identifier), frame \(frame.placeInStack)",
+            uid: DerivedUID.make([uid, source.sopInstanceUID, "\(frame.frameNumber)"]))
+    }
+
     private static func inFrame(
-        _ frame: SegmentationFrame, _ extent: MaskExtent, _ object: ObjectContext
+        _ frame: SegmentationFrame, _ extent: MaskExtent, _ tracking: Tracking, _ object: ObjectContext
     ) -> InFrame {
         let method = ReportCode.betweenPixels
         var numbers: [ReportNumber?] = [
@@ -95,7 +118,7 @@ enum ReportFindings {
         }
         let confidences = object.description.frameConfidences
         if frame.mask < confidences.count { numbers.append(ReportNumber(confidence: confidences[frame.mask])) }
-        return InFrame(frame: frame, box: extent.box, numbers: numbers.compactMap { $0 })
+        return InFrame(frame: frame, box: extent.box, numbers: numbers.compactMap { $0 }, tracking: tracking)
     }
 
     /// Measures a structure; `spacing` is the distance between slices, mm.
