@@ -45,6 +45,7 @@ import Testing
                 sendTo: [archive]
                 gaps: mark
                 type: fractional
+                report: true
                 reviewBelow: 0.7
                 onLowConfidence: hold
             """)
@@ -72,6 +73,7 @@ import Testing
         #expect(configuration.series.waiting(modality: "ES").quietSeconds == 120)
         #expect(configuration.series.waiting(modality: "ES").waitAtMostSeconds == 120)
         #expect(configuration.routes.map(\.name) == ["colonoscopy"])
+        #expect(configuration.routes[0].report && !configuration.routes[0].pictures)
         #expect(configuration.routes[0].when.count == 2)
         #expect(configuration.routes[0].gaps == .mark)
         #expect(configuration.routes[0].type == .fractional)

@@ -117,6 +117,14 @@ struct ExtremeNumbersTests {
                         kind: .segmentation(.strict), type: .binary,
                         segmenter: descriptor, softwareVersion: "0"))
             ])
+        let segmentation = request.outputs[0].description
+        request.outputs.append(
+            .init(
+                path: folder + "/report.dcm",
+                description: .init(
+                    sopInstanceUID: "2.25.3", seriesInstanceUID: "2.25.4", created: 1_700_000_000,
+                    kind: .report(.strict), type: .binary, segmentation: segmentation.reference(inStudy: "1.2"),
+                    segmenter: descriptor, softwareVersion: "0")))
         request.gaps = .mark
         return .segment(request: request)
     }
