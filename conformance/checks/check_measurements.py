@@ -24,6 +24,7 @@ import pydicom
 from check_seg import Failed, dciodvfy_errors, read_sources, require
 
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
+PRESENCE = ("705057003", "SCT", "Presence")
 TOLERANCE = 0.01
 
 
@@ -141,9 +142,10 @@ def check_report(path, segs, sources):
         require(document.get(keyword) == one.get(keyword), f"{keyword} differs from the source")
     whole = content.get_image_measurement_groups()
     require(len(whole) == 1, f"{len(whole)} groups about the whole stack")
-    presence = whole[0].get_qualitative_evaluations()[0].value
+    stated = [one.value.meaning for one in whole[0].get_qualitative_evaluations(highdicom.sr.CodedConcept(*PRESENCE))]
+    require(len(stated) == 1, f"it states the presence {len(stated)} times")
     volumes, frames = content.get_volumetric_roi_measurement_groups(), content.get_planar_roi_measurement_groups()
-    if presence.meaning == "Absent":
+    if stated[0] == "Absent":
         require(not volumes and not frames, "it measures a structure that is absent")
         require(set(evidence) <= set(sources), "it names a SEG of an absent structure")
         return None, 0
