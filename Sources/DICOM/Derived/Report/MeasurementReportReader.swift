@@ -26,6 +26,8 @@ public struct MeasurementReportReader: Sendable {
         public let isPresent: Bool?
         /// The confidence of the whole answer; `nil` if the group does not state it.
         public let confidence: String?
+        /// A remark of the group; `nil` without one.
+        public let comment: String?
         /// SOP Instance UID of the SEG; `nil` if the group does not name one.
         public let segmentationUID: String?
         /// The frame of the SEG, from 1; `nil` if the group does not name one.
@@ -116,6 +118,7 @@ public struct MeasurementReportReader: Sendable {
             isPresent: first("705057003").flatMap { code(.conceptCodeSequence, $0, data) }
                 .map { $0.value == "52101004" },
             confidence: first("confidence").flatMap { data.string(.textValue, in: $0) },
+            comment: first("121106").flatMap { data.string(.textValue, in: $0) },
             segmentationUID: segmentation.uid, segmentationFrame: segmentation.frame, sourceUID: source.uid,
             sourceFrame: source.frame,
             box: corners.count == 10 ? Box(x0: corners[0], y0: corners[1], x1: corners[4], y1: corners[5]) : nil,
@@ -161,7 +164,7 @@ extension MeasurementReportReader {
                 measured[0].segmentationFrame == nil
             else { throw .mismatch(reason: "it does not refer to the segment once") }
             try compare(measured[0], numbers, at: 1)
-        case .frames(let findings):
+        case .frames(let findings, _):
             guard measured.count == findings.count else {
                 throw .mismatch(reason: "it has \(measured.count) findings and should have \(findings.count)")
             }

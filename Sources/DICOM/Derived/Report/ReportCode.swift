@@ -47,6 +47,7 @@ enum ReportCode {
     static let sourceImageForSegmentation = CodedConcept("121233", "DCM", "Source Image for Segmentation")
     static let sourceSeriesForSegmentation = CodedConcept("121232", "DCM", "Source Series for Segmentation")
     static let sourceOfMeasurement = CodedConcept("121112", "DCM", "Source of Measurement")
+    static let comment = CodedConcept("121106", "DCM", "Comment")
     static let presence = CodedConcept("705057003", "SCT", "Presence")
     static let present = CodedConcept("52101004", "SCT", "Present")
     static let absent = CodedConcept("2667000", "SCT", "Absent")

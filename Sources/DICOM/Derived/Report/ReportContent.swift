@@ -61,6 +61,10 @@ struct ReportContent {
         if let confidence = object.description.confidence {
             items.append(.text(ReportCode.confidence, ReportNumber(confidence: confidence).value))
         }
+        if case .frames(let measured, let found) = findings, measured.count < found {
+            items.append(
+                .text(ReportCode.comment, "\(found) frames have a finding; the first \(measured.count) are measured"))
+        }
         return group("1501", ofSegment, items)
     }
 
@@ -71,7 +75,7 @@ struct ReportContent {
     private var measurements: [ContentItem] {
         switch findings {
         case .nothing: []
-        case .frames(let frames): frames.map(planar)
+        case .frames(let frames, _): frames.map(planar)
         case .volume(let numbers): [volumetric(numbers)]
         }
     }

@@ -55,9 +55,12 @@ enum ReportFindings {
         let uid: String
     }
 
+    /// Most frames that a report measures. With more of them, nobody reads the report, and a reader may refuse it.
+    static let frameLimit = 1000
+
     case nothing
-    /// Findings in single frames.
-    case frames([InFrame])
+    /// Findings in single frames: at most ``frameLimit`` of them, and the number of frames with a finding.
+    case frames([InFrame], of: Int)
     /// One finding in a volume.
     case volume([ReportNumber])
 
@@ -76,10 +79,10 @@ enum ReportFindings {
             self = .volume(Self.volume(frames, extents, object, spacing: geometry.spacingBetweenSlices))
         } else {
             self = .frames(
-                frames.compactMap { frame in
+                frames.prefix(Self.frameLimit).compactMap { frame in
                     let tracking = Self.tracking(frame, isOnly: frames.count == 1, object)
                     return extents[frame.mask].map { Self.inFrame(frame, $0, tracking, object) }
-                })
+                }, of: frames.count)
         }
     }
 

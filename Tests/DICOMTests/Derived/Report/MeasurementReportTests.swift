@@ -116,6 +116,34 @@ import TestSupport
         }
     }
 
+    @Test func `measures the first 1,000 frames of a video, and says how many there are`() async throws {
+        try await withTemporaryFolder { folder in
+            var video = ElementBytes()
+            video.add(0x0008_0016, "UI", text: "1.2.840.10008.5.1.4.1.1.7.2")
+            video.add(0x0008_0018, "UI", text: "2.25.77")
+            video.add(0x0020_000D, "UI", text: "2.25.888")
+            video.add(0x0020_000E, "UI", text: "2.25.999")
+            for (tag, number) in [(0x0028_0002, 1), (0x0028_0010, 2), (0x0028_0011, 2), (0x0028_0100, 8)] {
+                if tag == 0x0028_0010 { video.add(0x0028_0008, "IS", text: "1001") }
+                video.add(UInt32(tag), short: UInt16(number))
+            }
+            try video.write(to: folder.appending(path: "video.dcm"))
+            let sources = [SegmentationSource(try InstanceFile(path: folder.appending(path: "video.dcm").path))]
+            let masks = [Mask](repeating: Mask(rows: 2, columns: 2, pixels: [1, 0, 0, 1]), count: 1001)
+            let sample = try SegmentationSample(.multiFrame, in: folder)
+            var description = sample.description(.binary, .strict)
+            description.segmentation = description.reference(inStudy: "2.25.888")
+            description.kind = .report(.strict)
+            description.frameConfidences = []
+            let path = folder.appending(path: "report.dcm").path
+            try MeasurementReport.write(description, sources: sources, masks: masks, to: path)
+            try MeasurementReportReader.verify(path: path, description, sources: sources, masks: masks)
+            let groups = try MeasurementReportReader(path: path).groups
+            #expect(groups.count == 1001)
+            #expect(groups[0].comment == "1001 frames have a finding; the first 1000 are measured")
+        }
+    }
+
     @Test func `gives the same bytes for the same description, sources and masks`() async throws {
         try await Self.with(.endoscopy, .frames) { reported in
             try reported.write()
