@@ -60,6 +60,7 @@ extension EndToEndTests {
             async throws
         {
             try await passes("pictures", within: 240)
+        }
 
         @Test func `reports go with the SEGs, say what is absent, and hold the numbers that other programs compute`()
             async throws
