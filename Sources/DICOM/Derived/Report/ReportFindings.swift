@@ -55,7 +55,9 @@ enum ReportFindings {
         let uid: String
     }
 
-    /// Most frames that a report measures. With more of them, nobody reads the report, and a reader may refuse it.
+    /// Most frames that a report measures.
+    ///
+    /// With more of them, nobody reads the report, and a reader may refuse it.
     static let frameLimit = 1000
 
     case nothing
