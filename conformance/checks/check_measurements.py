@@ -7,7 +7,8 @@ A report passes if
 - dciodvfy does not find an error,
 - highdicom reads it as a Measurement Report (TID 1500) with its observer, algorithm and references,
 - its tracking identifier and its segment are those of the SEG that it names,
-- every instance that it names is in its evidence, and
+- every instance that it names is in its evidence,
+- it follows the rules by which OHIF reads reports, and
 - each number is within 1% of the number that this program computes from the masks of the SEG.
 
     check_measurements.py --sources folder --seg folder sr.dcm [sr.dcm]
@@ -101,6 +102,29 @@ def check_group(group, segment, where):
             algorithm.AlgorithmVersion, f"{where}: the algorithm is {texts}")
 
 
+def check_rules_of_ohif(document):
+    """Checks what OHIF 3 needs (read in its source).
+
+    OHIF merges groups of one Tracking UID, and takes the first UIDREF of a group for that UID. It does not load a report
+    in which a number without a region lacks a content item of its own.
+    """
+    for container in document.ContentSequence:
+        if container.ConceptNameCodeSequence[0].CodeMeaning != "Imaging Measurements":
+            continue
+        merged = {}
+        for group in container.ContentSequence:
+            items = group.ContentSequence
+            uid = next(item for item in items if item.ValueType == "UIDREF")
+            require(uid.ConceptNameCodeSequence[0].CodeMeaning == "Tracking Unique Identifier",
+                    "the first UID of a group is not its Tracking UID")
+            merged.setdefault(uid.UID, []).extend(items)
+        for items in merged.values():
+            regions = sum(item.ValueType == "SCOORD" for item in items)
+            require(regions <= 1, f"{regions} regions have one Tracking UID")
+            numbers = [item for item in items if item.ValueType == "NUM"]
+            require(regions or all("ContentSequence" in item for item in numbers), "a number has no content item")
+
+
 def check_box(group, mask, source_uid, where):
     """Compares the bounding box with the mask."""
     boxes = [item for item in group[0].ContentSequence if item.name.meaning == "Bounding box"]
@@ -140,6 +164,7 @@ def check_report(path, segs, sources):
     one = sources[listed[0]]
     for keyword in ("StudyInstanceUID", "PatientID", "PatientName"):
         require(document.get(keyword) == one.get(keyword), f"{keyword} differs from the source")
+    check_rules_of_ohif(document)
     whole = content.get_image_measurement_groups()
     require(len(whole) == 1, f"{len(whole)} groups about the whole stack")
     stated = [one.value.meaning for one in whole[0].get_qualitative_evaluations(highdicom.sr.CodedConcept(*PRESENCE))]
