@@ -105,8 +105,8 @@ def check_group(group, segment, where):
 def check_rules_of_ohif(document):
     """Checks what OHIF 3 needs (read in its source).
 
-    OHIF merges groups of one Tracking UID, and takes the first UIDREF of a group for that UID. It does not load a report
-    in which a number without a region lacks a content item of its own.
+    OHIF merges groups of one Tracking UID, and takes the first UIDREF of a group for that UID. It does not load a
+    report in which a number without a region lacks a content item of its own.
     """
     for container in document.ContentSequence:
         if container.ConceptNameCodeSequence[0].CodeMeaning != "Imaging Measurements":
