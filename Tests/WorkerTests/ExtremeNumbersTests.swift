@@ -60,8 +60,8 @@ struct ExtremeNumbersTests {
         let known = Set(NumericAttribute.all.map(\.name))
         let sources = Checkout.root.appending(path: "Sources")
         let files = try FileManager.default.subpathsOfDirectory(atPath: sources.path).filter {
-            // The reader of SEGs reads files that Kontur wrote a moment ago.
-            $0.hasSuffix(".swift") && !$0.hasSuffix("SegmentationReader.swift")
+            // The readers of Kontur's own objects read files that Kontur wrote a moment ago.
+            $0.hasSuffix(".swift") && !($0.contains("DICOM/Derived/") && $0.hasSuffix("Reader.swift"))
         }
         var found: Set<String> = []
         for file in files {
