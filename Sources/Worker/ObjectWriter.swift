@@ -65,9 +65,10 @@ struct ObjectWriter {
         do {
             switch description.kind {
             case .segmentation: try writeSegmentation(description, to: path, sources: sources)
-            case .pictures: try writePictures(description, to: path, sources: sources)
             case .report:
-                throw Refusal.failed("this version of kontur does not write \(description.kind.inWords)")
+                try MeasurementReport.write(description, sources: sources, masks: stack.masks, to: path)
+                try MeasurementReportReader.verify(path: path, description, sources: sources, masks: stack.masks)
+            case .pictures: try writePictures(description, to: path, sources: sources)
             }
             let (sha256, bytes) = try hash(path)
             return SegmentOutcome.Output(
@@ -89,7 +90,7 @@ struct ObjectWriter {
         try SegmentationInstance.write(
             description, sources: sources, masks: stack.masks, probabilities: stack.probabilities, to: path)
         try SegmentationReader.verify(
-            path: path, type: description.type, sources: sources, masks: stack.masks,
+            path: path, encoding: description.encoding, sources: sources, masks: stack.masks,
             probabilities: stack.probabilities)
     }
 

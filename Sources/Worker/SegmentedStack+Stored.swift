@@ -16,7 +16,9 @@ extension SegmentedStack {
     init?(storedAnswerOf request: SegmentRequest, for sources: StackSources) {
         guard let answer = request.answer, Self.hash(of: answer.path) == answer.sha256,
             let stored = try? SegmentationReader(path: answer.path), var confidence = stored.confidence,
-            request.outputs.allSatisfy({ $0.description.type == stored.type })
+            request.outputs.allSatisfy({ $0.description.type == stored.type }),
+            // A fractional SEG holds probabilities, and not the mask that other objects show and measure.
+            stored.type == .binary || request.outputs.allSatisfy(\.description.kind.holdsAnswer)
         else { return nil }
         var places: [FramePlace: Int] = [:]
         var count = 0

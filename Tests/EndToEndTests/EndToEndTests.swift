@@ -16,6 +16,11 @@ private func canTrace() async -> Bool {
     (try? await runExternal("strace", ["-f", "-o", "/dev/null", "true"], within: 10))?.status == 0
 }
 
+/// Whether the rules of the viewers can run.
+private func hasNode() async -> Bool {
+    (try? await runExternal("node", ["--version"], within: 10))?.status == 0
+}
+
 /// Whether the library that fakes the clock is installed.
 private func canFakeTheClock() -> Bool {
     let folders = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib")) ?? []
@@ -55,6 +60,23 @@ extension EndToEndTests {
             async throws
         {
             try await passes("pictures", within: 240)
+        }
+
+        @Test func `reports go with the SEGs, say what is absent, and hold the numbers that other programs compute`()
+            async throws
+        {
+            try await passes("measurements", within: 240)
+        }
+
+        @Test(.enabled("needs node") { await hasNode() })
+        func `OHIF, Weasis and dwv draw the masks of each profile as the table says`() async throws {
+            try await passes("viewers", within: 120)
+        }
+
+        @Test func `archives of Implicit VR, short PDUs and few classes get what they take, with the same values`()
+            async throws
+        {
+            try await passes("archives", within: 120)
         }
 
         @Test func `an archive that forwards back what it receives makes no second generation`() async throws {

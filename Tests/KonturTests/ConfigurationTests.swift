@@ -45,6 +45,7 @@ import Testing
                 sendTo: [archive]
                 gaps: mark
                 type: fractional
+                report: true
                 reviewBelow: 0.7
                 onLowConfidence: hold
             """)
@@ -72,6 +73,7 @@ import Testing
         #expect(configuration.series.waiting(modality: "ES").quietSeconds == 120)
         #expect(configuration.series.waiting(modality: "ES").waitAtMostSeconds == 120)
         #expect(configuration.routes.map(\.name) == ["colonoscopy"])
+        #expect(configuration.routes[0].report && !configuration.routes[0].pictures)
         #expect(configuration.routes[0].when.count == 2)
         #expect(configuration.routes[0].gaps == .mark)
         #expect(configuration.routes[0].type == .fractional)
@@ -235,6 +237,10 @@ import Testing
         (
             "peers:\n  - {name: x, aeTitle: X, from: [1.2.3.4]}\nroutes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, sendTo: [x]}",
             "4:72: routes[0].sendTo[0]: peer 'x' has no 'host' and 'port', so nothing can be sent to it"
+        ),
+        (
+            "peers:\n  - {name: x, aeTitle: X, host: h, port: 1, viewerProfile: labelmap}\nroutes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, type: fractional, sendTo: [x]}",
+            "4:69: routes[0].type: peer 'x' gets label maps, which do not hold probabilities: send fractional SEGs to peers with another viewerProfile"
         ),
         (
             "routes:\n  - {name: a, when: , segmenter: polyp-compact, sendTo: []}",

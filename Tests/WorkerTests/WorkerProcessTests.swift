@@ -257,6 +257,39 @@ struct WorkerProcessTests {
         }
     }
 
+    @Test func `writes the report that names the UID of the SEG, and without a finding a report alone`() async throws {
+        try await withTemporaryFolder { folder in
+            let paths = (1...3).map { folder.appending(path: "\($0).dcm").path }
+            func written(_ file: String, sha256: String?) async throws -> [String: String] {
+                var request = try segmentRequest([file], folder: folder.path, outputs: [paths[0]])
+                let first = request.outputs[0].description
+                var otherwise = first
+                otherwise.sopInstanceUID = "2.25.3"
+                request.outputs[0].repetition = sha256.map { .init(sha256: $0, otherwise: otherwise) }
+                for (path, segmentation) in [(paths[1], first), (paths[2], otherwise)] {
+                    let report = ObjectDescription(
+                        sopInstanceUID: segmentation.sopInstanceUID + ".1", seriesInstanceUID: "2.25.4",
+                        created: first.created, kind: .report(.strict), type: .binary,
+                        segmentation: segmentation.reference(inStudy: "1.2"), segmenter: first.segmenter,
+                        softwareVersion: "0")
+                    request.outputs.append(.init(path: path, description: report))
+                }
+                guard case .segmented(let outcome) = try await ask("segment", .segment(request: request)) else {
+                    return [:]
+                }
+                return Dictionary(uniqueKeysWithValues: outcome.outputs.map { ($0.path, $0.sopInstanceUID) })
+            }
+            let found = try #require(colonoscopy.first)
+            let other = try await written(found, sha256: String(repeating: "0", count: 64))
+            #expect(other == [paths[0]: "2.25.3", paths[2]: "2.25.3.1"])
+            let report = try MeasurementReportReader(path: paths[2])
+            #expect(report.groups.count == 2 && report.groups[1].segmentationUID == "2.25.3")
+            let nothing = try #require(Self.samples("colonoscopy").first { $0.contains("no-polyp") })
+            #expect(try await written(nothing, sha256: "0") == [paths[1]: "2.25.1.1"])
+            #expect(try MeasurementReportReader(path: paths[1]).groups.map(\.isPresent) == [false])
+        }
+    }
+
     @Test func `compares the images of two files`() async throws {
         let files = Self.samples("lge")
         func compared(_ path: String, _ otherPath: String) async throws -> WorkResponse {

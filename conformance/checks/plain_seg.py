@@ -117,8 +117,13 @@ class PlainSegmentation:
         return None
 
     def mask(self, frame):
-        """A frame as `rows * columns` bytes of 0 and 1. FRACTIONAL values of at least half the maximum are 1."""
+        """A frame as `rows * columns` bytes of 0 and 1.
+
+        FRACTIONAL values of at least half the maximum are 1. Of a label map, the value 1 is 1: Kontur's one segment.
+        """
         size = self.rows * self.columns
+        if self.type == "LABELMAP":
+            return bytes(value == 1 for value in self.pixels[frame * size:(frame + 1) * size])
         if self.type == "FRACTIONAL":
             half = self.number(0x0062000E) / 2
             return bytes(value >= half for value in self.pixels[frame * size:(frame + 1) * size])

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks each viewer profile and each type of SEG, at sizes that are not multiples of 8, with every reader.
 
-The SEGs of frames of 101 x 99 pixels go to three peers with the profiles strict, ohif and slicer. The SEG of the sample
-MRI is written once as BINARY and once as FRACTIONAL. The check passes if each SEG passes `check_seg` and carries the
-attributes of its profile.
+The SEGs of frames of 101 x 99 pixels go to four peers with the profiles strict, ohif, slicer and labelmap. The SEG of
+the sample MRI is written once as BINARY and once as FRACTIONAL. The check passes if each SEG passes `check_seg` and
+carries the attributes of its profile.
 """
 
 import os
@@ -31,7 +31,7 @@ ROUTES = """
   - name: colonoscopy
     when: {modality: [ES]}
     segmenter: polyp-compact
-    sendTo: [archive, ohif, slicer]
+    sendTo: [archive, ohif, slicer, labelmap]
   - name: left-atrium
     when: {modality: [MR]}
     segmenter: left-atrium-compact
@@ -55,11 +55,13 @@ def write_small_frames(folder):
 def main():
     report = Report("profiles")
     for kind in ("binary", "fractional"):
-        with Orthanc(overrides={"DicomCheckCalledAet": False}) as archive, tempfile.TemporaryDirectory() as scratch:
+        # Debian's Orthanc of 2022 does not know label maps, so it has to take unknown classes.
+        settings = {"DicomCheckCalledAet": False, "UnknownSopClassAccepted": True}
+        with Orthanc(overrides=settings) as archive, tempfile.TemporaryDirectory() as scratch:
             os.makedirs(f"{scratch}/sources")
             write_small_frames(f"{scratch}/sources")
             folders = [f"{scratch}/sources", f"{ROOT}/samples-dicom/lge"]
-            peers = "".join(PEERS.format(name, name.upper(), archive.dicom_port) for name in ("ohif", "slicer"))
+            peers = "".join(PEERS.format(name, name.upper(), archive.dicom_port) for name in ("ohif", "slicer", "labelmap"))
             with Node(archive.dicom_port, routes=ROUTES.replace("TYPE", kind), peers=peers) as node:
                 Sender(node.port).send([read_anything(path) for path in files(folders)], keep_trying=20)
                 states = node.settle(180)
@@ -76,7 +78,7 @@ def main():
                           "PlaneOrientationSequence" in shared))
             rows = pydicom.dcmread(files([folders[1]])[0]).Rows
             expected = {(rows, kind.upper(), True, True), (101, "BINARY", False, False), (101, "BINARY", False, True),
-                        (101, "BINARY", True, True)}
+                        (101, "BINARY", True, True), (101, "LABELMAP", False, True)}
             report.expect(seen == expected, f"(rows, type, frame of reference, plane orientation): {sorted(seen)}")
             report.line(f"{kind}: {len(found)} SEG passed, frames {[one['frames'] for one in found]}")
     report.end()

@@ -28,7 +28,8 @@ enum InstanceReferences {
         byStudy(context.description.predecessors, instances: .referencedSOPSequence)
     }
 
-    private static func byStudy(_ references: [InstanceReference], instances: Attribute) -> [ItemElements] {
+    /// Groups references by study and series.
+    static func byStudy(_ references: [InstanceReference], instances: Attribute) -> [ItemElements] {
         grouped(references, by: \.studyInstanceUID).map { study, members in
             ItemElements([
                 (.referencedSeriesSequence, .items(bySeries(members, instances: instances))),

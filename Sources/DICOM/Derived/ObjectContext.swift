@@ -36,6 +36,15 @@ struct ObjectContext {
     /// The bytes of an attribute of the newest source; `nil` if it is absent or empty.
     func copied(_ attribute: Attribute) -> ElementValue? { newest.bytes(attribute).map(ElementValue.bytes) }
 
+    /// Tracking ID (PS3.3 C.8.20.4): the structure and the segmenter that looks for it.
+    var trackingIdentifier: String { "\(description.segmenter.segmentLabel) by \(description.segmenter.name)" }
+
+    /// Tracking UID (PS3.3 C.8.20.4): the same in all objects about one structure in one stack, also of later revisions.
+    var trackingUID: String {
+        DerivedUID.make(
+            ["kontur tracking", first.seriesInstanceUID, first.sopInstanceUID, description.segmenter.name])
+    }
+
     /// The UID of a part of this object, derived from the object's UID.
     func partUID(_ purpose: String) -> String { DerivedUID.make([description.sopInstanceUID, purpose]) }
 

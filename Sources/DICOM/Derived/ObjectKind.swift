@@ -5,7 +5,7 @@
 /// A job makes at most one object of each kind. Everything that holds for objects holds for each kind by itself: a kind
 /// has UIDs of its own, an object replaces the older objects of its kind, and each object has its own deliveries.
 public enum ObjectKind: Sendable, Hashable {
-    /// A SEG, with the geometry that the viewers of a profile need.
+    /// A SEG or label map, in the form that the viewers of a profile need.
     case segmentation(ViewerProfile.Name)
     /// A measurement report, which refers to the SEG of a profile.
     case report(ViewerProfile.Name)
@@ -15,7 +15,8 @@ public enum ObjectKind: Sendable, Hashable {
     /// SOP Class UID of the objects.
     public var sopClassUID: String {
         switch self {
-        case .segmentation: SOPClass.segmentation
+        case .segmentation(let profile):
+            ViewerProfile.named(profile).isLabelMap ? SOPClass.labelMapSegmentation : SOPClass.segmentation
         case .report: SOPClass.comprehensiveSR
         case .pictures: SOPClass.multiFrameTrueColorSecondaryCapture
         }

@@ -87,6 +87,8 @@ enum ObjectModules {
 enum Maker {
     static let manufacturer = "KONTUR"
     static let model = "Kontur"
+    /// Names the program, not the machine: the writers do not know on which machine they run.
+    static let deviceUID = DerivedUID.make(["kontur device"])
 
     /// The item of Contributing Equipment Sequence by which Kontur recognises an object that an archive sends back.
     static func contribution(_ context: ObjectContext) -> ItemElements {
@@ -108,6 +110,8 @@ enum Code {
     static let segmentation = CodedConcept("113076", "DCM", "Segmentation")
     /// PS3.16 CID 7202.
     static let sourceImage = CodedConcept("121322", "DCM", "Source image for image processing operation")
+    /// PS3.16 CID 7151: what lies around the segments of a label map.
+    static let background = CodedConcept("125040", "DCM", "Background")
     /// PS3.16 CID 7162.
     static let artificialIntelligence = CodedConcept("123110", "DCM", "Artificial Intelligence")
 

@@ -205,4 +205,33 @@ struct SegmentationSources {
         for (rank, index) in order.indices.enumerated() { ranks[index] = rank }
         return ranks
     }
+
+    /// The frames of a SEG: those with a mask that is not empty, in the order of positions, else in that of the stack.
+    ///
+    /// - Parameter masks: one for each frame of the stack.
+    /// - Returns: the frames in the order of the SEG; their ranks are the numbers of its frames.
+    func frames(of masks: [Mask]) -> [SegmentationFrame] {
+        let ranks = ranks()
+        let written = masks.indices.filter { !masks[$0].isEmpty }
+            .sorted { (ranks?[$0] ?? 0, $0) < (ranks?[$1] ?? 0, $1) }
+        return written.enumerated().map { rank, mask in
+            SegmentationFrame(
+                mask: mask, source: frames[mask].source, frameNumber: frames[mask].frameNumber, placeInStack: mask + 1,
+                rank: rank + 1)
+        }
+    }
+
+    /// Checks that there is one mask per frame, each of the size of the sources.
+    ///
+    /// - Throws: `ObjectError.inconsistent`.
+    func check(_ masks: [Mask]) throws(ObjectError) {
+        guard masks.count == frames.count else {
+            throw .inconsistent(reason: "there are \(masks.count) masks for \(frames.count) frames")
+        }
+        let first = instances[0]
+        guard masks.allSatisfy({ $0.rows == first.rows && $0.columns == first.columns }) else {
+            throw .inconsistent(
+                reason: "a mask does not have the size of its source, \(first.rows) x \(first.columns)")
+        }
+    }
 }

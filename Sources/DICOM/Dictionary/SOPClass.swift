@@ -26,6 +26,8 @@ public struct SOPClass: Sendable, Hashable {
     public static let verification = "1.2.840.10008.1.1"
     /// Segmentation Storage: the class of a SEG.
     public static let segmentation = storage + "66.4"
+    /// Label Map Segmentation Storage (Supplement 243): the class of a label map.
+    public static let labelMapSegmentation = storage + "66.7"
     /// Comprehensive SR Storage: the class of a measurement report.
     public static let comprehensiveSR = storage + "88.33"
     /// Multi-frame True Color Secondary Capture Image Storage: the class of pictures with burnt-in contours.
@@ -82,6 +84,16 @@ public struct SOPClass: Sendable, Hashable {
     /// The row of a UID in `images`; `nil` for every other class.
     public static func image(_ uid: String) -> SOPClass? { images.first { $0.uid == uid } }
 
+    /// The name of a class in words for an operator; `SOP class` and the UID for a class without a name here.
+    static func name(_ uid: String) -> String {
+        let known = [
+            segmentation: "Segmentation Storage", labelMapSegmentation: "Label Map Segmentation Storage",
+            comprehensiveSR: "Comprehensive SR Storage", verification: "Verification",
+        ]
+        guard let name = known[uid] ?? image(uid)?.name else { return "SOP class \(uid)" }
+        return "\(name) (\(uid))"
+    }
+
     // MARK: Classes without images
 
     /// The reason why instances of a class do not have an image to segment; `nil` for a class of images or an unknown
@@ -95,7 +107,7 @@ public struct SOPClass: Sendable, Hashable {
     /// If two entries match, the first one counts.
     private static let notImages: [(uid: String, reason: String)] = [
         (segmentation, "it is a Segmentation"),
-        ("1.2.840.10008.5.1.4.1.1.66.7", "it is a Label Map Segmentation"),
+        (labelMapSegmentation, "it is a Label Map Segmentation"),
         ("1.2.840.10008.5.1.4.1.1.66", "it is raw data, a registration or a surface"),
         ("1.2.840.10008.5.1.4.1.1.67", "it is a Real World Value Mapping"),
         ("1.2.840.10008.5.1.4.1.1.88.59", "it is a Key Object Selection Document"),

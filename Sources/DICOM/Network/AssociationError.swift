@@ -34,7 +34,8 @@ public enum AssociationError: Error, Sendable, Equatable, CustomStringConvertibl
         case .timeout(let waitingFor):
             "the peer did not answer in time: waiting for \(waitingFor)"
         case .noPresentationContext(let sopClassUID, let transferSyntaxUID):
-            "the peer does not take SOP class \(sopClassUID) in transfer syntax \(transferSyntaxUID)"
+            "the peer does not take \(SOPClass.name(sopClassUID)) in transfer syntax \(transferSyntaxUID); let it take "
+                + "this class, or do not send it such objects"
         case .unreadableFile(let reason):
             "could not send the file: \(reason)"
         }

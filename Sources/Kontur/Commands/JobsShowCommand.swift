@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Foundation
+import DICOM
 import Persistence
 import Routing
 
@@ -128,7 +129,8 @@ struct StudyReport: Report {
                 let status = delivery.status.map { " (status \(String(format: "%04X", $0)))" } ?? ""
                 let why = delivery.why.map { ": \($0)" } ?? ""
                 let line = "      to \(delivery.peer): \(delivery.standing)\(status)\(why)"
-                parts.append(.line(line + ", SEG \(delivery.sopInstanceUID)"))
+                let kind = ObjectKind(rawValue: delivery.kind)?.inWords ?? "object"
+                parts.append(.line(line + ", \(kind) \(delivery.sopInstanceUID)"))
             }
         }
         return parts

@@ -12,7 +12,7 @@ import Supervision
 struct SegmentCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "segment",
-        abstract: "Segments DICOM files and pictures without a node; writes SEG files and PNG overlays.",
+        abstract: "Segments DICOM files and pictures without a node; writes SEG files, reports and PNG overlays.",
         discussion: """
             The command sorts instances into stacks. The first route that matches a stack selects its segmenter. Routes \
             come from --config, or from the built-in routes: endoscopy, and MR that is described as late enhancement. \
@@ -59,8 +59,11 @@ struct SegmentCommand: AsyncParsableCommand {
             valueName: "folder"))
     var dump: String?
 
-    @Option(help: "Viewer for which SEGs of images without geometry are written: strict, ohif or slicer.")
+    @Option(help: "Viewer or archive for which SEGs are written: strict, ohif, slicer or labelmap; see docs/pacs.md.")
     var viewerProfile = ChoiceArgument(ViewerProfile.Name.strict)
+
+    @Flag(help: "Write a measurement report (DICOM SR) beside each SEG, also if nothing was found.")
+    var report = false
 
     @OptionGroup var printing: OutputOptions
 
@@ -96,7 +99,7 @@ struct SegmentCommand: AsyncParsableCommand {
         let study = await OfflineStudy(reading: paths, with: pool, progress: progress)
         let segmentation = OfflineSegmentation(
             study: study, folder: folder, dumpFolder: dump.map { URL(fileURLWithPath: $0).standardizedFileURL.path },
-            viewerProfile: viewerProfile.value, planner: planner, pool: pool, progress: progress)
+            viewerProfile: viewerProfile.value, report: self.report, planner: planner, pool: pool, progress: progress)
         var report = SegmentReport(stacks: study.mixed.map(SegmentReport.StackLine.init), files: study.files)
         for (index, stack) in study.stacks.enumerated() {
             report.stacks.append(await segmentation.segment(stack, number: index + 1))

@@ -33,6 +33,8 @@ struct SegmentReport: Report {
         /// The measures that the confidences were made of, one value per frame.
         var frameMeasures: [String: [Double]] = [:]
         var segmentation: String?
+        /// The path of the measurement report.
+        var report: String?
         var sopInstanceUID: String?
         var overlays: [String] = []
         var reason: String?
@@ -114,7 +116,7 @@ struct SegmentReport: Report {
             [
                 .init("series"), .init("modality"), .init("instances", isNumber: true), .init("route"),
                 .init("segmenter"), .init("outcome"), .init("found in", isNumber: true), .init("time", isNumber: true),
-                .init("confidence", isNumber: true), .init("SEG"), .init("overlays"), .init("reason"),
+                .init("confidence", isNumber: true), .init("SEG"), .init("report"), .init("overlays"), .init("reason"),
             ],
             rows: stacks.map { stack in
                 let found = stack.foundFrames.map { "\($0) of \(stack.frames ?? 0)" }
@@ -122,7 +124,7 @@ struct SegmentReport: Report {
                     Formatted.uid(stack.seriesInstanceUID), stack.modality ?? "", String(stack.instances),
                     stack.route ?? "", stack.segmenter ?? "", stack.outcome.inWords, found ?? "",
                     stack.seconds.map { Formatted.seconds(.seconds($0)) } ?? "",
-                    Formatted.fraction(stack.confidence), stack.segmentation ?? "",
+                    Formatted.fraction(stack.confidence), stack.segmentation ?? "", stack.report ?? "",
                     stack.overlays.first.map { URL(fileURLWithPath: $0).deletingLastPathComponent().path } ?? "",
                     stack.reason ?? "",
                 ]

@@ -50,6 +50,12 @@ enum RouteReader {
             let gaps =
                 section["gaps"]?.scalar(expecting: "refuse or mark") { VolumeAssembly.Gaps(rawValue: $0) } ?? .refuse
             let type = section["type"]?.choice(SegmentationType.self) ?? .binary
+            let labelMaps = peers.map(\.peer).filter { sendTo.contains($0.name) && $0.viewerProfile == .labelmap }
+            if type == .fractional, let peer = labelMaps.first {
+                section["type"]?.complain(
+                    "peer '\(peer.name)' gets label maps, which do not hold probabilities: send fractional SEGs to "
+                        + "peers with another viewerProfile")
+            }
             let report = section["report"]?.flag ?? false
             let pictures = section["pictures"]?.flag ?? false
             let review = review(section)

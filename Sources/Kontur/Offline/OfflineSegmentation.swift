@@ -15,6 +15,8 @@ struct OfflineSegmentation {
     /// The folder for the inputs and outputs of networks; `nil` if they are not wanted.
     let dumpFolder: String?
     let viewerProfile: ViewerProfile.Name
+    /// Whether every stack gets a measurement report, also without a route that asks for one.
+    let report: Bool
     let planner: StackPlanner
     let pool: WorkerPool
     let progress: ProgressLine
@@ -54,7 +56,7 @@ struct OfflineSegmentation {
         _ work: StackPlan.Work, _ stack: Stack, name: String, _ line: inout SegmentReport.StackLine
     ) async {
         // Results of an earlier run under these names must not pass for results of this one.
-        for old in [segmentation(name), overlays(name)] { try? FileManager.default.removeItem(at: old) }
+        for old in [segmentation(name), report(name), overlays(name)] { try? FileManager.default.removeItem(at: old) }
         let request = request(work, stack, name: name)
         switch await perform(request, name: name, seconds: &line.seconds) {
         case .success(let outcome): accept(outcome, name: name, &line)
@@ -92,20 +94,23 @@ struct OfflineSegmentation {
         line.frameMeasures = outcome.frameMeasures
         line.overlays = outcome.overlays.sorted()
         line.notes += outcome.notes.filter { !line.notes.contains($0) }
-        guard let output = outcome.outputs.first else {
-            line.outcome = .nothingFound
-            return
+        for output in outcome.outputs {
+            let isReport = output.path.hasSuffix(Self.reportEnd)
+            let path = (isReport ? report(name) : segmentation(name)).path
+            do {
+                try FileSystem.rename(output.path, to: path)
+            } catch {
+                line.reason = "could not move the object to \(path): \(error.reason)"
+                return
+            }
+            if isReport {
+                line.report = path
+            } else {
+                line.segmentation = path
+                line.sopInstanceUID = output.sopInstanceUID
+            }
         }
-        let path = segmentation(name).path
-        do {
-            try FileSystem.rename(output.path, to: path)
-        } catch {
-            line.reason = "could not move the SEG to \(path): \(error.reason)"
-            return
-        }
-        line.outcome = .segmented
-        line.segmentation = path
-        line.sopInstanceUID = output.sopInstanceUID
+        line.outcome = outcome.foundFrames.isEmpty ? .nothingFound : .segmented
     }
 
     // MARK: the request
@@ -129,16 +134,26 @@ struct OfflineSegmentation {
             copiedFromNewest: study[headers[0]].map { SourceAttributes.digestOfNewest($0.attributes) },
             outputs: [SegmentationJob.Output(.segmentation(viewerProfile), peers: [])],
             created: Int64(now.timeIntervalSince1970), localOffsetFromUTC: TimeZone.current.secondsFromGMT(for: now))
-        let output = SegmentRequest.Output(
-            path: folder.appendingPathComponent(".kontur-\(run).dcm").path,
-            description: job.description(
-                for: .segmentation(viewerProfile), softwareVersion: KonturCommand.version, dated: true))
-        var request = job.request(run: run, folder: root, outputs: [output])
+        let file = folder.appendingPathComponent(".kontur-\(run)").path
+        let segmentation = job.description(
+            for: .segmentation(viewerProfile), softwareVersion: KonturCommand.version, dated: true)
+        var outputs = [SegmentRequest.Output(path: "\(file).dcm", description: segmentation)]
+        if report || work.route.report {
+            let description = job.description(
+                for: .report(viewerProfile), of: segmentation.reference(inStudy: headers[0].studyInstanceUID),
+                softwareVersion: KonturCommand.version, dated: true)
+            outputs.append(SegmentRequest.Output(path: file + Self.reportEnd, description: description))
+        }
+        var request = job.request(run: run, folder: root, outputs: outputs)
         request.overlayFolder = overlays(name).path
         request.dumpFolder = dumpFolder.map { "\($0)/\(name)" }
         return request
     }
 
+    /// The end of the name of a report's file.
+    private static let reportEnd = "-report.dcm"
+
+    private func report(_ name: String) -> URL { folder.appendingPathComponent(name + Self.reportEnd) }
     private func segmentation(_ name: String) -> URL { folder.appendingPathComponent("\(name).dcm") }
     private func overlays(_ name: String) -> URL { folder.appendingPathComponent("\(name)-overlays") }
 

@@ -67,30 +67,39 @@ import TestSupport
             _ job: Job, _ work: SegmentationJob, _ description: ObjectDescription, bytes: String = "SEG",
             confidence: Double? = 0.9
         ) throws {
-            let written = spool.workPath + "/" + UUID().uuidString
-            try Data(bytes.utf8).write(to: URL(fileURLWithPath: written))
-            let path = try spool.acceptDerived(written, now: Date())
+            try finish(job, work, [(description, bytes)], confidence: confidence)
+        }
+
+        /// Ends the job with objects of these bytes, which are sent.
+        func finish(
+            _ job: Job, _ work: SegmentationJob, _ objects: [(description: ObjectDescription, bytes: String)],
+            confidence: Double? = 0.9
+        ) throws {
+            let outputs = try objects.map { description, bytes in
+                let written = spool.workPath + "/" + UUID().uuidString
+                try Data(bytes.utf8).write(to: URL(fileURLWithPath: written))
+                let kind = description.kind
+                return NewDerivedInstance(
+                    sopClassUID: kind.sopClassUID, sopInstanceUID: description.sopInstanceUID,
+                    transferSyntaxUID: "1.2.840.10008.1.2.1", studyInstanceUID: "1.2",
+                    seriesInstanceUID: description.seriesInstanceUID, kind: kind.rawValue,
+                    path: try spool.acceptDerived(written, now: Date()), sha256: bytes, size: 3, peers: ["archive"],
+                    description: try JSONEncoder().encode(description),
+                    answerKey: kind.holdsAnswer ? work.answerKey : nil)
+            }
             try journal.write { transaction in
                 let deliveries = try transaction.done(
-                    job.id,
-                    JobResult(
-                        outputs: [
-                            NewDerivedInstance(
-                                sopClassUID: SOPClass.segmentation, sopInstanceUID: description.sopInstanceUID,
-                                transferSyntaxUID: "1.2.840.10008.1.2.1", studyInstanceUID: "1.2",
-                                seriesInstanceUID: description.seriesInstanceUID, kind: "strict", path: path,
-                                sha256: bytes, size: 3, peers: ["archive"],
-                                description: try JSONEncoder().encode(description), answerKey: work.answerKey)
-                        ], outcome: "segmented", confidence: confidence), AuditEvent())
-                if try transaction.delivery(deliveries[0])?.state == .pending {
-                    try transaction.sent(deliveries[0], status: 0, AuditEvent())
+                    job.id, JobResult(outputs: outputs, outcome: "segmented", confidence: confidence), AuditEvent())
+                for delivery in deliveries where try transaction.delivery(delivery)?.state == .pending {
+                    try transaction.sent(delivery, status: 0, AuditEvent())
                 }
             }
         }
 
-        /// Takes the file of every object away, as retention does.
-        func forget() async throws {
-            let statement = "UPDATE derivedInstance SET path = NULL"
+        /// Takes the file of every object away, or of the objects of one kind, as retention does.
+        func forget(_ kind: ObjectKind? = nil) async throws {
+            let condition = kind.map { " WHERE kind = '\($0.rawValue)'" } ?? ""
+            let statement = "UPDATE derivedInstance SET path = NULL" + condition
             let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"
             let result = try await runExternal("python3", ["-c", script, spool.databasePath, statement])
             #expect(result.status == 0, "\(result.tail)")
@@ -98,12 +107,15 @@ import TestSupport
     }
 
     /// The work on one image of one patient.
-    private static func work(patient: String, created: Int64 = 1_700_000_000) -> SegmentationJob {
-        SegmentationJob(
+    private static func work(
+        patient: String, created: Int64 = 1_700_000_000, report: Bool = false
+    ) -> SegmentationJob {
+        let kinds: [ObjectKind] = [.segmentation(.strict)] + (report ? [.report(.strict)] : [])
+        return SegmentationJob(
             segmenter: .stub, type: .binary, gaps: .refuse,
             sources: [.init(path: "a", sopInstanceUID: "1.1", imageDigest: "d", copied: "c")], newestSource: 0,
-            copiedFromNewest: patient, outputs: [.init(.segmentation(.strict), peers: ["archive"])], created: created,
-            localOffsetFromUTC: 0, notes: [])
+            copiedFromNewest: patient, outputs: kinds.map { .init($0, peers: ["archive"]) },
+            created: created, localOffsetFromUTC: 0, notes: [])
     }
 
     private static func with(_ body: (Desk) async throws -> Void) async throws {
@@ -182,6 +194,65 @@ import TestSupport
             #expect(try desk.plans(next, work).plans[0].stored != nil)
             work.review = ReviewRule(below: 0.5, action: .send)
             #expect(try desk.plans(next, work).plans[0].stored == nil)
+        }
+    }
+
+    // MARK: - Objects that refer to a SEG
+
+    @Test func `a report refers to the SEG of its job, and is sent unchanged with it`() async throws {
+        try await Self.with { desk in
+            let work = Self.work(patient: "A", report: true)
+            let job = try desk.job("1.1", work)
+            let plans = try desk.plans(job, work).plans
+            #expect(plans.map(\.output.kind) == [.segmentation(.strict), .report(.strict)])
+            #expect(plans[1].description.segmentation?.sopInstanceUID == plans[0].description.sopInstanceUID)
+            try desk.finish(job, work, plans.map { ($0.description, $0.output.kind.rawValue) })
+            let next = try desk.plans(try desk.job("1.9", work), work)
+            #expect(next.missing.isEmpty)
+            #expect(next.used([]).map { $0.stored?.sopInstanceUID } == plans.map(\.description.sopInstanceUID))
+            // The answer is read back from the SEG.
+            #expect(next.answer?.sha256 == "strict")
+        }
+    }
+
+    @Test func `a report is made for each UID that the SEG may get, and the one that the SEG got counts`() async throws
+    {
+        try await Self.with { desk in
+            let work = Self.work(patient: "A", report: true)
+            let job = try desk.job("1.1", work)
+            let first = try desk.plans(job, work).plans
+            try desk.finish(job, work, first.map { ($0.description, $0.output.kind.rawValue) })
+            try await desk.forget(.segmentation(.strict))
+            let plans = try desk.plans(try desk.job("1.9", work), work)
+            let segmentation = try #require(plans.plans.first)
+            let otherwise = try #require(segmentation.repetition?.otherwise)
+            #expect(plans.plans.count == 3 && plans.missing.count == 2)
+            let same = plans.used([segmentation.description.sopInstanceUID])
+            #expect(same.count == 2 && same[1].stored?.sopInstanceUID == first[1].description.sopInstanceUID)
+            let other = plans.used([otherwise.sopInstanceUID])
+            #expect(other.count == 2 && other[1].stored == nil)
+            #expect(other[1].description.segmentation?.sopInstanceUID == otherwise.sopInstanceUID)
+            #expect(other[1].description.sopInstanceUID != first[1].description.sopInstanceUID)
+            #expect(
+                other[1].description.predecessors.map(\.sopInstanceUID) == [first[1].description.sopInstanceUID])
+            // Nothing is found any more: there is no SEG, and one report says so.
+            #expect(plans.used([]).count == 2)
+        }
+    }
+
+    @Test func `the report of a corrected patient replaces the older report, not the SEG`() async throws {
+        try await Self.with { desk in
+            var reports: [String] = []
+            for (number, patient) in ["A", "B", "A"].enumerated() {
+                let work = Self.work(patient: patient, report: true)
+                let job = try desk.job("1.\(number + 1)", work)
+                let plans = try desk.plans(job, work).plans
+                #expect(plans.count == 2 && plans.allSatisfy { $0.stored == nil })
+                #expect(plans[1].description.predecessors.map(\.sopInstanceUID) == reports.reversed())
+                reports.append(plans[1].description.sopInstanceUID)
+                try desk.finish(job, work, plans.map { ($0.description, "\($0.output.kind.rawValue) \(number)") })
+            }
+            #expect(Set(reports).count == 3)
         }
     }
 }

@@ -44,6 +44,14 @@ import Testing
         let refused = AssociationError.noPresentationContext(sopClassUID: "1.2", transferSyntaxUID: "1.3")
         let dead = try #require(DeliveryOutcome(refused))
         #expect(meaning(dead) == .dead)
+        let labelMap = AssociationError.noPresentationContext(
+            sopClassUID: "1.2.840.10008.5.1.4.1.1.66.7", transferSyntaxUID: "1.2.840.10008.1.2.1")
+        #expect(
+            DeliveryOutcome(labelMap)
+                == .dead(
+                    reason: "the peer does not take Label Map Segmentation Storage (1.2.840.10008.5.1.4.1.1.66.7) in "
+                        + "transfer syntax 1.2.840.10008.1.2.1; let it take this class, or do not send it such objects")
+        )
         #expect(DeliveryOutcome(.connectionLost(reason: "")) == nil)
         #expect(DeliveryOutcome(.rejected(.localLimitExceeded)) == nil)
         let unreadable = try #require(DeliveryOutcome(.unreadableFile(reason: "")))

@@ -33,9 +33,11 @@ enum FunctionalGroups {
         var item = ItemElements([
             (.derivationImageSequence, .items([derivation(frame, of: context)])),
             (.frameContentSequence, .items([content(frame, of: context)])),
-            // C.8.20.3.1. Never shared: Weasis looks for it in each frame.
-            (.segmentIdentificationSequence, .items([ItemElements([(.referencedSegmentNumber, .short(1))])])),
         ])
+        if context.encoding != .labelMap {
+            // C.8.20.3.1. Never shared: Weasis looks for it in each frame. A pixel of a label map names its segment.
+            item[.segmentIdentificationSequence] = .items([ItemElements([(.referencedSegmentNumber, .short(1))])])
+        }
         if let geometry = context.geometry {
             // C.7.6.16.2.3.
             item[.planePositionSequence] = .items([
@@ -65,7 +67,9 @@ enum FunctionalGroups {
 
     /// The item of Frame Content (C.7.6.16.2.2).
     private static func content(_ frame: SegmentationFrame, of context: SegmentationContext) -> ItemElements {
-        var item = ItemElements([(.dimensionIndexValues, .long(1, frame.rank))])
+        var item = ItemElements([
+            (.dimensionIndexValues, context.encoding == .labelMap ? .long(frame.rank) : .long(1, frame.rank))
+        ])
         let confidences = context.description.frameConfidences
         if frame.mask < confidences.count {
             item[.frameComments] = WrittenText.ascii(ConfidenceText.words(confidences[frame.mask]), limit: 1024)
@@ -77,7 +81,7 @@ enum FunctionalGroups {
         return item
     }
 
-    /// The dimensions: segment, then position.
+    /// The dimensions: segment, then position; of a label map, whose frames hold all segments, the position.
     ///
     /// Without geometry, the frame's number among the written frames replaces the position.
     static func dimensions(_ context: SegmentationContext) -> [ItemElements] {
@@ -85,9 +89,8 @@ enum FunctionalGroups {
             context.geometry == nil
             ? (.inStackPositionNumber, .frameContentSequence, "Frame")
             : (.imagePositionPatient, .planePositionSequence, "Position")
-        let indices: [(Attribute, Attribute, String)] = [
-            (.referencedSegmentNumber, .segmentIdentificationSequence, "Segment"), place,
-        ]
+        let segment = (Attribute.referencedSegmentNumber, Attribute.segmentIdentificationSequence, "Segment")
+        let indices = context.encoding == .labelMap ? [place] : [segment, place]
         return indices.map { pointer, group, label in
             ItemElements([
                 (.dimensionOrganizationUID, .text(context.object.partUID("dimension organization"))),

@@ -5,12 +5,32 @@
 import Foundation
 import Imaging
 
-/// The one item of Segment Sequence.
+/// The items of Segment Sequence.
 enum SegmentItem {
-    /// Describes the segment: label, algorithm, codes and colour.
-    static func make(_ context: SegmentationContext) -> ItemElements {
+    /// The number of the background in a label map.
+    static let background = 0
+
+    /// The segment; in a label map the background too, because each value of Pixel Data needs an item (C.8.20.2.3).
+    static func all(_ context: SegmentationContext) -> [ItemElements] {
+        context.encoding == .labelMap ? [backgroundItem(context), make(context)] : [make(context)]
+    }
+
+    private static func backgroundItem(_ context: SegmentationContext) -> ItemElements {
         let segmenter = context.description.segmenter
-        let color = segmenter.recommendedDisplayColor
+        return ItemElements([
+            (.segmentNumber, .short(background)),
+            (.segmentLabel, .text("background")),
+            (.segmentAlgorithmType, .text("AUTOMATIC")),
+            (.segmentAlgorithmName, WrittenText.ascii("\(segmenter.name) \(segmenter.version)", limit: 64)),
+            (.segmentedPropertyCategoryCodeSequence, Code.item(Code.background)),
+            (.segmentedPropertyTypeCodeSequence, Code.item(Code.background)),
+            (.recommendedDisplayCIELabValue, CIELab.value(DisplayColor(red: 0, green: 0, blue: 0))),
+        ])
+    }
+
+    /// Describes the segment: label, algorithm, codes and colour.
+    private static func make(_ context: SegmentationContext) -> ItemElements {
+        let segmenter = context.description.segmenter
         return ItemElements([
             (.segmentNumber, .short(1)),
             // Viewers list segments by their labels: two segmenters' answers for one image must not look alike.
@@ -22,10 +42,9 @@ enum SegmentItem {
             (.segmentedPropertyCategoryCodeSequence, Code.item(segmenter.category)),
             (.segmentedPropertyTypeCodeSequence, Code.item(segmenter.type)),
             (.anatomicRegionSequence, segmenter.anatomicRegion.map(Code.item)),
-            (
-                .recommendedDisplayCIELabValue,
-                .bytes(CIELab.encoded(color).flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] })
-            ),
+            (.trackingID, WrittenText.ascii(context.object.trackingIdentifier, limit: 128)),
+            (.trackingUID, .text(context.object.trackingUID)),
+            (.recommendedDisplayCIELabValue, CIELab.value(segmenter.recommendedDisplayColor)),
         ])
     }
 
@@ -84,6 +103,11 @@ enum ConfidenceText {
 
 /// Colours in the encoding of PS3.3 C.10.7.1.1.
 enum CIELab {
+    /// The value of Recommended Display CIELab Value.
+    static func value(_ color: DisplayColor) -> ElementValue {
+        .bytes(encoded(color).flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] })
+    }
+
     /// L*, a* and b* of an sRGB colour under D50: 0...65535 stands for 0...100, and for -128...127.
     static func encoded(_ color: DisplayColor) -> [UInt16] {
         let linear = [color.red, color.green, color.blue].map { channel in

@@ -26,10 +26,10 @@ struct SegmentationContext {
     let geometry: SegmentationGeometry?
     /// Image Orientation (Patient) for all frames of a SEG without geometry; `nil` for none.
     let orientationWithoutGeometry: [String]?
+    /// The encoding of Pixel Data.
+    let encoding: SegmentationEncoding
     /// The value of Pixel Data.
     let pixelData: [UInt8]
 
     var description: ObjectDescription { object.description }
-
-    var isBinary: Bool { description.type == .binary }
 }

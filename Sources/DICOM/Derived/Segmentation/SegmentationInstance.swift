@@ -5,12 +5,12 @@
 
 public import Imaging
 
-/// The writer of DICOM Segmentation objects.
+/// The writer of DICOM Segmentation objects, label maps included.
 public enum SegmentationInstance {
     /// Largest length of a value: the one 32-bit number above it means "undefined" (PS3.5 7.1.1).
     private static let pixelDataLimit = 0xFFFF_FFFE
 
-    /// Writes one segment of one stack as a Part 10 file, Explicit VR Little Endian.
+    /// Writes one segment of one stack in the encoding of the description as a Part 10 file, Explicit VR Little Endian.
     ///
     /// The same description, sources and masks give the same bytes.
     ///
@@ -46,21 +46,15 @@ public enum SegmentationInstance {
         _ probabilities: [[Float]]
     ) throws(ObjectError) {
         let first = sources.instances[0]
-        guard masks.count == sources.frames.count else {
-            throw .inconsistent(reason: "there are \(masks.count) masks for \(sources.frames.count) frames")
-        }
-        guard masks.allSatisfy({ $0.rows == first.rows && $0.columns == first.columns }) else {
-            throw .inconsistent(
-                reason: "a mask does not have the size of its source, \(first.rows) x \(first.columns)")
-        }
+        try sources.check(masks)
         guard masks.contains(where: { !$0.isEmpty }) else { throw .nothingFound }
         let pixels = first.rows * first.columns
-        if description.type == .fractional {
+        if description.encoding == .fractional {
             guard probabilities.count == masks.count, probabilities.allSatisfy({ $0.count == pixels }) else {
                 throw .inconsistent(reason: "the probabilities do not have the shape of the masks")
             }
         }
-        let bytes = masks.count * pixels / (description.type == .binary ? 8 : 1)
+        let bytes = masks.count * pixels * description.encoding.bits / 8
         guard bytes < pixelDataLimit else { throw .tooLarge(bytes: bytes) }
     }
 
@@ -68,16 +62,15 @@ public enum SegmentationInstance {
         _ object: ObjectContext, _ profileName: ViewerProfile.Name, _ masks: [Mask], _ probabilities: [[Float]]
     ) -> SegmentationContext {
         let (description, sources) = (object.description, object.stack)
-        let ranks = sources.ranks()
-        let written = masks.indices.filter { !masks[$0].isEmpty }
-            .sorted { (ranks?[$0] ?? 0, $0) < (ranks?[$1] ?? 0, $1) }
-        let frames = written.enumerated().map { rank, mask in
-            SegmentationFrame(
-                mask: mask, source: sources.frames[mask].source, frameNumber: sources.frames[mask].frameNumber,
-                placeInStack: mask + 1, rank: rank + 1)
-        }
+        let frames = sources.frames(of: masks)
         let profile = ViewerProfile.named(profileName)
         let first = sources.instances[0]
+        let pixelData =
+            switch description.encoding {
+            case .binary: SegmentationPixels.packed(frames.map { masks[$0.mask] })
+            case .fractional: SegmentationPixels.scaled(frames.map { probabilities[$0.mask] })
+            case .labelMap: SegmentationPixels.labels(frames.map { masks[$0.mask] })
+            }
         return SegmentationContext(
             object: object, frames: frames, rows: first.rows, columns: first.columns,
             geometry: sources.geometry()
@@ -85,13 +78,11 @@ public enum SegmentationInstance {
                     frameOfReferenceUID: DerivedUID.make([description.sopInstanceUID, "frame of reference"]),
                     frames: masks.count),
             orientationWithoutGeometry: profile.orientationWithoutGeometry?.map(WrittenText.decimal),
-            pixelData: description.type == .binary
-                ? SegmentationPixels.packed(written.map { masks[$0] })
-                : SegmentationPixels.scaled(written.map { probabilities[$0] }))
+            encoding: description.encoding, pixelData: pixelData)
     }
 }
 
-/// Pixel Data of a SEG.
+/// Pixel Data of a SEG or label map.
 enum SegmentationPixels {
     /// Packs masks: one bit per pixel, the first pixel in the lowest bit, without padding between frames.
     ///
@@ -126,6 +117,11 @@ enum SegmentationPixels {
             }
         }
         return even(bytes)
+    }
+
+    /// The number of the segment for each pixel of the masks, 0 for the background.
+    static func labels(_ masks: [Mask]) -> [UInt8] {
+        even(masks.flatMap { mask in mask.pixels.map { $0 == 0 ? 0 : 1 } })
     }
 
     private static func even(_ bytes: [UInt8]) -> [UInt8] { bytes.count % 2 == 0 ? bytes : bytes + [0] }

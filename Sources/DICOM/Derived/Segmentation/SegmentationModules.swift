@@ -44,10 +44,12 @@ enum SegmentationModules {
         .init(.photometricInterpretation, .type1) { _ in .text("MONOCHROME2") },
         .init(.rows, .type1) { .short($0.rows) },
         .init(.columns, .type1) { .short($0.columns) },
-        .init(.bitsAllocated, .type1) { .short($0.isBinary ? 1 : 8) },
-        .init(.bitsStored, .type1) { .short($0.isBinary ? 1 : 8) },
-        .init(.highBit, .type1) { .short($0.isBinary ? 0 : 7) },
+        .init(.bitsAllocated, .type1) { .short($0.encoding.bits) },
+        .init(.bitsStored, .type1) { .short($0.encoding.bits) },
+        .init(.highBit, .type1) { .short($0.encoding.bits - 1) },
         .init(.pixelRepresentation, .type1) { _ in .short(0) },
+        // C.7.5.1.1.2, C.8.20.2.3: the value of the background.
+        .init(.pixelPaddingValue, .type1C) { $0.encoding == .labelMap ? .short(SegmentItem.background) : nil },
         .init(.pixelData, .type1) { .bytes($0.pixelData) },
     ]
 
@@ -66,11 +68,11 @@ enum SegmentationModules {
         .init(.lossyImageCompressionMethod, .type1C) {
             $0.object.compression.flatMap { $0.methods.isEmpty ? nil : .text($0.methods.joined(separator: "\\")) }
         },
-        .init(.segmentationType, .type1) { .text($0.isBinary ? "BINARY" : "FRACTIONAL") },
-        .init(.segmentationFractionalType, .type1C) { $0.isBinary ? nil : .text("PROBABILITY") },
-        .init(.maximumFractionalValue, .type1C) { $0.isBinary ? nil : .short(255) },
+        .init(.segmentationType, .type1) { .text($0.encoding.rawValue) },
+        .init(.segmentationFractionalType, .type1C) { $0.encoding == .fractional ? .text("PROBABILITY") : nil },
+        .init(.maximumFractionalValue, .type1C) { $0.encoding == .fractional ? .short(255) : nil },
         .init(.segmentsOverlap, .type3) { _ in .text("NO") },
-        .init(.segmentSequence, .type1) { .items([SegmentItem.make($0)]) },
+        .init(.segmentSequence, .type1) { .items(SegmentItem.all($0)) },
     ]
 
     /// PS3.3 C.7.6.16.

@@ -28,18 +28,21 @@ public struct SegmentationReader: Sendable {
     public let seriesInstanceUID: String
     /// Frame of Reference UID; `nil` if absent.
     public let frameOfReferenceUID: String?
-    /// Segmentation Type.
-    public let type: SegmentationType
+    /// The encoding of the masks, by Segmentation Type.
+    public let encoding: SegmentationEncoding
     /// Rows of each frame.
     public let rows: Int
     /// Columns of each frame.
     public let columns: Int
     /// The confidence of the whole answer that Segment Description states; `nil` if it does not state one.
     public let confidence: Confidence?
-    /// The frames in the order of the file.
+    /// The frames in the order of the file; of a label map one for each segment of a frame.
     public let frames: [Frame]
 
-    /// Reads a SEG.
+    /// Whether the frames hold masks or probabilities.
+    public var type: SegmentationType { encoding == .fractional ? .fractional : .binary }
+
+    /// Reads a SEG or label map.
     ///
     /// - Throws: `ObjectError.cannotRead`, or `.mismatch` if the file is not a SEG of a known form.
     public init(path: String) throws(ObjectError) {
@@ -49,30 +52,32 @@ public struct SegmentationReader: Sendable {
             let file = try InstanceFile(path: path)
             (data, header) = (try file.dataSet(), file.header)
         } catch { throw .cannotRead(error) }
-        guard header.sopClassUID == SOPClass.segmentation else { throw .mismatch(reason: "it is not a SEG") }
-        switch data.string(.segmentationType) {
-        case "BINARY": type = .binary
-        case "FRACTIONAL": type = .fractional
-        default: throw .mismatch(reason: "its Segmentation Type is not known")
+        guard [SOPClass.segmentation, SOPClass.labelMapSegmentation].contains(header.sopClassUID) else {
+            throw .mismatch(reason: "it is not a SEG")
         }
+        guard let encoding = data.string(.segmentationType).flatMap(SegmentationEncoding.init),
+            encoding.sopClassUID == header.sopClassUID
+        else { throw .mismatch(reason: "its Segmentation Type is not known, or does not fit its SOP class") }
+        self.encoding = encoding
         sopInstanceUID = header.sopInstanceUID
         seriesInstanceUID = header.seriesInstanceUID
         frameOfReferenceUID = header.frameOfReferenceUID
         rows = header.rows
         columns = header.columns
-        confidence = data.items(.segmentSequence).first
-            .flatMap { data.string(.segmentDescription, in: $0) }.flatMap(ConfidenceText.read)
-        frames = try Self.frames(of: data, header, type)
+        // The background of a label map does not have a description.
+        confidence = data.items(.segmentSequence).compactMap { data.string(.segmentDescription, in: $0) }.first
+            .flatMap(ConfidenceText.read)
+        frames = try Self.frames(of: data, header, encoding)
     }
 
     private static func frames(
-        of data: DataSet, _ header: InstanceHeader, _ type: SegmentationType
+        of data: DataSet, _ header: InstanceHeader, _ encoding: SegmentationEncoding
     ) throws(ObjectError) -> [Frame] {
         let groups = data.items(.perFrameFunctionalGroupsSequence)
         guard groups.count == header.numberOfFrames else {
             throw .mismatch(reason: "it has \(header.numberOfFrames) frames and \(groups.count) functional groups")
         }
-        guard header.bitsAllocated == (type == .binary ? 1 : 8), let element = data.element(.pixelData),
+        guard header.bitsAllocated == encoding.bits, let element = data.element(.pixelData),
             data.fragments() == nil
         else { throw .mismatch(reason: "its pixels do not have the encoding of a SEG") }
         let count = header.rows * header.columns
@@ -82,10 +87,21 @@ public struct SegmentationReader: Sendable {
         let pixels = data.bytes[element.range]
         var frames: [Frame] = []
         for (index, group) in groups.enumerated() {
-            let values =
-                type == .binary
-                ? bits(pixels, from: index * count, count: count) : Array(pixels[index * count..<(index + 1) * count])
-            frames.append(try frame(group, of: data, values: values))
+            switch encoding {
+            case .binary:
+                let values = bits(pixels, from: index * count, count: count)
+                frames.append(try frame(group, of: data, values: values))
+            case .fractional:
+                let values = Array(pixels[index * count..<(index + 1) * count])
+                frames.append(try frame(group, of: data, values: values))
+            case .labelMap:
+                let labels = pixels[index * count..<(index + 1) * count]
+                let background = data.integer(.pixelPaddingValue) ?? 0
+                for segment in Set(labels).sorted() where Int(segment) != background {
+                    let mask: [UInt8] = labels.map { $0 == segment ? 1 : 0 }
+                    frames.append(try frame(group, of: data, segment: Int(segment), values: mask))
+                }
+            }
         }
         return frames
     }
@@ -95,8 +111,9 @@ public struct SegmentationReader: Sendable {
         (address..<address + count).map { bytes[$0 / 8] >> UInt8($0 % 8) & 1 }
     }
 
+    /// A frame of the segment that is given, or else of the one that the functional groups name.
     private static func frame(
-        _ group: DataSet.Item, of data: DataSet, values: [UInt8]
+        _ group: DataSet.Item, of data: DataSet, segment: Int? = nil, values: [UInt8]
     ) throws(ObjectError) -> Frame {
         func first(_ path: Attribute..., from start: DataSet.Item) -> DataSet.Item? {
             path.reduce(Optional(start)) { item, attribute in
@@ -105,10 +122,11 @@ public struct SegmentationReader: Sendable {
         }
         // A macro that is the same for all frames may be in the shared groups: PS3.3 C.7.6.16.
         let shared = data.items(.sharedFunctionalGroupsSequence).first
+        let identification =
+            first(.segmentIdentificationSequence, from: group)
+            ?? shared.flatMap { first(.segmentIdentificationSequence, from: $0) }
         guard
-            let segment = first(.segmentIdentificationSequence, from: group)
-                ?? shared.flatMap({ first(.segmentIdentificationSequence, from: $0) }),
-            let number = data.integer(.referencedSegmentNumber, in: segment),
+            let number = segment ?? identification.flatMap({ data.integer(.referencedSegmentNumber, in: $0) }),
             let source = first(.derivationImageSequence, .sourceImageSequence, from: group),
             let uid = data.string(.referencedSOPInstanceUID, in: source)
         else { throw .mismatch(reason: "a frame does not name its segment or its source") }
@@ -131,19 +149,19 @@ extension SegmentationReader {
     ///
     /// - Parameters:
     ///   - path: the written file, which is read anew.
-    ///   - type: the intended type.
+    ///   - encoding: the intended encoding.
     ///   - sources: the sources that were given to `SegmentationInstance.write`. The other parameters were given to it
     ///     too.
     ///   - masks: one for each frame of the sources.
     ///   - probabilities: of the same shape; needed only for `.fractional`.
     /// - Throws: `ObjectError.mismatch` with the first difference.
     public static func verify(
-        path: String, type: SegmentationType, sources: [SegmentationSource], masks: [Mask],
+        path: String, encoding: SegmentationEncoding, sources: [SegmentationSource], masks: [Mask],
         probabilities: [[Float]] = []
     ) throws(ObjectError) {
         let read = try SegmentationReader(path: path)
-        guard read.type == type else { throw .mismatch(reason: "it is of another Segmentation Type") }
-        var meant = try meantFrames(sources, masks, probabilities, type, placedIn: read.frameOfReferenceUID)
+        guard read.encoding == encoding else { throw .mismatch(reason: "it is of another Segmentation Type") }
+        var meant = try meantFrames(sources, masks, probabilities, read.type, placedIn: read.frameOfReferenceUID)
         guard read.frames.count == meant.count else {
             throw .mismatch(reason: "it has \(read.frames.count) frames and should have \(meant.count)")
         }

@@ -8,10 +8,11 @@ public enum SegmentationType: String, Sendable, Hashable, Codable, CaseIterable 
     case fractional
 }
 
-/// The geometry attributes that a SEG of images without a frame of reference gets, because viewers need different ones.
+/// The form of the SEGs that a peer gets.
 ///
-/// The writer follows the choices in a profile and does not test the profile's name. Images with a frame of reference
-/// get the same object in every profile.
+/// Viewers need different attributes, and archives take different classes.
+/// The writer follows the choices in a profile and does not test the profile's name. The geometry concerns only images
+/// without a frame of reference. `docs/pacs.md` tabulates which viewer shows which profile.
 public struct ViewerProfile: Sendable, Hashable {
     /// The profiles by name.
     public enum Name: String, Sendable, Hashable, Codable, CaseIterable {
@@ -21,12 +22,16 @@ public struct ViewerProfile: Sendable, Hashable {
         case ohif
         /// Adds an invented frame of reference with plane groups: 3D Slicer does not load the SEG without them.
         case slicer
+        /// Writes a label map (Label Map Segmentation Storage), with the geometry of `ohif`.
+        case labelmap
     }
 
     /// Image Orientation (Patient) for all frames: the direction of a row, then that of a column; `nil` for none.
     public var orientationWithoutGeometry: [Double]?
     /// Distance between frames and size of pixels, in mm, of an invented geometry; `nil` for none.
     public var madeUpSpacing: Double?
+    /// Whether the object is a label map.
+    public var isLabelMap = false
 
     /// The profile of a name.
     public static func named(_ name: Name) -> ViewerProfile {
@@ -34,6 +39,8 @@ public struct ViewerProfile: Sendable, Hashable {
         case .strict: ViewerProfile(orientationWithoutGeometry: nil, madeUpSpacing: nil)
         case .ohif: ViewerProfile(orientationWithoutGeometry: [1, 0, 0, 0, 1, 0], madeUpSpacing: nil)
         case .slicer: ViewerProfile(orientationWithoutGeometry: [1, 0, 0, 0, 1, 0], madeUpSpacing: 1)
+        case .labelmap:
+            ViewerProfile(orientationWithoutGeometry: [1, 0, 0, 0, 1, 0], madeUpSpacing: nil, isLabelMap: true)
         }
     }
 

@@ -21,12 +21,81 @@ import TestSupport
         }
     }
 
-    @Test(arguments: SegmentationSample.Kind.allCases, SegmentationType.allCases)
-    func `writes what is read back bit by bit`(kind: SegmentationSample.Kind, type: SegmentationType) throws {
-        try written(kind, type) { _, sample, url in
-            #expect(throws: Never.self) { try sample.verify(type, url) }
+    private static let encodings: [(SegmentationType, ViewerProfile.Name)] = [
+        (.binary, .strict), (.fractional, .strict), (.binary, .labelmap),
+    ]
+
+    @Test(arguments: SegmentationSample.Kind.allCases, encodings)
+    func `writes what is read back bit by bit`(
+        kind: SegmentationSample.Kind, encoding: (type: SegmentationType, profile: ViewerProfile.Name)
+    ) throws {
+        try written(kind, encoding.type, encoding.profile) { _, sample, url in
+            #expect(throws: Never.self) { try sample.verify(encoding.type, profile: encoding.profile, url) }
             let read = try SegmentationReader(path: url.path)
             #expect(read.frames.count == sample.masks.count - 1)
+            #expect(read.confidence?.value == 0.912)
+        }
+    }
+
+    @Test func `writes a label map, whose pixels name the segment or the background`() throws {
+        try written(.magneticResonance, .binary, .labelmap) { data, sample, url in
+            let header = try InstanceFile(path: url.path).header
+            #expect(header.sopClassUID == "1.2.840.10008.5.1.4.1.1.66.7")
+            #expect(header.kind == .notAnImage(reason: "it is a Label Map Segmentation") && header.namesKontur)
+            #expect(data.string(.segmentationType) == "LABELMAP")
+            #expect(data.integers(.bitsStored) == [8] && data.integers(.pixelPaddingValue) == [0])
+            let segments = data.items(.segmentSequence)
+            #expect(segments.map { data.integer(.segmentNumber, in: $0) } == [0, 1])
+            #expect(segments.map { data.integers(.recommendedDisplayCIELabValue, in: $0).count } == [3, 3])
+            let category = data.items(.segmentedPropertyCategoryCodeSequence, in: segments[0]).first
+            #expect(category.flatMap { data.string(.codeValue, in: $0) } == "125040")
+            // A frame holds all segments, so neither groups nor dimensions name one.
+            #expect(data.items(.dimensionIndexSequence).count == 1)
+            let frames = data.items(.perFrameFunctionalGroupsSequence)
+            #expect(frames.allSatisfy { !data.contains(.segmentIdentificationSequence, in: $0) })
+            let read = try SegmentationReader(path: url.path)
+            #expect(read.encoding == .labelMap && read.type == .binary)
+            let meant = try sample.meant(in: read)
+            #expect(meant == Data(data.raw(.pixelData)?.prefix(5 * 101 * 99) ?? []))
+        }
+        // The viewers that show label maps of images without a frame of reference need the orientation.
+        try written(.endoscopy, .binary, .labelmap) { data, _, _ in
+            let shared = try #require(data.items(.sharedFunctionalGroupsSequence).first)
+            #expect(data.contains(.planeOrientationSequence, in: shared) && !data.contains(.frameOfReferenceUID))
+        }
+    }
+
+    @Test func `a label map holds the masks of a fractional answer`() throws {
+        try written(.endoscopy, .fractional, .labelmap) { _, sample, url in
+            #expect(throws: Never.self) { try sample.verify(.fractional, profile: .labelmap, url) }
+            let read = try SegmentationReader(path: url.path)
+            #expect(Set(read.frames.flatMap(\.values)) == [0, 1])
+        }
+    }
+
+    @Test func `notices a pixel of another segment in a label map, and another class`() throws {
+        try written(.magneticResonance, .binary, .labelmap) { _, sample, url in
+            let whole = try Data(contentsOf: url)
+            // 5 x 101 x 99 bytes, and one of padding.
+            let pixels = whole.count - 49_996..<whole.count - 1
+            let inside = try #require(pixels.first { whole[$0] == 1 })
+            for value in [0, 2, 255] as [UInt8] {
+                var changed = whole
+                changed[inside] = value
+                try changed.write(to: url)
+                #expect(throws: ObjectError.self) { try sample.verify(.binary, profile: .labelmap, url) }
+            }
+            // The reader gives each segment of a label map a frame, as another maker may have written it.
+            var foreign = whole
+            foreign[inside] = 2
+            try foreign.write(to: url)
+            let read = try SegmentationReader(path: url.path).frames.map(\.segmentNumber)
+            #expect(read.filter { $0 == 1 }.count == 5 && read.filter { $0 == 2 }.count == 1)
+            var renamed = whole
+            let range = try #require(renamed.range(of: Data("LABELMAP".utf8)))
+            renamed.replaceSubrange(range, with: Data("BINARY  ".utf8))
+            try renamed.write(to: url)
+            #expect(throws: ObjectError.self) { try SegmentationReader(path: url.path) }
         }
     }
 

@@ -33,7 +33,10 @@ import TestSupport
             try sample.write(type, profile, to: url)
             let result = try await runExternal("dciodvfy", [url.path])
             let errors = (result.output + result.errors).split(separator: "\n").filter { $0.hasPrefix("Error") }
-            #expect(errors.isEmpty, "\(errors)")
+            // Debian's dciodvfy of 2022 knows neither the class of 2024 nor a background, which has the number 0.
+            let tooNew = ["Error - Information Object Not found", "Error - SegmentNumber not monotonically increasing"]
+            let wrong = errors.filter { error in profile != .labelmap || !tooNew.contains { error.hasPrefix($0) } }
+            #expect(wrong.isEmpty, "\(wrong)")
         }
     }
 
@@ -46,7 +49,7 @@ import TestSupport
                 let name = "\(kind.rawValue)-\(type.rawValue)-\(profile.rawValue)"
                 let (url, masks) = (folder.appending(path: "\(name).seg"), folder.appending(path: "\(name).masks"))
                 try sample.write(type, profile, to: url)
-                try sample.meant(type, in: SegmentationReader(path: url.path)).write(to: masks)
+                try sample.meant(in: SegmentationReader(path: url.path)).write(to: masks)
                 paths += [url.path, masks.path]
             }
             let script = Checkout.root.appending(path: "Tests/DICOMTests/Derived/read_segmentation.py").path

@@ -143,19 +143,20 @@ struct SegmentationSample {
             description, sources: sources, masks: masks, probabilities: probabilities, to: url.path)
     }
 
-    func verify(_ type: SegmentationType, _ url: URL) throws {
+    func verify(_ type: SegmentationType, profile: ViewerProfile.Name = .strict, _ url: URL) throws {
         try SegmentationReader.verify(
-            path: url.path, type: type, sources: sources, masks: masks, probabilities: probabilities)
+            path: url.path, encoding: description(type, profile).encoding, sources: sources, masks: masks,
+            probabilities: probabilities)
     }
 
     /// The expected pixels of a SEG's frames, in their order: one byte per pixel.
-    func meant(_ type: SegmentationType, in read: SegmentationReader) throws -> Data {
+    func meant(in read: SegmentationReader) throws -> Data {
         let uids = sources.map(\.file.header.sopInstanceUID)
         var bytes = Data()
         for frame in read.frames {
             let source = uids.firstIndex(of: frame.sourceInstanceUID) ?? 0
             let place = kind == .multiFrame ? (frame.sourceFrameNumber ?? 0) - 1 : source
-            switch type {
+            switch read.type {
             case .binary: bytes += masks[place].pixels
             case .fractional: bytes += probabilities[place].map { UInt8(($0 * 255).rounded()) }
             }
