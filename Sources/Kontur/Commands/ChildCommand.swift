@@ -16,8 +16,9 @@ enum ChildCommand {
     /// `worker --role ROLE --threads COUNT`: answers requests on standard input.
     case worker(WorkerRole, threads: Int)
 
+    /// Reads the arguments; `nil` if they are those of another command.
+    ///
     /// - Parameter arguments: without the name of the executable.
-    /// - Returns: `nil` if the arguments are those of another command.
     init?(_ arguments: [String]) {
         switch arguments {
         case ["receiver"]: self = .receiver

@@ -100,6 +100,17 @@ public final class WaitingThread: @unchecked Sendable {
         }
     }
 
+    /// Leaves the list of threads that wait.
+    ///
+    /// - Returns: false if the thread was taken from the list, because a body comes.
+    private func leaveList() -> Bool {
+        Self.waiting.withLock { waiting in
+            guard let index = waiting.firstIndex(where: { $0 === self }) else { return false }
+            waiting.remove(at: index)
+            return true
+        }
+    }
+
     private func waitForBody() -> (@Sendable () -> Void)? {
         let waits = Self.waiting.withLock { waiting in
             guard waiting.count < Self.mostWaiting else { return false }
@@ -112,12 +123,7 @@ public final class WaitingThread: @unchecked Sendable {
             while body == nil {
                 let rest = end - MonotonicClock.now()
                 // A thread that was taken from the list gets a body in any case.
-                let isOver = rest <= .zero && Self.waiting.withLock { waiting in
-                    guard let index = waiting.firstIndex(where: { $0 === self }) else { return false }
-                    waiting.remove(at: index)
-                    return true
-                }
-                if isOver { return nil }
+                if rest <= .zero, leaveList() { return nil }
                 _ = condition.wait(timeout: rest > .zero ? rest : nil)
             }
             defer { body = nil }
