@@ -85,7 +85,7 @@ public enum PicturesInstance {
         _ frames: [PicturesFrame], sources: [SegmentationSource], masks: [Mask], with drawing: ContourPictures
     ) throws(ObjectError) -> [UInt8] {
         var pixels: [UInt8] = []
-        pixels.reserveCapacity(frames.count * drawing.rows * drawing.columns * 3 + 1)
+        pixels.reserveCapacity(frames.count * drawing.rows * drawing.columns * 3)
         var reader = PicturesFrameReader(sources)
         var values: [Float] = []
         for frame in frames where reader.isGrey(frame.source) {
@@ -99,8 +99,7 @@ public enum PicturesInstance {
                 index, of: try reader.read(frame), mask: masks[frame.mask], window: window)
             pixels += picture.samples
         }
-        // A value has an even length (PS3.5 7.1.1).
-        return pixels.count % 2 == 0 ? pixels : pixels + [0]
+        return pixels
     }
 }
 
