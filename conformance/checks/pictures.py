@@ -6,11 +6,14 @@ The node gets the sample studies and small frames, and is killed a few times mea
 one takes SEGs only. The check passes if Orthanc has exactly one object with pictures for each SEG, the pictures pass
 `check_pictures`, Orthanc renders each of them, an object that comes back is not segmented, and the other archive has its
 SEG while its deliveries of pictures are dead with a reason that names the SOP class. A corrected patient gets pictures
-that name the older ones as predecessors, without a second run of the network.
+that name the older ones as predecessors, without a second run of the network. `kontur segment --pictures` writes the same
+kind of object.
 """
 
+import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 
@@ -23,7 +26,7 @@ from pynetdicom import AE, evt
 from check_pictures import PICTURES_STORAGE, check_all
 from check_seg import SEGMENTATION_STORAGE, check_folder
 from kills import kill_often
-from node import ROOT, Node
+from node import ROOT, Node, executable
 from orthanc import Orthanc
 from processes import free_port, wait_until
 from profiles import write_small_frames
@@ -98,6 +101,17 @@ def check_correction(report, node, archive, pictures, scratch):
     report.expect("answer reused" in why, f"the corrected series was segmented anew: {why}")
 
 
+def check_offline(report, scratch):
+    """Runs `kontur segment --pictures` on the MRI. Expects pictures that fit the SEG."""
+    source, folder = f"{ROOT}/samples-dicom/lge", f"{scratch}/offline"
+    done = subprocess.run([executable(), "segment", source, "--output", folder, "--pictures", "--json"],
+                          capture_output=True, text=True, timeout=120)
+    report.expect(done.returncode == 0, f"kontur segment: {done.stderr}")
+    line = json.loads(done.stdout)["stacks"][0]
+    passed, faults = check_all([line["capture"]], [line["segmentation"]], [source])
+    report.expect(len(passed) == 1 and os.path.dirname(line["capture"]) == folder, f"kontur segment: {faults}")
+
+
 def main():
     report = Report("pictures")
     plain = []
@@ -136,6 +150,7 @@ def main():
             report.expect(node.query("SELECT count(*) FROM job") == before, "a returned picture made a job")
             check_correction(report, node, archive, [path for _, path in pictures], scratch)
             report.expect_whole_trail(node)
+        check_offline(report, scratch)
     server.shutdown()
     report.end()
 

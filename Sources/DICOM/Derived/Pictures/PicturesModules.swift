@@ -9,7 +9,7 @@ import Imaging
 /// Everything that the sources of the module tables of pictures need.
 struct PicturesContext {
     let object: ObjectContext
-    let frames: [PicturesFrame]
+    let frames: [SegmentationFrame]
     /// The picture with the largest finding, counted from 1.
     let representative: Int
     let rows: Int
@@ -110,7 +110,7 @@ enum PicturesModules {
         .init(.numberOfFrames, .type1) { .text("\($0.frames.count)") },
         .init(.frameIncrementPointer, .type1C) { $0.frames.count > 1 ? .tag(of: .pageNumberVector) : nil },
         .init(.pageNumberVector, .type1C) {
-            $0.frames.count > 1 ? .text($0.frames.map { "\($0.mask + 1)" }.joined(separator: "\\")) : nil
+            $0.frames.count > 1 ? .text($0.frames.map { "\($0.placeInStack)" }.joined(separator: "\\")) : nil
         },
     ]
 
