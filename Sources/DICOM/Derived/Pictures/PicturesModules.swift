@@ -20,10 +20,11 @@ struct PicturesContext {
     let pixelData: [UInt8]
 
     /// Pixel Spacing, which a picture has from its frame, because the frame is not scaled; `nil` unless all sources have
-    /// the same.
+    /// the same positive one.
     var pixelSpacing: [String]? {
         let spacing = object.first.pixelSpacing
-        return spacing.count == 2 && object.sources.allSatisfy { $0.pixelSpacing == spacing } ? spacing : nil
+        let isUsable = spacing.count == 2 && spacing.compactMap(Double.init).count { $0 > 0 && $0.isFinite } == 2
+        return isUsable && object.sources.allSatisfy { $0.pixelSpacing == spacing } ? spacing : nil
     }
 
     /// Body Part Examined; `nil` if it is not known, so that a paired part is possible.
