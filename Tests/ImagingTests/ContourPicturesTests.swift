@@ -101,6 +101,20 @@ import Testing
         #expect(colors == [[0, 0, 0], [230, 230, 230], [46, 230, 92]])
     }
 
+    @Test func `a picture has an even number of columns, so that no byte must be added to a stack`() {
+        let drawing = ContourPictures(rows: 403, columns: 357, captions: [["x"]], color: Self.color)
+        #expect(drawing.columns == 358)
+        let samples = (0..<403 * 357 * 3).map { Float($0 % 251) }
+        let picture = drawing.picture(
+            0, of: Frame(rows: 403, columns: 357, channels: 3, samples: samples),
+            mask: Mask(rows: 403, columns: 357), window: .whole)
+        for row in 0..<403 {
+            let shown = Array(picture.samples[row * 1074..<row * 1074 + 1074])
+            let source: [UInt8] = samples[row * 1071..<row * 1071 + 1071].map { UInt8($0) }
+            #expect(shown == source + [0, 0, 0])
+        }
+    }
+
     @Test func `text and contour grow with the frame`() {
         let drawing = ContourPictures(rows: 1080, columns: 1920, captions: [["x"]], color: Self.color)
         #expect(drawing.thickness == 2 && drawing.columns == 1920 && drawing.rows == 1080 + 2 * (13 + 7))

@@ -125,6 +125,12 @@ struct ExtremeNumbersTests {
                     sopInstanceUID: "2.25.3", seriesInstanceUID: "2.25.4", created: 1_700_000_000,
                     kind: .report(.strict), type: .binary, segmentation: segmentation.reference(inStudy: "1.2"),
                     segmenter: descriptor, softwareVersion: "0")))
+        request.outputs.append(
+            .init(
+                path: folder + "/pictures.dcm",
+                description: .init(
+                    sopInstanceUID: "2.25.5", seriesInstanceUID: "2.25.6", created: 1_700_000_000, kind: .pictures,
+                    type: .binary, segmenter: descriptor, softwareVersion: "0")))
         request.gaps = .mark
         return .segment(request: request)
     }

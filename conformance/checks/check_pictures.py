@@ -5,7 +5,7 @@
 An object passes if
 
 - dciodvfy does not find an error,
-- it shows each frame of one SEG once, and names the same source frame as the SEG,
+- it shows each frame of one SEG once, or says how many it shows, and names the same source frames as the SEG,
 - the contour is exactly the part of the SEG's mask that lies at most `thickness` steps from the outside, in the colour
   that the SEG recommends,
 - every other pixel of the source is unchanged (RGB), or grey that rises with the source's values, and
@@ -94,8 +94,11 @@ def check(path, segmentations, sources):
     data = pydicom.dcmread(path)
     require(data.SOPClassUID == PICTURES_STORAGE, f"the SOP class is {data.SOPClassUID.name}")
     named = [(one.ReferencedSOPInstanceUID, one.get("ReferencedFrameNumber")) for one in data.SourceImageSequence]
-    fitting = [one for one in segmentations if set(frames_of(one)) == set(named)]
+    fitting = [one for one in segmentations if set(frames_of(one)) >= set(named)]
     require(len(fitting) == 1, f"{len(fitting)} SEG have the frames of the pictures")
+    require(len(named) == fitting[0].NumberOfFrames or
+            f"{len(named)} of {fitting[0].NumberOfFrames} frames with a finding are shown" in data.ImageComments,
+            f"{len(named)} pictures of {fitting[0].NumberOfFrames} frames")
     require(len(named) == len(set(named)) == data.NumberOfFrames, "a source frame is shown twice")
     segmentation = fitting[0]
     masks = frames_of(segmentation)

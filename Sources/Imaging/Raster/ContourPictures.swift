@@ -14,7 +14,9 @@ public struct ContourPictures: Sendable {
 
     /// Rows of each picture: the frame's, and those of the band.
     public let rows: Int
-    /// Columns of each picture: the frame's, and a black margin if the frame is narrow.
+    /// Columns of each picture, an even number: the frame's, and a black margin if the frame is narrow.
+    ///
+    /// A picture then has an even number of bytes. dwv 0.35 shows a stack of pictures black if a byte is added to it.
     public let columns: Int
     /// The width of the contour, pixels.
     public let thickness: Int
@@ -40,7 +42,7 @@ public struct ContourPictures: Sendable {
         thickness = max(1, (min(rows, columns) + 270) / 540)
         let scale = max(1, (columns + 480) / 960)
         self.scale = scale
-        self.columns = max(columns, Self.leastColumns)
+        self.columns = max(columns + columns % 2, Self.leastColumns)
         let width = self.columns / scale / PixelFont.width - 1
         lines = captions.map { $0.flatMap { Self.broken($0, width: width) } }
         self.rows = rows + ((lines.map(\.count).max() ?? 0) * PixelFont.height + PixelFont.width) * scale

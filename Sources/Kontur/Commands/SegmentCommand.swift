@@ -12,7 +12,7 @@ import Supervision
 struct SegmentCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "segment",
-        abstract: "Segments DICOM files and pictures without a node; writes SEG files, reports and PNG overlays.",
+        abstract: "Segments DICOM files and pictures without a node; writes SEGs, reports, captures and PNG overlays.",
         discussion: """
             The command sorts instances into stacks. The first route that matches a stack selects its segmenter. Routes \
             come from --config, or from the built-in routes: endoscopy, and MR that is described as late enhancement. \
@@ -65,6 +65,9 @@ struct SegmentCommand: AsyncParsableCommand {
     @Flag(help: "Write a measurement report (DICOM SR) beside each SEG, also if nothing was found.")
     var report = false
 
+    @Flag(help: "Write pictures with the contours burnt in (DICOM secondary capture) beside each SEG.")
+    var pictures = false
+
     @OptionGroup var printing: OutputOptions
 
     func validate() throws {
@@ -99,7 +102,8 @@ struct SegmentCommand: AsyncParsableCommand {
         let study = await OfflineStudy(reading: paths, with: pool, progress: progress)
         let segmentation = OfflineSegmentation(
             study: study, folder: folder, dumpFolder: dump.map { URL(fileURLWithPath: $0).standardizedFileURL.path },
-            viewerProfile: viewerProfile.value, report: self.report, planner: planner, pool: pool, progress: progress)
+            viewerProfile: viewerProfile.value, report: self.report, pictures: pictures, planner: planner,
+            pool: pool, progress: progress)
         var report = SegmentReport(stacks: study.mixed.map(SegmentReport.StackLine.init), files: study.files)
         for (index, stack) in study.stacks.enumerated() {
             report.stacks.append(await segmentation.segment(stack, number: index + 1))

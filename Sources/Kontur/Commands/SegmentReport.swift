@@ -35,6 +35,8 @@ struct SegmentReport: Report {
         var segmentation: String?
         /// The path of the measurement report.
         var report: String?
+        /// The path of the secondary capture with burnt-in contours.
+        var capture: String?
         var sopInstanceUID: String?
         var overlays: [String] = []
         var reason: String?
@@ -116,7 +118,8 @@ struct SegmentReport: Report {
             [
                 .init("series"), .init("modality"), .init("instances", isNumber: true), .init("route"),
                 .init("segmenter"), .init("outcome"), .init("found in", isNumber: true), .init("time", isNumber: true),
-                .init("confidence", isNumber: true), .init("SEG"), .init("report"), .init("overlays"), .init("reason"),
+                .init("confidence", isNumber: true), .init("SEG"), .init("report"), .init("capture"),
+                .init("overlays"), .init("reason"),
             ],
             rows: stacks.map { stack in
                 let found = stack.foundFrames.map { "\($0) of \(stack.frames ?? 0)" }
@@ -125,6 +128,7 @@ struct SegmentReport: Report {
                     stack.route ?? "", stack.segmenter ?? "", stack.outcome.inWords, found ?? "",
                     stack.seconds.map { Formatted.seconds(.seconds($0)) } ?? "",
                     Formatted.fraction(stack.confidence), stack.segmentation ?? "", stack.report ?? "",
+                    stack.capture ?? "",
                     stack.overlays.first.map { URL(fileURLWithPath: $0).deletingLastPathComponent().path } ?? "",
                     stack.reason ?? "",
                 ]

@@ -17,6 +17,8 @@ struct OfflineSegmentation {
     let viewerProfile: ViewerProfile.Name
     /// Whether every stack gets a measurement report, also without a route that asks for one.
     let report: Bool
+    /// Whether every stack gets pictures with burnt-in contours, also without a route that asks for them.
+    let pictures: Bool
     let planner: StackPlanner
     let pool: WorkerPool
     let progress: ProgressLine
@@ -56,7 +58,8 @@ struct OfflineSegmentation {
         _ work: StackPlan.Work, _ stack: Stack, name: String, _ line: inout SegmentReport.StackLine
     ) async {
         // Results of an earlier run under these names must not pass for results of this one.
-        for old in [segmentation(name), report(name), overlays(name)] { try? FileManager.default.removeItem(at: old) }
+        let old = ObjectFile.allCases.map { $0.url(name, in: folder) } + [overlays(name)]
+        for url in old { try? FileManager.default.removeItem(at: url) }
         let request = request(work, stack, name: name)
         switch await perform(request, name: name, seconds: &line.seconds) {
         case .success(let outcome): accept(outcome, name: name, &line)
@@ -95,19 +98,18 @@ struct OfflineSegmentation {
         line.overlays = outcome.overlays.sorted()
         line.notes += outcome.notes.filter { !line.notes.contains($0) }
         for output in outcome.outputs {
-            let isReport = output.path.hasSuffix(Self.reportEnd)
-            let path = (isReport ? report(name) : segmentation(name)).path
+            let file = ObjectFile(path: output.path)
+            let path = file.url(name, in: folder).path
             do {
                 try FileSystem.rename(output.path, to: path)
             } catch {
                 line.reason = "could not move the object to \(path): \(error.reason)"
                 return
             }
-            if isReport {
-                line.report = path
-            } else {
-                line.segmentation = path
-                line.sopInstanceUID = output.sopInstanceUID
+            switch file {
+            case .segmentation: (line.segmentation, line.sopInstanceUID) = (path, output.sopInstanceUID)
+            case .report: line.report = path
+            case .pictures: line.capture = path
             }
         }
         line.outcome = outcome.foundFrames.isEmpty ? .nothingFound : .segmented
@@ -134,15 +136,22 @@ struct OfflineSegmentation {
             copiedFromNewest: study[headers[0]].map { SourceAttributes.digestOfNewest($0.attributes) },
             outputs: [SegmentationJob.Output(.segmentation(viewerProfile), peers: [])],
             created: Int64(now.timeIntervalSince1970), localOffsetFromUTC: TimeZone.current.secondsFromGMT(for: now))
-        let file = folder.appendingPathComponent(".kontur-\(run)").path
+        func output(_ file: ObjectFile, _ description: ObjectDescription) -> SegmentRequest.Output {
+            SegmentRequest.Output(path: file.url(".kontur-\(run)", in: folder).path, description: description)
+        }
         let segmentation = job.description(
             for: .segmentation(viewerProfile), softwareVersion: KonturCommand.version, dated: true)
-        var outputs = [SegmentRequest.Output(path: "\(file).dcm", description: segmentation)]
+        var outputs = [output(.segmentation, segmentation)]
         if report || work.route.report {
             let description = job.description(
                 for: .report(viewerProfile), of: segmentation.reference(inStudy: headers[0].studyInstanceUID),
                 softwareVersion: KonturCommand.version, dated: true)
-            outputs.append(SegmentRequest.Output(path: file + Self.reportEnd, description: description))
+            outputs.append(output(.report, description))
+        }
+        if pictures || work.route.pictures {
+            let description = job.description(
+                for: .pictures, softwareVersion: KonturCommand.version, dated: true)
+            outputs.append(output(.pictures, description))
         }
         var request = job.request(run: run, folder: root, outputs: outputs)
         request.overlayFolder = overlays(name).path
@@ -150,11 +159,6 @@ struct OfflineSegmentation {
         return request
     }
 
-    /// The end of the name of a report's file.
-    private static let reportEnd = "-report.dcm"
-
-    private func report(_ name: String) -> URL { folder.appendingPathComponent(name + Self.reportEnd) }
-    private func segmentation(_ name: String) -> URL { folder.appendingPathComponent("\(name).dcm") }
     private func overlays(_ name: String) -> URL { folder.appendingPathComponent("\(name)-overlays") }
 
     /// The deepest folder that contains all of these absolute paths.
@@ -167,4 +171,18 @@ struct OfflineSegmentation {
     }
 
     private static func folders(_ path: String) -> [Substring] { Array(path.split(separator: "/").dropLast()) }
+}
+
+/// The files with objects of one stack: the name of the stack and an end.
+private enum ObjectFile: String, CaseIterable {
+    case report = "-report.dcm"
+    case pictures = "-pictures.dcm"
+    /// The last case, because every name has this end.
+    case segmentation = ".dcm"
+
+    /// Recognises a file by its path.
+    init(path: String) { self = Self.allCases.first { path.hasSuffix($0.rawValue) } ?? .segmentation }
+
+    /// The file of a stack in a folder.
+    func url(_ name: String, in folder: URL) -> URL { folder.appendingPathComponent(name + rawValue) }
 }

@@ -21,7 +21,7 @@ struct PictureCaptions {
     ///   - shown: the pictures.
     ///   - found: the number of frames with a finding, of which some may not be shown.
     ///   - count: the number of frames of the stack.
-    init(_ description: ObjectDescription, shown: [PicturesFrame], found: Int, of count: Int) {
+    init(_ description: ObjectDescription, shown: [SegmentationFrame], found: Int, of count: Int) {
         let segmenter = description.segmenter
         let selection = shown.count < found ? "\(shown.count) of \(found) frames with a finding are shown" : nil
         let whole = description.confidence.map { "confidence \(Self.rounded($0.value))" }
@@ -37,7 +37,7 @@ struct PictureCaptions {
             }
             return [
                 Self.use, Self.title(description), confidence, "\(segmenter.name) \(segmenter.version)",
-                count > 1 ? "frame \(frame.mask + 1) of \(count)" : nil, selection,
+                count > 1 ? "frame \(frame.placeInStack) of \(count)" : nil, selection,
             ].compactMap(\.self)
         }
     }

@@ -35,13 +35,8 @@ public enum PicturesInstance {
     ) throws(ObjectError) -> Int {
         let object = try ObjectContext(description, sources)
         let first = object.first
-        guard masks.count == object.stack.frames.count,
-            masks.allSatisfy({ $0.rows == first.rows && $0.columns == first.columns })
-        else { throw .inconsistent(reason: "the masks do not have the number and the size of the source frames") }
-        let ranks = object.stack.ranks()
-        let found = masks.indices.filter { !masks[$0].isEmpty }.sorted {
-            (ranks?[$0] ?? $0, $0) < (ranks?[$1] ?? $1, $1)
-        }
+        try object.stack.check(masks)
+        let found = object.stack.frames(of: masks)
         guard !found.isEmpty else { throw .nothingFound }
         let frames = chosen(from: found, of: object, mostBytes: mostBytes)
         let captions = PictureCaptions(description, shown: frames, found: found.count, of: masks.count)
@@ -64,54 +59,40 @@ public enum PicturesInstance {
     }
 
     /// The frames that are shown: all with a finding, or as many as fit, spread from the first to the last.
-    private static func chosen(from found: [Int], of object: ObjectContext, mostBytes: Int) -> [PicturesFrame] {
+    private static func chosen(
+        from found: [SegmentationFrame], of object: ObjectContext, mostBytes: Int
+    ) -> [SegmentationFrame] {
         let one = ContourPictures(
             rows: object.first.rows, columns: object.first.columns,
             captions: [PictureCaptions.longest(object.description)], color: DisplayColor(red: 0, green: 0, blue: 0))
-        let most = max(1, mostBytes / (one.rows * one.columns * 3))
-        let count = min(found.count, most)
-        return (0..<count).map { index in
-            let mask = found[count == 1 ? found.count / 2 : index * (found.count - 1) / (count - 1)]
-            return PicturesFrame(
-                mask: mask, source: object.stack.frames[mask].source,
-                frameNumber: object.stack.frames[mask].frameNumber)
-        }
+        let count = min(found.count, max(1, mostBytes / (one.rows * one.columns * 3)))
+        return (0..<count).map { found[count == 1 ? found.count / 2 : $0 * (found.count - 1) / (count - 1)] }
     }
 
     /// The pixels of all pictures, `[pictures, rows, columns, 3]`.
     ///
     /// Frames are decoded one by one, grey ones twice, so that memory does not hold all of them.
     private static func drawn(
-        _ frames: [PicturesFrame], sources: [SegmentationSource], masks: [Mask], with drawing: ContourPictures
+        _ frames: [SegmentationFrame], sources: [SegmentationSource], masks: [Mask], with drawing: ContourPictures
     ) throws(ObjectError) -> [UInt8] {
         var pixels: [UInt8] = []
-        pixels.reserveCapacity(frames.count * drawing.rows * drawing.columns * 3 + 1)
+        pixels.reserveCapacity(frames.count * drawing.rows * drawing.columns * 3)
         var reader = PicturesFrameReader(sources)
         var values: [Float] = []
         for frame in frames where reader.isGrey(frame.source) {
-            let samples = try reader.read(frame).samples
+            let samples = try reader.frame(frame.frameNumber, of: frame.source).samples
             let step = max(1, samples.count * frames.count / GreyWindow.sampled)
             values += stride(from: 0, to: samples.count, by: step).map { samples[$0] }
         }
         let window = GreyWindow(percentilesOf: values)
         for (index, frame) in frames.enumerated() {
             let picture = drawing.picture(
-                index, of: try reader.read(frame), mask: masks[frame.mask], window: window)
+                index, of: try reader.frame(frame.frameNumber, of: frame.source), mask: masks[frame.mask],
+                window: window)
             pixels += picture.samples
         }
-        // A value has an even length (PS3.5 7.1.1).
-        return pixels.count % 2 == 0 ? pixels : pixels + [0]
+        return pixels
     }
-}
-
-/// One picture and its source frame.
-struct PicturesFrame {
-    /// Index into the masks: the place of the frame in the stack, counted from 0.
-    let mask: Int
-    /// Index into the sources.
-    let source: Int
-    /// The number of the source frame in its instance, counted from 1.
-    let frameNumber: Int
 }
 
 /// Decodes source frames one by one.
@@ -127,19 +108,19 @@ struct PicturesFrameReader {
         sources[source].file.header.photometricInterpretation.hasPrefix("MONOCHROME")
     }
 
-    /// Decodes the source frame of a picture.
+    /// Decodes one frame of a source, counted from 1.
     ///
     /// - Throws: `ObjectError.source` if the file cannot be read, `.inconsistent` if its pixels do not decode.
-    mutating func read(_ frame: PicturesFrame) throws(ObjectError) -> Frame {
+    mutating func frame(_ number: Int, of source: Int) throws(ObjectError) -> Frame {
         do throws(PixelDataError) {
-            if let last, last.source == frame.source { return try last.decoder.frame(frame.frameNumber) }
+            if let last, last.source == source { return try last.decoder.frame(number) }
             last?.decoder.releaseMemory()
-            let decoder = try FrameDecoder(sources[frame.source].file)
-            last = (frame.source, decoder)
-            return try decoder.frame(frame.frameNumber)
+            let decoder = try FrameDecoder(sources[source].file)
+            last = (source, decoder)
+            return try decoder.frame(number)
         } catch {
-            if case .dataSet(let cause) = error { throw .source(index: frame.source, cause) }
-            throw .inconsistent(reason: "source instance \(frame.source + 1): \(error)")
+            if case .dataSet(let cause) = error { throw .source(index: source, cause) }
+            throw .inconsistent(reason: "source instance \(source + 1): \(error)")
         }
     }
 }

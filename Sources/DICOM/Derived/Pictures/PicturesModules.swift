@@ -9,7 +9,7 @@ import Imaging
 /// Everything that the sources of the module tables of pictures need.
 struct PicturesContext {
     let object: ObjectContext
-    let frames: [PicturesFrame]
+    let frames: [SegmentationFrame]
     /// The picture with the largest finding, counted from 1.
     let representative: Int
     let rows: Int
@@ -20,10 +20,11 @@ struct PicturesContext {
     let pixelData: [UInt8]
 
     /// Pixel Spacing, which a picture has from its frame, because the frame is not scaled; `nil` unless all sources have
-    /// the same.
+    /// the same positive one.
     var pixelSpacing: [String]? {
         let spacing = object.first.pixelSpacing
-        return spacing.count == 2 && object.sources.allSatisfy { $0.pixelSpacing == spacing } ? spacing : nil
+        let isUsable = spacing.count == 2 && spacing.compactMap(Double.init).count { $0 > 0 && $0.isFinite } == 2
+        return isUsable && object.sources.allSatisfy { $0.pixelSpacing == spacing } ? spacing : nil
     }
 
     /// Body Part Examined; `nil` if it is not known, so that a paired part is possible.
@@ -110,7 +111,7 @@ enum PicturesModules {
         .init(.numberOfFrames, .type1) { .text("\($0.frames.count)") },
         .init(.frameIncrementPointer, .type1C) { $0.frames.count > 1 ? .tag(of: .pageNumberVector) : nil },
         .init(.pageNumberVector, .type1C) {
-            $0.frames.count > 1 ? .text($0.frames.map { "\($0.mask + 1)" }.joined(separator: "\\")) : nil
+            $0.frames.count > 1 ? .text($0.frames.map { "\($0.placeInStack)" }.joined(separator: "\\")) : nil
         },
     ]
 

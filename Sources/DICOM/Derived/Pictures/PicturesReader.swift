@@ -38,7 +38,8 @@ public enum PicturesReader {
         var greys = GreyOrder()
         for (index, place) in places.enumerated() {
             let comparison = PictureComparison(
-                picture: try written.frame(index + 1), source: try reader.read(place), mask: masks[place.mask],
+                picture: try written.frame(index + 1), source: try reader.frame(place.number, of: place.source),
+                mask: masks[place.mask],
                 color: description.segmenter.recommendedDisplayColor)
             guard comparison.isConsistent(&greys) else {
                 throw .mismatch(reason: "picture \(index + 1) differs from its frame or the contour of its mask")
@@ -47,21 +48,31 @@ public enum PicturesReader {
         guard greys.isRising else { throw .mismatch(reason: "its greys do not rise with the values of the source") }
     }
 
+    /// A frame of the stack.
+    private struct Place {
+        /// Index into the masks.
+        let mask: Int
+        /// Index into the sources.
+        let source: Int
+        /// The number of the frame in its instance, counted from 1.
+        let number: Int
+    }
+
     /// The source frame of each picture, found by the instance and the frame number that the picture names.
     ///
     /// - Throws: `ObjectError.mismatch` if a picture names a frame that the stack does not have, or another picture's, or
     ///   if Page Number Vector does not have its place.
     private static func places(
         of written: WrittenPictures, _ sources: [SegmentationSource]
-    ) throws(ObjectError) -> [PicturesFrame] {
-        var stack: [WrittenPictures.Reference: PicturesFrame] = [:]
+    ) throws(ObjectError) -> [Place] {
+        var stack: [WrittenPictures.Reference: Place] = [:]
         var place = 0
         for (index, source) in sources.enumerated() {
             let header = source.file.header
             for number in source.frameNumbers ?? Array(1...header.numberOfFrames) {
                 let reference = WrittenPictures.Reference(
                     uid: header.sopInstanceUID, number: header.numberOfFrames > 1 ? number : nil)
-                stack[reference] = PicturesFrame(mask: place, source: index, frameNumber: number)
+                stack[reference] = Place(mask: place, source: index, number: number)
                 place += 1
             }
         }
