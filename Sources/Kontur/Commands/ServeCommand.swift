@@ -52,10 +52,16 @@ struct ServeCommand: AsyncParsableCommand {
                 configurationHash: configuration.hash, workers: configuration.workers,
                 softwareVersion: KonturCommand.version),
             logger: logger)
+        // A node that says that it has started stops as it should from then on.
+        let stops = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         announce(configuration, node, to: logger)
         var group = ServiceGroupConfiguration(
-            services: [.init(service: node), .init(service: CertificateReloading(hangUps: hangUps, node: node))],
-            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            services: [
+                .init(service: node), .init(service: CertificateReloading(hangUps: hangUps, node: node)),
+                .init(
+                    service: StopOnSignal(signals: stops), successTerminationBehavior: .gracefullyShutdownGroup),
+            ],
+            logger: logger)
         group.maximumGracefulShutdownDuration = .seconds(8)
         group.maximumCancellationDuration = .seconds(2)
         try await ServiceGroup(configuration: group).run()
@@ -79,6 +85,15 @@ struct ServeCommand: AsyncParsableCommand {
         } else if configuration.peers.isEmpty {
             logger.warning("the configuration lacks peers: every caller is refused; add 'peers'")
         }
+    }
+}
+
+/// Ends at the first signal, which stops the node.
+private struct StopOnSignal: Service {
+    let signals: UnixSignalsSequence
+
+    func run() async throws {
+        for await _ in signals.cancelOnGracefulShutdown() { return }
     }
 }
 
