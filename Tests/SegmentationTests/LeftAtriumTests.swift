@@ -30,6 +30,14 @@ extension SegmentationSuites {
             #expect(try !noise(pixel: 5.5).notes.contains { $0.contains("outside training") })
         }
 
+        @Test(arguments: [0, 300] as [Float])
+        func `nothing is found where all pixels have one value`(value: Float) throws {
+            let result = try segment(
+                [Float](repeating: value, count: 24 * 1600), [24, 40, 40], spacing: [2.5, 3, 3])
+            #expect(result.masks.allSatisfy { $0.isEmpty })
+            #expect(result.notes.contains { $0.contains("nothing can be seen") })
+        }
+
         @Test(arguments: [(30, 250), (160, 90)])
         func `an atrium is found wherever it lies in a large field of view`(above: Int, left: Int) throws {
             let (file, reference) = try Reference.open("left-atrium-compact")

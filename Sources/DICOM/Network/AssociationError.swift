@@ -34,11 +34,22 @@ public enum AssociationError: Error, Sendable, Equatable, CustomStringConvertibl
         case .timeout(let waitingFor):
             "the peer did not answer in time: waiting for \(waitingFor)"
         case .noPresentationContext(let sopClassUID, let transferSyntaxUID):
-            "the peer does not take \(SOPClass.name(sopClassUID)) in transfer syntax \(transferSyntaxUID); let it take "
-                + "this class, or do not send it such objects"
+            "the peer does not take \(SOPClass.name(sopClassUID)) in \(Self.offered(transferSyntaxUID)); let it take this "
+                + "class, or do not send it such objects"
         case .unreadableFile(let reason):
             "could not send the file: \(reason)"
         }
+    }
+}
+
+extension AssociationError {
+    /// The transfer syntaxes in which an object of one syntax is offered.
+    private static func offered(_ transferSyntaxUID: String) -> String {
+        let implicit = TransferSyntax.implicitVRLittleEndian.rawValue
+        guard transferSyntaxUID == TransferSyntax.explicitVRLittleEndian.rawValue else {
+            return "transfer syntax \(transferSyntaxUID)"
+        }
+        return "transfer syntax \(transferSyntaxUID) or \(implicit)"
     }
 }
 

@@ -19,7 +19,7 @@ struct SegmentCommand: AsyncParsableCommand {
             --segmenter and --route skip the conditions of routes. Other files in a folder are listed and skipped.
 
             PNG and JPEG files are segmented if the command line names each file, together with --segmenter or --route. \
-            This serves to try a segmenter out. A picture gets a mask and an overlay as PNG files, but not a SEG.
+            This serves to try a segmenter out. A picture gets a mask and an overlay as PNG files, but no DICOM objects.
 
             'kontur models list' shows all segmenters, and those whose weights are not installed. Segmenters that need a \
             prompt find one by themselves unless --box or --point is given.

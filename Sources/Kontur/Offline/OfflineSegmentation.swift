@@ -49,6 +49,9 @@ struct OfflineSegmentation {
             line.reason = reason
         case .segment(let work):
             line.notes = work.notes
+            if work.route.type == .fractional, viewerProfile == .labelmap {
+                line.notes.append("a label map holds the mask, and not the probabilities that the route asks for")
+            }
             await run(work, stack, name: "\(number)-\(work.segmenter.descriptor.name)", &line)
         }
         return line

@@ -91,13 +91,19 @@ final class LeftAtriumCompact: Segmenter {
         let region = place?.region ?? GridRegion(starts: [0, 0, 0], shape: grid)
 
         let normalised = Self.normalised(region.cut(values, of: grid))
+        // The network finds something even where there is nothing to see.
+        let isFlat = values.min() == values.max()
         var each = [[Float]]()
         for shift in Self.shifts {
-            each.append(try probabilities(normalised, region.shape, shift: shift))
+            each.append(
+                isFlat
+                    ? [Float](repeating: 0, count: normalised.count)
+                    : try probabilities(normalised, region.shape, shift: shift))
             progress(searchSteps + 1 + each.count, steps)
         }
         var result = answer(
             each, region, grid, orientation, likeness: Self.known.value(normalised, shape: region.shape))
+        if isFlat { result.notes.append("nothing can be seen: all pixels have one value") }
         if let place {
             let (seen, largest) = (Int(Self.trainedExtent), Int(extent + 0.5))
             result.notes.append("field of view outside training: \(largest) mm, trained on up to \(seen) mm")

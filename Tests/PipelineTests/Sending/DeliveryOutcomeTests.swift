@@ -50,7 +50,8 @@ import Testing
             DeliveryOutcome(labelMap)
                 == .dead(
                     reason: "the peer does not take Label Map Segmentation Storage (1.2.840.10008.5.1.4.1.1.66.7) in "
-                        + "transfer syntax 1.2.840.10008.1.2.1; let it take this class, or do not send it such objects")
+                        + "transfer syntax 1.2.840.10008.1.2.1 or 1.2.840.10008.1.2; let it take this class, or do not "
+                        + "send it such objects")
         )
         #expect(DeliveryOutcome(.connectionLost(reason: "")) == nil)
         #expect(DeliveryOutcome(.rejected(.localLimitExceeded)) == nil)

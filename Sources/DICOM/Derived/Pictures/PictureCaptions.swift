@@ -21,7 +21,10 @@ struct PictureCaptions {
     ///   - shown: the pictures.
     ///   - found: the number of frames with a finding, of which some may not be shown.
     ///   - count: the number of frames of the stack.
-    init(_ description: ObjectDescription, shown: [SegmentationFrame], found: Int, of count: Int) {
+    ///   - ranks: for each frame of the stack, its rank from 0 in the order of positions; `nil` without geometry.
+    init(
+        _ description: ObjectDescription, shown: [SegmentationFrame], found: Int, of count: Int, ranks: [Int]?
+    ) {
         let segmenter = description.segmenter
         let selection = shown.count < found ? "\(shown.count) of \(found) frames with a finding are shown" : nil
         let whole = description.confidence.map { "confidence \(Self.rounded($0.value))" }
@@ -35,9 +38,13 @@ struct PictureCaptions {
                 let own = "this frame \(Self.rounded(description.frameConfidences[frame.mask].value))"
                 confidence = whole.map { "\($0), \(own)" } ?? own
             }
+            // Viewers number slices by Instance Number, which need not follow the positions.
+            let place =
+                ranks.map { "slice \($0[frame.mask] + 1) of \(count) by position" }
+                ?? "frame \(frame.placeInStack) of \(count)"
             return [
                 Self.use, Self.title(description), confidence, "\(segmenter.name) \(segmenter.version)",
-                count > 1 ? "frame \(frame.placeInStack) of \(count)" : nil, selection,
+                count > 1 ? place : nil, selection,
             ].compactMap(\.self)
         }
     }
@@ -47,7 +54,7 @@ struct PictureCaptions {
         let segmenter = description.segmenter
         return [
             use, title(description), "confidence 0.000, this frame 0.000", "\(segmenter.name) \(segmenter.version)",
-            "frame 100000 of 100000", "100000 of 100000 frames with a finding are shown",
+            "slice 100000 of 100000 by position", "100000 of 100000 frames with a finding are shown",
         ]
     }
 

@@ -39,7 +39,8 @@ public enum PicturesInstance {
         let found = object.stack.frames(of: masks)
         guard !found.isEmpty else { throw .nothingFound }
         let frames = chosen(from: found, of: object, mostBytes: mostBytes)
-        let captions = PictureCaptions(description, shown: frames, found: found.count, of: masks.count)
+        let captions = PictureCaptions(
+            description, shown: frames, found: found.count, of: masks.count, ranks: object.stack.ranks())
         let drawing = ContourPictures(
             rows: first.rows, columns: first.columns, captions: captions.all,
             color: description.segmenter.recommendedDisplayColor)
