@@ -201,8 +201,9 @@ public final class ReceiverPool: @unchecked Sendable {
             if isStopped { return nil }
             let now = MonotonicClock.now()
             guard now >= startsAgainAt, !isEasy || now >= startedAt + Self.easyPause else { return 0 }
-            // After a failure, one start has to succeed first.
-            let count = max(0, min(lacking(at: now), failures > 0 || isEasy ? 1 : Self.startsAtOnce))
+            // After a failure, one start has to succeed first. Open associations need the processor.
+            let isOne = failures > 0 || (waiting == 0 && busy > 0)
+            let count = max(0, min(lacking(at: now), isOne ? 1 : Self.startsAtOnce))
             if count > 0 { startedAt = now }
             return count
         }

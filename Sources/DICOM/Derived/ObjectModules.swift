@@ -12,6 +12,9 @@ enum ObjectModules {
         patient, generalStudy, patientStudy, generalSeries, generalEquipment, sopCommon,
     ]
 
+    /// The tables of the modules that SEGs and pictures share, which are images.
+    static let ofImages = all + [commonInstanceReference]
+
     /// PS3.3 C.7.1.1.
     private static let patient: [ObjectRow] = [
         .init(.patientName, .type2) { $0.copied(.patientName) },
@@ -80,6 +83,20 @@ enum ObjectModules {
         .init(.sopInstanceUID, .type1) { .text($0.description.sopInstanceUID) },
         .init(.timezoneOffsetFromUTC, .type3) { $0.copied(.timezoneOffsetFromUTC) },
         .init(.contributingEquipmentSequence, .type3) { .items([Maker.contribution($0)]) },
+    ]
+
+    /// PS3.3 C.12.2.
+    private static let commonInstanceReference: [ObjectRow] = [
+        .init(.referencedSeriesSequence, .type1C) { .items(InstanceReferences.ofStudy($0)) },
+        .init(.studiesContainingOtherReferencedInstancesSequence, .type1C) {
+            let others = InstanceReferences.ofOtherStudies($0)
+            return others.isEmpty ? nil : .items(others)
+        },
+        // The objects that this one replaces (C.17.2.1). The IODs do not have this attribute, and readers pass over it.
+        .init(.predecessorDocumentsSequence, .type3) {
+            let predecessors = InstanceReferences.predecessors($0)
+            return predecessors.isEmpty ? nil : .items(predecessors)
+        },
     ]
 }
 

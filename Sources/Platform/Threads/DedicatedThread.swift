@@ -9,6 +9,9 @@ import Synchronization
 /// awaits the result. A thread whose body has ended waits a moment for the next one, because to make a thread costs more
 /// than a short association or a small query.
 public enum DedicatedThread {
+    /// Bytes of the stack of a thread that is used again.
+    public static let stackSize = 1 << 20
+
     /// Runs `body` on a thread of its own and returns its result.
     ///
     /// Cancelling the caller does not stop the thread. The caller must end the blocking call, for example from a
@@ -36,13 +39,13 @@ public enum DedicatedThread {
     ///   - stackSize: bytes of address space; memory is used only as the stack grows.
     ///   - body: the blocking code.
     public static func start(
-        name: String, stackSize: Int = WaitingThread.stackSize, _ body: @escaping @Sendable () -> Void
+        name: String, stackSize: Int = DedicatedThread.stackSize, _ body: @escaping @Sendable () -> Void
     ) {
         let named: @Sendable () -> Void = {
             Thread.current.name = String(decoding: name.utf8.prefix(15), as: UTF8.self)
             body()
         }
-        if stackSize == WaitingThread.stackSize {
+        if stackSize == DedicatedThread.stackSize {
             WaitingThread.run(named)
         } else {
             startThread(stackSize: stackSize, named)
@@ -58,10 +61,7 @@ public enum DedicatedThread {
 
 /// A thread that runs one body after another, and ends if none comes for a while.
 // `@unchecked`: `body` is touched only under `condition`.
-public final class WaitingThread: @unchecked Sendable {
-    /// Bytes of the stack of each of these threads.
-    public static let stackSize = 1 << 20
-
+private final class WaitingThread: @unchecked Sendable {
     /// The threads that wait, the one that has waited shortest last.
     private static let waiting = Mutex<[WaitingThread]>([])
     private static let mostWaiting = 16
@@ -80,7 +80,7 @@ public final class WaitingThread: @unchecked Sendable {
             }
         } else {
             let thread = WaitingThread(body)
-            DedicatedThread.startThread(stackSize: stackSize) { while thread.runNext() {} }
+            DedicatedThread.startThread(stackSize: DedicatedThread.stackSize) { while thread.runNext() {} }
         }
     }
 

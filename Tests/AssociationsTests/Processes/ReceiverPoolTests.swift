@@ -66,6 +66,17 @@ import Testing
         }
     }
 
+    @Test func `while associations are open, a process that no caller waits for is not started at once`() async throws {
+        try await pool(ReceiverLimits(most: 8)) { pool in
+            #expect(Self.waits { pool.condensedState.idle == 4 })
+            let begin = MonotonicClock.now()
+            let taken = try (0..<4).map { _ in try Self.take(pool) }
+            #expect(Self.waits { pool.condensedState.idle == 2 })
+            #expect(MonotonicClock.now() - begin >= .seconds(1))
+            for process in taken { pool.giveBack(process) }
+        }
+    }
+
     @Test func `no more processes run than allowed`() async throws {
         try await pool(ReceiverLimits(most: 2)) { pool in
             let taken = [try Self.take(pool), try Self.take(pool)]

@@ -53,7 +53,7 @@ public enum PicturesInstance {
             object: object, frames: frames, representative: largest + 1, rows: drawing.rows, columns: drawing.columns,
             comments: captions.common, pixelData: pixels)
         var item = ItemElements()
-        for module in ObjectModules.all { for row in module { row.put(object, into: &item) } }
+        for module in ObjectModules.ofImages { for row in module { row.put(object, into: &item) } }
         for module in PicturesModules.all { for row in module { row.put(context, into: &item) } }
         try object.write(item, to: path)
         return frames.count

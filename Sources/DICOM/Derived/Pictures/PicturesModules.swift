@@ -52,7 +52,6 @@ typealias PicturesRow = ModuleRow<PicturesContext>
 enum PicturesModules {
     static let all: [[PicturesRow]] = [
         captureEquipment, generalImage, generalReference, imagePixel, multiFrame, framePointers, captureMultiFrame,
-        commonInstanceReference,
     ]
 
     /// PS3.3 C.8.6.1, and the attributes of C.7.3.1 that other kinds do not have.
@@ -127,19 +126,5 @@ enum PicturesModules {
             .text(context.object.sources.contains(where: \.hasBurnedInAnnotation) ? "YES" : "NO")
         },
         .init(.pixelSpacing, .type1C) { $0.pixelSpacing.map(WrittenText.decimals) },
-    ]
-
-    /// PS3.3 C.12.2.
-    private static let commonInstanceReference: [PicturesRow] = [
-        .init(.referencedSeriesSequence, .type1C) { .items(InstanceReferences.ofStudy($0.object)) },
-        .init(.studiesContainingOtherReferencedInstancesSequence, .type1C) {
-            let others = InstanceReferences.ofOtherStudies($0.object)
-            return others.isEmpty ? nil : .items(others)
-        },
-        // The pictures that these replace (C.17.2.1). The IOD does not have this attribute, and readers pass over it.
-        .init(.predecessorDocumentsSequence, .type3) {
-            let predecessors = InstanceReferences.predecessors($0.object)
-            return predecessors.isEmpty ? nil : .items(predecessors)
-        },
     ]
 }

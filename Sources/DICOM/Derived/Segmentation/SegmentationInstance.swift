@@ -35,7 +35,7 @@ public enum SegmentationInstance {
         try check(description, object.stack, masks, probabilities)
         let context = context(object, profile, masks, probabilities)
         var item = ItemElements()
-        for module in ObjectModules.all { for row in module { row.put(object, into: &item) } }
+        for module in ObjectModules.ofImages { for row in module { row.put(object, into: &item) } }
         for module in SegmentationModules.all { for row in module { row.put(context, into: &item) } }
         try object.write(item, to: path)
         return context.frames.count

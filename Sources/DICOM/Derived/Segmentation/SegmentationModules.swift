@@ -12,7 +12,7 @@ typealias SegmentationRow = ModuleRow<SegmentationContext>
 enum SegmentationModules {
     static let all: [[SegmentationRow]] = [
         segmentationSeries, frameOfReference, generalImage, imagePixel, segmentationImage, multiFrameFunctionalGroups,
-        multiFrameDimension, commonInstanceReference,
+        multiFrameDimension,
     ]
 
     /// PS3.3 C.8.20.1, and the attribute of C.7.3.1 that other kinds do not have.
@@ -90,19 +90,5 @@ enum SegmentationModules {
             .items([.init([(.dimensionOrganizationUID, .text($0.object.partUID("dimension organization")))])])
         },
         .init(.dimensionIndexSequence, .type1) { .items(FunctionalGroups.dimensions($0)) },
-    ]
-
-    /// PS3.3 C.12.2.
-    private static let commonInstanceReference: [SegmentationRow] = [
-        .init(.referencedSeriesSequence, .type1C) { .items(InstanceReferences.ofStudy($0.object)) },
-        .init(.studiesContainingOtherReferencedInstancesSequence, .type1C) {
-            let others = InstanceReferences.ofOtherStudies($0.object)
-            return others.isEmpty ? nil : .items(others)
-        },
-        // The SEGs that this one replaces (C.17.2.1). The IOD does not have this attribute, and readers pass over it.
-        .init(.predecessorDocumentsSequence, .type3) {
-            let predecessors = InstanceReferences.predecessors($0.object)
-            return predecessors.isEmpty ? nil : .items(predecessors)
-        },
     ]
 }
