@@ -70,16 +70,21 @@ extension SegmenterInput {
         guard case .frames(let frames) = self else { throw .wrongKind(segmenter: segmenter, accepts: "frames") }
         guard !frames.isEmpty else { throw .unsuitable(segmenter: segmenter, reason: "it has no frames") }
         for (index, frame) in frames.enumerated() {
-            guard frame.rows <= Self.mostPixels / frame.columns else {
-                let reason = "frame \(index + 1) has more than \(Self.mostPixels / 1_000_000) million pixels"
-                throw .unsuitable(segmenter: segmenter, reason: reason)
-            }
-            guard Self.areFinite(frame.samples) else {
-                let reason = "frame \(index + 1) has values that are not finite"
-                throw .unsuitable(segmenter: segmenter, reason: reason)
+            if let reason = Self.unsuitability(of: frame) {
+                throw .unsuitable(segmenter: segmenter, reason: "frame \(index + 1) \(reason)")
             }
         }
         return frames
+    }
+
+    /// The reason why segmenters of frames do not take a frame; `nil` if they do.
+    ///
+    /// - Returns: the end of a sentence whose subject is the frame.
+    public static func unsuitability(of frame: Frame) -> String? {
+        guard frame.rows <= mostPixels / frame.columns else {
+            return "has more than \(mostPixels / 1_000_000) million pixels"
+        }
+        return areFinite(frame.samples) ? nil : "has values that are not finite"
     }
 
     /// The volume, if a segmenter of volumes can segment it.

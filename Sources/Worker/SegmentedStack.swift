@@ -33,80 +33,6 @@ extension SegmentRequest {
     var needsProbabilities: Bool { outputs.contains { $0.description.type == .fractional } }
 }
 
-/// Stacks of frames that are segmented one by one, in batches, so that memory stays bounded for any number of frames.
-enum FrameStack {
-    /// The number of samples that are decoded at once, 4 bytes each.
-    private static let batchSamples = 48 << 20
-
-    /// Decodes and segments all frames.
-    ///
-    /// - Parameters:
-    ///   - sources: the open sources of `request`.
-    ///   - request: the options, and the pictures to write.
-    ///   - segmenter: a segmenter of frames.
-    ///   - trace: takes the tensors of the networks, if the request asks for them.
-    ///   - progress: called after every part and every frame.
-    /// - Returns: the answer in the order of the sources and their frames.
-    /// - Throws: `Refusal`, or the segmenter's error.
-    static func segment(
-        _ sources: StackSources, of request: SegmentRequest, with segmenter: any Segmenter, trace: TraceFolder?,
-        progress: (WorkProgress) -> Void
-    ) throws -> SegmentedStack {
-        var stack = SegmentedStack()
-        var batches: [(Confidence, weight: Double)] = []
-        var batch: [Frame] = []
-        let parts = try sources.parts(samples: batchSamples)
-        let total = parts.reduce(0) { $0 + ($1.frameNumbers?.count ?? 1) }
-
-        func flush() throws {
-            guard !batch.isEmpty else { return }
-            let before = stack.masks.count
-            trace?.firstIndex = before
-            let result = try segmenter.segment(.frames(batch), options: request.options, trace: trace) { done, _ in
-                progress(WorkProgress(phase: .segmenting, done: min(before + done, total), total: total))
-            }
-            for (index, frame) in batch.enumerated() {
-                stack.overlays += try request.overlay(frame, mask: result.masks[index], index: before + index)
-                stack.maskPictures += try request.maskPicture(result.masks[index], index: before + index)
-            }
-            stack.masks += result.masks
-            if request.needsProbabilities { stack.probabilities += result.probabilities }
-            stack.frameConfidence += result.frameConfidence
-            stack.notes += result.notes.filter { !stack.notes.contains($0) }
-            let found = result.masks.count { !$0.isEmpty }
-            batches.append((result.confidence, weight: Double(found) + 1e-3 * Double(batch.count)))
-            batch = []
-        }
-
-        for part in parts {
-            for frame in try sources.frames(of: part) {
-                let samples = batch.reduce(frame.samples.count) { $0 + $1.samples.count }
-                if samples > batchSamples { try flush() }
-                batch.append(frame)
-            }
-            progress(WorkProgress(phase: .reading, done: min(stack.masks.count + batch.count, total), total: total))
-        }
-        try flush()
-        stack.confidence = merged(batches)
-        return stack
-    }
-
-    /// The mean over batches.
-    ///
-    /// The weight of a batch is the number of its frames with a finding, plus a thousandth of the number of its frames.
-    /// The thousandth gives a mean if no frame has a finding.
-    private static func merged(_ batches: [(Confidence, weight: Double)]) -> Confidence {
-        guard batches.count != 1 else { return batches[0].0 }
-        let whole = batches.reduce(0) { $0 + $1.weight }
-        var sum = Confidence(value: 0, measures: [:])
-        for (confidence, weight) in batches {
-            sum.value += confidence.value * weight / whole
-            for (name, value) in confidence.measures { sum.measures[name, default: 0] += value * weight / whole }
-        }
-        return sum
-    }
-}
-
 /// Stacks that make one volume.
 enum VolumeStack {
     /// Decodes all slices, orders them by position and segments the volume.
@@ -163,7 +89,7 @@ enum VolumeStack {
         var frames: [Frame] = []
         var planes: [PlaneGeometry] = []
         for index in 0..<sources.count {
-            let decoded = try sources.frames(of: index)
+            let decoded = try sources.decoded(index)
             guard decoded.count == 1, let frame = decoded.first else {
                 throw .unfit("a volume consists of single-frame instances; one has \(decoded.count) frames")
             }

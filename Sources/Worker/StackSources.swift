@@ -8,14 +8,6 @@ import Supervision
 ///
 /// Each instance is opened and scanned once, here. Decoding, writing and verifying use the open files.
 struct StackSources {
-    /// A run of frames that is decoded in one piece.
-    struct Part {
-        /// Index of the source.
-        let source: Int
-        /// Frame numbers, counted from 1; `nil` for all frames of the source.
-        let frameNumbers: [Int]?
-    }
-
     private enum Source {
         case instance(InstanceFile, SegmentRequest.Source)
         /// The path of a PNG or JPEG file.
@@ -23,6 +15,8 @@ struct StackSources {
     }
 
     private let sources: [Source]
+    /// The frames that are not segmented although the request names them.
+    private(set) var leftOut = LeftOutFrames()
 
     /// The number of sources.
     var count: Int { sources.count }
@@ -54,12 +48,23 @@ struct StackSources {
         }
     }
 
-    /// The open instances, as the writer of a SEG takes them; an empty list for pictures.
+    /// The open instances and their segmented frames, as the writer of a SEG takes them; an empty list for pictures.
     var instances: [SegmentationSource] {
-        sources.compactMap {
-            guard case .instance(let file, let source) = $0 else { return nil }
-            return SegmentationSource(file, frameNumbers: source.frameNumbers)
+        sources.indices.compactMap { index in
+            guard case .instance(let file, let source) = sources[index] else { return nil }
+            let leftOut = leftOut.numbers(of: index)
+            guard !leftOut.isEmpty else { return SegmentationSource(file, frameNumbers: source.frameNumbers) }
+            return SegmentationSource(file, frameNumbers: frameNumbers(of: index).filter { !leftOut.contains($0) })
         }
+    }
+
+    /// The number of frames that the request names.
+    var frames: Int { sources.indices.reduce(0) { $0 + frameNumbers(of: $1).count } }
+
+    /// The frames of a source that the request names, counted from 1.
+    func frameNumbers(of source: Int) -> [Int] {
+        guard case .instance(let file, let named) = sources[source] else { return [1] }
+        return named.frameNumbers ?? Array(1...max(1, min(file.header.numberOfFrames, Self.frameLimit + 1)))
     }
 
     /// The header of a source; `nil` for a picture.
@@ -68,67 +73,117 @@ struct StackSources {
         return file.header
     }
 
-    /// Splits the stack into parts of at most `samples` samples, because a long instance may not fit into memory.
+    /// Leaves frames of a source out of the answer.
     ///
-    /// - Throws: `Refusal.unfit` if an instance has too many frames.
-    func parts(samples: Int) throws(Refusal) -> [Part] {
-        var parts: [Part] = []
-        for (index, source) in sources.enumerated() {
-            guard case .instance(let file, let named) = source else {
-                parts.append(Part(source: index, frameNumbers: nil))
-                continue
+    /// - Parameters:
+    ///   - numbers: the frames, counted from 1.
+    ///   - source: the index of the source, an instance.
+    ///   - reason: the reason in words, without patient data.
+    mutating func leaveOut(_ numbers: [Int], of source: Int, because reason: String) {
+        guard case .instance(_, let named) = sources[source] else { return }
+        leftOut.add(numbers, of: source, named.sopInstanceUID, because: reason)
+    }
+
+    /// Prepares to decode the frames of a source.
+    ///
+    /// - Throws: `UndecodedFrames` if none of its frames can be decoded.
+    func decoder(of source: Int) throws(UndecodedFrames) -> SourceDecoder {
+        switch sources[source] {
+        case .instance(let file, let named):
+            guard file.header.numberOfFrames <= Self.frameLimit else {
+                let reason = "an instance has \(file.header.numberOfFrames) frames; the limit is \(Self.frameLimit)"
+                throw UndecodedFrames(.unfit(reason), reason: reason)
             }
-            let header = file.header
-            guard header.numberOfFrames <= Self.frameLimit else {
-                throw .unfit("an instance has \(header.numberOfFrames) frames; the limit is \(Self.frameLimit)")
+            do {
+                return .instance(try FrameDecoder(file), sopInstanceUID: named.sopInstanceUID)
+            } catch {
+                throw UndecodedFrames(error, in: named.sopInstanceUID)
             }
-            let numbers = named.frameNumbers ?? Array(1...header.numberOfFrames)
-            let size = max(1, samples / max(1, header.rows * header.columns * header.samplesPerPixel))
-            for start in stride(from: 0, to: numbers.count, by: size) {
-                let end = min(start + size, numbers.count)
-                parts.append(Part(source: index, frameNumbers: Array(numbers[start..<end])))
-            }
+        case .picture(let path): return .picture(path)
         }
-        return parts
     }
 
     /// Decodes the frames that the request names of one source.
     ///
-    /// - Throws: `Refusal`.
-    func frames(of source: Int) throws(Refusal) -> [Frame] {
-        guard case .instance(_, let named) = sources[source] else {
-            return try frames(of: Part(source: source, frameNumbers: nil))
+    /// - Throws: `Refusal` if a frame cannot be decoded.
+    func decoded(_ source: Int) throws(Refusal) -> [Frame] {
+        do throws(UndecodedFrames) {
+            let decoder = try decoder(of: source)
+            defer { decoder.releaseMemory() }
+            var frames: [Frame] = []
+            for number in frameNumbers(of: source) { frames.append(try decoder.frame(number)) }
+            return frames
+        } catch {
+            throw error.refusal
         }
-        return try frames(of: Part(source: source, frameNumbers: named.frameNumbers))
+    }
+}
+
+/// The decoder of one source, frame by frame.
+///
+/// One thread uses a decoder.
+enum SourceDecoder {
+    /// An instance.
+    case instance(FrameDecoder, sopInstanceUID: String)
+    /// The path of a picture, whose only frame has the number 1.
+    case picture(String)
+
+    /// Decodes a frame.
+    ///
+    /// - Parameter number: counted from 1.
+    /// - Throws: `UndecodedFrames`; other frames of the source may decode nevertheless.
+    func frame(_ number: Int) throws(UndecodedFrames) -> Frame {
+        let frame: Frame
+        switch self {
+        case .instance(let decoder, let sopInstanceUID):
+            do { frame = try decoder.frame(number) } catch { throw UndecodedFrames(error, in: sopInstanceUID) }
+        case .picture(let path):
+            do { frame = try Frame(picture: path) } catch { throw UndecodedFrames(error) }
+        }
+        return frame
     }
 
-    /// Decodes the frames of a part.
-    ///
-    /// - Throws: `Refusal.unfit` if Kontur does not decode such images, `.hindered` if the file cannot be read now,
-    ///   `.failed` if its pixels are damaged.
-    func frames(of part: Part) throws(Refusal) -> [Frame] {
-        switch sources[part.source] {
-        case .instance(let file, let source):
-            do {
-                return try file.frames(part.frameNumbers)
-            } catch {
-                switch error {
-                case .dataSet(.cannotOpen): throw .hindered("\(error)")
-                case .unsupportedTransferSyntax, .unsupportedClass, .unsupportedEncoding, .notAnImage:
-                    throw .unfit("\(error)")
-                case .dataSet, .inconsistent, .tooLarge, .frame:
-                    throw .failed("could not decode instance \(source.sopInstanceUID): \(error)")
-                }
-            }
-        case .picture(let path):
-            do {
-                return [try Frame(picture: path)]
-            } catch {
-                switch error {
-                case .unreadableFile: throw .hindered("\(error)")
-                case .damaged, .unknownFormat, .unwritable: throw .failed("\(error)")
-                }
-            }
+    /// Gives back the memory that the mapped pixel data took.
+    func releaseMemory() {
+        if case .instance(let decoder, _) = self { decoder.releaseMemory() }
+    }
+}
+
+/// The reason why a frame, or every frame of a source, is not segmented.
+struct UndecodedFrames: Error {
+    /// The refusal of the whole stack, if no other frame can be segmented.
+    let refusal: Refusal
+    /// The reason in words, without patient data.
+    let reason: String
+    /// Whether the stack is refused in any case: the file cannot be read now, or a person named the file itself.
+    let isFinal: Bool
+
+    /// An error beside those of decoders.
+    init(_ refusal: Refusal, reason: String, isFinal: Bool = false) {
+        self.refusal = refusal
+        self.reason = reason
+        self.isFinal = isFinal
+    }
+
+    /// An error of an instance.
+    init(_ error: PixelDataError, in sopInstanceUID: String) {
+        reason = "\(error)"
+        switch error {
+        case .dataSet(.cannotOpen): (refusal, isFinal) = (.hindered(reason), true)
+        case .unsupportedTransferSyntax, .unsupportedClass, .unsupportedEncoding, .notAnImage:
+            (refusal, isFinal) = (.unfit(reason), false)
+        case .dataSet, .inconsistent, .tooLarge, .frame:
+            (refusal, isFinal) = (.failed("could not decode instance \(sopInstanceUID): \(reason)"), false)
+        }
+    }
+
+    /// An error of a picture.
+    init(_ error: PictureError) {
+        reason = "\(error)"
+        isFinal = true
+        switch error {
+        case .unreadableFile: refusal = .hindered(reason)
+        case .damaged, .unknownFormat, .unwritable: refusal = .failed(reason)
         }
     }
 }

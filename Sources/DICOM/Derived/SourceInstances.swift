@@ -7,6 +7,9 @@ public struct SegmentationSource {
     /// The open file: writing and verifying a SEG do not open it again.
     public let file: InstanceFile
     /// The frames, counted from 1; `nil` for all of them.
+    ///
+    /// The list is empty if the whole instance was left out. An object does not refer to such an instance. Attributes of
+    /// the patient and of the study may be copied from it all the same.
     public let frameNumbers: [Int]?
 
     /// Takes an open file and some of its frames, counted from 1; `nil` for all of them.
@@ -19,6 +22,11 @@ public struct SegmentationSource {
     func dataSet(at index: Int) throws(ObjectError) -> DataSet {
         do { return try file.dataSet() } catch { throw .source(index: index, error) }
     }
+}
+
+extension [SegmentationSource] {
+    /// The sources of which a frame was segmented.
+    var segmented: Self { filter { $0.frameNumbers?.isEmpty != true } }
 }
 
 /// The properties of one source instance that a SEG needs.
@@ -136,14 +144,14 @@ struct SegmentationSources {
     /// For every frame of the stack: the index of its source, and its number there from 1.
     let frames: [(source: Int, frameNumber: Int)]
 
-    /// Reads the attributes of open files.
+    /// Reads the attributes of open files; sources that were left out are passed over.
     ///
     /// - Throws: `ObjectError.inconsistent` if there are no sources, if a frame number is too large, or if
     ///   the sources are not of one series and size; `.source` if a deflated source cannot be inflated again.
     init(_ sources: [SegmentationSource]) throws(ObjectError) {
         var instances: [SourceInstance] = []
         var frames: [(source: Int, frameNumber: Int)] = []
-        for (index, source) in sources.enumerated() {
+        for (index, source) in sources.segmented.enumerated() {
             let header = source.file.header
             let numbers = source.frameNumbers ?? Array(1...header.numberOfFrames)
             guard numbers.allSatisfy({ (1...header.numberOfFrames).contains($0) }) else {

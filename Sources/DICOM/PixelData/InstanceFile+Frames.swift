@@ -44,7 +44,9 @@ extension InstanceFile {
 }
 
 /// The decoder of one instance, frame by frame.
-struct FrameDecoder {
+///
+/// One thread uses a decoder.
+public struct FrameDecoder {
     private enum Pixels {
         case native(NativePixels)
         case encapsulated(EncapsulatedPixels)
@@ -56,7 +58,9 @@ struct FrameDecoder {
     private let interpretation: SampleInterpretation
 
     /// Finds the frames and reads the tables that their samples need.
-    init(_ file: InstanceFile) throws(PixelDataError) {
+    ///
+    /// - Throws: `PixelDataError` if Kontur does not decode such images, or if the attributes contradict each other.
+    public init(_ file: InstanceFile) throws(PixelDataError) {
         let syntax: TransferSyntax
         (layout, syntax) = try file.decodableLayout()
         do { data = try file.dataSet() } catch { throw .dataSet(error) }
@@ -72,15 +76,22 @@ struct FrameDecoder {
     }
 
     /// Decodes one frame, counted from 1.
-    func frame(_ number: Int) throws(PixelDataError) -> Frame {
-        switch pixels {
+    ///
+    /// - Returns: a frame as `InstanceFile.frames(_:)` describes it.
+    /// - Throws: `PixelDataError`; other frames of the instance may decode nevertheless.
+    public func frame(_ number: Int) throws(PixelDataError) -> Frame {
+        guard (1...layout.frames).contains(number) else {
+            throw .inconsistent(reason: "frame numbers go from 1 to \(layout.frames)")
+        }
+        try layout.checkSize(frames: 1)
+        return switch pixels {
         case .native(let pixels): interpretation.frame(pixels.frame(number - 1))
         case .encapsulated(let pixels): interpretation.frame(try pixels.frame(number - 1))
         }
     }
 
     /// Gives back the memory that the mapped pixel data took.
-    func releaseMemory() { if let pixels = data.element(.pixelData) { data.bytes.release(pixels.range) } }
+    public func releaseMemory() { if let pixels = data.element(.pixelData) { data.bytes.release(pixels.range) } }
 }
 
 /// The reason why the pixels of an instance could not be decoded.

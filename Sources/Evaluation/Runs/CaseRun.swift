@@ -152,6 +152,9 @@ struct CaseRun: Sendable {
         answer.add(measures)
         switch result {
         case .response(.segmented(let outcome)):
+            guard outcome.leftOut == 0 else {
+                return .failed("\(outcome.leftOut) images were left out: \(outcome.notes.joined(separator: "; "))")
+            }
             answer.take(outcome, images: part.images)
             return .answered
         case .stopped: return .stopped

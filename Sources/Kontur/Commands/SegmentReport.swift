@@ -24,6 +24,8 @@ struct SegmentReport: Report {
         var segmenter: String?
         var outcome: Outcome
         var frames: Int?
+        /// The frames that were left out because they cannot be decoded or segmented; `notes` has the reasons.
+        var leftOut: Int?
         var foundFrames: Int?
         var seconds: Double?
         /// The confidence of the whole stack, 0...1.
@@ -122,7 +124,8 @@ struct SegmentReport: Report {
                 .init("overlays"), .init("reason"),
             ],
             rows: stacks.map { stack in
-                let found = stack.foundFrames.map { "\($0) of \(stack.frames ?? 0)" }
+                let leftOut = stack.leftOut.flatMap { $0 > 0 ? ", \($0) left out" : nil } ?? ""
+                let found = stack.foundFrames.map { "\($0) of \(stack.frames ?? 0)\(leftOut)" }
                 return [
                     Formatted.uid(stack.seriesInstanceUID), stack.modality ?? "", String(stack.instances),
                     stack.route ?? "", stack.segmenter ?? "", stack.outcome.inWords, found ?? "",

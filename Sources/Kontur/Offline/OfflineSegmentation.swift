@@ -94,6 +94,7 @@ struct OfflineSegmentation {
 
     private func accept(_ outcome: SegmentOutcome, name: String, _ line: inout SegmentReport.StackLine) {
         line.frames = outcome.frames
+        line.leftOut = outcome.leftOut
         line.foundFrames = outcome.foundFrames.count
         line.confidence = outcome.confidence.value
         line.frameConfidence = outcome.frameConfidence

@@ -168,7 +168,7 @@ struct JobRunner: Sendable {
                 guard
                     let path = try await journal.retry({ try spool.acceptDerived(written.path, now: now) })
                 else { return .ended }
-                outputs.append(try new(written, path: path, of: plan, work, job))
+                outputs.append(try new(written, path: path, of: plan, work, job, leftOut: outcome?.leftOut ?? 0))
             } else if outcome?.foundFrames.isEmpty == false || plan.output.kind.saysNothingFound {
                 return try await settle(
                     job, .dead(reason: "the worker did not write an object that it should", charged: false), logger)
@@ -216,8 +216,12 @@ struct JobRunner: Sendable {
     }
 
     /// An object that a worker wrote.
+    ///
+    /// An object does not say which frames were left out and why. If there are such frames, the next job therefore
+    /// segments the stack anew instead of reading the answer back.
     private func new(
-        _ written: SegmentOutcome.Output, path: String, of plan: ObjectPlan, _ work: SegmentationJob, _ job: Job
+        _ written: SegmentOutcome.Output, path: String, of plan: ObjectPlan, _ work: SegmentationJob, _ job: Job,
+        leftOut: Int
     ) throws -> NewDerivedInstance {
         let description = plan.description(of: written.sopInstanceUID)
         return NewDerivedInstance(
@@ -228,7 +232,7 @@ struct JobRunner: Sendable {
             size: Int64(written.bytes), peers: plan.output.peers,
             predecessors: description?.predecessors.map(\.sopInstanceUID) ?? [],
             description: try description.map { try StoredDescription($0, sources: work.sources.count).encoded() },
-            answerKey: plan.output.kind.holdsAnswer ? work.answerKey : nil)
+            answerKey: plan.output.kind.holdsAnswer && leftOut == 0 ? work.answerKey : nil)
     }
 
     /// The standing that the route's review rule gives to a confidence.

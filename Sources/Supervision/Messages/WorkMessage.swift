@@ -87,7 +87,7 @@ public enum WorkMessage: Sendable, Hashable, Codable {
                 throw .invalid(reason: "progress counts \(progress.done) of \(progress.total) steps")
             }
         case .response(.segmented(let outcome)):
-            guard outcome.frames > 0, outcome.frameConfidence.count == outcome.frames,
+            guard outcome.frames > 0, outcome.leftOut >= 0, outcome.frameConfidence.count == outcome.frames,
                 outcome.frameMeasures.values.allSatisfy({ $0.count == outcome.frames }),
                 outcome.foundFrames.allSatisfy({ 0 <= $0 && $0 < outcome.frames })
             else { throw .invalid(reason: "the outcome contradicts its own count of \(outcome.frames) frames") }

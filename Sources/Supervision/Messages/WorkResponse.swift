@@ -86,6 +86,10 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
 
     /// Number of frames or slices that were segmented.
     public var frames: Int
+    /// Number of frames of the stack that were left out because they cannot be decoded or segmented.
+    ///
+    /// The other numbers and lists do not count these frames. The notes name their instances and the reasons.
+    public var leftOut: Int
     /// The frames with a finding: ascending indices, `0..<frames`.
     public var foundFrames: [Int]
     /// The confidence of the whole answer.
@@ -116,11 +120,12 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
     public static let framesMeasured = 10_000
 
     public init(
-        frames: Int, foundFrames: [Int], confidence: Confidence, frameConfidence: [Double],
+        frames: Int, leftOut: Int = 0, foundFrames: [Int], confidence: Confidence, frameConfidence: [Double],
         frameMeasures: [String: [Double]] = [:], outputs: [Output], overlays: [String], masks: [String] = [],
         notes: [String], isReused: Bool = false
     ) {
         self.frames = frames
+        self.leftOut = leftOut
         self.foundFrames = foundFrames
         self.confidence = confidence
         self.frameConfidence = frameConfidence

@@ -102,7 +102,7 @@ struct PicturesFrameReader {
     /// The decoder of the last source, because successive frames often are of one source.
     private var last: (source: Int, decoder: FrameDecoder)?
 
-    init(_ sources: [SegmentationSource]) { self.sources = sources }
+    init(_ sources: [SegmentationSource]) { self.sources = sources.segmented }
 
     /// Whether the frames of a source hold grey values, which need a window.
     func isGrey(_ source: Int) -> Bool {

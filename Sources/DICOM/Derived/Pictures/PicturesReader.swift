@@ -67,7 +67,7 @@ public enum PicturesReader {
     ) throws(ObjectError) -> [Place] {
         var stack: [WrittenPictures.Reference: Place] = [:]
         var place = 0
-        for (index, source) in sources.enumerated() {
+        for (index, source) in sources.segmented.enumerated() {
             let header = source.file.header
             for number in source.frameNumbers ?? Array(1...header.numberOfFrames) {
                 let reference = WrittenPictures.Reference(

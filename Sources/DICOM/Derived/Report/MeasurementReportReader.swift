@@ -142,7 +142,7 @@ extension MeasurementReportReader {
         guard read.sopInstanceUID == description.sopInstanceUID else { throw .mismatch(reason: "it has another UID") }
         let content = try MeasurementReport.content(description, sources, masks)
         let isFound = masks.contains { !$0.isEmpty }
-        var named = Set(sources.map(\.file.header.sopInstanceUID))
+        var named = Set(sources.segmented.map(\.file.header.sopInstanceUID))
         if isFound { named.insert(content.segmentation.sopInstanceUID) }
         guard read.evidence == named else { throw .mismatch(reason: "its evidence lists other instances") }
         let segment = content.object.trackingUID
