@@ -52,13 +52,19 @@ let package = Package(
         .target(name: "CPNG", path: "Sources/Imaging/Raster/CPNG", linkerSettings: [.linkedLibrary("png")]),
         .target(
             name: "CJPEG", path: "Sources/Imaging/Raster/CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
+        .target(
+            name: "CJPEG2000", path: "Sources/DICOM/PixelData/CJPEG2000", linkerSettings: [.linkedLibrary("openjp2")]),
+        // FFmpeg is loaded by the worker that has a video, and is not linked.
+        .target(name: "CVideo", path: "Sources/DICOM/PixelData/CVideo"),
 
         // The Swift rooms, each importing only rooms above it.
         .target(name: "Platform", dependencies: ["CPlatform"], swiftSettings: room),
         .target(
             name: "Imaging", dependencies: ["CPNG", "CJPEG"], exclude: ["Raster/CPNG", "Raster/CJPEG"],
             swiftSettings: room),
-        .target(name: "DICOM", dependencies: ["Platform", "Imaging", "CDCMTK"], swiftSettings: room),
+        .target(
+            name: "DICOM", dependencies: ["Platform", "Imaging", "CDCMTK", "CJPEG2000", "CVideo"],
+            exclude: ["PixelData/CJPEG2000", "PixelData/CVideo"], swiftSettings: room),
         .target(name: "Associations", dependencies: ["Platform", "DICOM", logging], swiftSettings: room),
         .target(name: "Inference", dependencies: ["Platform", "CKernels"], swiftSettings: room),
         .target(

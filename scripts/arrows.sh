@@ -64,7 +64,7 @@ check() {
                 number++
                 if (file ~ /\.swift$/ && line ~ /^[ \t]*(@[A-Za-z_]+(\([^)]*\))?[ \t]+)*((public|package|internal|private|fileprivate)[ \t]+)?import[ \t]+[A-Za-z_]/) {
                     swift_import(line)
-                    if (line ~ /public[ \t]+import[ \t]+(CPlatform|CDCMTK|CKernels|CRE2|CWeights|CPNG|CJPEG|GRDB|Subprocess|Yams)/)
+                    if (line ~ /public[ \t]+import[ \t]+(CPlatform|CDCMTK|CKernels|CRE2|CWeights|CPNG|CJPEG|CJPEG2000|CVideo|GRDB|Subprocess|Yams)/)
                         complain(place() "a public import would expose the dependency outside its room")
                 }
                 if (line ~ /^[ \t]*#[ \t]*include/) {

@@ -58,7 +58,10 @@ enum FrameStack {
         for source in 0..<sources.count {
             let numbers = sources.frameNumbers(of: source)
             var decoder: SourceDecoder?
-            defer { decoder?.releaseMemory() }
+            defer {
+                if let decoder { sources.take(remarksOf: decoder) }
+                decoder?.releaseMemory()
+            }
             for number in numbers {
                 do throws(UndecodedFrames) {
                     if decoder == nil { decoder = try sources.decoder(of: source) }
@@ -89,7 +92,7 @@ enum FrameStack {
         try flush(read)
         if stack.masks.isEmpty, let refusal { throw refusal }
         stack.confidence = merged(batches)
-        stack.notes += sources.leftOut.notes
+        stack.notes += sources.remarks + sources.leftOut.notes
         return stack
     }
 

@@ -30,7 +30,7 @@ struct SegmentHandler: RequestHandler {
             let trace = asked.map { _ in TraceFolder(folder: request.dumpFolder, candidates: request.candidateFolder) }
             var stack =
                 request.segmenter.accepts == .volume
-                ? try VolumeStack.segment(sources, of: request, with: segmenter, trace: trace, progress: progress)
+                ? try VolumeStack.segment(&sources, of: request, with: segmenter, trace: trace, progress: progress)
                 : try FrameStack.segment(&sources, of: request, with: segmenter, trace: trace, progress: progress)
             if let trace, trace.wantsTensors, trace.count == 0 {
                 stack.notes.append("nothing was dumped: the segmenter does not have a promptable network")
@@ -85,7 +85,8 @@ struct SegmentHandler: RequestHandler {
     ) throws -> SegmentOutcome {
         let outputs = try ObjectWriter(stack: stack, sources: sources).write(request.outputs, progress: progress)
         return SegmentOutcome(
-            frames: stack.masks.count, leftOut: sources.leftOut.count, foundFrames: stack.foundFrames, confidence: stack.confidence,
+            frames: stack.masks.count, leftOut: sources.leftOut.count, foundFrames: stack.foundFrames,
+            confidence: stack.confidence,
             frameConfidence: stack.frameConfidence.map { Self.rounded($0.value) },
             frameMeasures: Self.measures(stack.frameConfidence), outputs: outputs, overlays: stack.overlays,
             masks: stack.maskPictures, notes: stack.notes, isReused: stack.isReused)

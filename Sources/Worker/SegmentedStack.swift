@@ -46,13 +46,13 @@ enum VolumeStack {
     /// - Returns: the answer in the order of the sources.
     /// - Throws: `Refusal`, or the segmenter's error.
     static func segment(
-        _ sources: StackSources, of request: SegmentRequest, with segmenter: any Segmenter, trace: TraceFolder?,
+        _ sources: inout StackSources, of request: SegmentRequest, with segmenter: any Segmenter, trace: TraceFolder?,
         progress: (WorkProgress) -> Void
     ) throws -> SegmentedStack {
         guard request.form == .instances else {
             throw Refusal.unfit("the segmenter needs a volume, and pictures do not have positions in one")
         }
-        let (frames, planes) = try slices(of: sources, progress: progress)
+        let (frames, planes) = try slices(of: &sources, progress: progress)
         let assembly: VolumeAssembly
         do {
             assembly = try VolumeAssembly(frames: frames, planes: planes, gaps: request.gaps)
@@ -72,7 +72,7 @@ enum VolumeStack {
         if request.needsProbabilities { stack.probabilities = slice.map { result.probabilities[$0] } }
         stack.frameConfidence = slice.map { result.frameConfidence[$0] }
         stack.confidence = result.confidence
-        stack.notes = result.notes
+        stack.notes = result.notes + sources.remarks
         if let problem = assembly.order.problem { stack.notes.append("treated as evenly spaced although \(problem)") }
         for (index, frame) in frames.enumerated() {
             stack.overlays += try request.overlay(frame, mask: stack.masks[index], index: index)
@@ -84,7 +84,7 @@ enum VolumeStack {
 
     /// One frame and one plane for each source.
     private static func slices(
-        of sources: StackSources, progress: (WorkProgress) -> Void
+        of sources: inout StackSources, progress: (WorkProgress) -> Void
     ) throws(Refusal) -> ([Frame], [PlaneGeometry]) {
         var frames: [Frame] = []
         var planes: [PlaneGeometry] = []

@@ -17,6 +17,8 @@ struct StackSources {
     private let sources: [Source]
     /// The frames that are not segmented although the request names them.
     private(set) var leftOut = LeftOutFrames()
+    /// What was mended in decoded frames, in words for the record, each once.
+    private(set) var remarks: [String] = []
 
     /// The number of sources.
     var count: Int { sources.count }
@@ -84,6 +86,11 @@ struct StackSources {
         leftOut.add(numbers, of: source, named.sopInstanceUID, because: reason)
     }
 
+    /// Takes the remarks of a decoder that is not needed any more.
+    mutating func take(remarksOf decoder: SourceDecoder) {
+        remarks += decoder.remarks.filter { !remarks.contains($0) }
+    }
+
     /// Prepares to decode the frames of a source.
     ///
     /// - Throws: `UndecodedFrames` if none of its frames can be decoded.
@@ -106,10 +113,13 @@ struct StackSources {
     /// Decodes the frames that the request names of one source.
     ///
     /// - Throws: `Refusal` if a frame cannot be decoded.
-    func decoded(_ source: Int) throws(Refusal) -> [Frame] {
+    mutating func decoded(_ source: Int) throws(Refusal) -> [Frame] {
         do throws(UndecodedFrames) {
             let decoder = try decoder(of: source)
-            defer { decoder.releaseMemory() }
+            defer {
+                take(remarksOf: decoder)
+                decoder.releaseMemory()
+            }
             var frames: [Frame] = []
             for number in frameNumbers(of: source) { frames.append(try decoder.frame(number)) }
             return frames
@@ -141,6 +151,11 @@ enum SourceDecoder {
             do { frame = try Frame(picture: path) } catch { throw UndecodedFrames(error) }
         }
         return frame
+    }
+
+    /// What was mended in the frames that were decoded so far, in words for the record.
+    var remarks: [String] {
+        if case .instance(let decoder, _) = self { decoder.remarks } else { [] }
     }
 
     /// Gives back the memory that the mapped pixel data took.

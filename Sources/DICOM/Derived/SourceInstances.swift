@@ -93,13 +93,9 @@ struct LossyCompression: Hashable {
     /// Lossy Image Compression Method; empty if unknown.
     var methods: [String]
 
-    /// Lossy Image Compression Method of a transfer syntax; `nil` if the syntax is not lossy.
+    /// Lossy Image Compression Method of a transfer syntax; `nil` if the syntax cannot be lossy.
     static func method(ofSyntax uid: String) -> String? {
-        switch TransferSyntax(rawValue: uid) {
-        case .jpegBaseline, .jpegExtended, .jpegSpectralSelection, .jpegFullProgression: "ISO_10918_1"
-        case .jpegLSNearLossless: "ISO_14495_1"
-        default: nil
-        }
+        TransferSyntax(rawValue: uid)?.lossyMethod
     }
 
     /// Reads the compression of a source; `nil` if its pixels were never compressed lossily.
@@ -109,7 +105,11 @@ struct LossyCompression: Hashable {
     ///   - header: the size of the uncompressed pixels, and the transfer syntax.
     ///   - fragments: the fragments of Pixel Data, the basic offset table first.
     init?(_ values: CopiedValues, _ header: InstanceHeader, fragments: [Range<Int>]?) {
-        let method = Self.method(ofSyntax: header.transferSyntaxUID)
+        var method = Self.method(ofSyntax: header.transferSyntaxUID)
+        // JPEG 2000 may be lossless in the syntax of lossy images: the source then says so.
+        let isEither =
+            TransferSyntax(rawValue: header.transferSyntaxUID).map { [.jpeg2000, .htj2k].contains($0) } == true
+        if isEither, values.string(.lossyImageCompression) == "00" { method = nil }
         guard method != nil || values.string(.lossyImageCompression) == "01" else { return nil }
         ratios = values.strings(.lossyImageCompressionRatio).filter { !$0.isEmpty }
         methods = values.strings(.lossyImageCompressionMethod).filter { !$0.isEmpty }

@@ -202,5 +202,6 @@ package extension Attribute {
         0x5200_9230, "SQ", "PerFrameFunctionalGroupsSequence")
     static let floatPixelData = Attribute(0x7FE0_0008, "OF", "FloatPixelData")
     static let doubleFloatPixelData = Attribute(0x7FE0_0009, "OD", "DoubleFloatPixelData")
+    static let extendedOffsetTable = Attribute(0x7FE0_0001, "OV", "ExtendedOffsetTable")
     static let pixelData = Attribute(0x7FE0_0010, "OW", "PixelData")
 }

@@ -1,69 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Compressed pixel data: fragments to frames (PS3.5 A.4), and each frame to stored values.
+// Compressed pixel data, frame by frame, to stored values: PS3.5 8.2 and A.4.
 
 import CDCMTK
+import CJPEG2000
 
 /// Compressed Pixel Data of one instance.
 struct EncapsulatedPixels {
     let layout: PixelLayout
     let syntax: TransferSyntax
     let data: DataSet
-    /// For each frame, the byte ranges of its fragments.
-    let frames: [[Range<Int>]]
+    /// What was mended while decoding.
+    let remarks: DecodingRemarks
+    private let fragments: FrameFragments
 
     /// Finds the fragments of each frame.
     ///
     /// - Throws: `PixelDataError.inconsistent` if Pixel Data is not in fragments, or if they cannot be assigned to
     ///   frames.
-    init(_ layout: PixelLayout, syntax: TransferSyntax, in data: DataSet) throws(PixelDataError) {
+    init(
+        _ layout: PixelLayout, syntax: TransferSyntax, in data: DataSet, remarks: DecodingRemarks
+    ) throws(PixelDataError) {
         self.layout = layout
         self.syntax = syntax
         self.data = data
-        guard let all = data.fragments(), all.count >= 2 else {
-            throw .inconsistent(reason: "Pixel Data has no fragments although its transfer syntax compresses")
-        }
-        frames = try Self.frames(
-            of: Array(all.dropFirst()), offsetTable: data.bytes[all[0]], count: layout.frames, bytes: data.bytes)
-    }
-
-    /// Assigns fragments to frames: one each, or by the basic offset table, or by the starts of JPEG streams.
-    private static func frames(
-        of fragments: [Range<Int>], offsetTable: UnsafeRawBufferPointer, count: Int, bytes: FileBytes
-    ) throws(PixelDataError) -> [[Range<Int>]] {
-        if count == 1 { return [fragments] }
-        if fragments.count == count { return fragments.map { [$0] } }
-        guard fragments.count > count else {
-            throw .inconsistent(reason: "there are \(count) frames and only \(fragments.count) fragments")
-        }
-        var starts: [Int]
-        if offsetTable.count == 4 * count {
-            let base = fragments[0].lowerBound
-            var indices: [Int: Int] = [:]
-            for (index, fragment) in fragments.enumerated() { indices[fragment.lowerBound - base] = index }
-            starts = (0..<count).compactMap {
-                indices[Int(UInt32(littleEndian: offsetTable.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))]
-            }
-        } else {
-            starts = fragments.indices.filter { bytes[fragments[$0]].starts(with: [0xFF, 0xD8]) }
-        }
-        guard starts.count == count, starts[0] == 0, zip(starts, starts.dropFirst()).allSatisfy(<) else {
-            throw .inconsistent(
-                reason: "the \(fragments.count) fragments cannot be assigned to \(count) frames")
-        }
-        return zip(starts, starts.dropFirst() + [fragments.count]).map { Array(fragments[$0..<$1]) }
+        self.remarks = remarks
+        fragments = try FrameFragments(of: data, count: layout.frames, syntax: syntax, remarks: remarks)
     }
 
     /// Decompresses one frame.
+    ///
+    /// The first bytes of a JPEG or JPEG 2000 stream choose the codec, because some files name another one.
     ///
     /// - Parameter index: counted from 0.
     /// - Returns: colour by pixel.
     /// - Throws: `PixelDataError.frame` with the number of the frame.
     func frame(_ index: Int) throws(PixelDataError) -> StoredFrame {
+        let ranges = fragments.frames[index]
+        guard !ranges.isEmpty else { throw .frame(number: index + 1, reason: "Pixel Data does not hold it") }
         var compressed: [UInt8] = []
-        compressed.reserveCapacity(frames[index].reduce(0) { $0 + $1.count })
-        for fragment in frames[index] { compressed += data.bytes[fragment] }
-        guard syntax == .rleLossless else { return try jpegFrame(compressed, number: index + 1) }
+        compressed.reserveCapacity(ranges.reduce(0) { $0 + $1.count })
+        for fragment in ranges { compressed += data.bytes[fragment] }
+        switch syntax {
+        case .rleLossless: return try rleFrame(compressed, number: index + 1)
+        case .deflatedImageFrame: return try deflatedFrame(compressed, number: index + 1)
+        case .encapsulatedUncompressed:
+            return try compressed.withUnsafeBufferPointer { bytes throws(PixelDataError) in
+                try uncompressedFrame(UnsafeRawBufferPointer(bytes))
+            }
+        default:
+            switch StreamKind(compressed.prefix(12)) {
+            case .jpeg2000, .jpeg2000Boxes: return try jpeg2000Frame(compressed, number: index + 1)
+            case .jpeg, nil: return try jpegFrame(compressed, number: index + 1)
+            }
+        }
+    }
+
+    private func rleFrame(_ compressed: [UInt8], number: Int) throws(PixelDataError) -> StoredFrame {
         do {
             let samples = try RLEDecoder.decode(
                 compressed, segmentLength: layout.pixels, samples: layout.samples,
@@ -72,78 +65,78 @@ struct EncapsulatedPixels {
                 samples: samples, photometric: layout.photometric == .ybrFull422 ? .ybrFull : layout.photometric,
                 bitsStored: layout.bitsStored, highBit: layout.highBit)
         } catch {
-            throw .frame(number: index + 1, reason: error.reason)
+            throw .frame(number: number, reason: error.reason)
         }
     }
 
-    private func jpegFrame(_ compressed: [UInt8], number: Int) throws(PixelDataError) -> StoredFrame {
-        let stream: JPEGStream
-        do { stream = try JPEGStream.read(compressed) } catch { throw .frame(number: number, reason: error.reason) }
-        guard stream.rows == layout.rows, stream.columns == layout.columns,
-            stream.componentIdentifiers.count == layout.samples
+    /// Inflates a frame of Deflated Image Frame Compression (PS3.5 8.2.16, A.4.13).
+    private func deflatedFrame(_ compressed: [UInt8], number: Int) throws(PixelDataError) -> StoredFrame {
+        // One byte more than the frame, for the padding of an odd number of bytes.
+        let limit = layout.pixels * layout.samples * layout.bytesPerSample + 1
+        var inflated = cdcmtk_bytes()
+        defer { cdcmtk_bytes_free(&inflated) }
+        guard cdcmtk_inflate(compressed, compressed.count, limit, &inflated) == CDCMTK_OK, let bytes = inflated.data
         else {
+            throw .frame(number: number, reason: "its bytes do not inflate to its size")
+        }
+        return try uncompressedFrame(UnsafeRawBufferPointer(start: bytes, count: inflated.length))
+    }
+
+    private func uncompressedFrame(_ bytes: UnsafeRawBufferPointer) throws(PixelDataError) -> StoredFrame {
+        try NativePixels(layout.singleFrame, bytes: bytes, isBigEndian: false, swapsBytePairs: false, remarks: remarks)
+            .frame(0)
+    }
+
+    // MARK: JPEG 2000
+
+    /// Decodes a frame of JPEG 2000 or HTJ2K (PS3.5 8.2.4, 8.2.14).
+    ///
+    /// A codestream that is cut off is decoded as far as it goes.
+    private func jpeg2000Frame(_ compressed: [UInt8], number: Int) throws(PixelDataError) -> StoredFrame {
+        let stream: JPEG2000Stream
+        do { stream = try JPEG2000Stream.read(compressed) } catch { throw .frame(number: number, reason: error.reason) }
+        guard stream.rows == layout.rows, stream.columns == layout.columns, stream.components == layout.samples else {
             throw .frame(
                 number: number,
-                reason: "its JPEG stream is \(stream.rows) x \(stream.columns) x \(stream.componentIdentifiers.count), "
+                reason: "its JPEG 2000 codestream is \(stream.rows) x \(stream.columns) x \(stream.components), "
                     + "the image \(layout.rows) x \(layout.columns) x \(layout.samples)")
         }
-        guard (2...layout.bitsAllocated).contains(stream.precision) else {
+        guard stream.precision <= layout.bitsAllocated else {
             throw .frame(
                 number: number,
-                reason: "its JPEG stream has \(stream.precision) bits, the image \(layout.bitsAllocated)")
+                reason: "its JPEG 2000 codestream has \(stream.precision) bits, the image \(layout.bitsAllocated)")
         }
-        let samples = try decode(compressed, stream, number: number)
-        let converted = stream.isYBR(declared: layout.photometric)
-        let isDCT = stream.process != .lossless && stream.process != .jpegLS
+        var samples = [UInt16](repeating: 0, count: layout.pixels * layout.samples)
+        if let problem = decode(compressed[stream.codestream], into: &samples, lenient: false) {
+            guard decode(compressed[stream.codestream], into: &samples, lenient: true) == nil else {
+                throw .frame(number: number, reason: problem)
+            }
+            remarks.add(
+                "the JPEG 2000 codestream of frame \(number) is damaged: the frame was decoded as far as it goes")
+        }
+        // The codestream undoes its own colour transform (C.7.6.3.1.2, YBR_ICT and YBR_RCT).
         let photometric: PixelLayout.Photometric =
-            layout.samples == 1 ? layout.photometric : converted && !isDCT ? .ybrFull : .rgb
-        let bits = min(layout.bitsStored, stream.precision)
+            switch layout.photometric {
+            case .ybrFull, .ybrFull422: .ybrFull
+            case .monochrome1, .monochrome2, .paletteColor: layout.photometric
+            case .rgb, .ybrICT, .ybrRCT, .ybrPartial420: .rgb
+            }
         return StoredFrame(
-            samples: samples, photometric: photometric, bitsStored: bits,
-            highBit: layout.highBit < stream.precision ? max(layout.highBit, bits - 1) : bits - 1)
+            samples: samples, photometric: photometric, bitsStored: stream.precision, highBit: stream.precision - 1)
     }
 
-    private func decode(_ compressed: [UInt8], _ stream: JPEGStream, number: Int) throws(PixelDataError) -> [UInt16] {
-        let isWide = stream.precision > 8
-        let count = layout.pixels * layout.samples
-        var decoded = [UInt8](repeating: 0, count: isWide ? 2 * count : count)
-        let status = photometricForCodec(stream).withCString { photometric in
-            var frame = cdcmtk_frame_layout(
-                rows: UInt16(layout.rows), columns: UInt16(layout.columns), samples_per_pixel: UInt16(layout.samples),
-                bits_allocated: isWide ? 16 : 8, bits_stored: UInt16(stream.precision),
-                is_signed: layout.isSigned ? 1 : 0, photometric_interpretation: photometric)
-            return cdcmtk_decode_frame(
-                syntaxForCodec(stream).rawValue, &frame, compressed, compressed.count, &decoded, decoded.count)
-        }
-        guard status == CDCMTK_OK else {
-            throw .frame(number: number, reason: String(cString: cdcmtk_last_error()).lowercased())
-        }
-        guard isWide else { return decoded.map(UInt16.init) }
-        return decoded.withUnsafeBytes { bytes in
-            (0..<count).map { UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self)) }
-        }
-    }
-
-    /// The photometric interpretation that the codec is given.
+    /// Decodes a codestream with OpenJPEG.
     ///
-    /// The codec turns YBR into RGB if the process is DCT-based. `SampleInterpretation` converts lossless samples
-    /// later.
-    private func photometricForCodec(_ stream: JPEGStream) -> String {
-        guard layout.samples == 3 else { return PixelLayout.Photometric.monochrome2.rawValue }
-        let isDCT = stream.process != .lossless && stream.process != .jpegLS
-        let photometric: PixelLayout.Photometric =
-            isDCT && stream.isYBR(declared: layout.photometric) ? .ybrFull : .rgb
-        return photometric.rawValue
-    }
-
-    /// The transfer syntax of the stream's own process: some files name another JPEG process.
-    private func syntaxForCodec(_ stream: JPEGStream) -> TransferSyntax {
-        switch stream.process {
-        case .baseline: stream.precision == 8 ? .jpegBaseline : .jpegExtended
-        case .extended: .jpegExtended
-        case .progressive: .jpegFullProgression
-        case .lossless: .jpegLosslessSV1
-        case .jpegLS: syntax == .jpegLSLossless ? .jpegLSLossless : .jpegLSNearLossless
+    /// - Returns: the reason why it does not decode; `nil` if it does.
+    private func decode(_ codestream: ArraySlice<UInt8>, into samples: inout [UInt16], lenient: Bool) -> String? {
+        var message = [CChar](repeating: 0, count: Int(CJPEG2000_MESSAGE))
+        let status = codestream.withUnsafeBufferPointer { bytes in
+            cjpeg2000_decode(
+                bytes.baseAddress, bytes.count, UInt32(layout.rows), UInt32(layout.columns), UInt32(layout.samples),
+                lenient ? 1 : 0, &samples, &message)
         }
+        guard status != CJPEG2000_OK else { return nil }
+        let text = String(decoding: message.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return text.isEmpty ? "its JPEG 2000 codestream does not decode" : "its JPEG 2000 codestream: \(text)"
     }
 }

@@ -36,7 +36,7 @@ extension InstanceFile {
         if let known = SOPClass.image(header.sopClassUID), known.needsFunctionalGroups {
             throw .unsupportedClass(name: known.name, uid: known.uid)
         }
-        guard let syntax = TransferSyntax(rawValue: header.transferSyntaxUID) else {
+        guard let syntax = TransferSyntax(rawValue: header.transferSyntaxUID), !syntax.isVideo else {
             throw .unsupportedTransferSyntax(uid: header.transferSyntaxUID)
         }
         return (try PixelLayout(header), syntax)
@@ -56,6 +56,10 @@ public struct FrameDecoder {
     private let data: DataSet
     private let pixels: Pixels
     private let interpretation: SampleInterpretation
+    private let mended = DecodingRemarks()
+
+    /// What was mended in the frames that were decoded so far, in words for the record.
+    public var remarks: [String] { mended.all }
 
     /// Finds the frames and reads the tables that their samples need.
     ///
@@ -66,12 +70,12 @@ public struct FrameDecoder {
         do { data = try file.dataSet() } catch { throw .dataSet(error) }
         interpretation = try SampleInterpretation(layout, in: data)
         if syntax.isEncapsulated {
-            pixels = .encapsulated(try EncapsulatedPixels(layout, syntax: syntax, in: data))
+            pixels = .encapsulated(try EncapsulatedPixels(layout, syntax: syntax, in: data, remarks: mended))
         } else {
             guard data.fragments() == nil, let element = data.element(.pixelData) else {
                 throw .inconsistent(reason: "Pixel Data is in fragments although its transfer syntax does not compress")
             }
-            pixels = .native(try NativePixels(layout, element: element, in: data))
+            pixels = .native(try NativePixels(layout, element: element, in: data, remarks: mended))
         }
     }
 

@@ -8,6 +8,8 @@ package struct JPEGStream: Hashable {
     /// The reason why bytes are not a stream that can be decoded.
     package struct Failure: Error, Hashable {
         var reason: String
+        /// Whether the bytes are damaged; `false` for a process that is not supported.
+        var isDamage = true
     }
 
     /// The coding process that the start-of-frame marker names.
@@ -29,6 +31,10 @@ package struct JPEGStream: Hashable {
     var hasJFIF: Bool
     /// Colour transform of Adobe's APP14: 0 for none, 1 for YCbCr; `nil` without that marker.
     var adobeTransform: Int?
+    /// Bytes from the start that belong to valid segments and scans.
+    package var usable: Int
+    /// Whether the bytes end, or stop to make sense, after a scan and before the end of image.
+    package var isCutOff: Bool
 
     /// Whether three components are YCbCr: the stream's own markers decide, then Photometric Interpretation.
     func isYBR(declared: PixelLayout.Photometric) -> Bool {
@@ -39,9 +45,9 @@ package struct JPEGStream: Hashable {
         return hasJFIF || declared != .rgb
     }
 
-    /// Reads all markers up to the end of image.
+    /// Reads all markers up to the end of image, or up to the first that is invalid or missing behind a scan.
     ///
-    /// - Throws: `Failure` if a marker is invalid, missing or of a process that is not supported.
+    /// - Throws: `Failure` if a marker before the first scan is invalid or missing, or if a process is not supported.
     package static func read(_ bytes: [UInt8]) throws(Failure) -> JPEGStream {
         var walker = Walker(bytes: bytes)
         return try walker.run()
@@ -61,16 +67,27 @@ package struct JPEGStream: Hashable {
             guard bytes.count >= 4, bytes[0] == 0xFF, bytes[1] == 0xD8 else {
                 throw Failure(reason: "it does not begin as a JPEG stream")
             }
-            while true {
-                let marker = try readMarker()
-                if marker == 0xD9 { break }
-                try readSegment(marker)
+            var usable = next
+            var isCutOff = false
+            do throws(Failure) {
+                while true {
+                    let marker = try readMarker()
+                    if marker == 0xD9 { break }
+                    try readSegment(marker)
+                    usable = next
+                }
+                usable = next
+            } catch {
+                guard scans > 0, error.isDamage else { throw error }
+                isCutOff = true
             }
             guard var stream, scans > 0 else {
                 throw Failure(reason: "the JPEG stream does not have a frame and a scan")
             }
             stream.hasJFIF = hasJFIF
             stream.adobeTransform = adobeTransform
+            stream.usable = usable
+            stream.isCutOff = isCutOff
             return stream
         }
 
@@ -101,7 +118,8 @@ package struct JPEGStream: Hashable {
             next += length
             switch marker {
             case 0xC0, 0xC1, 0xC2, 0xC3, 0xF7: try readFrame(marker, content)
-            case 0xC5...0xC7, 0xC9...0xCB, 0xCD...0xCF: throw Failure(reason: "its JPEG process is not supported")
+            case 0xC5...0xC7, 0xC9...0xCB, 0xCD...0xCF:
+                throw Failure(reason: "its JPEG process is not supported", isDamage: false)
             case 0xDA:
                 guard stream != nil else { throw Failure(reason: "a JPEG scan comes before its frame") }
                 scans += 1
@@ -124,7 +142,8 @@ package struct JPEGStream: Hashable {
             stream = JPEGStream(
                 process: process(marker), precision: Int(c[0]), rows: Int(c[1]) << 8 | Int(c[2]),
                 columns: Int(c[3]) << 8 | Int(c[4]),
-                componentIdentifiers: (0..<Int(c[5])).map { c[6 + 3 * $0] }, hasJFIF: false, adobeTransform: nil)
+                componentIdentifiers: (0..<Int(c[5])).map { c[6 + 3 * $0] }, hasJFIF: false, adobeTransform: nil,
+                usable: 0, isCutOff: false)
         }
 
         private func process(_ marker: UInt8) -> Process {

@@ -15,14 +15,29 @@ struct NativePixels {
     /// Whether two pixels share their chrominance: Y Y Cb Cr.
     let isSubsampled: Bool
 
-    /// Checks the length of Pixel Data.
+    /// Takes the value of Pixel Data of a data set.
     ///
-    /// - Throws: `PixelDataError.inconsistent` if it is too short for its frames, or longer by a frame or more.
-    init(_ layout: PixelLayout, element: ScannedElement, in data: DataSet) throws(PixelDataError) {
+    /// - Throws: as the initializer for bytes.
+    init(
+        _ layout: PixelLayout, element: ScannedElement, in data: DataSet, remarks: DecodingRemarks
+    ) throws(PixelDataError) {
+        let isBigEndian = element.encoding.isBigEndian
+        try self.init(
+            layout, bytes: data.bytes[element.range], isBigEndian: isBigEndian,
+            swapsBytePairs: isBigEndian && layout.bitsAllocated == 8 && element.vr == .otherWord, remarks: remarks)
+    }
+
+    /// Takes uncompressed frames, and checks their length.
+    ///
+    /// - Throws: `PixelDataError.inconsistent` if they are too short, or longer by a frame or more.
+    init(
+        _ layout: PixelLayout, bytes: UnsafeRawBufferPointer, isBigEndian: Bool, swapsBytePairs: Bool,
+        remarks: DecodingRemarks
+    ) throws(PixelDataError) {
         self.layout = layout
-        bytes = data.bytes[element.range]
-        isBigEndian = element.encoding.isBigEndian
-        swapsBytePairs = isBigEndian && layout.bitsAllocated == 8 && element.vr == .otherWord
+        self.bytes = bytes
+        self.isBigEndian = isBigEndian
+        self.swapsBytePairs = swapsBytePairs
         let (whole, overflow) = (layout.pixels * layout.samples * layout.bytesPerSample)
             .multipliedReportingOverflow(by: layout.frames)
         guard !overflow else { throw .tooLarge(bytes: .max, limit: PixelLayout.decodedLimit) }

@@ -10,12 +10,21 @@ struct PixelLayout {
         case ybrFull = "YBR_FULL"
         case ybrFull422 = "YBR_FULL_422"
         case paletteColor = "PALETTE COLOR"
+        /// Of JPEG 2000 only: its codestream turns the samples into RGB.
+        case ybrICT = "YBR_ICT"
+        /// Of JPEG 2000 only: its codestream turns the samples into RGB.
+        case ybrRCT = "YBR_RCT"
+        /// Of video only: its decoder turns the samples into RGB.
+        case ybrPartial420 = "YBR_PARTIAL_420"
+
+        /// Whether only a codec can turn the samples into RGB.
+        var needsCodec: Bool { self == .ybrICT || self == .ybrRCT || self == .ybrPartial420 }
 
         /// Samples per pixel as stored.
         var samples: Int {
             switch self {
             case .monochrome1, .monochrome2, .paletteColor: 1
-            case .rgb, .ybrFull, .ybrFull422: 3
+            case .rgb, .ybrFull, .ybrFull422, .ybrICT, .ybrRCT, .ybrPartial420: 3
             }
         }
     }
@@ -25,7 +34,7 @@ struct PixelLayout {
 
     let rows: Int
     let columns: Int
-    let frames: Int
+    private(set) var frames: Int
     let photometric: Photometric
     let bitsAllocated: Int
     let bitsStored: Int
@@ -40,6 +49,13 @@ struct PixelLayout {
     /// Channels of the decoded frame: 1 or 3.
     var channels: Int { photometric == .monochrome1 || photometric == .monochrome2 ? 1 : 3 }
 
+    /// The layout of one of the frames alone.
+    var singleFrame: PixelLayout {
+        var single = self
+        single.frames = 1
+        return single
+    }
+
     /// Checks the Image Pixel attributes of a header.
     ///
     /// - Throws: `PixelDataError.inconsistent` or `.unsupportedEncoding`.
@@ -47,7 +63,10 @@ struct PixelLayout {
         guard (1...65_535).contains(header.rows), (1...65_535).contains(header.columns) else {
             throw .inconsistent(reason: "it has \(header.rows) rows and \(header.columns) columns")
         }
-        guard let photometric = Photometric(rawValue: header.photometricInterpretation) else {
+        guard let photometric = Photometric(rawValue: header.photometricInterpretation),
+            !photometric.needsCodec || TransferSyntax(rawValue: header.transferSyntaxUID)?.hasStreamMarkers == true
+                || TransferSyntax(rawValue: header.transferSyntaxUID)?.isVideo == true
+        else {
             throw .unsupportedEncoding(reason: Self.unknownPhotometric(header.photometricInterpretation))
         }
         guard header.samplesPerPixel == photometric.samples else {

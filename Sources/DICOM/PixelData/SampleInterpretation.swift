@@ -31,7 +31,8 @@ struct SampleInterpretation {
             let sum = layout.isSigned ? -1 : Int32(1) << Int32(stored.bitsStored) - 1
             samples = values.map { modality.apply(sum - $0) }
         case .paletteColor: samples = palette?.apply(values) ?? []
-        case .rgb: samples = scaled(values, bits: stored.bitsStored)
+        // A codec has turned these into RGB.
+        case .rgb, .ybrICT, .ybrRCT, .ybrPartial420: samples = scaled(values, bits: stored.bitsStored)
         case .ybrFull, .ybrFull422: samples = Self.rgb(fromYBR: scaled(values, bits: stored.bitsStored))
         }
         return Frame(rows: layout.rows, columns: layout.columns, channels: layout.channels, samples: samples)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the instances beside it, and what they decode to.
 
-Needs pydicom, numpy and the command line tools of DCMTK. Nothing in the files comes from a patient: the pixels are
+Needs pydicom numpy, imagecodecs (JPEG 2000 and HTJ2K), Pillow and the command line tools of DCMTK.
+Nothing in the files comes from a patient: the pixels are
 drawn here, the names made up. Run without arguments to make all of them anew.
 
 Expected values are what pydicom reads from the uncompressed instance for lossless encodings, and what DCMTK's own
@@ -10,10 +11,12 @@ decoder (dcmdjpeg, dcmdjpls, dcmdrle) makes of lossy ones.
 """
 
 import copy
+import io
 import json
 import pathlib
 import subprocess
 import tempfile
+import zlib
 
 import numpy as np
 import pydicom
@@ -258,10 +261,11 @@ def main():
 
     # ---- Refused by name.
     ds = copy.deepcopy(pydicom.dcmread(HERE / "rgb_by_pixel.dcm"))
-    ds.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.92")
     ds.PixelData = encapsulate([bytes.fromhex("FF4FFF51") + bytes(60)])
     ds["PixelData"].is_undefined_length = True
-    write("refused_jpeg2000", ds)
+    write("refused_jpeg2000_part_2", ds)
+    streams()
     ds = copy.deepcopy(pydicom.dcmread(HERE / "mr_unsigned_12bit.dcm"))
     ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
     write("refused_enhanced_mr", ds)
@@ -280,15 +284,126 @@ def main():
         (HERE / f"{name}.json").write_text(json.dumps({"studyDescription": description}) + "\n")
 
 
+def streams():
+    """JPEG 2000, HTJ2K, deflated and uncompressed frames in fragments, and streams and offset tables that are wrong."""
+    import imagecodecs
+    from PIL import Image
+
+    def encoded(name, source, syntax, frames, photometric=None, table=None, pieces=1):
+        """Puts compressed frames into a copy of an uncompressed fixture."""
+        ds = pydicom.dcmread(HERE / f"{source}.dcm")
+        ds.file_meta.TransferSyntaxUID = UID(syntax)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid(name)
+        ds.PhotometricInterpretation = photometric or ds.PhotometricInterpretation
+        size = [-(-len(f) // pieces // 2) * 2 for f in frames]
+        ds.PixelData = encapsulate_pieces(
+            [[f[i:i + n] for i in range(0, len(f), n)] for f, n in zip(frames, size)], table)
+        ds["PixelData"].is_undefined_length, ds["PixelData"].VR = True, "OB"
+        return ds
+
+    def expected(name, source, tolerance=0.0):
+        value = json.loads((HERE / f"{source}.json").read_text())
+        value["tolerance"] = tolerance
+        (HERE / f"{name}.json").write_text(json.dumps(value, separators=(",", ":")) + "\n")
+
+    def array(source):
+        return pydicom.dcmread(HERE / f"{source}.dcm").pixel_array
+
+    lossless, either = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"
+    def jpeg2000(array, **options):
+        # Images this small have room for few levels.
+        options = {"level": 0, "reversible": True, "codecformat": "j2k", "mct": array.ndim == 3, **options}
+        return imagecodecs.jpeg2k_encode(array, resolutions=3, **options)
+
+    for name, source, bits, photometric in [
+        ("ct_jpeg2000_lossless", "ct_explicit_little_endian", 12, None),
+        ("mr_jpeg2000_16bit", "mr_unsigned_16bit", 16, None),
+        ("rgb_jpeg2000_lossless", "rgb_by_pixel", 8, "YBR_RCT"),
+    ]:
+        write(name, encoded(name, source, lossless, [jpeg2000(array(source), bitspersample=bits)], photometric))
+        expected(name, source)
+    # Boxes around the codestream, and signed pixels in a stream that says they are not.
+    boxes = jpeg2000(array("rgb_by_pixel"), codecformat="jp2")
+    write("rgb_jpeg2000_boxes", encoded("rgb_jpeg2000_boxes", "rgb_by_pixel", lossless, [boxes], "YBR_RCT"))
+    expected("rgb_jpeg2000_boxes", "rgb_by_pixel")
+    twelve = (array("ct_explicit_little_endian") & 0xFFF).astype("u2")
+    unsigned = jpeg2000(twelve, bitspersample=12)
+    write("ct_jpeg2000_unsigned", encoded("ct_jpeg2000_unsigned", "ct_explicit_little_endian", lossless, [unsigned]))
+    expected("ct_jpeg2000_unsigned", "ct_explicit_little_endian")
+
+    lossy = jpeg2000(array("rgb_by_pixel"), level=40, reversible=False)
+    write("rgb_jpeg2000_lossy", encoded("rgb_jpeg2000_lossy", "rgb_by_pixel", either, [lossy], "YBR_ICT"))
+    remember("rgb_jpeg2000_lossy", as_frames(imagecodecs.jpeg2k_decode(lossy), 3), 1)
+    movie = [jpeg2000(f) for f in array("movie_rgb")]
+    # The entries of the basic offset table do not lead to the frames.
+    name = "movie_jpeg2000_wrong_table"
+    write(name, encoded(name, "movie_rgb", lossless, movie, "YBR_RCT", table=[0, 4, 8], pieces=2))
+    expected(name, "movie_rgb")
+    name = "movie_rle_extended_table"
+    rle = list(generate_fragments(pydicom.dcmread(HERE / "movie_rle.dcm").PixelData))[1:]
+    ds = encoded(name, "movie_rgb", "1.2.840.10008.1.2.5", rle, table=[0, 2, 4], pieces=2)
+    offsets, position = [], 0
+    for f in rle:
+        half = -(-len(f) // 2 // 2) * 2
+        offsets.append(position)
+        position += sum(8 + len(f[i:i + half]) + len(f[i:i + half]) % 2 for i in range(0, len(f), half))
+    ds.add_new(0x7FE00001, "OV", b"".join(o.to_bytes(8, "little") for o in offsets))
+    ds.add_new(0x7FE00002, "OV", b"".join(len(f).to_bytes(8, "little") for f in rle))
+    write(name, ds)
+    expected(name, "movie_rgb")
+
+    signed = imagecodecs.htj2k_encode(array("ct_explicit_little_endian"), reversible=True, resolutions=3)
+    write("ct_htj2k_lossless", encoded(
+        "ct_htj2k_lossless", "ct_explicit_little_endian", "1.2.840.10008.1.2.4.201", [signed]))
+    expected("ct_htj2k_lossless", "ct_explicit_little_endian")
+    rgb = imagecodecs.htj2k_encode(array("rgb_by_pixel"), reversible=True, rgb=True, resolutions=3)
+    write("rgb_htj2k_rpcl", encoded("rgb_htj2k_rpcl", "rgb_by_pixel", "1.2.840.10008.1.2.4.202", [rgb], "YBR_RCT"))
+    expected("rgb_htj2k_rpcl", "rgb_by_pixel")
+    lossy = imagecodecs.htj2k_encode(array("rgb_by_pixel"), level=0.02, reversible=False, rgb=True, resolutions=3)
+    write("rgb_htj2k_lossy", encoded("rgb_htj2k_lossy", "rgb_by_pixel", "1.2.840.10008.1.2.4.203", [lossy], "YBR_ICT"))
+    remember("rgb_htj2k_lossy", as_frames(imagecodecs.htj2k_decode(lossy), 3), 1)
+
+    plain = [f.tobytes() for f in array("movie_rgb")]
+    deflate = lambda raw: (lambda c: c.compress(raw) + c.flush())(zlib.compressobj(9, zlib.DEFLATED, -15))
+    write("movie_deflated", encoded("movie_deflated", "movie_rgb", lossless, [deflate(f) for f in plain]))
+    # pydicom does not know the syntax, and therefore does not write it.
+    path = HERE / "movie_deflated.dcm"
+    path.write_bytes(path.read_bytes().replace(lossless.encode(), b"1.2.840.10008.1.2.8.1\0", 1))
+    expected("movie_deflated", "movie_rgb")
+    name = "movie_encapsulated_uncompressed"
+    write(name, encoded(name, "movie_rgb", "1.2.840.10008.1.2.1.98", plain))
+    expected(name, "movie_rgb")
+
+    # A JPEG of 64 x 48 pixels that ends in the middle, without an end marker.
+    big = np.moveaxis(gradient(10, (3, 64, 48), 0, 255), 0, -1).astype("u1")
+    file = io.BytesIO()
+    Image.fromarray(big).save(file, "JPEG", quality=90, subsampling=0)
+    half = file.getvalue()[:len(file.getvalue()) * 2 // 3 // 2 * 2]
+    name = "rgb_jpeg_cut_off"
+    ds = pixels(instance(name, ES), big, 8, 8, photometric="YBR_FULL_422")
+    ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.50")
+    ds.PixelData, ds["PixelData"].is_undefined_length = encapsulate([half]), True
+    write(name, ds)
+    remember(name, as_frames(np.asarray(Image.open(io.BytesIO(half + b"\xff\xd9"))), 3), 2)
+    # The same image as JPEG 2000, cut off in its last third.
+    whole = jpeg2000(big)
+    name = "rgb_jpeg2000_cut_off"
+    ds = pixels(instance(name, ES), big, 8, 8, photometric="YBR_RCT")
+    ds.file_meta.TransferSyntaxUID = UID(lossless)
+    ds.PixelData, ds["PixelData"].is_undefined_length = encapsulate([whole[:len(whole) * 2 // 3 // 2 * 2]]), True
+    write(name, ds)
+
+
 def encapsulate_pieces(frames, table):
-    """Fragments of several frames, and their offsets in the basic offset table (PS3.5 A.4)."""
+    """Fragments of several frames, and the basic offset table (PS3.5 A.4): true, none, or with these numbers."""
     body, offsets = b"", []
     for pieces in frames:
         offsets.append(len(body))
         for piece in pieces:
             piece += bytes(len(piece) % 2)
             body += b"\xfe\xff\x00\xe0" + len(piece).to_bytes(4, "little") + piece
-    entries = b"".join(o.to_bytes(4, "little") for o in offsets) if table else b""
+    offsets = table if isinstance(table, list) else offsets if table else []
+    entries = b"".join(o.to_bytes(4, "little") for o in offsets)
     return b"\xfe\xff\x00\xe0" + len(entries).to_bytes(4, "little") + entries + body
 
 

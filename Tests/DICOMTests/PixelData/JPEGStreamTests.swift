@@ -29,12 +29,27 @@ import Testing
             stream(frameHeader, [0xFF, 0xD8], scan), stream(frameHeader, [0xFF, 0x02], scan),
             stream([0xFF, 0xC9, 0, 11, 8, 0, 2, 0, 3, 1, 1, 0x11, 0], scan),
             stream([0xFF, 0xC0, 0, 11, 8, 0, 2, 0, 3, 4, 1, 0x11, 0], scan),
-            // No end of image.
-            [0xFF, 0xD8] + frameHeader + scan, [0xFF, 0xD8] + frameHeader + [UInt8](repeating: 0xFF, count: 1000),
+            // No scan.
+            [0xFF, 0xD8] + frameHeader, [0xFF, 0xD8] + frameHeader + [UInt8](repeating: 0xFF, count: 1000),
         ]
         for bytes in cases {
             #expect(throws: JPEGStream.Failure.self) { try JPEGStream.read(bytes) }
         }
+    }
+
+    @Test func `ends behind the last scan that makes sense`() throws {
+        let start: [UInt8] = [0xFF, 0xD8] + frameHeader + scan
+        let rests: [[UInt8]] = [
+            [], [0], [0xFF, 0xDA], [0xFF, 0xC4, 0, 30, 1], [0xFF, 0xE0, 0, 0, 1], [0xFF, 0x02, 0xFF, 0xD9],
+            [0xFF, 0xD8, 0xFF, 0xD9],
+        ]
+        for rest in rests {
+            let stream = try JPEGStream.read(start + rest)
+            #expect(stream.isCutOff)
+            #expect((start.count...start.count + 1).contains(stream.usable))
+        }
+        let whole = try JPEGStream.read(start + [0xFF, 0xD9, 0])
+        #expect(!whole.isCutOff && whole.usable == start.count + 2)
     }
 
     @Test func `survives any bytes behind a plausible start`() {
