@@ -18,7 +18,7 @@ TEST_LIMIT := 2400
 # Debian packages that the build links with, and that demo and tests run.
 BUILD_PACKAGES := g++ git libssl-dev zlib1g-dev libdcmtk-dev libopenblas-dev libdnnl-dev libre2-dev libpng-dev libjpeg-dev libopenjp2-7-dev libavcodec-dev libavformat-dev libsqlite3-dev
 DEMO_PACKAGES := dcmtk orthanc python3
-TEST_PACKAGES := $(DEMO_PACKAGES) openssl dicom3tools libfaketime nodejs strace python3-venv
+TEST_PACKAGES := $(DEMO_PACKAGES) openssl dicom3tools ffmpeg libfaketime nodejs strace python3-venv
 
 help: ## Explain every target
 	@echo 'make TARGET, where TARGET is one of'

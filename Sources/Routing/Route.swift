@@ -23,6 +23,10 @@ public struct Route: Sendable {
     public var sendTo: [String]
     /// The treatment of a volume with missing, doubled or unevenly spaced slices.
     public var gaps: VolumeAssembly.Gaps
+    /// The frames per second that are segmented of a cine or video instance.
+    ///
+    /// `nil` takes ``FrameSampling/ofVideo`` of a video, and every frame of other instances.
+    public var framesPerSecond: Double?
     /// How the SEG stores its pixels.
     public var type: SegmentationType
     /// Whether a measurement report goes with each SEG, and says so if nothing was found.
@@ -35,7 +39,8 @@ public struct Route: Sendable {
     public init(
         name: String, when: [ConditionSet], segmenter: String, weights: String? = nil,
         options: SegmenterOptions = .none, sendTo: [String] = [], gaps: VolumeAssembly.Gaps = .refuse,
-        type: SegmentationType = .binary, report: Bool = false, pictures: Bool = false, review: ReviewRule? = nil
+        framesPerSecond: Double? = nil, type: SegmentationType = .binary, report: Bool = false, pictures: Bool = false,
+        review: ReviewRule? = nil
     ) {
         self.name = name
         self.when = when
@@ -44,6 +49,7 @@ public struct Route: Sendable {
         self.options = options
         self.sendTo = sendTo
         self.gaps = gaps
+        self.framesPerSecond = framesPerSecond
         self.type = type
         self.report = report
         self.pictures = pictures

@@ -14,7 +14,7 @@ struct StackSources {
         case picture(String)
     }
 
-    private let sources: [Source]
+    private var sources: [Source]
     /// The frames that are not segmented although the request names them.
     private(set) var leftOut = LeftOutFrames()
     /// What was mended in decoded frames, in words for the record, each once.
@@ -23,7 +23,7 @@ struct StackSources {
     /// The number of sources.
     var count: Int { sources.count }
 
-    /// The largest accepted number of frames in one instance: hours of video.
+    /// The largest accepted number of frames to segment in one instance.
     private static let frameLimit = 100_000
 
     /// Opens the instances that a request names; pictures are read when they are decoded.
@@ -39,6 +39,25 @@ struct StackSources {
             }
         }
         self.sources = sources
+        if let rate = request.framesPerSecond, request.segmenter.accepts == .frames { thin(to: rate) }
+    }
+
+    /// Chooses frames of the cine and video instances.
+    ///
+    /// An instance without a rate keeps all frames. A clip that cannot be opened keeps them, too: its decoder says why.
+    private mutating func thin(to rate: Double) {
+        for (index, source) in sources.enumerated() {
+            guard case .instance(let file, var named) = source, file.header.numberOfFrames > 1,
+                let timing = try? file.timing()
+            else { continue }
+            let all = (named.frameNumbers ?? Array(1...max(1, timing.frames))).filter { $0 <= timing.frames }
+            guard !all.isEmpty else { continue }
+            let chosen = timing.chosen(rate, from: all)
+            named.frameNumbers = chosen
+            sources[index] = .instance(file, named)
+            let notes = chosen.count < all.count ? ["segmented \(chosen.count) of \(all.count) frames of a clip"] : []
+            for note in timing.remarks + notes where !remarks.contains(note) { remarks.append(note) }
+        }
     }
 
     private static func open(_ path: String, _ source: SegmentRequest.Source) throws(Refusal) -> InstanceFile {
@@ -97,8 +116,10 @@ struct StackSources {
     func decoder(of source: Int) throws(UndecodedFrames) -> SourceDecoder {
         switch sources[source] {
         case .instance(let file, let named):
-            guard file.header.numberOfFrames <= Self.frameLimit else {
-                let reason = "an instance has \(file.header.numberOfFrames) frames; the limit is \(Self.frameLimit)"
+            guard frameNumbers(of: source).count <= Self.frameLimit else {
+                let reason =
+                    "an instance has \(file.header.numberOfFrames) frames; at most \(Self.frameLimit) are "
+                    + "segmented: set 'framesPerSecond' of the route"
                 throw UndecodedFrames(.unfit(reason), reason: reason)
             }
             do {

@@ -56,6 +56,12 @@ extension EndToEndTests {
             try await passes("profiles", within: 240)
         }
 
+        @Test func `JPEG 2000 and video arrive and give the masks of an uncompressed still, in the right frames`()
+            async throws
+        {
+            try await passes("formats", within: 240)
+        }
+
         @Test func `pictures show the contours of their SEGs pixel by pixel, once each, also if the node is killed`()
             async throws
         {

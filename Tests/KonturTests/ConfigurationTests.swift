@@ -44,6 +44,7 @@ import Testing
                 segmenter: polyp-compact
                 sendTo: [archive]
                 gaps: mark
+                framesPerSecond: 2.5
                 type: fractional
                 report: true
                 reviewBelow: 0.7
@@ -76,6 +77,7 @@ import Testing
         #expect(configuration.routes[0].report && !configuration.routes[0].pictures)
         #expect(configuration.routes[0].when.count == 2)
         #expect(configuration.routes[0].gaps == .mark)
+        #expect(configuration.routes[0].framesPerSecond == 2.5)
         #expect(configuration.routes[0].type == .fractional)
         #expect(configuration.routes[0].review == ReviewRule(below: 0.7, action: .hold))
     }
@@ -219,6 +221,10 @@ import Testing
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, margin: 3, sendTo: []}",
             "2:71: routes[0].margin: polyp-compact cannot use the option margin: it takes no options"
+        ),
+        (
+            "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, framesPerSecond: 0, sendTo: []}",
+            "2:82: routes[0].framesPerSecond: expected a number of frames per second, above 0 and at most 1000; found '0'"
         ),
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, shift: far, sendTo: []}",

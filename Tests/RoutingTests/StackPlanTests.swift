@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DICOM
 import Imaging
 import Routing
 import Testing
@@ -41,6 +42,30 @@ import Testing
         let plan = planner.plan(try Self.stack())
         #expect(Self.text(plan) == "mr: segment [0, 1, 2, 3, 4] of mr")
         #expect(plan.decision?.routes.map(\.outcome) == [.notMatched, .matched, .matched])
+    }
+
+    @Test func `frames are chosen of video by default, of cine loops if the route names a rate, and never of volumes`()
+        throws
+    {
+        var header = StackTests.volume(1)[0]
+        header.plane = nil
+        func sampling(_ rate: Double?, _ accepts: SegmenterDescriptor.Accepts = .frames) throws -> FrameSampling? {
+            var target = try Self.target("mr", "MR", accepts)
+            target.route.framesPerSecond = rate
+            let stack = try #require(Stack.stacks(of: [header]).first)
+            let plan = StackPlanner(targets: [target], maximumInstances: 100).plan(stack)
+            guard case .segment(let work) = plan.outcome else { return nil }
+            return work.sampling
+        }
+        #expect(try sampling(3) == nil)
+        header.numberOfFrames = 100
+        header.framesPerSecond = 30
+        #expect(try sampling(nil) == nil)
+        #expect(try sampling(3) == FrameSampling(framesPerSecond: 3, declared: [30]))
+        #expect(try sampling(3, .volume) == nil)
+        header.transferSyntaxUID = TransferSyntax.h264High41.rawValue
+        #expect(try sampling(nil) == FrameSampling(framesPerSecond: 2, declared: [30]))
+        #expect(try sampling(5) == FrameSampling(framesPerSecond: 5, declared: [30]))
     }
 
     @Test func `a stack without a route is unmatched or undetermined`() throws {

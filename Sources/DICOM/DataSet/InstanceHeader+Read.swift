@@ -55,6 +55,7 @@ extension InstanceHeader {
             }
             numberOfFrames = max(frames, 1)
         }
+        framesPerSecond = FrameTiming.declaredRate(data)
         samplesPerPixel = try Self.short(.samplesPerPixel, of: data) ?? 1
         photometricInterpretation = data.string(.photometricInterpretation)?.limited ?? ""
         bitsAllocated = try Self.short(.bitsAllocated, of: data) ?? 0

@@ -66,6 +66,8 @@ public struct InstanceHeader: Sendable, Hashable, Codable {
     public var columns = 0
     /// Number of Frames, at least 1.
     public var numberOfFrames = 1
+    /// Frames per second by the Cine module (C.7.6.5); `nil` if it is absent or unusable.
+    public var framesPerSecond: Double?
     /// Samples per Pixel.
     public var samplesPerPixel = 1
     /// Photometric Interpretation; empty if absent.

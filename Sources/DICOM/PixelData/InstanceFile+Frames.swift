@@ -36,7 +36,7 @@ extension InstanceFile {
         if let known = SOPClass.image(header.sopClassUID), known.needsFunctionalGroups {
             throw .unsupportedClass(name: known.name, uid: known.uid)
         }
-        guard let syntax = TransferSyntax(rawValue: header.transferSyntaxUID), !syntax.isVideo else {
+        guard let syntax = TransferSyntax(rawValue: header.transferSyntaxUID) else {
             throw .unsupportedTransferSyntax(uid: header.transferSyntaxUID)
         }
         return (try PixelLayout(header), syntax)
@@ -45,11 +45,13 @@ extension InstanceFile {
 
 /// The decoder of one instance, frame by frame.
 ///
-/// One thread uses a decoder.
+/// One thread uses a decoder. The frames of a video depend on earlier ones: asking for them in ascending order decodes the
+/// clip once.
 public struct FrameDecoder {
     private enum Pixels {
         case native(NativePixels)
         case encapsulated(EncapsulatedPixels)
+        case video(VideoPixels)
     }
 
     let layout: PixelLayout
@@ -69,7 +71,9 @@ public struct FrameDecoder {
         (layout, syntax) = try file.decodableLayout()
         do { data = try file.dataSet() } catch { throw .dataSet(error) }
         interpretation = try SampleInterpretation(layout, in: data)
-        if syntax.isEncapsulated {
+        if syntax.isVideo {
+            pixels = .video(try VideoPixels(layout, in: data, remarks: mended))
+        } else if syntax.isEncapsulated {
             pixels = .encapsulated(try EncapsulatedPixels(layout, syntax: syntax, in: data, remarks: mended))
         } else {
             guard data.fragments() == nil, let element = data.element(.pixelData) else {
@@ -91,6 +95,7 @@ public struct FrameDecoder {
         return switch pixels {
         case .native(let pixels): interpretation.frame(pixels.frame(number - 1))
         case .encapsulated(let pixels): interpretation.frame(try pixels.frame(number - 1))
+        case .video(let pixels): interpretation.frame(try pixels.frame(number - 1))
         }
     }
 
@@ -106,7 +111,7 @@ public enum PixelDataError: Error, Sendable, Hashable, CustomStringConvertible {
     case dataSet(DataSetError)
     /// The instance does not hold an image to segment.
     case notAnImage(reason: String)
-    /// A syntax that Kontur does not decode, such as JPEG 2000, HTJ2K or MPEG.
+    /// A syntax that Kontur does not decode, such as JPEG XL or JPEG 2000 Part 2.
     case unsupportedTransferSyntax(uid: String)
     /// A class with frames that cannot be understood without their functional groups, such as Enhanced MR.
     case unsupportedClass(name: String, uid: String)

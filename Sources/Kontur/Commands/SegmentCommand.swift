@@ -50,6 +50,12 @@ struct SegmentCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Use these installed weights if several fit the segmenter.", valueName: "name"))
     var weights: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Segment this many frames per second of videos and cine loops, whatever the routes say.",
+            valueName: "number"))
+    var framesPerSecond: Double?
+
     @OptionGroup var models: ModelsOptions
     @OptionGroup var prompt: PromptOptions
 
@@ -80,6 +86,9 @@ struct SegmentCommand: AsyncParsableCommand {
             try prompt.check(prompt.options, segmenter: segmenter)
         } else if let option = prompt.names.first, route == nil {
             throw ValidationError("\(option) needs a segmenter; name it with --segmenter or --route")
+        }
+        if let framesPerSecond, !(framesPerSecond > 0 && framesPerSecond <= 1000) {
+            throw ValidationError("--frames-per-second takes a number above 0 and at most 1000")
         }
         if weights != nil, segmenter == nil {
             throw ValidationError("--weights needs --segmenter; routes name their weights themselves")
@@ -124,9 +133,13 @@ struct SegmentCommand: AsyncParsableCommand {
         for configuration: NodeConfiguration, _ installed: InstalledModels
     ) throws -> StackPlanner {
         var planner = installed.planner(for: configuration)
+        if let framesPerSecond {
+            for index in planner.targets.indices { planner.targets[index].route.framesPerSecond = framesPerSecond }
+        }
         var chosen: Route
         if let segmenter {
-            chosen = Route(name: "", when: [], segmenter: segmenter, weights: weights)
+            chosen = Route(
+                name: "", when: [], segmenter: segmenter, weights: weights, framesPerSecond: framesPerSecond)
         } else if let route {
             guard let found = planner.routes.first(where: { $0.name == route }) else {
                 throw ValidationError(Self.unknown("route", route, known: planner.routes.map(\.name)))

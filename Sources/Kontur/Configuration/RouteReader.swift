@@ -25,8 +25,8 @@ enum RouteReader {
         var reach = RouteReach()
         for element in node?.elements(expecting: "routes with name, when, segmenter and sendTo") ?? [] {
             let section = element.section([
-                "name", "when", "segmenter", "weights", "margin", "shift", "sendTo", "gaps", "type", "report",
-                "pictures", "reviewBelow", "onLowConfidence",
+                "name", "when", "segmenter", "weights", "margin", "shift", "sendTo", "gaps", "framesPerSecond",
+                "type", "report", "pictures", "reviewBelow", "onLowConfidence",
             ])
             let name = section.required("name", "the audit trail names the route by it")?.name
             if let name, names.contains(name) { section["name"]?.complain("an earlier route has this name") }
@@ -49,6 +49,9 @@ enum RouteReader {
                 .map { receivers($0, peers: peers) } ?? []
             let gaps =
                 section["gaps"]?.scalar(expecting: "refuse or mark") { VolumeAssembly.Gaps(rawValue: $0) } ?? .refuse
+            let framesPerSecond = section["framesPerSecond"]?.scalar(
+                expecting: "a number of frames per second, above 0 and at most 1000"
+            ) { text in Double(text).flatMap { $0 > 0 && $0 <= 1000 ? $0 : nil } }
             let type = section["type"]?.choice(SegmentationType.self) ?? .binary
             let labelMaps = peers.map(\.peer).filter { sendTo.contains($0.name) && $0.viewerProfile == .labelmap }
             if type == .fractional, let peer = labelMaps.first {
@@ -62,7 +65,8 @@ enum RouteReader {
             guard let name, let segmenter, let place = section["segmenter"]?.place else { continue }
             let route = Route(
                 name: name, when: when, segmenter: segmenter, weights: weights, options: options, sendTo: sendTo,
-                gaps: gaps, type: type, report: report, pictures: pictures, review: review)
+                gaps: gaps, framesPerSecond: framesPerSecond, type: type, report: report, pictures: pictures,
+                review: review)
             routes.append((route, RoutePlace(segmenter: place, weights: section["weights"]?.place)))
         }
         return routes

@@ -65,6 +65,8 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     package var type: SegmentationType
     /// Whether a volume with gaps or doubled positions is unfit, or is segmented with a note.
     package var gaps: VolumeAssembly.Gaps
+    /// The choice among the frames of cine and video instances; `nil` if every frame is segmented.
+    package var sampling: FrameSampling?
     /// The source instances, in stack order.
     package var sources: [Source]
     /// Index of the source that was received last.
@@ -89,7 +91,8 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     /// Empty options are stored as `nil`.
     package init(
         segmenter: SegmenterDescriptor, weights: WeightFile? = nil, options: SegmenterOptions = .none,
-        type: SegmentationType, gaps: VolumeAssembly.Gaps, sources: [Source], newestSource: Int,
+        type: SegmentationType, gaps: VolumeAssembly.Gaps, sampling: FrameSampling? = nil, sources: [Source],
+        newestSource: Int,
         copiedFromNewest: String?, outputs: [Output], created: Int64, localOffsetFromUTC: Int,
         review: ReviewRule? = nil, notes: [String]
     ) {
@@ -98,6 +101,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         self.options = options == .none ? nil : options
         self.type = type
         self.gaps = gaps
+        self.sampling = sampling
         self.sources = sources
         self.newestSource = newestSource
         self.copiedFromNewest = copiedFromNewest
@@ -124,7 +128,8 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     ) {
         self.init(
             segmenter: work.segmenter.descriptor, weights: work.segmenter.weights, options: work.route.options,
-            type: work.route.type, gaps: work.route.gaps, sources: sources, newestSource: newestSource,
+            type: work.route.type, gaps: work.route.gaps, sampling: work.sampling, sources: sources,
+            newestSource: newestSource,
             copiedFromNewest: copiedFromNewest, outputs: outputs, created: created,
             localOffsetFromUTC: localOffsetFromUTC, review: work.route.review,
             notes: work.notes)
@@ -170,7 +175,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     private var answer: [String] {
         let words = options?.words ?? []
         return [segmenter.name, segmenter.version, segmenter.weightsHash, type.rawValue, gaps.rawValue]
-            + ["\(words.count)"] + words
+            + ["\(words.count)"] + words + (sampling?.words ?? [])
             + ["\(sources.count)"] + sources.flatMap { [$0.sopInstanceUID, $0.imageDigest] }
     }
 
@@ -216,8 +221,8 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         SegmentRequest(
             run: run, folder: folder,
             sources: sources.map { SegmentRequest.Source(path: $0.path, sopInstanceUID: $0.sopInstanceUID) },
-            segmenter: segmenter, weights: weights, options: options ?? .none, gaps: gaps, outputs: outputs,
-            answer: answer)
+            segmenter: segmenter, weights: weights, options: options ?? .none, gaps: gaps,
+            framesPerSecond: sampling?.framesPerSecond, outputs: outputs, answer: answer)
     }
 
     /// The description of one object to write, with UIDs derived from the job.

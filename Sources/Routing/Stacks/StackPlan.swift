@@ -36,6 +36,8 @@ public struct StackPlan: Sendable {
         public var sources: [Int]
         /// Facts for the record, such as a gap that the route says to mark.
         public var notes: [String]
+        /// The choice among the frames of cine and video instances; `nil` if every frame is segmented.
+        public var sampling: FrameSampling?
     }
 
     /// The reasons for the choice of the route; `nil` if the target was forced.
@@ -114,7 +116,10 @@ public struct StackPlanner: Sendable {
                     reason: "the stack has \(sources.count) instances; at most \(maximumInstances) are supported")
             }
             return .segment(
-                StackPlan.Work(route: target.route, segmenter: segmenter, sources: sources, notes: notes))
+                StackPlan.Work(
+                    route: target.route, segmenter: segmenter, sources: sources, notes: notes,
+                    sampling: segmenter.descriptor.accepts == .frames
+                        ? FrameSampling(target.route.framesPerSecond, of: sources.map { stack.instances[$0] }) : nil))
         }
     }
 }

@@ -133,6 +133,9 @@ extension WorkRequest {
             guard request.form == .instances || request.outputs.isEmpty else {
                 throw .invalid(reason: "pictures cannot become a SEG")
             }
+            guard request.framesPerSecond.map({ $0 > 0 && $0.isFinite }) ?? true else {
+                throw .invalid(reason: "the number of frames per second is not positive")
+            }
             guard !request.sources.isEmpty else { throw .invalid(reason: "the stack has no sources") }
             guard request.sources.count <= WorkMessage.sourceLimit else {
                 throw .invalid(

@@ -174,6 +174,8 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
     public var options: SegmenterOptions
     /// Whether a volume with gaps or doubled positions is unfit, or is segmented with a note.
     public var gaps: VolumeAssembly.Gaps
+    /// The frames per second that are segmented of a cine or video instance; `nil` for all frames.
+    public var framesPerSecond: Double?
     /// The objects to write; an object comes after the SEG that it refers to.
     public var outputs: [Output]
     /// An object that holds the answer; `nil` if the segmenter must run.
@@ -190,7 +192,8 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
     public init(
         run: String, folder: String, form: Form = .instances, sources: [Source], segmenter: SegmenterDescriptor,
         weights: WeightFile? = nil, options: SegmenterOptions = .none, gaps: VolumeAssembly.Gaps = .refuse,
-        outputs: [Output], answer: StoredAnswer? = nil, overlayFolder: String? = nil, maskFolder: String? = nil,
+        framesPerSecond: Double? = nil, outputs: [Output], answer: StoredAnswer? = nil, overlayFolder: String? = nil,
+        maskFolder: String? = nil,
         dumpFolder: String? = nil,
         candidateFolder: String? = nil
     ) {
@@ -202,6 +205,7 @@ public struct SegmentRequest: Sendable, Hashable, Codable {
         self.weights = weights
         self.options = options
         self.gaps = gaps
+        self.framesPerSecond = framesPerSecond
         self.outputs = outputs
         self.answer = answer
         self.overlayFolder = overlayFolder

@@ -30,6 +30,7 @@ HERE = pathlib.Path(__file__).parent
 MR, CT, US, SC, ES = (
     "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.3.1",
     "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.77.1.1")
+VIDEO = "1.2.840.10008.5.1.4.1.1.77.1.1.1"
 MULTI_FRAME_SC = "1.2.840.10008.5.1.4.1.1.7.4"
 ROOT = "2.25.1234567890"
 ROWS, COLUMNS = 11, 13
@@ -50,7 +51,7 @@ def instance(name, sop_class, syntax=ExplicitVRLittleEndian):
     ds.SOPInstanceUID = uid(name)
     ds.StudyInstanceUID = uid("study")
     ds.SeriesInstanceUID = uid("series " + name)
-    ds.Modality = {MR: "MR", CT: "CT", US: "US", ES: "ES"}.get(sop_class, "OT")
+    ds.Modality = {MR: "MR", CT: "CT", US: "US", ES: "ES", VIDEO: "ES"}.get(sop_class, "OT")
     ds.PatientName = "Fixture^Made Up"
     ds.PatientID = "FIXTURE"
     ds.StudyDescription = "FIXTURES"
@@ -266,6 +267,7 @@ def main():
     ds["PixelData"].is_undefined_length = True
     write("refused_jpeg2000_part_2", ds)
     streams()
+    videos()
     ds = copy.deepcopy(pydicom.dcmread(HERE / "mr_unsigned_12bit.dcm"))
     ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
     write("refused_enhanced_mr", ds)
@@ -392,6 +394,56 @@ def streams():
     ds.file_meta.TransferSyntaxUID = UID(lossless)
     ds.PixelData, ds["PixelData"].is_undefined_length = encapsulate([whole[:len(whole) * 2 // 3 // 2 * 2]]), True
     write(name, ds)
+
+
+VIDEO_FRAMES, VIDEO_RATE = 12, 25
+
+
+def video_frame(index):
+    """Frame `index` from 0: a colour of its own, and a white square that moves by 4 pixels."""
+    frame = np.zeros((48, 64, 3), "u1")
+    frame[:] = [15 + 18 * index, 220 - 16 * index, 90]
+    frame[16:32, 4 * index:4 * index + 16] = 255
+    return frame
+
+
+def videos():
+    """One clip in every codec and in several containers; needs ffmpeg with libx264 and libx265."""
+    raw = b"".join(video_frame(i).tobytes() for i in range(VIDEO_FRAMES))
+    x265 = ["-c:v", "libx265", "-x265-params", "log-level=none:bframes=2", "-crf", "8"]
+    x264 = ["-c:v", "libx264", "-crf", "8", "-bf", "2"]
+    mpeg2 = ["-c:v", "mpeg2video", "-q:v", "2", "-bf", "2"]
+    clips = [
+        ("mpeg2_elementary", "100", mpeg2, "mpeg2video", 1, {}),
+        ("mpeg2_program", "101", mpeg2, "vob", 1, {}),
+        ("mpeg2_transport_fragmented", "101.1", mpeg2, "mpegts", 3, {}),
+        ("h264_mp4", "102", x264, "mp4", 1, {}),
+        ("h264_elementary_fragmented", "103.1", x264, "h264", 4, {}),
+        ("h264_transport", "104", x264, "mpegts", 1, {}),
+        ("hevc_elementary", "107", x265, "hevc", 1, {}),
+        ("hevc_mp4_10bit", "108", x265 + ["-pix_fmt", "yuv420p10le"], "mp4", 1, {}),
+        # Attributes that are wrong.
+        ("h264_too_few_frames", "102", x264, "mp4", 1, {"NumberOfFrames": VIDEO_FRAMES + 8}),
+        ("h264_wrong_rate", "102", x264, "mp4", 1, {"CineRate": 50, "FrameTime": 20}),
+    ]
+    for name, syntax, codec, container, pieces, changes in clips:
+        depth = [] if "-pix_fmt" in codec else ["-pix_fmt", "yuv420p"]
+        with tempfile.TemporaryDirectory() as folder:
+            clip = pathlib.Path(folder) / "clip"
+            subprocess.run(
+                ["ffmpeg", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x48", "-r",
+                 str(VIDEO_RATE), "-i", "-", *codec, *depth, "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v",
+                 "+bitexact", "-f", container, str(clip)], input=raw, check=True, timeout=60)
+            stream = clip.read_bytes()
+        ds = instance("video_" + name, VIDEO, f"1.2.840.10008.1.2.4.{syntax}")
+        pixels(ds, np.zeros((48, 64, 3), "u1"), 8, 8, photometric="YBR_PARTIAL_420")
+        ds.NumberOfFrames, ds.CineRate, ds.FrameTime = VIDEO_FRAMES, VIDEO_RATE, 1000 / VIDEO_RATE
+        for keyword, value in changes.items():
+            setattr(ds, keyword, value)
+        size = -(-len(stream) // pieces // 2) * 2
+        ds.PixelData = encapsulate_pieces([[stream[i:i + size] for i in range(0, len(stream), size)]], None)
+        ds["PixelData"].is_undefined_length = True
+        write("video_" + name, ds)
 
 
 def encapsulate_pieces(frames, table):

@@ -35,6 +35,8 @@ import Testing
             uid { $0.segmenter.weightsHash = "1" },
             uid { $0.type = .fractional },
             uid { $0.gaps = .mark },
+            uid { $0.sampling = FrameSampling(framesPerSecond: 2, declared: [25]) },
+            uid { $0.sampling = FrameSampling(framesPerSecond: 2, declared: [30]) },
             uid { $0.options = SegmenterOptions(margin: 6) },
             uid { $0.options = SegmenterOptions(margin: 7) },
             uid { $0.options = SegmenterOptions(shift: 6) },
@@ -96,7 +98,9 @@ import Testing
                 })
         let keys = [
             key(), key { $0.segmenter.version = "2" }, key { $0.segmenter.weightsHash = "1" },
-            key { $0.type = .fractional }, key { $0.gaps = .mark }, key { $0.options = SegmenterOptions(margin: 6) },
+            key { $0.type = .fractional }, key { $0.gaps = .mark },
+            key { $0.sampling = FrameSampling(framesPerSecond: 4, declared: [nil]) },
+            key { $0.options = SegmenterOptions(margin: 6) },
             key { $0.sources[0].imageDigest = "d3" }, key { $0.sources.removeLast() }, key { $0.sources.reverse() },
         ]
         #expect(Set(keys).count == keys.count)

@@ -11,8 +11,8 @@
 #define CODECS "mpeg1video,mpeg2video,h264,hevc"
 enum {
     BUFFER = 1 << 16,
-    // A coded picture is larger than the image by at most one block, in each direction.
-    BLOCK = 64,
+    // Rows and columns that a decoder may have beside the image: blocks that are not whole, edges and its own planes.
+    MARGIN = 512,
     MOST_STREAMS = 32,
     // Pictures of a bare stream that are decoded for its rate.
     FIRST_PICTURES = 32,
@@ -121,7 +121,7 @@ static cvideo_status open_decoder(cvideo_clip *clip) {
     if (av->avcodec_parameters_to_context(clip->codec, parameters) < 0) return CVIDEO_CORRUPT;
     clip->codec->pkt_timebase = stream->time_base;
     clip->codec->thread_count = 1;
-    clip->codec->max_pixels = ((int64_t)clip->rows + BLOCK) * ((int64_t)clip->columns + BLOCK);
+    clip->codec->max_pixels = ((int64_t)clip->rows + MARGIN) * ((int64_t)clip->columns + MARGIN);
     // Damaged frames are counted, too: the numbers of the others must not change.
     clip->codec->flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT;
     return av->avcodec_open2(clip->codec, decoder, NULL) < 0 ? CVIDEO_CORRUPT : CVIDEO_OK;

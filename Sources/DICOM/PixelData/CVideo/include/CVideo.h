@@ -2,7 +2,7 @@
 //
 // Decodes MPEG-2, H.264 and HEVC video from memory with FFmpeg's libavformat and libavcodec.
 //
-// The libraries are loaded when the first clip is opened, not when the process starts: they bring 130 libraries and
+// The libraries are loaded when the first clip is opened, not when the process starts: they bring 109 libraries and
 // 25 MB, which only a worker with a video needs. Their version is that of the headers that this code was built with.
 //
 // Ownership. The caller keeps the bytes of a clip until it has closed the clip. One clip belongs to one thread at a time.
