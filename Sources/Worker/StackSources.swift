@@ -55,8 +55,8 @@ struct StackSources {
             let chosen = timing.chosen(rate, from: all)
             named.frameNumbers = chosen
             sources[index] = .instance(file, named)
-            let notes = chosen.count < all.count ? ["segmented \(chosen.count) of \(all.count) frames of a clip"] : []
-            for note in timing.remarks + notes where !remarks.contains(note) { remarks.append(note) }
+            let notes = chosen.count < all.count ? ["segmented \(chosen.count) of \(all.count) frames"] : []
+            add(timing.remarks + notes, of: named.sopInstanceUID)
         }
     }
 
@@ -107,7 +107,14 @@ struct StackSources {
 
     /// Takes the remarks of a decoder that is not needed any more.
     mutating func take(remarksOf decoder: SourceDecoder) {
-        remarks += decoder.remarks.filter { !remarks.contains($0) }
+        guard case .instance(let decoder, let sopInstanceUID) = decoder else { return }
+        add(decoder.remarks, of: sopInstanceUID)
+    }
+
+    private mutating func add(_ found: [String], of sopInstanceUID: String) {
+        for remark in found.map({ "\($0) (instance \(sopInstanceUID))" }) where !remarks.contains(remark) {
+            remarks.append(remark)
+        }
     }
 
     /// Prepares to decode the frames of a source.
@@ -172,11 +179,6 @@ enum SourceDecoder {
             do { frame = try Frame(picture: path) } catch { throw UndecodedFrames(error) }
         }
         return frame
-    }
-
-    /// What was mended in the frames that were decoded so far, in words for the record.
-    var remarks: [String] {
-        if case .instance(let decoder, _) = self { decoder.remarks } else { [] }
     }
 
     /// Gives back the memory that the mapped pixel data took.

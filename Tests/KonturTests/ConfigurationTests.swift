@@ -224,7 +224,7 @@ import Testing
         ),
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, framesPerSecond: 0, sendTo: []}",
-            "2:82: routes[0].framesPerSecond: expected a number of frames per second, above 0 and at most 1000; found '0'"
+            "2:80: routes[0].framesPerSecond: expected a number of frames per second, above 0 and at most 1000, found '0'"
         ),
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, shift: far, sendTo: []}",

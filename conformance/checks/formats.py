@@ -166,7 +166,7 @@ def main():
             report.line(f"{name}: frames {numbers}, Dice to the uncompressed still at least {worst:.3f}")
             report.expect(numbers == (EXPECTED if is_clip else [1]), f"{name}: the SEG refers to frames {numbers}")
             report.expect(worst >= 0.95, f"{name}: Dice {worst:.3f}")
-        notes = "\n".join(str(row[0]) for row in node.query("SELECT outcome FROM job"))
+        notes = "\n".join(str(row[0]) for row in node.query("SELECT reason FROM audit WHERE event = 'jobDone'"))
         for words in ("has 25 frames per second, and its attributes say", "has 50 frames, and Number of Frames says 70",
                       "segmented 8 of 50 frames"):
             report.expect(words in notes, f"no note says '{words}'")

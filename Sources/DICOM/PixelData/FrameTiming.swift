@@ -101,13 +101,12 @@ public struct FrameSampling: Sendable, Hashable, Codable {
         self.declared = declared
     }
 
-    /// The sampling of a stack of frames.
+    /// Makes the sampling of a stack of frames; `nil` if every frame is segmented.
     ///
     /// - Parameters:
     ///   - wanted: frames per second by the route; `nil` if it does not name a rate: video then has `ofVideo`, and every
     ///     frame of other instances is segmented.
     ///   - headers: the sources.
-    /// - Returns: `nil` if every frame is segmented.
     public init?(_ wanted: Double?, of headers: [InstanceHeader]) {
         let isVideo = headers.contains { TransferSyntax(rawValue: $0.transferSyntaxUID)?.isVideo == true }
         guard headers.contains(where: { $0.numberOfFrames > 1 }), let rate = wanted ?? (isVideo ? Self.ofVideo : nil)
@@ -137,7 +136,7 @@ extension InstanceFile {
         let clip = try VideoPixels(PixelLayout(header), in: data, remarks: DecodingRemarks())
         let facts = try clip.facts()
         return FrameTiming(
-            clipRate: FrameTiming.usable(facts.frames_per_second), pictures: Int(facts.pictures),
+            clipRate: FrameTiming.usable(facts.framesPerSecond), pictures: facts.pictures,
             declaredRate: declared,
             declaredFrames: header.numberOfFrames)
     }

@@ -22,10 +22,11 @@ final class VideoPixels {
     /// Bytes of the shortest coded picture: a start code and the byte behind it.
     private static let shortestPicture = 4
 
-    /// Finds the bytes of the clip.
+    /// Opens the clip.
     ///
-    /// - Throws: `PixelDataError.inconsistent` if Pixel Data is not in fragments, or is too short for Number of Frames;
-    ///   `.unsupportedEncoding` if the image is not one of colours.
+    /// - Throws: `PixelDataError.inconsistent` if Pixel Data is not in fragments, is too short for Number of Frames, or
+    ///   does not hold a clip of this size; `.unsupportedEncoding` if the codec or the colours are not supported, or if
+    ///   the libraries for video are not installed.
     init(_ layout: PixelLayout, in data: DataSet, remarks: DecodingRemarks) throws(PixelDataError) {
         self.layout = layout
         self.data = data
@@ -44,6 +45,7 @@ final class VideoPixels {
         guard layout.frames <= max(1, bytes / Self.shortestPicture) else {
             throw .inconsistent(reason: "a clip of \(bytes) bytes cannot have \(layout.frames) frames")
         }
+        _ = try opened()
     }
 
     deinit { cvideo_close(clip) }
@@ -59,7 +61,8 @@ final class VideoPixels {
         var damaged: Int32 = 0
         while true {
             if let end, end <= index { throw .frame(number: index + 1, reason: "the clip ends after frame \(end)") }
-            let status = cvideo_next(try opened(), next == index ? &rgb : nil, &damaged)
+            let clip = try opened()
+            let status = next == index ? cvideo_next(clip, &rgb, &damaged) : cvideo_next(clip, nil, &damaged)
             guard status != CVIDEO_END else {
                 end = next
                 continue
@@ -74,14 +77,15 @@ final class VideoPixels {
 
     /// Counts the coded pictures of the clip, and reads its rate, without decoding it.
     ///
+    /// - Returns: the number of pictures; frames per second, 0 if the clip does not say it.
     /// - Throws: `PixelDataError` if the clip cannot be opened.
-    func facts() throws(PixelDataError) -> cvideo_facts {
+    func facts() throws(PixelDataError) -> (pictures: Int, framesPerSecond: Double) {
         var facts = cvideo_facts()
         let clip = try opened()
         defer { close() }
         let status = cvideo_examine(clip, &facts)
         guard status == CVIDEO_OK else { throw .inconsistent(reason: Self.reason(status)) }
-        return facts
+        return (Int(facts.pictures), facts.frames_per_second)
     }
 
     /// Closes the clip, and gives back the memory of its decoder.

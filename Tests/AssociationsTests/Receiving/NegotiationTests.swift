@@ -9,7 +9,7 @@ import Testing
     static let them = AETitle("ENDO1")!
     static let ctImageStorage = "1.2.840.10008.5.1.4.1.1.2"
     static let implicit = TransferSyntax.implicitVRLittleEndian.rawValue
-    static let jpeg2000 = "1.2.840.10008.1.2.4.90"
+    static let jpegXL = "1.2.840.10008.1.2.4.110"
     static let jpip = "1.2.840.10008.1.2.4.94"
 
     static func request(_ proposals: [(String, [String])], role: ContextRole = .default) -> AssociationProposal {
@@ -82,12 +82,17 @@ import Testing
     @Test func `the first transfer syntax that can be decoded is accepted`() throws {
         let jpeg = TransferSyntax.jpegBaseline.rawValue
         #expect(
-            try Self.answers([(Self.ctImageStorage, [Self.jpeg2000, jpeg, Self.implicit])])[0].transferSyntax == jpeg)
+            try Self.answers([(Self.ctImageStorage, [Self.jpegXL, jpeg, Self.implicit])])[0].transferSyntax == jpeg)
+        for syntax in ["90", "91", "201", "202", "203", "100", "101.1", "102", "106.1", "107", "108"] {
+            let uid = "1.2.840.10008.1.2.4.\(syntax)"
+            let answer = try Self.answers([("1.2.840.10008.5.1.4.1.1.77.1.1.1", [Self.jpegXL, uid, Self.implicit])])[0]
+            #expect(answer.result == .acceptance && answer.transferSyntax == uid)
+        }
     }
 
     @Test func `other transfer syntaxes are stored unchanged, except JPIP`() throws {
         #expect(
-            try Self.answers([(Self.ctImageStorage, [Self.jpip, Self.jpeg2000])])[0].transferSyntax == Self.jpeg2000)
+            try Self.answers([(Self.ctImageStorage, [Self.jpip, Self.jpegXL])])[0].transferSyntax == Self.jpegXL)
         #expect(try Self.answers([(Self.ctImageStorage, [Self.jpip])])[0].result == .transferSyntaxesNotSupported)
         #expect(try Self.answers([(Self.ctImageStorage, [])])[0].result == .transferSyntaxesNotSupported)
     }
