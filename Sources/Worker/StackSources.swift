@@ -169,6 +169,7 @@ enum SourceDecoder {
     /// Decodes a frame.
     ///
     /// - Parameter number: counted from 1.
+    /// - Returns: the frame.
     /// - Throws: `UndecodedFrames`; other frames of the source may decode nevertheless.
     func frame(_ number: Int) throws(UndecodedFrames) -> Frame {
         let frame: Frame
