@@ -24,6 +24,8 @@ package struct JPEG2000Stream: Hashable {
 
     /// The most samples that a byte of a codestream can stand for: the codestream of an even image is about this short.
     private static let samplesPerByte = 1 << 16
+    /// The largest number of rows and of columns (PS3.3 C.7.6.3).
+    private static let largest = 65_535
     /// Bytes of the shortest part of a tile: the markers SOT and SOD.
     private static let shortestTile = 14
 
@@ -57,9 +59,10 @@ package struct JPEG2000Stream: Hashable {
         let stream = JPEG2000Stream(
             codestream: codestream, rows: far.rows - near.rows, columns: far.columns - near.columns,
             components: components, precision: depth & 0x7F + 1)
-        let tiles = (far.columns / tile.columns + 1, far.rows / tile.rows + 1)
-        guard stream.rows * stream.columns * components / samplesPerByte <= codestream.count,
-            (tiles.0 - 1) * (tiles.1 - 1) <= codestream.count / shortestTile
+        let tiles = (across: far.columns / tile.columns, down: far.rows / tile.rows)
+        guard max(stream.rows, stream.columns, tiles.across, tiles.down) <= Self.largest,
+            stream.rows * stream.columns * components / Self.samplesPerByte <= codestream.count,
+            tiles.across * tiles.down <= codestream.count / Self.shortestTile
         else {
             throw Failure(
                 reason: "its JPEG 2000 header claims \(stream.rows) x \(stream.columns) pixels in "
