@@ -82,26 +82,28 @@ enum VolumeStack {
         return stack
     }
 
-    /// One frame and one plane for each source.
+    /// The frames of all sources with their planes, in the order of the sources and their frame numbers.
     private static func slices(
         of sources: inout StackSources, progress: (WorkProgress) -> Void
     ) throws(Refusal) -> ([Frame], [PlaneGeometry]) {
         var frames: [Frame] = []
         var planes: [PlaneGeometry] = []
-        for index in 0..<sources.count {
+        let total = sources.planes.reduce(0) { $0 + $1.count }
+        for (index, numbered) in sources.planes.enumerated() {
             let decoded = try sources.decoded(index)
-            guard decoded.count == 1, let frame = decoded.first else {
-                throw .unfit("a volume consists of single-frame instances; one has \(decoded.count) frames")
+            guard decoded.count == numbered.count else {
+                throw .unfit("an instance has \(decoded.count) frames, and planes for \(numbered.count)")
             }
-            guard frame.channels == 1 else { throw .unfit("a volume consists of grey images; one has colour") }
-            let header = sources.header(of: index)
-            guard let plane = header?.plane else {
-                let problem = header?.planeProblem ?? "it has neither position nor orientation"
-                throw .unfit("\(GeometryError.noPlane(index: index, reason: problem))")
+            for (frame, plane) in zip(decoded, numbered) {
+                guard frame.channels == 1 else { throw .unfit("a volume consists of grey images; one has colour") }
+                guard let plane else {
+                    let problem = sources.header(of: index)?.planeProblem ?? "it has neither position nor orientation"
+                    throw .unfit("\(GeometryError.noPlane(index: frames.count, reason: problem))")
+                }
+                frames.append(frame)
+                planes.append(plane)
             }
-            frames.append(frame)
-            planes.append(plane)
-            progress(WorkProgress(phase: .reading, done: index + 1, total: sources.count))
+            progress(WorkProgress(phase: .reading, done: frames.count, total: total))
         }
         return (frames, planes)
     }

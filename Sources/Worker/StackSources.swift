@@ -94,6 +94,14 @@ struct StackSources {
         return file.header
     }
 
+    /// For each source the planes of the frames that the request names; `nil` for a frame without usable geometry.
+    var planes: [[PlaneGeometry?]] {
+        instances.map { source in
+            let header = source.file.header
+            return (source.frameNumbers ?? Array(1...header.numberOfFrames)).map { header.plane(ofFrame: $0) }
+        }
+    }
+
     /// Leaves frames of a source out of the answer.
     ///
     /// - Parameters:

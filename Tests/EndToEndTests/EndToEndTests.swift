@@ -62,6 +62,10 @@ extension EndToEndTests {
             try await passes("formats", within: 240)
         }
 
+        @Test func `series of real scanners become stacks, and their SEGs lie in the right frames`() async throws {
+            try await passes("stacks", within: 120)
+        }
+
         @Test func `pictures show the contours of their SEGs pixel by pixel, once each, also if the node is killed`()
             async throws
         {

@@ -87,6 +87,11 @@ struct ConditionExercise: Sendable {
             value: .map([.init("min", .text("20"))]), matched: StackFacts(numberOfInstances: 20),
             notMatched: StackFacts(numberOfInstances: 19), undetermined: nil,
             reasons: ("number of instances is 20, at least 20", "number of instances is 19, less than 20")),
+        "numberOfFrames": ConditionExercise(
+            value: .map([.init("min", .text("20"))]),
+            matched: StackFacts(numberOfInstances: 1, numberOfFrames: 20),
+            notMatched: StackFacts(numberOfInstances: 20, numberOfFrames: 19), undetermined: nil,
+            reasons: ("number of frames is 20, at least 20", "number of frames is 19, less than 20")),
         "not": ConditionExercise(
             value: .map([.init("modality", .text("MR"))]), matched: facts { $0.modality = "CT" },
             notMatched: facts { $0.modality = "MR" }, undetermined: nothing,

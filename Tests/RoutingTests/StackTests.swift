@@ -257,7 +257,11 @@ import Testing
                 == "the segmenter needs a volume, but an image lacks a frame of reference")
         #expect(
             reason(changed { $0.numberOfFrames = 12 })
-                == "the segmenter needs a volume of single-frame images; multi-frame volumes are not supported yet")
+                == "the segmenter needs a volume, but the frames of an image do not have positions of their own")
+        #expect(
+            reason(changed { $0.sopClassUID = "1.2.840.10008.5.1.4.1.1.4.3" })
+                == "images of SOP class Enhanced MR Color Image Storage (1.2.840.10008.5.1.4.1.1.4.3) are not supported"
+        )
     }
 
     @Test func `a segmenter of frames takes every stack of images`() {

@@ -113,6 +113,16 @@ package struct DataSet {
         }
     }
 
+    /// The numbers of an attribute as decimal strings, which keep the text of a Decimal String.
+    func decimals(_ attribute: Attribute, in item: Item? = nil) -> [String] {
+        guard let element = element(attribute, in: item) else { return [] }
+        switch representation(element, attribute).letters {
+        case "FD": return doubles(attribute, in: item).map(WrittenText.decimal)
+        case "FL": return numbers(element, UInt32.self).map { WrittenText.decimal(Float(bitPattern: $0)) }
+        default: return strings(attribute, in: item)
+        }
+    }
+
     /// The first number of an attribute; `nil` if there is none.
     package func double(_ attribute: Attribute, in item: Item? = nil) -> Double? {
         doubles(attribute, in: item).first

@@ -74,6 +74,7 @@ public final class InstanceFile {
             hash.update(field: data.raw(table) ?? [])
         }
         hashTables(of: data, into: &hash)
+        hashFrames(of: data, into: &hash)
         if let pixels = data.element(.pixelData) {
             for part in data.fragments()?.dropFirst() ?? [pixels.range] {
                 data.bytes.forEachPiece(of: part) { hash.update(bufferPointer: $0) }
@@ -97,6 +98,30 @@ public final class InstanceFile {
             let descriptor = data.integers(.lutDescriptor, in: item)
             hash.update(field: Array("\(Attribute.lutDescriptor.keyword) \(descriptor)".utf8))
             hash.update(field: data.raw(.lutData, in: item) ?? [])
+        }
+    }
+
+    /// Adds the attributes and the modality transforms that functional groups give to frames, if they give any.
+    private func hashFrames(of data: DataSet, into hash: inout SHA256) {
+        func add(_ field: String) { hash.update(field: Array(field.utf8)) }
+        for frame in header.frames?.frames ?? [] {
+            let plane = frame.plane.map {
+                $0.position.components + $0.rowDirection.components + $0.columnDirection.components
+                    + [$0.rowSpacing, $0.columnSpacing]
+            }
+            let numbers: [Double?] = [
+                frame.sliceThickness, frame.spacingBetweenSlices, frame.echoTime, frame.triggerTime,
+                frame.cardiacPhasePercentage, frame.inversionTime, frame.temporalPosition.map(Double.init),
+                frame.acquisitionNumber.map(Double.init),
+            ]
+            add("frame \(plane ?? [])")
+            add("\(numbers.map { $0.map { "\($0)" } ?? "" })")
+            for text in [frame.stackID ?? "", "\(frame.imageType.count)"] + frame.imageType { add(text) }
+        }
+        guard let groups = FunctionalGroupItems(data), groups.transformation(frame: 0) != nil else { return }
+        for frame in 0..<max(1, min(header.numberOfFrames, groups.count)) {
+            let item = groups.transformation(frame: frame)
+            add("rescale \(data.doubles(.rescaleSlope, in: item)) \(data.doubles(.rescaleIntercept, in: item))")
         }
     }
 

@@ -19,6 +19,7 @@ extension InstanceHeader {
         readDescription(of: data)
         try readPixelModule(of: data)
         readPlane(of: data)
+        if numberOfFrames > 1 || plane == nil { readFunctionalGroups(of: data) }
         kind = Self.reasonNotAnImage(sopClassUID, in: data).map { .notAnImage(reason: $0) } ?? .image
     }
 
@@ -37,10 +38,15 @@ extension InstanceHeader {
         seriesDescription = data.text(.seriesDescription)?.limited
         manufacturer = data.text(.manufacturer)?.limited
         patientID = data.text(.patientID)?.limited
+        seriesNumber = data.integer(.seriesNumber)
+        acquisitionNumber = data.integer(.acquisitionNumber)
         instanceNumber = data.integer(.instanceNumber)
         imageType = data.strings(.imageType).prefix(16).map(\.limited)
         mrAcquisitionType = data.string(.mrAcquisitionType)?.limited
         echoTime = data.double(.echoTime).flatMap { $0.isFinite ? $0 : nil }
+        inversionTime = data.double(.inversionTime).flatMap { $0.isFinite ? $0 : nil }
+        triggerTime = data.double(.triggerTime).flatMap { $0.isFinite ? $0 : nil }
+        cardiacPhasePercentage = data.double(.nominalPercentageOfCardiacPhase).flatMap { $0.isFinite ? $0 : nil }
         echoNumbers = Array(data.integers(.echoNumbers).prefix(16))
         temporalPositionIdentifier = data.integer(.temporalPositionIdentifier)
         acquisitionTime = data.string(.acquisitionTime)?.limited
@@ -108,7 +114,7 @@ extension InstanceHeader {
 
 extension String {
     /// The first 1,024 characters: values should be short, but a sender may write any text.
-    fileprivate var limited: String { String(prefix(1024)) }
+    var limited: String { String(prefix(1024)) }
 }
 
 /// The Image Plane Module and the plane macros of functional groups (PS3.3 C.7.6.2, C.7.6.16.2).
@@ -119,7 +125,7 @@ enum ImagePlane {
     }
 
     /// The deviation from unit length, or from perpendicularity, that rounding can explain.
-    private static let directionTolerance = 0.01
+    private static let directionTolerance = 1e-3
     /// Largest coordinate, mm.
     private static let positionLimit = 1e6
     /// Largest pixel spacing, mm.
@@ -141,10 +147,12 @@ enum ImagePlane {
         guard orientation.count == 6, let row = Vector3(orientation[..<3]), let column = Vector3(orientation[3...])
         else { return .failure(Problem(reason: "Image Orientation (Patient) is not six usable numbers")) }
         guard abs(row.length - 1) <= directionTolerance, abs(column.length - 1) <= directionTolerance else {
-            return .failure(Problem(reason: "Image Orientation (Patient) is not made of unit vectors"))
+            return .failure(
+                Problem(reason: "Image Orientation (Patient) is not made of unit vectors, within 0.001"))
         }
         guard abs(row.dot(column)) <= directionTolerance else {
-            return .failure(Problem(reason: "the directions of Image Orientation (Patient) are not perpendicular"))
+            return .failure(
+                Problem(reason: "the directions of Image Orientation (Patient) are not perpendicular, within 0.001"))
         }
         guard pixelSpacing.count == 2, pixelSpacing.allSatisfy({ $0.isFinite && $0 > 0 && $0 <= spacingLimit }) else {
             return .failure(Problem(reason: "Pixel Spacing is not two usable numbers"))

@@ -42,6 +42,10 @@ public struct InstanceHeader: Sendable, Hashable, Codable {
     public var manufacturer: String?
     /// Patient ID, only for the keyed hash of the audit trail: never logged, never stored.
     public var patientID: String?
+    /// Series Number.
+    public var seriesNumber: Int?
+    /// Acquisition Number.
+    public var acquisitionNumber: Int?
     /// Instance Number.
     public var instanceNumber: Int?
     /// The values of Image Type.
@@ -56,6 +60,14 @@ public struct InstanceHeader: Sendable, Hashable, Codable {
     public var echoNumbers: [Int] = []
     /// Temporal Position Identifier.
     public var temporalPositionIdentifier: Int?
+    /// Inversion Time, ms.
+    public var inversionTime: Double?
+    /// Trigger Time: the time after the R wave, ms.
+    public var triggerTime: Double?
+    /// Nominal Percentage of Cardiac Phase.
+    public var cardiacPhasePercentage: Double?
+    /// Stack ID of a frame; `nil` for instances.
+    public var stackID: String?
     /// Acquisition Time as the sender wrote it: HHMMSS.FFFFFF.
     public var acquisitionTime: String?
 
@@ -94,6 +106,10 @@ public struct InstanceHeader: Sendable, Hashable, Codable {
     public var spacingBetweenSlices: Double?
     /// Frame of Reference UID.
     public var frameOfReferenceUID: String?
+
+    // Multi-frame Functional Groups (PS3.3 C.7.6.16)
+    /// The attributes of each frame; `nil` if the functional groups do not give planes.
+    public var frames: FrameTable?
 
     /// Makes a header from the required UIDs; every other attribute is absent.
     public init(

@@ -22,6 +22,45 @@ public struct InstanceReference: Sendable, Hashable, Codable {
     }
 }
 
+/// The source series of an object and the stack in it, by which a viewer's user tells the objects of a study apart.
+public struct SeriesLabel: Sendable, Hashable, Codable {
+    /// Series Number of the sources; `nil` if they have none.
+    public var seriesNumber: Int?
+    /// The number of the stack in its series, from 0.
+    public var ordinal: Int
+    /// The values of Image Type that tell the stack from the others of its series, such as `PSIR`.
+    public var reconstruction: [String]
+
+    /// Makes a label; values of Image Type that are not Code Strings are left out.
+    public init(seriesNumber: Int?, ordinal: Int, reconstruction: [String]) {
+        self.seriesNumber = seriesNumber
+        self.ordinal = ordinal
+        self.reconstruction = reconstruction.filter { !$0.isEmpty && WrittenText.codeString($0) != nil }
+    }
+
+    /// Series Number of an object: the kind's own, ten further for each stack, after the number of the source series.
+    ///
+    /// The SEG of the second stack of series 5 has number 59010.
+    func seriesNumber(for kind: ObjectKind) -> Int {
+        let own = kind.seriesNumber + 10 * min(max(ordinal, 0), 99)
+        guard let seriesNumber, (0...200_000).contains(seriesNumber) else { return own }
+        return seriesNumber * 10_000 + own
+    }
+
+    /// The words of Series Description, the longest first, such as `, series 5 PSIR`.
+    var words: [String] {
+        let stack = reconstruction.isEmpty && ordinal > 0 ? ["stack \(ordinal + 1)"] : reconstruction
+        let numbers = seriesNumber.map { [["series", "\($0)"], ["\($0)"]] } ?? [[]]
+        return (0...stack.count).reversed().flatMap { count in numbers.map { $0 + stack.prefix(count) } }
+            .filter { !$0.isEmpty }.map { ", \($0.joined(separator: " "))" }
+    }
+
+    /// The label as it takes part in derived UIDs.
+    public var identity: [String] {
+        ["series label", seriesNumber.map(String.init) ?? "", "\(ordinal)"] + reconstruction
+    }
+}
+
 /// Everything about an object that comes neither from its source images nor from the answer of the segmenter.
 ///
 /// The writers do not read a clock or make random UIDs. The same description, sources and answer therefore give the
@@ -31,8 +70,10 @@ public struct ObjectDescription: Sendable, Hashable, Codable {
     public var sopInstanceUID: String
     /// Series Instance UID: each object is in a series of its own.
     public var seriesInstanceUID: String
-    /// Series Number: one for each kind of object.
+    /// Series Number: one for each kind of object and each label.
     public var seriesNumber: Int
+    /// The source series and the stack in it, which the descriptions name; `nil` for none.
+    public var seriesLabel: SeriesLabel?
     /// The moment the job was made, in seconds since 1970 UTC: Content, Series and Instance Creation Date and Time.
     ///
     /// The dates and times are written in the Timezone Offset From UTC of the sources, or in `localOffsetFromUTC` if
@@ -64,7 +105,7 @@ public struct ObjectDescription: Sendable, Hashable, Codable {
     // The row of an object, the payload of a job and the messages of workers have had one key for the kind since the
     // time when every object was a SEG.
     private enum CodingKeys: String, CodingKey {
-        case sopInstanceUID, seriesInstanceUID, seriesNumber, created, localOffsetFromUTC
+        case sopInstanceUID, seriesInstanceUID, seriesNumber, seriesLabel, created, localOffsetFromUTC
         case kind = "viewerProfile"
         case type, segmentation, segmenter, confidence, frameConfidences, reviewBelow, predecessors, softwareVersion
         case newestSource
@@ -76,11 +117,12 @@ public struct ObjectDescription: Sendable, Hashable, Codable {
         kind: ObjectKind, type: SegmentationType, segmentation: InstanceReference? = nil,
         segmenter: SegmenterDescriptor, confidence: Confidence? = nil, frameConfidences: [Confidence] = [],
         reviewBelow: Double? = nil, predecessors: [InstanceReference] = [], softwareVersion: String,
-        newestSource: Int = 0
+        newestSource: Int = 0, seriesLabel: SeriesLabel? = nil
     ) {
         self.sopInstanceUID = sopInstanceUID
         self.seriesInstanceUID = seriesInstanceUID
-        seriesNumber = kind.seriesNumber
+        seriesNumber = seriesLabel?.seriesNumber(for: kind) ?? kind.seriesNumber
+        self.seriesLabel = seriesLabel
         self.created = created
         self.localOffsetFromUTC = localOffsetFromUTC
         self.kind = kind
@@ -93,6 +135,15 @@ public struct ObjectDescription: Sendable, Hashable, Codable {
         self.predecessors = predecessors
         self.softwareVersion = softwareVersion
         self.newestSource = newestSource
+    }
+
+    /// Series Description: at most 64 characters.
+    package var seriesDescription: String {
+        let what = "KONTUR \(segmenter.segmentLabel)\(kind.seriesWords)"
+        let end = " (\(standing))"
+        let room = 64 - what.utf8.count - end.utf8.count
+        let words = seriesLabel?.words.first { $0.utf8.count <= room } ?? ""
+        return what + words + end
     }
 
     /// The object as another object refers to it.

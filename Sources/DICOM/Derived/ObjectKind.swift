@@ -22,7 +22,7 @@ public enum ObjectKind: Sendable, Hashable {
         }
     }
 
-    /// Series Number of the objects.
+    /// Series Number of the objects of a stack without a label.
     public var seriesNumber: Int {
         switch self {
         case .segmentation: 9000

@@ -59,10 +59,7 @@ enum ObjectModules {
         .init(.seriesNumber, .type1) { .text("\($0.description.seriesNumber)") },
         .init(.seriesDate, .type3) { .text($0.created.date) },
         .init(.seriesTime, .type3) { .text($0.created.time) },
-        .init(.seriesDescription, .type3) {
-            let what = "\($0.description.segmenter.segmentLabel)\($0.description.kind.seriesWords)"
-            return WrittenText.ascii("KONTUR \(what) (\($0.description.standing))", limit: 64)
-        },
+        .init(.seriesDescription, .type3) { WrittenText.ascii($0.description.seriesDescription, limit: 64) },
     ]
 
     /// PS3.3 C.7.5.1 (General Equipment), C.7.5.2 (Enhanced General Equipment).

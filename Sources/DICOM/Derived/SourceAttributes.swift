@@ -33,7 +33,8 @@ public enum SourceAttributes {
     /// The other attributes that conditions and stacks read.
     static let ofRouting: [Attribute] = [
         .imageType, .acquisitionTime, .modality, .manufacturer, .seriesDescription, .mrAcquisitionType, .echoTime,
-        .echoNumbers, .instanceNumber, .temporalPositionIdentifier,
+        .echoNumbers, .instanceNumber, .temporalPositionIdentifier, .seriesNumber, .acquisitionNumber, .inversionTime,
+        .triggerTime, .nominalPercentageOfCardiacPhase,
     ]
 
     static let copied = Set(ofNewest + ofEach)
@@ -106,6 +107,14 @@ struct CopiedValues {
     func strings(_ attribute: Attribute) -> [String] {
         check(attribute)
         return data.strings(attribute)
+    }
+
+    /// The numbers of an attribute as decimal strings: as the source wrote them if it wrote text.
+    ///
+    /// Numbers of VR FL and FD become their shortest decimal forms.
+    func decimals(_ attribute: Attribute) -> [String] {
+        check(attribute)
+        return data.decimals(attribute)
     }
 
     /// The first value of a text attribute in ASCII; `nil` if it is absent or empty.

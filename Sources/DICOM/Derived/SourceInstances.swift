@@ -41,30 +41,17 @@ struct SourceInstance {
     let rows: Int
     let columns: Int
     let numberOfFrames: Int
-    /// The plane of a single frame; `nil` without usable geometry.
-    let plane: PlaneGeometry?
-    /// Slice Thickness, mm.
-    let sliceThickness: Double?
-    /// Spacing Between Slices, mm.
-    let spacingBetweenSlices: Double?
     let frameOfReferenceUID: String?
     /// Body Part Examined; `nil` if absent.
     let bodyPartExamined: String?
-    /// The frames that were segmented, counted from 1.
-    let frameNumbers: [Int]
-    /// Image Position (Patient) as the source wrote it; empty if absent.
-    let position: [String]
-    /// Image Orientation (Patient) as the source wrote it; empty if absent.
-    let orientation: [String]
-    /// Pixel Spacing as the source wrote it; empty if absent.
+    /// Pixel Spacing of the instance as decimal strings; empty if absent.
     let pixelSpacing: [String]
     /// `nil` if the pixels were never compressed lossily.
     let compression: LossyCompression?
     /// Whether the pixels themselves identify the patient: Burned In Annotation is YES.
     let hasBurnedInAnnotation: Bool
 
-    init(_ header: InstanceHeader, frameNumbers: [Int], data: DataSet) {
-        let values = CopiedValues(data)
+    init(_ header: InstanceHeader, _ values: CopiedValues, fragments: [Range<Int>]?) {
         sopClassUID = header.sopClassUID
         sopInstanceUID = header.sopInstanceUID
         studyInstanceUID = header.studyInstanceUID
@@ -72,17 +59,54 @@ struct SourceInstance {
         rows = header.rows
         columns = header.columns
         numberOfFrames = header.numberOfFrames
-        plane = header.plane
-        sliceThickness = header.sliceThickness
-        spacingBetweenSlices = header.spacingBetweenSlices
         frameOfReferenceUID = header.frameOfReferenceUID
         bodyPartExamined = values.string(.bodyPartExamined)
-        self.frameNumbers = frameNumbers
-        position = values.strings(.imagePositionPatient)
-        orientation = values.strings(.imageOrientationPatient)
-        pixelSpacing = values.strings(.pixelSpacing)
-        compression = LossyCompression(values, header, fragments: data.fragments())
+        pixelSpacing = values.decimals(.pixelSpacing)
+        compression = LossyCompression(values, header, fragments: fragments)
         hasBurnedInAnnotation = values.string(.burnedInAnnotation) == "YES"
+    }
+}
+
+/// One frame of a source instance: a frame of the stack.
+struct SourceFrame {
+    /// Index of the source.
+    let source: Int
+    /// The number of the frame in its instance, counted from 1.
+    let frameNumber: Int
+    /// The plane of the frame; `nil` without usable geometry.
+    let plane: PlaneGeometry?
+    /// Slice Thickness, mm.
+    let sliceThickness: Double?
+    /// Spacing Between Slices, mm.
+    let spacingBetweenSlices: Double?
+    /// Image Position (Patient) as decimal strings; empty if absent.
+    let position: [String]
+    /// Image Orientation (Patient) as decimal strings; empty if absent.
+    let orientation: [String]
+    /// Pixel Spacing as decimal strings; empty if absent.
+    let pixelSpacing: [String]
+
+    /// Takes a frame from the header of its instance.
+    ///
+    /// The plane of a single-frame image is written as the source wrote it. Numbers of functional groups are written
+    /// anew, because `InstanceFile.imageDigest()` covers them as numbers.
+    init(_ number: Int, of source: Int, _ header: InstanceHeader, _ values: CopiedValues) {
+        let frame = header.header(ofFrame: number)
+        self.source = source
+        frameNumber = number
+        plane = header.plane(ofFrame: number)
+        sliceThickness = frame.sliceThickness
+        spacingBetweenSlices = frame.spacingBetweenSlices
+        if header.frames == nil {
+            position = values.decimals(.imagePositionPatient)
+            orientation = values.decimals(.imageOrientationPatient)
+            pixelSpacing = values.decimals(.pixelSpacing)
+        } else {
+            position = (plane?.position.components ?? []).map(WrittenText.decimal)
+            let directions = plane.map { $0.rowDirection.components + $0.columnDirection.components } ?? []
+            orientation = directions.map(WrittenText.decimal)
+            pixelSpacing = (plane.map { [$0.rowSpacing, $0.columnSpacing] } ?? []).map(WrittenText.decimal)
+        }
     }
 }
 
@@ -141,8 +165,8 @@ struct SegmentationGeometry {
 /// The source instances of a stack, and the properties of the whole stack.
 struct SegmentationSources {
     let instances: [SourceInstance]
-    /// For every frame of the stack: the index of its source, and its number there from 1.
-    let frames: [(source: Int, frameNumber: Int)]
+    /// Every frame of the stack, in stack order.
+    let frames: [SourceFrame]
 
     /// Reads the attributes of open files; sources that were left out are passed over.
     ///
@@ -150,7 +174,7 @@ struct SegmentationSources {
     ///   the sources are not of one series and size; `.source` if a deflated source cannot be inflated again.
     init(_ sources: [SegmentationSource]) throws(ObjectError) {
         var instances: [SourceInstance] = []
-        var frames: [(source: Int, frameNumber: Int)] = []
+        var frames: [SourceFrame] = []
         for (index, source) in sources.segmented.enumerated() {
             let header = source.file.header
             let numbers = source.frameNumbers ?? Array(1...header.numberOfFrames)
@@ -158,8 +182,9 @@ struct SegmentationSources {
                 throw .inconsistent(reason: "source instance \(index + 1) has only \(header.numberOfFrames) frames")
             }
             let data = try source.dataSet(at: index)
-            instances.append(SourceInstance(header, frameNumbers: numbers, data: data))
-            frames += numbers.map { (index, $0) }
+            let values = CopiedValues(data)
+            instances.append(SourceInstance(header, values, fragments: data.fragments()))
+            frames += numbers.map { SourceFrame($0, of: index, header, values) }
         }
         guard let first = instances.first else { throw .inconsistent(reason: "there are no source instances") }
         guard
@@ -173,39 +198,55 @@ struct SegmentationSources {
         self.frames = frames
     }
 
-    /// The places of the frames; `nil` unless all sources are single frames with planes of one orientation and frame of
-    /// reference.
+    /// The places of the frames; `nil` unless all frames have planes of one orientation and one frame of reference.
     func geometry() -> SegmentationGeometry? {
-        let first = instances[0]
-        guard let uid = first.frameOfReferenceUID, let plane = first.plane,
-            instances.allSatisfy({ $0.frameOfReferenceUID == uid && $0.numberOfFrames == 1 })
+        guard let uid = instances[0].frameOfReferenceUID, let first = frames.first, let plane = first.plane,
+            instances.allSatisfy({ $0.frameOfReferenceUID == uid })
         else { return nil }
-        let planes = instances.compactMap(\.plane)
-        guard planes.count == instances.count else { return nil }
-        let along = planes.map { ($0.position - plane.position).dot(plane.normal) }
-        guard instances.count > 1 else {
-            return geometry(uid, spacing: first.spacingBetweenSlices ?? first.sliceThickness ?? 1)
+        let planes = frames.compactMap(\.plane)
+        guard planes.count == frames.count else { return nil }
+        guard planes.count > 1 else {
+            return geometry(uid, plane, spacing: first.spacingBetweenSlices ?? first.sliceThickness ?? 1)
         }
         // Planes that cannot be ordered (turned or shifted sideways) do not have a shared orientation and a regular
         // grid.
         guard let order = try? SliceOrder(planes: planes) else { return nil }
+        let along = planes.map { ($0.position - plane.position).dot(plane.normal) }
         let extent = (along.max() ?? 0) - (along.min() ?? 0)
-        return geometry(uid, spacing: order.spacing > 0 ? order.spacing : max(extent, 1))
+        return geometry(uid, plane, spacing: order.spacing > 0 ? order.spacing : max(extent, 1))
     }
 
-    private func geometry(_ uid: String, spacing: Double) -> SegmentationGeometry {
-        let first = instances[0]
-        return SegmentationGeometry(
-            frameOfReferenceUID: uid, pixelSpacing: first.pixelSpacing,
-            sliceThickness: first.sliceThickness ?? spacing, spacingBetweenSlices: spacing,
-            orientation: first.orientation,
-            positions: instances.flatMap { instance in instance.frameNumbers.map { _ in instance.position } })
+    private func geometry(_ uid: String, _ plane: PlaneGeometry, spacing: Double) -> SegmentationGeometry {
+        SegmentationGeometry(
+            frameOfReferenceUID: uid, pixelSpacing: frames[0].pixelSpacing,
+            sliceThickness: frames[0].sliceThickness ?? spacing, spacingBetweenSlices: spacing,
+            orientation: Self.orthonormal(frames[0].orientation), positions: frames.map(\.position))
+    }
+
+    /// Makes the directions of an orientation perpendicular unit vectors.
+    ///
+    /// The text stays as it is if it deviates by less than 1e-5, because readers such as highdicom refuse from 1e-4 on.
+    ///
+    /// - Parameter texts: six decimal strings: the direction of a row, then that of a column.
+    /// - Returns: six decimal strings.
+    private static func orthonormal(_ texts: [String]) -> [String] {
+        let numbers = texts.compactMap { Double($0) }
+        guard numbers.count == 6, let row = Vector3(numbers[..<3]), let column = Vector3(numbers[3...]) else {
+            return texts
+        }
+        let deviations = [abs(row.length - 1), abs(column.length - 1), abs(row.dot(column))]
+        guard deviations.contains(where: { $0 > 1e-5 }) else { return texts }
+        // Each direction turns by half of the angle that is missing, so that neither is preferred.
+        let (a, b) = (row * (1 / row.length), column * (1 / column.length))
+        let (sum, difference) = (a + b, a - b)
+        let (s, d) = (sum * (0.5.squareRoot() / sum.length), difference * (0.5.squareRoot() / difference.length))
+        return ((s + d).components + (s - d).components).map(WrittenText.decimal)
     }
 
     /// For each frame of the stack, its rank from 0 in the order of positions; `nil` without geometry.
     func ranks() -> [Int]? {
         guard geometry() != nil else { return nil }
-        let planes = frames.compactMap { instances[$0.source].plane }
+        let planes = frames.compactMap(\.plane)
         guard planes.count == frames.count else { return nil }
         guard planes.count > 1 else { return [0] }
         guard let order = try? SliceOrder(planes: planes) else { return nil }

@@ -32,6 +32,9 @@ enum WrittenText {
         return "0"
     }
 
+    /// A number of 32 bits in its shortest form, such as 0.9 and not 0.8999999761581421.
+    static func decimal(_ value: Float) -> String { decimal(Double("\(value)") ?? Double(value)) }
+
     /// Numbers as the source wrote them; those of more than 16 characters are written anew.
     static func decimals(_ strings: [String]) -> ElementValue {
         .text(

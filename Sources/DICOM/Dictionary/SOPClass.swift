@@ -10,16 +10,26 @@ public struct SOPClass: Sendable, Hashable {
     public let keyword: String
     /// The name of PS3.6, such as `MR Image Storage`.
     public let name: String
-    /// Whether each frame has a geometry or meaning of its own, which only functional groups describe (PS3.3 C.7.6.16).
-    ///
-    /// Kontur does not decode instances of such a class.
-    public let needsFunctionalGroups: Bool
+    /// The meaning of functional groups in the instances of the class.
+    public let functionalGroups: FunctionalGroupUse
 
-    private init(_ branch: String, _ keyword: String, _ name: String, needsFunctionalGroups: Bool = false) {
+    /// The meaning of functional groups (PS3.3 C.7.6.16) in the instances of a class.
+    public enum FunctionalGroupUse: Sendable, Hashable {
+        /// Frames can be understood without them.
+        case optional
+        /// They give each frame its place and meaning.
+        case required
+        /// They give each frame a place or meaning that Kontur does not understand, so its frames are not decoded.
+        case unsupported
+    }
+
+    private init(
+        _ branch: String, _ keyword: String, _ name: String, functionalGroups: FunctionalGroupUse = .optional
+    ) {
         uid = Self.storage + branch
         self.keyword = keyword
         self.name = name
-        self.needsFunctionalGroups = needsFunctionalGroups
+        self.functionalGroups = functionalGroups
     }
 
     /// Verification, which C-ECHO uses.
@@ -42,43 +52,46 @@ public struct SOPClass: Sendable, Hashable {
     public static let images: [SOPClass] = [
         SOPClass("1", "ComputedRadiographyImageStorage", "Computed Radiography Image Storage"),
         SOPClass("2", "CTImageStorage", "CT Image Storage"),
-        SOPClass("2.1", "EnhancedCTImageStorage", "Enhanced CT Image Storage", needsFunctionalGroups: true),
+        SOPClass("2.1", "EnhancedCTImageStorage", "Enhanced CT Image Storage", functionalGroups: .unsupported),
         SOPClass(
             "2.2", "LegacyConvertedEnhancedCTImageStorage", "Legacy Converted Enhanced CT Image Storage",
-            needsFunctionalGroups: true),
+            functionalGroups: .unsupported),
         SOPClass("3.1", "UltrasoundMultiFrameImageStorage", "Ultrasound Multi-frame Image Storage"),
         SOPClass("4", "MRImageStorage", "MR Image Storage"),
-        SOPClass("4.1", "EnhancedMRImageStorage", "Enhanced MR Image Storage", needsFunctionalGroups: true),
-        SOPClass("4.2", "MRSpectroscopyStorage", "MR Spectroscopy Storage", needsFunctionalGroups: true),
+        SOPClass("4.1", "EnhancedMRImageStorage", "Enhanced MR Image Storage", functionalGroups: .required),
+        SOPClass("4.2", "MRSpectroscopyStorage", "MR Spectroscopy Storage", functionalGroups: .unsupported),
         SOPClass(
-            "4.3", "EnhancedMRColorImageStorage", "Enhanced MR Color Image Storage", needsFunctionalGroups: true),
+            "4.3", "EnhancedMRColorImageStorage", "Enhanced MR Color Image Storage", functionalGroups: .unsupported),
         SOPClass(
             "4.4", "LegacyConvertedEnhancedMRImageStorage", "Legacy Converted Enhanced MR Image Storage",
-            needsFunctionalGroups: true),
+            functionalGroups: .required),
         SOPClass("6.1", "UltrasoundImageStorage", "Ultrasound Image Storage"),
-        SOPClass("6.2", "EnhancedUSVolumeStorage", "Enhanced US Volume Storage", needsFunctionalGroups: true),
+        SOPClass("6.2", "EnhancedUSVolumeStorage", "Enhanced US Volume Storage", functionalGroups: .unsupported),
         SOPClass("7", "SecondaryCaptureImageStorage", "Secondary Capture Image Storage"),
         SOPClass(
             "7.2", "MultiFrameGrayscaleByteSecondaryCaptureImageStorage",
             "Multi-frame Grayscale Byte Secondary Capture Image Storage"),
         SOPClass(
+            "7.3", "MultiFrameGrayscaleWordSecondaryCaptureImageStorage",
+            "Multi-frame Grayscale Word Secondary Capture Image Storage"),
+        SOPClass(
             "7.4", "MultiFrameTrueColorSecondaryCaptureImageStorage",
             "Multi-frame True Color Secondary Capture Image Storage"),
-        SOPClass("12.1.1", "EnhancedXAImageStorage", "Enhanced XA Image Storage", needsFunctionalGroups: true),
-        SOPClass("12.2.1", "EnhancedXRFImageStorage", "Enhanced XRF Image Storage", needsFunctionalGroups: true),
+        SOPClass("12.1.1", "EnhancedXAImageStorage", "Enhanced XA Image Storage", functionalGroups: .unsupported),
+        SOPClass("12.2.1", "EnhancedXRFImageStorage", "Enhanced XRF Image Storage", functionalGroups: .unsupported),
         SOPClass(
             "13.1.3", "BreastTomosynthesisImageStorage", "Breast Tomosynthesis Image Storage",
-            needsFunctionalGroups: true),
+            functionalGroups: .unsupported),
         SOPClass("77.1.1", "VLEndoscopicImageStorage", "VL Endoscopic Image Storage"),
         SOPClass("77.1.1.1", "VideoEndoscopicImageStorage", "Video Endoscopic Image Storage"),
         SOPClass("77.1.4", "VLPhotographicImageStorage", "VL Photographic Image Storage"),
         SOPClass(
             "77.1.6", "VLWholeSlideMicroscopyImageStorage", "VL Whole Slide Microscopy Image Storage",
-            needsFunctionalGroups: true),
+            functionalGroups: .unsupported),
         SOPClass(
             "128.1", "LegacyConvertedEnhancedPETImageStorage", "Legacy Converted Enhanced PET Image Storage",
-            needsFunctionalGroups: true),
-        SOPClass("130", "EnhancedPETImageStorage", "Enhanced PET Image Storage", needsFunctionalGroups: true),
+            functionalGroups: .unsupported),
+        SOPClass("130", "EnhancedPETImageStorage", "Enhanced PET Image Storage", functionalGroups: .unsupported),
     ]
 
     /// The row of a UID in `images`; `nil` for every other class.

@@ -40,7 +40,8 @@ extension InstanceFile {
     private var geometry: ImageGeometry {
         ImageGeometry(
             rows: header.rows, columns: header.columns, plane: header.plane, sliceThickness: header.sliceThickness,
-            spacingBetweenSlices: header.spacingBetweenSlices, frameOfReferenceUID: header.frameOfReferenceUID)
+            spacingBetweenSlices: header.spacingBetweenSlices, frameOfReferenceUID: header.frameOfReferenceUID,
+            frames: header.frames)
     }
 }
 
@@ -52,4 +53,5 @@ private struct ImageGeometry: Equatable {
     let sliceThickness: Double?
     let spacingBetweenSlices: Double?
     let frameOfReferenceUID: String?
+    let frames: FrameTable?
 }

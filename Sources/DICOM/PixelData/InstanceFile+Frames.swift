@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Decoding: PS3.3 C.7.6.3 (Image Pixel), PS3.3 C.11.1 (Modality LUT), PS3.5 section 8. Left out: images with frames
-// that cannot be understood without their functional groups, and the codecs that `TransferSyntax` does not list.
+// Decoding: PS3.3 C.7.6.3 (Image Pixel), PS3.3 C.11.1 (Modality LUT), PS3.5 section 8. Left out: images with
+// functional groups that give frames another meaning than Kontur knows, and the codecs that `TransferSyntax` does not list.
 
 public import Imaging
 
@@ -33,7 +33,7 @@ extension InstanceFile {
     /// - Throws: `PixelDataError` if Kontur does not decode such images.
     fileprivate func decodableLayout() throws(PixelDataError) -> (layout: PixelLayout, syntax: TransferSyntax) {
         if case .notAnImage(let reason) = header.kind { throw .notAnImage(reason: reason) }
-        if let known = SOPClass.image(header.sopClassUID), known.needsFunctionalGroups {
+        if let known = SOPClass.image(header.sopClassUID), known.functionalGroups == .unsupported {
             throw .unsupportedClass(name: known.name, uid: known.uid)
         }
         guard let syntax = TransferSyntax(rawValue: header.transferSyntaxUID) else {
@@ -93,9 +93,9 @@ public struct FrameDecoder {
         }
         try layout.checkSize(frames: 1)
         return switch pixels {
-        case .native(let pixels): interpretation.frame(pixels.frame(number - 1))
-        case .encapsulated(let pixels): interpretation.frame(try pixels.frame(number - 1))
-        case .video(let pixels): interpretation.frame(try pixels.frame(number - 1))
+        case .native(let pixels): interpretation.frame(pixels.frame(number - 1), number: number)
+        case .encapsulated(let pixels): interpretation.frame(try pixels.frame(number - 1), number: number)
+        case .video(let pixels): interpretation.frame(try pixels.frame(number - 1), number: number)
         }
     }
 
@@ -113,7 +113,7 @@ public enum PixelDataError: Error, Sendable, Hashable, CustomStringConvertible {
     case notAnImage(reason: String)
     /// A syntax that Kontur does not decode, such as JPEG XL or JPEG 2000 Part 2.
     case unsupportedTransferSyntax(uid: String)
-    /// A class with frames that cannot be understood without their functional groups, such as Enhanced MR.
+    /// A class with functional groups that Kontur does not understand, such as Enhanced MR Color.
     case unsupportedClass(name: String, uid: String)
     /// A combination of Image Pixel attributes that Kontur does not decode.
     case unsupportedEncoding(reason: String)

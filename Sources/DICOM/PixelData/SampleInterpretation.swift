@@ -8,7 +8,8 @@ import Imaging
 /// The conversion of the stored frames of one instance into `Frame`s.
 struct SampleInterpretation {
     private let layout: PixelLayout
-    private let modality: ModalityTransform
+    /// The transform of each frame, or one for all of them.
+    private let modalities: [ModalityTransform]
     private let palette: ColorPalette?
 
     /// Reads the tables and the linear function that the conversion needs.
@@ -16,12 +17,18 @@ struct SampleInterpretation {
     /// - Throws: `PixelDataError.inconsistent` or `.unsupportedEncoding`.
     init(_ layout: PixelLayout, in data: DataSet) throws(PixelDataError) {
         self.layout = layout
-        modality = try ModalityTransform(data, isSigned: layout.isSigned)
+        modalities = try ModalityTransform.ofFrames(layout.frames, in: data, isSigned: layout.isSigned)
         palette = layout.photometric == .paletteColor ? try ColorPalette(data, isSigned: layout.isSigned) : nil
     }
 
     /// Converts one frame to modality units, or to RGB of 0...255.
-    func frame(_ stored: StoredFrame) -> Frame {
+    ///
+    /// - Parameters:
+    ///   - stored: the stored values.
+    ///   - number: the number of the frame, counted from 1.
+    /// - Returns: the frame.
+    func frame(_ stored: StoredFrame, number: Int) -> Frame {
+        let modality = modalities[min(number, modalities.count) - 1]
         let values = integers(stored)
         let samples: [Float]
         switch stored.photometric {
@@ -77,9 +84,25 @@ struct ModalityTransform {
     private let intercept: Float
     private let table: LookupTable?
 
-    /// Reads the Modality LUT, or Rescale Slope and Rescale Intercept.
-    init(_ data: DataSet, isSigned: Bool) throws(PixelDataError) {
-        if let item = data.items(.modalityLUTSequence).first {
+    /// The transforms of the frames of an instance: one if the frames do not have transforms of their own.
+    ///
+    /// - SeeAlso: PS3.3 C.7.6.16.2.9 (Pixel Value Transformation).
+    static func ofFrames(
+        _ count: Int, in data: DataSet, isSigned: Bool
+    ) throws(PixelDataError) -> [ModalityTransform] {
+        guard let groups = FunctionalGroupItems(data), groups.transformation(frame: 0) != nil else {
+            return [try ModalityTransform(data, isSigned: isSigned)]
+        }
+        var transforms: [ModalityTransform] = []
+        for frame in 0..<max(1, min(count, groups.count)) {
+            transforms.append(try ModalityTransform(data, in: groups.transformation(frame: frame), isSigned: isSigned))
+        }
+        return transforms
+    }
+
+    /// Reads the Modality LUT, or Rescale Slope and Rescale Intercept, of an item or of the instance.
+    init(_ data: DataSet, in item: DataSet.Item? = nil, isSigned: Bool) throws(PixelDataError) {
+        if let item = data.items(.modalityLUTSequence, in: item).first {
             table = try LookupTable(
                 descriptor: data.integers(.lutDescriptor, in: item), data: data.element(.lutData, in: item), of: data,
                 isSigned: isSigned, name: "the Modality LUT")
@@ -87,8 +110,9 @@ struct ModalityTransform {
             return
         }
         table = nil
-        let slope = data.contains(.rescaleSlope) ? data.double(.rescaleSlope) ?? .nan : 1
-        let intercept = data.contains(.rescaleIntercept) ? data.double(.rescaleIntercept) ?? .nan : 0
+        let slope = data.contains(.rescaleSlope, in: item) ? data.double(.rescaleSlope, in: item) ?? .nan : 1
+        let intercept =
+            data.contains(.rescaleIntercept, in: item) ? data.double(.rescaleIntercept, in: item) ?? .nan : 0
         // Between these limits, neither a value nor the inverse of a difference leaves the range of a Float.
         guard (1e-30..<1e9).contains(abs(slope)), abs(intercept) < 1e9 else {
             throw .inconsistent(reason: "Rescale Slope or Rescale Intercept is not a usable number")

@@ -88,6 +88,10 @@ public struct SliceOrder: Sendable, Hashable, Codable {
         duplicates = []
         irregular = []
         for (slice, distance) in distances.enumerated() { judge(distance, after: slice, tolerance: tolerance) }
+        guard !irregular.isEmpty, let grid = SliceGrid(indices.map { along[$0] }, samePosition: Self.samePosition)
+        else { return }
+        (spacing, irregular) = (grid.spacing, [])
+        gaps = grid.gaps
     }
 
     private mutating func judge(_ distance: Double, after slice: Int, tolerance: Double) {
@@ -131,6 +135,53 @@ public struct SliceOrder: Sendable, Hashable, Codable {
         }
         // A slice that is shifted by more than half a pixel is not behind its neighbour any more.
         guard shift <= 0.5 * min(first.rowSpacing, first.columnSpacing) else { throw .skewed(offset: shift) }
+    }
+}
+
+/// An even grid near positions that a sender has rounded, such as to one decimal at steps of 0.625 mm.
+private struct SliceGrid {
+    /// The distance between neighbours, mm.
+    let spacing: Double
+    /// The places where whole slices are missing.
+    let gaps: [SliceOrder.Gap]
+
+    /// The deviation from the grid, in mm, that rounding to one decimal explains: half a unit in each coordinate.
+    private static let rounding = 0.05 * 3.0.squareRoot()
+    /// The deviation that is tolerated at most, as a fraction of the spacing.
+    private static let fraction = 0.2
+
+    /// Fits a grid by least squares; `nil` if a position lies beside it.
+    ///
+    /// - Parameters:
+    ///   - positions: ascending, mm.
+    ///   - samePosition: the distance up to which two centres have one position.
+    init?(_ positions: [Double], samePosition: Double) {
+        let steps = zip(positions, positions.dropFirst()).map { $1 - $0 }
+        let apart = steps.filter { $0 > samePosition }.sorted()
+        guard !apart.isEmpty else { return nil }
+        let median = apart[apart.count / 2]
+        let single = apart.filter { $0 < 1.5 * median && $0 > 0.5 * median }
+        let estimate = single.reduce(0, +) / Double(single.count)
+        var places: [Double] = [0]
+        var gaps: [SliceOrder.Gap] = []
+        for (slice, step) in steps.enumerated() {
+            let count = step > samePosition ? (step / estimate).rounded() : 0
+            guard count >= 1 || step <= samePosition, count < 1e6 else { return nil }
+            if count > 1 { gaps.append(SliceOrder.Gap(after: slice, missing: Int(count) - 1)) }
+            places.append((places.last ?? 0) + count)
+        }
+        let number = Double(places.count)
+        let (meanPlace, meanPosition) = (places.reduce(0, +) / number, positions.reduce(0, +) / number)
+        let covariance = zip(places, positions).reduce(0) { $0 + ($1.0 - meanPlace) * ($1.1 - meanPosition) }
+        let variance = places.reduce(0) { $0 + ($1 - meanPlace) * ($1 - meanPlace) }
+        guard variance > 0 else { return nil }
+        let slope = covariance / variance
+        let limit = min(Self.rounding, Self.fraction * slope)
+        guard
+            zip(places, positions).allSatisfy({ abs(meanPosition + ($0 - meanPlace) * slope - $1) <= limit })
+        else { return nil }
+        spacing = slope
+        self.gaps = gaps
     }
 }
 

@@ -63,6 +63,10 @@ struct ExplainReport: Report {
         var segmenter: String?
         /// The number of instances that the segmenter would get.
         var sources: Int?
+        /// The number of frames of the stack: the slices of a volume.
+        var frames: Int
+        /// How the series fell apart, such as `split in 2 by Pixel Spacing: 17 and 9`.
+        var split: String?
         /// Why the segmenter cannot run on this stack.
         var unfit: String?
         /// Why the segmenter cannot run on this machine.
@@ -77,6 +81,8 @@ struct ExplainReport: Report {
             key = stack.key
             modality = stack.instances[0].modality
             instances = stack.instances.count
+            frames = stack.numberOfFrames
+            split = stack.split
             let plan = planner.plan(stack, callingAETitles: callingAETitles)
             decision = plan.decision
             route = plan.route?.name
@@ -103,7 +109,8 @@ struct ExplainReport: Report {
                     "stack \(number + 1) of \(stacks.count): \(stack.modality ?? "no modality"), "
                         + "\(Formatted.count(stack.instances, "instance")), series \(stack.seriesInstanceUID)"))
             parts.append(.line("  \(stack.outcome)"))
-            parts += stack.notes.map { .line("  note: \($0)") }
+            if let split = stack.split { parts.append(.line("  the series is \(split)")) }
+            parts += stack.notes.filter { stack.split.map($0.contains) != true }.map { .line("  note: \($0)") }
             for route in stack.decision?.routes ?? [] { parts += explanation(route) }
             parts.append(.line(""))
         }

@@ -146,11 +146,23 @@ private enum BuiltInRoutes {
             sendTo: []
           - name: left-atrium
             when:
-              - {modality: [MR], numberOfInstances: {min: 20}, seriesDescription: {matches: "\(words)"}}
-              - {modality: [MR], numberOfInstances: {min: 20}, studyDescription: {matches: "\(words)"}}
+              - modality: [MR]
+                numberOfFrames: {min: 20}
+                seriesDescription: {matches: "\(words)"}
+                not: {imageType: [\(others)]}
+              - modality: [MR]
+                numberOfFrames: {min: 20}
+                studyDescription: {matches: "\(words)"}
+                not: {imageType: [\(others)]}
             segmenter: left-atrium-compact
             sendTo: []
+            reviewBelow: 0.8
+            onLowConfidence: mark
         """
 
+    /// Values of Image Type of images that are neither magnitude nor PSIR nor averages of them.
+    private static let others =
+        "P, PHASE, PHASE MAP, P_IR, P_FFE, P_SE, I, IMAGINARY, I_IR, I_FFE, I_SE, T1 MAP, T2 MAP, ECV MAP, "
+        + "PROJECTION IMAGE, LOCALIZER"
     private static let words = "(?i)LGE|PSIR|late.?gad|delayed.?enh"
 }

@@ -34,15 +34,17 @@ struct OfflineSegmentation {
             seriesInstanceUID: stack.seriesInstanceUID, key: stack.key, modality: stack.instances[0].modality,
             instances: stack.instances.count, outcome: .failed)
         let plan = planner.plan(stack)
+        let split = stack.split.map { "; the series is \($0)" } ?? ""
         line.route = plan.route.flatMap { $0.name.isEmpty ? nil : $0.name }
         line.segmenter = plan.route?.segmenter
         switch plan.outcome {
         case .unmatched:
             line.outcome = .unmatched
-            line.reason = "no route matches; give --segmenter NAME to segment it anyway"
+            line.reason = "no route matches\(split); give --segmenter NAME to segment it anyway"
         case .undetermined:
             line.outcome = .undetermined
-            line.reason = "\(plan.decision?.summary ?? "undetermined"); give --segmenter NAME to segment it anyway"
+            let summary = plan.decision?.summary ?? "undetermined"
+            line.reason = "\(summary)\(split); give --segmenter NAME to segment it anyway"
         case .unavailable(let reason): line.reason = reason
         case .unfit(let reason):
             line.outcome = .unfit

@@ -140,7 +140,7 @@ struct SeriesCloser: Sendable {
                 series: series.id, revision: series.revision, key: stack.key, instances: members.map(\.id),
                 route: decision.route, configurationHash: configurationHash,
                 decision: try JSONEncoder().encode(decision)),
-            summary: decision.summary)
+            summary: decision.summary, split: stack.split.map { "the series is \($0)" })
         made.stack.segmenter = plan.route?.segmenter
         switch plan.outcome {
         case .unmatched: made.verdict = .unmatched
@@ -192,6 +192,7 @@ struct SeriesCloser: Sendable {
             ]
             if let job { metadata["job.id"] = "\(job.rawValue)" }
             if case .unfit(let reason) = decision.verdict { metadata["reason"] = "\(reason)" }
+            if let split = decision.split { metadata["stack.split"] = "\(split)" }
             logger.info("stack decided", metadata: metadata)
         }
     }
@@ -209,7 +210,11 @@ private struct StackDecision: Sendable {
     var stack: NewStack
     /// One line without attribute values.
     var summary: String
+    /// How the series fell apart into stacks, in words without attribute values; `nil` for its only stack.
+    var split: String?
     var verdict: Verdict = .unmatched
+
+    private var summaryWithSplit: String { split.map { "\(summary); \($0)" } ?? summary }
 
     /// Writes the stack with its state, and queues the job of a routed stack.
     ///
@@ -217,11 +222,11 @@ private struct StackDecision: Sendable {
     /// - Throws: errors of the journal.
     func record(_ transaction: WriteTransaction) throws -> JobID? {
         switch verdict {
-        case .unmatched: try transaction.unmatched(stack, AuditEvent())
-        case .undetermined: try transaction.undetermined(stack, AuditEvent(reason: summary))
+        case .unmatched: try transaction.unmatched(stack, AuditEvent(reason: split))
+        case .undetermined: try transaction.undetermined(stack, AuditEvent(reason: summaryWithSplit))
         case .unfit(let reason): try transaction.unfit(stack, AuditEvent(reason: reason))
         case .routed(let payload, let how):
-            let id = try transaction.routed(stack, AuditEvent(how: how, reason: summary))
+            let id = try transaction.routed(stack, AuditEvent(how: how, reason: summaryWithSplit))
             return try transaction.queued(id, kind: SegmentationJob.kind, payload: payload, AuditEvent(how: how))
         }
         return nil

@@ -27,12 +27,17 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         ///
         /// `nil` in a payload of an earlier version.
         package var copied: String?
+        /// The frames to segment, counted from 1; `nil` for all of them.
+        package var frameNumbers: [Int]?
 
-        package init(path: String, sopInstanceUID: String, imageDigest: String, copied: String?) {
+        package init(
+            path: String, sopInstanceUID: String, imageDigest: String, copied: String?, frameNumbers: [Int]? = nil
+        ) {
             self.path = path
             self.sopInstanceUID = sopInstanceUID
             self.imageDigest = imageDigest
             self.copied = copied
+            self.frameNumbers = frameNumbers
         }
     }
 
@@ -83,8 +88,10 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     package var localOffsetFromUTC: Int
     /// The rule for answers of low confidence; `nil` if the route does not have a rule.
     package var review: ReviewRule?
-    /// Irregularities that the route accepts, such as a gap that is marked.
+    /// Facts for the record, such as a gap that the route says to mark.
     package var notes: [String]
+    /// The source series and the stack in it, which the objects name; `nil` for none, as in earlier versions.
+    package var label: SeriesLabel?
 
     /// Makes a job from its parts.
     ///
@@ -94,7 +101,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         type: SegmentationType, gaps: VolumeAssembly.Gaps, sampling: FrameSampling? = nil, sources: [Source],
         newestSource: Int,
         copiedFromNewest: String?, outputs: [Output], created: Int64, localOffsetFromUTC: Int,
-        review: ReviewRule? = nil, notes: [String]
+        review: ReviewRule? = nil, notes: [String], label: SeriesLabel? = nil
     ) {
         self.segmenter = segmenter
         self.weights = weights
@@ -110,13 +117,14 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         self.localOffsetFromUTC = localOffsetFromUTC
         self.review = review
         self.notes = notes
+        self.label = label
     }
 
     /// The job for planned work.
     ///
     /// - Parameters:
     ///   - work: the plan's segmenter and route.
-    ///   - sources: the plan's sources, in its order.
+    ///   - sources: the plan's sources, in its order; they get the plan's frame numbers.
     ///   - newestSource: index of the source that was received last.
     ///   - copiedFromNewest: digest of the attributes that are copied from that source.
     ///   - outputs: the objects to make; empty for a job with a result that is not sent.
@@ -126,13 +134,15 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         _ work: StackPlan.Work, sources: [Source], newestSource: Int = 0, copiedFromNewest: String?,
         outputs: [Output], created: Int64, localOffsetFromUTC: Int
     ) {
+        var sources = sources
+        for (index, numbers) in zip(sources.indices, work.frameNumbers) { sources[index].frameNumbers = numbers }
         self.init(
             segmenter: work.segmenter.descriptor, weights: work.segmenter.weights, options: work.route.options,
             type: work.route.type, gaps: work.route.gaps, sampling: work.sampling, sources: sources,
             newestSource: newestSource,
             copiedFromNewest: copiedFromNewest, outputs: outputs, created: created,
             localOffsetFromUTC: localOffsetFromUTC, review: work.route.review,
-            notes: work.notes)
+            notes: work.notes, label: work.label)
     }
 
     /// The thing that a derived UID names.
@@ -165,7 +175,8 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         return DerivedUID.make(
             ["kontur segmentation", purpose.rawValue, kind.rawValue, "\(number)"] + answer
                 + [review?.markedBelow.map { "\($0)" } ?? "", isDated ? "\(created)" : "", copiedFromNewest ?? ""]
-                + sources.map { $0.copied ?? "" } + (segmentation.map { [$0.sopInstanceUID] } ?? []))
+                + sources.map { $0.copied ?? "" } + (segmentation.map { [$0.sopInstanceUID] } ?? [])
+                + (label?.identity ?? []))
     }
 
     /// The text that objects of one answer share: same images in the same order, recipe, weights and options.
@@ -176,7 +187,14 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
         let words = options?.words ?? []
         return [segmenter.name, segmenter.version, segmenter.weightsHash, type.rawValue, gaps.rawValue]
             + ["\(words.count)"] + words + (sampling?.words ?? [])
-            + ["\(sources.count)"] + sources.flatMap { [$0.sopInstanceUID, $0.imageDigest] }
+            + ["\(sources.count)"] + sources.flatMap { [$0.sopInstanceUID, $0.imageDigest] } + frames
+    }
+
+    /// The frames of each source; an empty list if all frames of all sources are used.
+    private var frames: [String] {
+        guard sources.contains(where: { $0.frameNumbers != nil }) else { return [] }
+        return ["frames"]
+            + sources.flatMap { ["\($0.frameNumbers?.count ?? -1)"] + ($0.frameNumbers ?? []).map(String.init) }
     }
 
     /// The outputs for some peers: one object of each kind that the route asks for.
@@ -220,7 +238,10 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
     ) -> SegmentRequest {
         SegmentRequest(
             run: run, folder: folder,
-            sources: sources.map { SegmentRequest.Source(path: $0.path, sopInstanceUID: $0.sopInstanceUID) },
+            sources: sources.map {
+                SegmentRequest.Source(
+                    path: $0.path, sopInstanceUID: $0.sopInstanceUID, frameNumbers: $0.frameNumbers)
+            },
             segmenter: segmenter, weights: weights, options: options ?? .none, gaps: gaps,
             framesPerSecond: sampling?.framesPerSecond, outputs: outputs, answer: answer)
     }
@@ -245,7 +266,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
             created: created, localOffsetFromUTC: localOffsetFromUTC, kind: kind, type: type,
             segmentation: segmentation, segmenter: segmenter,
             reviewBelow: review?.markedBelow, predecessors: predecessors, softwareVersion: softwareVersion,
-            newestSource: newestSource)
+            newestSource: newestSource, seriesLabel: label)
     }
 
     /// Encodes the job for the journal, with sorted keys.

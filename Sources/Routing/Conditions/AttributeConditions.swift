@@ -24,6 +24,8 @@ enum AttributeConditions {
         .number("sliceSpacing", "slice spacing", unit: " mm") { $0.sliceSpacing },
         // The instances of the stack, not of its series.
         .number("numberOfInstances", "number of instances") { Double($0.numberOfInstances) },
+        // The frames of the stack: the slices of a volume, whether they are instances or frames of one.
+        .number("numberOfFrames", "number of frames") { Double($0.numberOfFrames) },
     ]
 }
 

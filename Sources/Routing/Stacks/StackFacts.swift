@@ -30,12 +30,14 @@ public struct StackFacts: Sendable, Hashable, Codable {
     public var sliceSpacing: Double?
     /// The instances of the stack, not of its series.
     public var numberOfInstances: Int
+    /// The frames of the stack, which are the slices of a volume.
+    public var numberOfFrames: Int
 
     public init(
         modality: String? = nil, sopClassUID: String? = nil, bodyPart: String? = nil, studyDescription: String? = nil,
         seriesDescription: String? = nil, imageType: [String] = [], manufacturer: String? = nil,
         callingAETitles: [String] = [], mrAcquisitionType: String? = nil, sliceSpacing: Double? = nil,
-        numberOfInstances: Int
+        numberOfInstances: Int, numberOfFrames: Int? = nil
     ) {
         self.modality = modality
         self.sopClassUID = sopClassUID
@@ -48,6 +50,7 @@ public struct StackFacts: Sendable, Hashable, Codable {
         self.mrAcquisitionType = mrAcquisitionType
         self.sliceSpacing = sliceSpacing
         self.numberOfInstances = numberOfInstances
+        self.numberOfFrames = numberOfFrames ?? numberOfInstances
     }
 
     /// Collects the facts of a stack.
@@ -66,6 +69,6 @@ public struct StackFacts: Sendable, Hashable, Codable {
             imageType: stack.instances.first { !$0.imageType.isEmpty }?.imageType ?? [],
             manufacturer: first(\.manufacturer), callingAETitles: Array(Set(callingAETitles)).sorted(),
             mrAcquisitionType: first(\.mrAcquisitionType), sliceSpacing: stack.sliceSpacing,
-            numberOfInstances: stack.instances.count)
+            numberOfInstances: stack.instances.count, numberOfFrames: stack.numberOfFrames)
     }
 }

@@ -34,6 +34,10 @@ public struct StackPlan: Sendable {
         public var segmenter: InstalledSegmenter
         /// Indices into the stack's instances, in the order in which the segmenter takes them.
         public var sources: [Int]
+        /// For each source the frames to segment, counted from 1; `nil` for all of its frames.
+        public var frameNumbers: [[Int]?]
+        /// The series and the stack in it, which the objects name; `nil` for none.
+        public var label: SeriesLabel?
         /// Facts for the record, such as a gap that the route says to mark.
         public var notes: [String]
         /// The choice among the frames of cine and video instances; `nil` if every frame is segmented.
@@ -109,15 +113,18 @@ public struct StackPlanner: Sendable {
         case .failure(let error): return .unavailable(reason: error.description)
         }
         switch stack.fit(for: segmenter.descriptor, gaps: target.route.gaps) {
-        case .unfit(let reason): return .unfit(reason: reason)
-        case .fit(let sources, let notes):
+        case .unfit(let reason):
+            return .unfit(reason: stack.split.map { "\(reason); the series is \($0)" } ?? reason)
+        case .fit(let sources, var notes):
+            notes += stack.split.map { ["the series is \($0)"] } ?? []
             guard sources.count <= maximumInstances else {
                 return .unfit(
                     reason: "the stack has \(sources.count) instances; at most \(maximumInstances) are supported")
             }
             return .segment(
                 StackPlan.Work(
-                    route: target.route, segmenter: segmenter, sources: sources, notes: notes,
+                    route: target.route, segmenter: segmenter, sources: sources,
+                    frameNumbers: sources.map { stack.frameNumbers[$0] }, label: stack.label, notes: notes,
                     sampling: segmenter.descriptor.accepts == .frames
                         ? FrameSampling(target.route.framesPerSecond, of: sources.map { stack.instances[$0] }) : nil))
         }
@@ -145,7 +152,12 @@ extension Stack {
     ///   - gaps: what to do with a volume whose slices are missing, doubled or unevenly spaced.
     /// - Returns: the order of the sources, or the reason why the segmenter cannot run.
     public func fit(for segmenter: SegmenterDescriptor, gaps: VolumeAssembly.Gaps = .refuse) -> StackFit {
-        switch segmenter.accepts {
+        if let known = instances.lazy.compactMap({ SOPClass.image($0.sopClassUID) }).first,
+            known.functionalGroups == .unsupported
+        {
+            return .unfit(reason: "images of SOP class \(known.name) (\(known.uid)) are not supported")
+        }
+        return switch segmenter.accepts {
         case .frames: .fit(sources: Array(instances.indices), notes: [])
         case .volume: volumeFit(gaps)
         }
@@ -156,31 +168,45 @@ extension Stack {
             let cause = instances.lazy.compactMap(\.planeProblem).first ?? "no position and orientation"
             return .unfit(reason: "the segmenter needs a volume, but the images have no usable geometry: \(cause)")
         }
-        if instances.contains(where: { $0.numberOfFrames > 1 }) {
+        if hasFramesWithoutPlanes {
             return .unfit(
-                reason: "the segmenter needs a volume of single-frame images; multi-frame volumes are not supported yet"
-            )
+                reason: "the segmenter needs a volume, but the frames of an image do not have positions of their own")
         }
         if let colour = instances.first(where: { $0.samplesPerPixel != 1 }) {
             let samples = "\(colour.samplesPerPixel) samples per pixel"
             return .unfit(reason: "the segmenter needs a grey volume, but an image has \(samples)")
         }
+        if framesOfReference > 1 {
+            return .unfit(
+                reason: "the segmenter needs a volume, but its \(numberOfFrames) slices name \(framesOfReference) "
+                    + "frames of reference")
+        }
         if instances.contains(where: { $0.frameOfReferenceUID == nil }) {
             return .unfit(reason: "the segmenter needs a volume, but an image lacks a frame of reference")
         }
         guard let order else {
-            return .unfit(reason: "the images do not make a volume: \(orderProblem ?? .tooFewSlices(instances.count))")
+            return .unfit(reason: "the images do not make a volume: \(orderProblem ?? .tooFewSlices(numberOfFrames))")
         }
         let doubled = Set(order.duplicates)
-        if order.spacing <= 0 || instances.count - doubled.count < 2 {
+        if order.spacing <= 0 || numberOfFrames - doubled.count < 2 {
             return .unfit(reason: "the images do not make a volume: all slices lie at one position")
         }
         guard let problem = order.problem else { return .fit(sources: Array(instances.indices), notes: []) }
         switch gaps {
-        case .refuse: return .unfit(reason: "the volume is not even: \(problem)")
+        case .refuse:
+            let cause = isRounded ? "; the positions are rounded to whole millimetres" : ""
+            return .unfit(reason: "the volume is not even: \(problem)\(cause)")
         case .mark:
             return .fit(
                 sources: Array(instances.indices), notes: ["segmented although the volume is not even: \(problem)"])
+        }
+    }
+
+    /// Whether all positions are whole numbers, as some exporters write them.
+    private var isRounded: Bool {
+        guard instances.count > 2 else { return false }
+        return instances.allSatisfy { instance in
+            instance.plane?.position.components.allSatisfy { $0 == $0.rounded() } == true
         }
     }
 }

@@ -269,8 +269,8 @@ def main():
     streams()
     videos()
     ds = copy.deepcopy(pydicom.dcmread(HERE / "mr_unsigned_12bit.dcm"))
-    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
-    write("refused_enhanced_mr", ds)
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.3"
+    write("refused_enhanced_mr_color", ds)
 
     # ---- Text.
     for name, charset, description in [

@@ -57,8 +57,8 @@ import TestSupport
         }
         #expect(
             throws: PixelDataError.unsupportedClass(
-                name: "Enhanced MR Image Storage", uid: "1.2.840.10008.5.1.4.1.1.4.1")
-        ) { try InstanceFile(path: Fixture.path("refused_enhanced_mr")).frames() }
+                name: "Enhanced MR Color Image Storage", uid: "1.2.840.10008.5.1.4.1.1.4.3")
+        ) { try InstanceFile(path: Fixture.path("refused_enhanced_mr_color")).frames() }
         #expect(
             PixelDataError.unsupportedTransferSyntax(uid: "1.2.840.10008.1.2.4.92").description
                 == "cannot decode transfer syntax JPEG 2000 Multi-component Lossless (1.2.840.10008.1.2.4.92); "

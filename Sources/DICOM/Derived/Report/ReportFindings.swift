@@ -111,7 +111,7 @@ enum ReportFindings {
             ReportNumber(ReportCode.boxWidth, extent.box.width, ReportCode.pixels),
             ReportNumber(ReportCode.boxHeight, extent.box.height, ReportCode.pixels),
         ]
-        if let (row, column) = object.sources[frame.source].spacing {
+        if let (row, column) = object.spacing(of: frame) {
             numbers += [
                 ReportNumber(ReportCode.area, Double(extent.area) * row * column, ReportCode.squareMillimetre),
                 ReportNumber(
@@ -132,7 +132,7 @@ enum ReportFindings {
     ) -> [ReportNumber] {
         var planes: [(extent: MaskExtent, plane: PlaneGeometry)] = []
         for frame in frames {
-            guard let extent = extents[frame.mask], let plane = object.sources[frame.source].plane else { continue }
+            guard let extent = extents[frame.mask], let plane = object.stack.frames[frame.mask].plane else { continue }
             planes.append((extent, plane))
         }
         let volume = planes.reduce(0) { sum, slice in
@@ -155,10 +155,11 @@ enum ReportFindings {
     }
 }
 
-extension SourceInstance {
+extension ObjectContext {
     /// The distance between rows and that between columns, mm; `nil` if Pixel Spacing does not give them.
-    fileprivate var spacing: (row: Double, column: Double)? {
-        if let plane { return (plane.rowSpacing, plane.columnSpacing) }
+    fileprivate func spacing(of frame: SegmentationFrame) -> (row: Double, column: Double)? {
+        if let plane = stack.frames[frame.mask].plane { return (plane.rowSpacing, plane.columnSpacing) }
+        let pixelSpacing = sources[frame.source].pixelSpacing
         let numbers = pixelSpacing.compactMap { Double($0) }
         guard numbers.count == 2, pixelSpacing.count == 2, numbers.allSatisfy({ $0.isFinite && $0 > 0 }) else {
             return nil

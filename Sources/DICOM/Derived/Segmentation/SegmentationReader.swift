@@ -38,6 +38,14 @@ public struct SegmentationReader: Sendable {
     public let confidence: Confidence?
     /// The frames in the order of the file; of a label map one for each segment of a frame.
     public let frames: [Frame]
+    /// Pixel Spacing of the Pixel Measures macro: between rows, between columns, mm; empty if absent.
+    public let pixelSpacing: [Double]
+    /// Slice Thickness of the Pixel Measures macro, mm; `nil` if absent.
+    public let sliceThickness: Double?
+    /// Spacing Between Slices of the Pixel Measures macro, mm; `nil` if absent.
+    public let spacingBetweenSlices: Double?
+    /// Image Orientation (Patient) of the Plane Orientation macro; empty if absent.
+    public let orientation: [Double]
 
     /// Whether the frames hold masks or probabilities.
     public var type: SegmentationType { encoding == .fractional ? .fractional : .binary }
@@ -68,6 +76,13 @@ public struct SegmentationReader: Sendable {
         confidence = data.items(.segmentSequence).compactMap { data.string(.segmentDescription, in: $0) }.first
             .flatMap(ConfidenceText.read)
         frames = try Self.frames(of: data, header, encoding)
+        let shared = data.items(.sharedFunctionalGroupsSequence).first
+        let measures = shared.flatMap { data.items(.pixelMeasuresSequence, in: $0).first }
+        pixelSpacing = measures.map { data.doubles(.pixelSpacing, in: $0) } ?? []
+        sliceThickness = measures.flatMap { data.double(.sliceThickness, in: $0) }
+        spacingBetweenSlices = measures.flatMap { data.double(.spacingBetweenSlices, in: $0) }
+        let plane = shared.flatMap { data.items(.planeOrientationSequence, in: $0).first }
+        orientation = plane.map { data.doubles(.imageOrientationPatient, in: $0) } ?? []
     }
 
     private static func frames(
@@ -144,8 +159,8 @@ extension SegmentationReader {
     /// The largest change of a position, in mm, that writing it as a Decimal String may cause.
     private static let positionTolerance = 1e-4
 
-    /// Reads a written SEG back and compares it with the intended content: pixels, sources, frame numbers and
-    /// positions.
+    /// Reads a written SEG back and compares it with the intended content: pixels, sources, frame numbers, positions,
+    /// pixel measures and orientation.
     ///
     /// - Parameters:
     ///   - path: the written file, which is read anew.
@@ -162,6 +177,7 @@ extension SegmentationReader {
         let read = try SegmentationReader(path: path)
         guard read.encoding == encoding else { throw .mismatch(reason: "it is of another Segmentation Type") }
         var meant = try meantFrames(sources, masks, probabilities, read.type, placedIn: read.frameOfReferenceUID)
+        try read.checkMeasures(of: sources.segmented)
         guard read.frames.count == meant.count else {
             throw .mismatch(reason: "it has \(read.frames.count) frames and should have \(meant.count)")
         }
@@ -178,6 +194,43 @@ extension SegmentationReader {
                     throw .mismatch(reason: "frame \(index + 1) has another position")
                 }
             }
+        }
+    }
+
+    /// The largest relative change of a pixel spacing that writing it as a Decimal String may cause.
+    private static let spacingTolerance = 1e-6
+    /// The largest change of a direction that making the directions of a source perpendicular may cause.
+    private static let directionTolerance = 1e-3
+
+    /// Compares pixel measures and orientation with the sources, if the SEG is in their frame of reference.
+    private func checkMeasures(of sources: [SegmentationSource]) throws(ObjectError) {
+        guard let uid = frameOfReferenceUID else { return }
+        var planes: [PlaneGeometry] = []
+        for source in sources where source.file.header.frameOfReferenceUID == uid {
+            let header = source.file.header
+            let numbers = source.frameNumbers ?? Array(1...header.numberOfFrames)
+            planes += numbers.compactMap { header.plane(ofFrame: $0) }
+        }
+        guard let first = planes.first, let source = sources.first else { return }
+        guard pixelSpacing.count == 2,
+            zip(pixelSpacing, [first.rowSpacing, first.columnSpacing])
+                .allSatisfy({ abs($0 - $1) <= Self.spacingTolerance * $1 })
+        else { throw .mismatch(reason: "it has another Pixel Spacing than its sources") }
+        guard orientation.count == 6, let row = Vector3(orientation[..<3]), let column = Vector3(orientation[3...]),
+            (row - first.rowDirection).length <= Self.directionTolerance,
+            (column - first.columnDirection).length <= Self.directionTolerance, abs(row.dot(column)) <= 1e-4
+        else { throw .mismatch(reason: "it has another orientation than its sources") }
+        let frame = source.file.header.header(ofFrame: source.frameNumbers?.first ?? 1)
+        if let thickness = frame.sliceThickness {
+            guard let sliceThickness, abs(sliceThickness - thickness) <= Self.spacingTolerance * thickness else {
+                throw .mismatch(reason: "it has another Slice Thickness than its sources")
+            }
+        }
+        let along = planes.map { ($0.position - first.position).dot(first.normal) }.sorted()
+        let steps = zip(along, along.dropFirst()).map { $1 - $0 }.filter { $0 > 0.01 }
+        guard let smallest = steps.min(), let largest = steps.max() else { return }
+        guard let spacing = spacingBetweenSlices, spacing >= smallest - 1e-3, spacing <= largest + 1e-3 else {
+            throw .mismatch(reason: "its Spacing Between Slices is not the distance of its sources")
         }
     }
 
@@ -217,7 +270,8 @@ extension SegmentationReader {
                     }
                 let isPlaced = frameOfReferenceUID != nil && header.frameOfReferenceUID == frameOfReferenceUID
                 meant[Key(uid: header.sopInstanceUID, frameNumber: number)] = Meant(
-                    rows: masks[place].rows, values: values, position: isPlaced ? header.plane?.position : nil)
+                    rows: masks[place].rows, values: values,
+                    position: isPlaced ? header.plane(ofFrame: number)?.position : nil)
             }
         }
         return meant
