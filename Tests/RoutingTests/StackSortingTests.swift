@@ -62,7 +62,7 @@ import Testing
             Stack.stacks(of: Self.changed(StackTests.volume(26), change)).map(\.split)
         }
         #expect(
-            split { if $0 >= 17 { ($1.plane?.rowSpacing, $1.plane?.columnSpacing) = (1.25, 1.25) } }
+            split { if $0 >= 17 { $1.plane?.rowSpacing = 1.25 } }
                 == [String?](repeating: "split in 2 by Pixel Spacing: 17 and 9", count: 2))
         #expect(split { if $0 < 3 { $1.rows = 32 } }[0] == "split in 2 by Rows and Columns: 3 and 23")
         #expect(split { if $0 == 7 { $1.plane = nil } }[0] == "split in 2 by Image Position (Patient): 25 and 1")
