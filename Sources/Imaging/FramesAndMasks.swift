@@ -14,10 +14,19 @@ public struct Frame: Sendable {
     /// 1 (grey) or 3 (RGB).
     public let channels: Int
     /// `[rows, columns, channels]`, row-major.
-    public let samples: [Float]
+    public let samples: Samples
 
     /// Makes a frame of `rows * columns * channels` samples.
     public init(rows: Int, columns: Int, channels: Int, samples: [Float]) {
+        self.init(rows: rows, columns: columns, channels: channels, samples: Samples(samples))
+    }
+
+    /// Makes a frame of `rows * columns * channels` samples that are whole numbers of 0...255.
+    public init(rows: Int, columns: Int, channels: Int, bytes: [UInt8]) {
+        self.init(rows: rows, columns: columns, channels: channels, samples: Samples(bytes: bytes))
+    }
+
+    private init(rows: Int, columns: Int, channels: Int, samples: Samples) {
         precondition(rows > 0 && columns > 0 && (channels == 1 || channels == 3), "a frame has pixels, grey or RGB")
         precondition(samples.count == rows * columns * channels, "samples are [rows, columns, channels]")
         self.rows = rows
@@ -50,9 +59,16 @@ public struct Mask: Sendable, Hashable {
     }
 
     /// The number of set pixels.
-    public var area: Int { pixels.reduce(0) { $0 + Int($1) } }
+    public var area: Int { pixels.withUnsafeBufferPointer { $0.reduce(0) { $0 + Int($1) } } }
     /// Whether no pixel is set.
-    public var isEmpty: Bool { !pixels.contains { $0 != 0 } }
+    public var isEmpty: Bool {
+        pixels.withUnsafeBytes { pixels in
+            let words = pixels.count / 8 * 8
+            for place in stride(from: 0, to: words, by: 8)
+            where pixels.loadUnaligned(fromByteOffset: place, as: UInt64.self) != 0 { return false }
+            return pixels[words...].allSatisfy { $0 == 0 }
+        }
+    }
 }
 
 extension Mask {
@@ -65,8 +81,8 @@ extension Mask {
     ///   - threshold: the smallest probability of a set pixel.
     public init(rows: Int, columns: Int, probabilities: [Float], threshold: Float = 0.5) {
         let pixels = [UInt8](unsafeUninitializedCapacity: probabilities.count) { pixels, filled in
-            for index in probabilities.indices {
-                pixels.initializeElement(at: index, to: probabilities[index] >= threshold ? 1 : 0)
+            probabilities.withUnsafeBufferPointer { probabilities in
+                for index in probabilities.indices { pixels[index] = probabilities[index] >= threshold ? 1 : 0 }
             }
             filled = probabilities.count
         }

@@ -32,6 +32,86 @@ public protocol Segmenter: AnyObject {
     ) throws -> SegmenterResult
 }
 
+/// A segmenter that segments each frame by itself.
+public protocol FrameSegmenter: Segmenter {
+    /// Starts a run over the frames of a stack.
+    ///
+    /// - Parameters:
+    ///   - options: a person's prompts and settings, as for `segment`.
+    ///   - trace: receives the network's inputs and outputs frame by frame, if it is not `nil`.
+    /// - Returns: a run without frames.
+    /// - Throws: `SegmentationError.option`.
+    func run(options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun
+}
+
+/// A run of a segmenter over frames, one after the other.
+///
+/// A run does not keep frames and masks, so that the memory that it needs does not grow with the stack.
+public protocol FrameRun: AnyObject {
+    /// Segments the next frame.
+    ///
+    /// - Parameter frame: a frame that `SegmenterInput.unsuitability(of:)` does not refuse.
+    /// - Returns: the answer on the grid of the frame.
+    /// - Throws: `SegmentationError`, and errors of the trace.
+    func segment(_ frame: Frame) throws -> FrameAnswer
+
+    /// The confidence of the whole stack, and remarks for its reader; after at least one frame.
+    func summary() -> (confidence: Confidence, notes: [String])
+}
+
+/// The answer for one frame.
+public struct FrameAnswer: Sendable {
+    /// The binary mask.
+    public var mask: Mask
+    /// Foreground probability 0...1, `[rows, columns]`.
+    public var probabilities: [Float]
+    /// The confidence of the mask.
+    public var confidence: Confidence
+
+    /// Makes an answer from its parts.
+    public init(mask: Mask, probabilities: [Float], confidence: Confidence) {
+        self.mask = mask
+        self.probabilities = probabilities
+        self.confidence = confidence
+    }
+}
+
+/// The confidence of each frame of a run so far, and whether its mask is not empty.
+struct FrameConfidences {
+    private(set) var each: [Confidence] = []
+    private var found: [Bool] = []
+
+    /// The number of frames.
+    var count: Int { each.count }
+    /// The confidence of the stack (`PromptConfidence.mean(_:found:)`).
+    var whole: Confidence { PromptConfidence.mean(each, found: found) }
+
+    /// Adds the answer for the next frame.
+    mutating func add(_ answer: FrameAnswer) {
+        each.append(answer.confidence)
+        found.append(!answer.mask.isEmpty)
+    }
+}
+
+extension FrameSegmenter {
+    public func segment(
+        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
+        progress: (Int, Int) -> Void
+    ) throws -> SegmenterResult {
+        let run = try run(options: options, trace: trace)
+        let frames = try input.frames(for: descriptor.name)
+        var answers: [FrameAnswer] = []
+        for frame in frames {
+            answers.append(try run.segment(frame))
+            progress(answers.count, frames.count)
+        }
+        let (confidence, notes) = run.summary()
+        return SegmenterResult(
+            masks: answers.map(\.mask), probabilities: answers.map(\.probabilities),
+            frameConfidence: answers.map(\.confidence), confidence: confidence, notes: notes)
+    }
+}
+
 extension Segmenter {
     /// Segments `input` without a person's options and without a trace.
     ///
@@ -84,7 +164,7 @@ extension SegmenterInput {
         guard frame.rows <= mostPixels / frame.columns else {
             return "has more than \(mostPixels / 1_000_000) million pixels"
         }
-        return areFinite(frame.samples) ? nil : "has values that are not finite"
+        return frame.samples.areFinite ? nil : "has values that are not finite"
     }
 
     /// The volume, if a segmenter of volumes can segment it.

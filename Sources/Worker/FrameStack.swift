@@ -5,14 +5,14 @@ import Imaging
 import Segmentation
 import Supervision
 
-/// Stacks of frames that are segmented one by one, in batches, so that memory stays bounded for any number of frames.
+/// Stacks of frames that are segmented one by one, so that the memory for images is the same for any number of frames.
+///
+/// Three threads work at the same time: one decodes the next frames, the calling thread segments, and one draws the
+/// pictures of the frames before.
 ///
 /// A frame of an instance that cannot be decoded or segmented is left out, and the others are segmented. A picture file
 /// is named by a person, who needs to know that it cannot be read; it is refused.
 enum FrameStack {
-    /// The number of samples that are decoded at once, 4 bytes each.
-    private static let batchSamples = 48 << 20
-
     /// Decodes and segments all frames.
     ///
     /// - Parameters:
@@ -20,7 +20,7 @@ enum FrameStack {
     ///   - request: the options, and the pictures to write.
     ///   - segmenter: a segmenter of frames.
     ///   - trace: takes the tensors of the networks, if the request asks for them.
-    ///   - progress: called after every decoded and every segmented frame.
+    ///   - progress: called after every frame.
     /// - Returns: the answer in the order of the sources and their frames, without those that were left out.
     /// - Throws: `Refusal` if a file cannot be read now, or with the first reason if every frame was left out; or the
     ///   segmenter's error.
@@ -28,31 +28,37 @@ enum FrameStack {
         _ sources: inout StackSources, of request: SegmentRequest, with segmenter: any Segmenter, trace: TraceFolder?,
         progress: (WorkProgress) -> Void
     ) throws -> SegmentedStack {
-        var stack = SegmentedStack()
-        var batches: [(Confidence, weight: Double)] = []
-        var batch: [Frame] = []
-        var refusal: Refusal?
-        let total = sources.frames
-
-        func flush(_ read: Int) throws {
-            guard !batch.isEmpty else { return }
-            let before = stack.masks.count
-            trace?.firstIndex = before
-            let result = try segmenter.segment(.frames(batch), options: request.options, trace: trace) { done, _ in
-                progress(WorkProgress(phase: .segmenting, done: min(read - batch.count + done, total), total: total))
-            }
-            for (index, frame) in batch.enumerated() {
-                stack.overlays += try request.overlay(frame, mask: result.masks[index], index: before + index)
-                stack.maskPictures += try request.maskPicture(result.masks[index], index: before + index)
-            }
-            stack.masks += result.masks
-            if request.needsProbabilities { stack.probabilities += result.probabilities }
-            stack.frameConfidence += result.frameConfidence
-            stack.notes += result.notes.filter { !stack.notes.contains($0) }
-            let found = result.masks.count { !$0.isEmpty }
-            batches.append((result.confidence, weight: Double(found) + 1e-3 * Double(batch.count)))
-            batch = []
+        guard let segmenter = segmenter as? any FrameSegmenter else {
+            throw SegmentationError.wrongKind(segmenter: segmenter.descriptor.name, accepts: "volumes")
         }
+        let run = try segmenter.run(options: request.options, trace: trace)
+        let frames = DecodedFrames(sources)
+        defer { frames.stop() }
+        let pictures = PictureLine(request)
+        defer { pictures.stop() }
+        var stack = SegmentedStack()
+        var empty = EmptyMask()
+        var refusal: Refusal?
+        var done = 0
+        let total = sources.frames
+        while let step = frames.next() {
+            switch step {
+            case .frame(let frame):
+                let answer = try run.segment(frame)
+                pictures.add(frame, mask: answer.mask, index: stack.masks.count)
+                stack.masks.append(empty.shared(answer.mask))
+                if request.needsProbabilities { stack.probabilities.append(answer.probabilities) }
+                stack.frameConfidence.append(answer.confidence)
+                done += 1
+            case .lost(let numbers, let source, let error):
+                if error.isFinal || request.form == .pictures { throw error.refusal }
+                refusal = refusal ?? error.refusal
+                sources.leaveOut(numbers, of: source, because: error.reason)
+                done += numbers.count
+            }
+            progress(WorkProgress(phase: .segmenting, done: done, total: total))
+        }
+<<<<<<< HEAD
 
         var read = 0
         for source in 0..<sources.count {
@@ -93,21 +99,25 @@ enum FrameStack {
         if stack.masks.isEmpty, let refusal { throw refusal }
         stack.confidence = merged(batches)
         stack.notes += sources.remarks + sources.leftOut.notes
+=======
+        if stack.masks.isEmpty, let refusal { throw refusal }
+        (stack.overlays, stack.maskPictures) = try pictures.finish()
+        (stack.confidence, stack.notes) = run.summary()
+        stack.notes += sources.leftOut.notes
+>>>>>>> b9bc605 (Segment frames while others are decoded and drawn, keep bytes as bytes, and compute two views that agree)
         return stack
     }
+}
 
-    /// The mean over batches.
-    ///
-    /// The weight of a batch is the number of its frames with a finding, plus a thousandth of the number of its frames.
-    /// The thousandth gives a mean if no frame has a finding.
-    private static func merged(_ batches: [(Confidence, weight: Double)]) -> Confidence {
-        guard batches.count != 1 else { return batches[0].0 }
-        let whole = batches.reduce(0) { $0 + $1.weight }
-        var sum = Confidence(value: 0, measures: [:])
-        for (confidence, weight) in batches {
-            sum.value += confidence.value * weight / whole
-            for (name, value) in confidence.measures { sum.measures[name, default: 0] += value * weight / whole }
-        }
-        return sum
+/// One empty mask in the place of all that are equal to it, because the frames without a finding may be many.
+private struct EmptyMask {
+    private var last: Mask?
+
+    /// The mask, or the empty mask of its size.
+    mutating func shared(_ mask: Mask) -> Mask {
+        guard mask.isEmpty else { return mask }
+        if let last, last.rows == mask.rows, last.columns == mask.columns { return last }
+        last = mask
+        return mask
     }
 }

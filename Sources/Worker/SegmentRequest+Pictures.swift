@@ -14,7 +14,7 @@ extension SegmentRequest {
     ///   - index: the frame's number in the stack from 0, which names the file.
     /// - Returns: the path of the file; an empty list if none was written.
     /// - Throws: `Refusal.hindered` if the file cannot be written.
-    func overlay(_ frame: Frame, mask: Mask, index: Int) throws -> [String] {
+    func overlay(_ frame: Frame, mask: Mask, index: Int) throws(Refusal) -> [String] {
         guard let overlayFolder, !mask.isEmpty else { return [] }
         let picture = Overlay.picture(of: frame, mask: mask, color: segmenter.recommendedDisplayColor)
         return [try write(picture, to: overlayFolder, named: String(format: "%04d", index + 1))]
@@ -27,7 +27,7 @@ extension SegmentRequest {
     ///   - index: the frame's number in the stack from 0, which names the file.
     /// - Returns: the path of the file; an empty list if none was written.
     /// - Throws: `Refusal.hindered` if the file cannot be written.
-    func maskPicture(_ mask: Mask, index: Int) throws -> [String] {
+    func maskPicture(_ mask: Mask, index: Int) throws(Refusal) -> [String] {
         guard let maskFolder else { return [] }
         let picture = Picture(
             rows: mask.rows, columns: mask.columns, channels: 1, samples: mask.pixels.map { $0 == 0 ? 0 : 255 })
@@ -41,13 +41,13 @@ extension SegmentRequest {
     ///   - masks: one per slice, in the order of the volume.
     /// - Returns: the path of the file; an empty list if none was written.
     /// - Throws: `Refusal.hindered` if the file cannot be written.
-    func contactSheet(_ volume: Volume, masks: [Mask]) throws -> [String] {
+    func contactSheet(_ volume: Volume, masks: [Mask]) throws(Refusal) -> [String] {
         guard let overlayFolder, masks.contains(where: { !$0.isEmpty }) else { return [] }
         let picture = Overlay.contactSheet(of: volume, masks: masks, color: segmenter.recommendedDisplayColor)
         return [try write(picture, to: overlayFolder, named: "sheet")]
     }
 
-    private func write(_ picture: Picture, to folder: String, named name: String) throws -> String {
+    private func write(_ picture: Picture, to folder: String, named name: String) throws(Refusal) -> String {
         let path = "\(folder)/\(name).png"
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

@@ -202,14 +202,14 @@ struct UndecodedFrames: Error {
     let refusal: Refusal
     /// The reason in words, without patient data.
     let reason: String
-    /// Whether the stack is refused in any case: the file cannot be read now, or a person named the file itself.
+    /// Whether the stack is refused in any case, because the file cannot be read now.
     let isFinal: Bool
 
     /// An error beside those of decoders.
-    init(_ refusal: Refusal, reason: String, isFinal: Bool = false) {
+    init(_ refusal: Refusal, reason: String) {
         self.refusal = refusal
         self.reason = reason
-        self.isFinal = isFinal
+        isFinal = false
     }
 
     /// An error of an instance.
@@ -227,7 +227,7 @@ struct UndecodedFrames: Error {
     /// An error of a picture.
     init(_ error: PictureError) {
         reason = "\(error)"
-        isFinal = true
+        isFinal = false
         switch error {
         case .unreadableFile: refusal = .hindered(reason)
         case .damaged, .unknownFormat, .unwritable: refusal = .failed(reason)

@@ -63,6 +63,20 @@ import Testing
         }
     }
 
+    @Test func `the stream of a frame is decoded if it has the size of the frame`() throws {
+        let stream = [UInt8](try #require(Self.jpeg))
+        let samples = try BaselineJPEG.decode(stream, rows: 8, columns: 8, channels: 1, isYBR: false)
+        #expect(try samples == Picture(jpeg: Data(stream)).samples)
+        for (rows, columns, channels) in [(9, 8, 1), (8, 7, 1), (8, 8, 3)] {
+            #expect(throws: PictureError.self) {
+                try BaselineJPEG.decode(stream, rows: rows, columns: columns, channels: channels, isYBR: true)
+            }
+        }
+        #expect(throws: PictureError.self) {
+            try BaselineJPEG.decode(Array(stream.dropLast(20)), rows: 8, columns: 8, channels: 1, isYBR: false)
+        }
+    }
+
     @Test func `libjpeg's errors come as errors, whatever byte is changed`() throws {
         let data = try #require(Self.jpeg)
         for index in data.indices {
@@ -107,6 +121,19 @@ import Testing
         #expect(pixel(10, 10) == [100, 100, 100])
         #expect(pixel(76, 200) == [255, 0, 0])
         #expect(pixel(150, 200) == [139, 75, 75])
+    }
+
+    @Test(arguments: [(40, 30), (333, 250), (901, 1700), (3, 2500)])
+    func `a frame of bytes gives the same picture as one of numbers`(rows: Int, columns: Int) {
+        let bytes = (0..<rows * columns * 3).map { UInt8(truncatingIfNeeded: $0 * 31 + $0 / 977) }
+        let mask = Self.square(rows, columns)
+        let frames = [
+            Frame(rows: rows, columns: columns, channels: 3, bytes: bytes),
+            Frame(rows: rows, columns: columns, channels: 3, samples: bytes.map(Float.init)),
+        ]
+        #expect(frames[0].samples == frames[1].samples)
+        let pictures = frames.map { Overlay.picture(of: $0, mask: mask, color: Self.red) }
+        #expect(pictures[0] == pictures[1])
     }
 
     @Test(arguments: [(1, 1), (1, 4000), (101, 99), (2160, 3840)])

@@ -3,7 +3,8 @@
 
 1. Resize the RGB frame (0...255) to SIZE x SIZE with `resize.resize`. The frame is stretched and not rounded.
 2. Subtract MEAN and divide by STD, after dividing by 255.
-3. Run the network on the four flips of the square. Average the four probabilities.
+3. Run the network on the square and on the square turned by half. If these two views disagree (`agree`), run it on the
+   other two flips, too. Average the probabilities of the views.
 4. Resize the mean probability to the frame's size. The mask is where it is at least 0.5.
 
 The presence head (networks/presence_head.py) gives one logit per flip. If the sigmoid of the mean logit is below
@@ -17,6 +18,7 @@ from training.networks import presence_head
 from training.networks.residual_unet import POLYP_COMPACT
 from training.recipes.confidence import Answer, measures
 from training.recipes.resize import resize
+from training.scores import dice
 
 NAME = "polyp-compact"
 VERSION = "1.2.0"  # of the recipe, as the runtime names it
@@ -24,8 +26,11 @@ ARCHITECTURE = POLYP_COMPACT
 SIZE = 256
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
-FLIPS = [(), (3,), (2,), (2, 3)]
-VIEWS = "four flips"
+FLIPS = [(), (2, 3), (3,), (2,)]  # the first two are always computed
+VIEWS = "two or four flips"
+AGREEMENT = 0.95  # least Dice of the masks of the first two views, if they agree on a polyp
+CLEAR_PRESENCE = 0.7  # least presence of both views together then
+CLEAR_ABSENCE = 0.1, 0.3  # greatest presence of both views, and of each, if they agree that there is no polyp
 PRESENCE_THRESHOLD = 0.5  # not above the threshold of the pixels, so that an absent polyp leaves an empty mask
 NORMALISATION = {"scale": 1 / 255, "mean": MEAN.tolist(), "std": STD.tolist(), "threshold": 0.5, "size": [SIZE, SIZE],
                  "presence_threshold": PRESENCE_THRESHOLD}
@@ -36,15 +41,38 @@ def normalise(image):
     return ((image / 255 - MEAN) / STD).transpose(2, 0, 1).astype(np.float32)
 
 
+def presence(logits):
+    """The probability that the frame shows a polyp, from the presence logits of some views."""
+    return 1 / (1 + np.exp(-np.mean(logits)))
+
+
+def agree(each, logits):
+    """Whether two views say the same so clearly that two more would hardly change the answer.
+
+    `each` holds their probabilities, and `logits` their presence logits, or None.
+    """
+    if logits is not None:
+        found = presence(logits)
+        if found < PRESENCE_THRESHOLD:
+            return found < CLEAR_ABSENCE[0] and all(presence([logit]) < CLEAR_ABSENCE[1] for logit in logits)
+        if found <= CLEAR_PRESENCE:
+            return False
+    return dice(each[0] >= 0.5, each[1] >= 0.5) >= AGREEMENT
+
+
 @torch.no_grad()
 def probabilities(network, image, flips=FLIPS):
     """Foreground probability [SIZE, SIZE] of each flip, and the presence logit of each flip.
+
+    The flips after the second are left out if the first two agree.
 
     `image` is uint8 RGB [rows, columns, 3]. The logits are None if the network does not have a presence head.
     """
     x = torch.from_numpy(normalise(resize(image, (SIZE, SIZE))))[None]
     each, logits = [], []
     for axes in flips:
+        if len(each) == 2 and agree(each, logits if logits[0] is not None else None):
+            break
         output, found = presence_head.look(network, x.flip(axes))
         each.append(torch.sigmoid(output).flip(axes)[0, 0].numpy())
         logits.append(None if found is None else float(found))
@@ -55,7 +83,7 @@ def gate(probability, logits):
     """The probability after the presence head, and the presence (None without a presence head)."""
     if logits is None:
         return probability, None
-    found = 1 / (1 + np.exp(-np.mean(logits)))
+    found = presence(logits)
     return (probability * np.float32(found) if found < PRESENCE_THRESHOLD else probability), float(found)
 
 

@@ -102,6 +102,10 @@ void ck_sigmoid(int64_t count, float *x);
 void ck_resample(int64_t outer, int64_t n, int64_t m, int64_t inner, const int32_t *firsts, const int32_t *counts,
                  const float *weights, int64_t stride, const float *input, float *output);
 
+// Resamples the first axis of bytes [n, inner] to output [m, inner], as ck_resample does.
+void ck_resample_bytes(int64_t n, int64_t m, int64_t inner, const int32_t *firsts, const int32_t *counts,
+                       const float *weights, int64_t stride, const uint8_t *input, float *output);
+
 // Rounds to the nearest bf16, ties to even; NaN stays NaN.
 void ck_to_bf16(int64_t count, const float *input, uint16_t *output);
 

@@ -63,6 +63,12 @@ struct NativePixels {
         if isSubsampled { return subsampledFrame(index) }
         let count = layout.pixels * layout.samples
         let start = index * count * layout.bytesPerSample
+        if layout.photometric == .rgb, layout.bitsAllocated == 8, layout.bitsStored == 8, !layout.isPlanar,
+            !swapsBytePairs
+        {
+            return StoredFrame(
+                samples: [], photometric: .rgb, bitsStored: 8, highBit: 7, bytes: Array(bytes[start..<start + count]))
+        }
         var samples = [UInt16](repeating: 0, count: count)
         if layout.bytesPerSample == 1 {
             for i in 0..<count { samples[i] = UInt16(byte(at: start + i)) }

@@ -124,4 +124,6 @@ struct StoredFrame {
     var bitsStored: Int
     /// The highest of these bits.
     var highBit: Int
+    /// RGB of 8 bits, `[rows, columns, 3]`, in the place of `samples`, which are empty then; `nil` otherwise.
+    var bytes: [UInt8]?
 }

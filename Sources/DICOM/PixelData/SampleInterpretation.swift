@@ -28,6 +28,9 @@ struct SampleInterpretation {
     ///   - number: the number of the frame, counted from 1.
     /// - Returns: the frame.
     func frame(_ stored: StoredFrame, number: Int) -> Frame {
+        if let bytes = stored.bytes {
+            return Frame(rows: layout.rows, columns: layout.columns, channels: layout.channels, bytes: bytes)
+        }
         let modality = modalities[min(number, modalities.count) - 1]
         let values = integers(stored)
         let samples: [Float]

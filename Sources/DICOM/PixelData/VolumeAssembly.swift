@@ -218,7 +218,7 @@ public struct VolumeAssembly: Sendable {
         guard frames.allSatisfy({ $0.channels == 1 }) else { throw .notGrey }
         var voxels: [Float] = []
         voxels.reserveCapacity(frames.count * first.rows * first.columns)
-        for index in order.indices { voxels += frames[index].samples }
+        for index in order.indices { voxels += frames[index].samples.floats }
         volume = Volume(
             slices: frames.count, rows: first.rows, columns: first.columns, voxels: voxels,
             plane: planes[order.indices[0]], sliceSpacing: order.spacing)

@@ -20,14 +20,21 @@ public enum Overlay {
     /// - Returns: an RGB picture.
     public static func picture(of frame: Frame, mask: Mask, color: DisplayColor) -> Picture {
         precondition(mask.rows == frame.rows && mask.columns == frame.columns, "the mask has the frame's size")
-        let window = frame.channels == 1 ? GreyWindow(percentilesOf: frame.samples) : GreyWindow.whole
+        let window = frame.channels == 1 ? GreyWindow(percentilesOf: frame.samples.floats) : GreyWindow.whole
         let side = max(frame.rows, frame.columns)
         let base = side > longestSide ? (side + longestSide - 1) / longestSide : 1
         let enlargement = side < shortestSide ? min(8, (shortestSide + side - 1) / side) : 1
+        let reduced =
+            if let bytes = frame.samples.bytes, frame.channels == 3 {
+                reduced(bytes, rows: frame.rows, columns: frame.columns, by: base)
+            } else {
+                reduced(
+                    frame.samples.floats[...], rows: frame.rows, columns: frame.columns, channels: frame.channels,
+                    window: window, by: base)
+            }
         return render(
-            frame.samples[...], rows: frame.rows, columns: frame.columns, channels: frame.channels,
-            mask: mask.pixels[...],
-            window: window, reduction: base, enlargement: enlargement, color: color)
+            reduced, rows: frame.rows, columns: frame.columns, mask: mask.pixels[...], reduction: base,
+            enlargement: enlargement, color: color)
     }
 
     /// Draws slices of a volume as tiles in reading order.
@@ -53,8 +60,10 @@ public enum Overlay {
         let plane = volume.rows * volume.columns
         let pictures = chosen.map { slice in
             render(
-                volume.voxels[slice * plane..<(slice + 1) * plane], rows: volume.rows, columns: volume.columns,
-                channels: 1, mask: masks[slice].pixels[...], window: window, reduction: reduction,
+                reduced(
+                    volume.voxels[slice * plane..<(slice + 1) * plane], rows: volume.rows, columns: volume.columns,
+                    channels: 1, window: window, by: reduction),
+                rows: volume.rows, columns: volume.columns, mask: masks[slice].pixels[...], reduction: reduction,
                 enlargement: enlargement, color: color)
         }
         return montage(pictures, across: Int(Double(count).squareRoot().rounded(.up)))
@@ -77,37 +86,116 @@ public enum Overlay {
         return Picture(rows: rows, columns: columns, channels: 3, samples: samples)
     }
 
-    private static func render(
-        _ samples: ArraySlice<Float>, rows: Int, columns: Int, channels: Int, mask: ArraySlice<UInt8>,
-        window: GreyWindow,
-        reduction: Int, enlargement: Int, color: DisplayColor
-    ) -> Picture {
-        let height = max(rows / reduction, 1) * enlargement
-        let width = max(columns / reduction, 1) * enlargement
-        let inside = (0..<height * width).map { pixel -> Bool in
-            let row = min(pixel / width / enlargement * reduction + reduction / 2, rows - 1)
-            let column = min(pixel % width / enlargement * reduction + reduction / 2, columns - 1)
-            return mask[mask.startIndex + row * columns + column] != 0
+    /// The mean colours of squares of `reduction` pixels, `[rows / reduction, columns / reduction, 3]`, 0...255.
+    ///
+    /// - Parameters:
+    ///   - samples: `[rows, columns, channels]`.
+    ///   - window: makes grey levels of the samples.
+    private static func reduced(
+        _ samples: ArraySlice<Float>, rows: Int, columns: Int, channels: Int, window: GreyWindow, by reduction: Int
+    ) -> [Float] {
+        let (height, width) = (max(rows / reduction, 1), max(columns / reduction, 1))
+        var means = [Float](repeating: 0, count: height * width * 3)
+        samples.withUnsafeBufferPointer { samples in
+            for row in 0..<height {
+                for column in 0..<width {
+                    let (top, left) = (row * reduction, column * reduction)
+                    for channel in 0..<3 {
+                        var sum: Float = 0
+                        var count: Float = 0
+                        for y in top..<min(top + reduction, rows) {
+                            for x in left..<min(left + reduction, columns) {
+                                let index = (y * columns + x) * channels + (channels == 3 ? channel : 0)
+                                sum += window.grey(samples[index])
+                                count += 1
+                            }
+                        }
+                        means[(row * width + column) * 3 + channel] = sum / count
+                    }
+                }
+            }
         }
-        let tint = [color.red, color.green, color.blue].map(Float.init)
-        var pixels = [UInt8](repeating: 0, count: height * width * 3)
-        for row in 0..<height {
-            for column in 0..<width {
-                let pixel = row * width + column
-                let share: Float = inside[pixel] ? (isEdge(inside, row, column, height, width) ? 1 : 0.25) : 0
-                let (top, left) = (row / enlargement * reduction, column / enlargement * reduction)
-                for channel in 0..<3 {
-                    var sum: Float = 0
-                    var count: Float = 0
-                    for y in top..<min(top + reduction, rows) {
-                        for x in left..<min(left + reduction, columns) {
-                            let index = (y * columns + x) * channels + (channels == 3 ? channel : 0)
-                            sum += window.grey(samples[samples.startIndex + index])
-                            count += 1
+        return means
+    }
+
+    /// The mean colours of squares of `reduction` pixels of RGB bytes, as the other function computes them.
+    private static func reduced(_ bytes: [UInt8], rows: Int, columns: Int, by reduction: Int) -> [Float] {
+        guard reduction <= min(rows, columns), reduction < 256 else {
+            return reduced(
+                bytes.map(Float.init)[...], rows: rows, columns: columns, channels: 3, window: .whole, by: reduction)
+        }
+        let (height, width, line) = (rows / reduction, columns / reduction, columns * 3)
+        let count = Float(reduction * reduction)
+        var sums = [UInt16](repeating: 0, count: line)
+        return [Float](unsafeUninitializedCapacity: height * width * 3) { means, filled in
+            filled = means.count
+            bytes.withUnsafeBufferPointer { bytes in
+                sums.withUnsafeMutableBufferPointer { sums in
+                    for row in 0..<height {
+                        for index in 0..<line { sums[index] = 0 }
+                        for source in row * reduction..<(row + 1) * reduction {
+                            let start = source * line
+                            for index in 0..<line { sums[index] &+= UInt16(bytes[start + index]) }
+                        }
+                        for column in 0..<width {
+                            var (red, green, blue) = (UInt32(0), UInt32(0), UInt32(0))
+                            for pixel in column * reduction..<(column + 1) * reduction {
+                                red &+= UInt32(sums[3 * pixel])
+                                green &+= UInt32(sums[3 * pixel + 1])
+                                blue &+= UInt32(sums[3 * pixel + 2])
+                            }
+                            let place = (row * width + column) * 3
+                            means[place] = Float(red) / count
+                            means[place + 1] = Float(green) / count
+                            means[place + 2] = Float(blue) / count
                         }
                     }
-                    let value = sum / count * (1 - share) + tint[channel] * share
-                    pixels[pixel * 3 + channel] = UInt8(min(max(value.rounded(), 0), 255))
+                }
+            }
+        }
+    }
+
+    /// Draws the mask over mean colours.
+    ///
+    /// - Parameters:
+    ///   - means: as `reduced` gives them.
+    ///   - rows: rows of the source.
+    ///   - columns: columns of the source.
+    ///   - mask: `[rows, columns]`.
+    private static func render(
+        _ means: [Float], rows: Int, columns: Int, mask: ArraySlice<UInt8>, reduction: Int, enlargement: Int,
+        color: DisplayColor
+    ) -> Picture {
+        let (inner, outer) = (max(columns / reduction, 1), max(rows / reduction, 1))
+        let (height, width) = (outer * enlargement, inner * enlargement)
+        let inside = [Bool](unsafeUninitializedCapacity: height * width) { inside, filled in
+            filled = inside.count
+            mask.withUnsafeBufferPointer { mask in
+                for y in 0..<height {
+                    let line = min(y / enlargement * reduction + reduction / 2, rows - 1) * columns
+                    for x in 0..<width {
+                        let column = min(x / enlargement * reduction + reduction / 2, columns - 1)
+                        inside[y * width + x] = mask[line + column] != 0
+                    }
+                }
+            }
+        }
+        let tint = [color.red, color.green, color.blue].map(Float.init)
+        let pixels = [UInt8](unsafeUninitializedCapacity: height * width * 3) { pixels, filled in
+            filled = pixels.count
+            for row in 0..<height {
+                for column in 0..<width {
+                    let pixel = row * width + column
+                    let place = (row / enlargement * inner + column / enlargement) * 3
+                    if inside[pixel] {
+                        let share: Float = isEdge(inside, row, column, height, width) ? 1 : 0.25
+                        for channel in 0..<3 {
+                            let value = means[place + channel] * (1 - share) + tint[channel] * share
+                            pixels[pixel * 3 + channel] = UInt8(min(max(value.rounded(), 0), 255))
+                        }
+                    } else {
+                        for channel in 0..<3 { pixels[pixel * 3 + channel] = UInt8(means[place + channel] + 0.5) }
+                    }
                 }
             }
         }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pictures in memory and in files. PNG is written by libpng's simplified interface, which does not jump out of its own
-// functions, and read by CPNG. JPEG is read by CJPEG.
+// Pictures in memory and in files. PNG is read and written by CPNG, JPEG is read by CJPEG.
 
 internal import CJPEG
 internal import CPNG
@@ -30,7 +29,7 @@ public struct Picture: Sendable, Hashable {
 
     /// The picture as a frame, with the same values.
     public var frame: Frame {
-        Frame(rows: rows, columns: columns, channels: channels, samples: samples.map(Float.init))
+        Frame(rows: rows, columns: columns, channels: channels, bytes: samples)
     }
 
     /// The mask of the pixels that are brighter than `level` in the mean of their channels.
@@ -103,24 +102,11 @@ extension Picture {
 
     /// The picture as the bytes of a PNG file.
     public func png() -> Data {
-        var image = png_image()
-        image.version = png_uint_32(PNG_IMAGE_VERSION)
-        image.width = png_uint_32(columns)
-        image.height = png_uint_32(rows)
-        image.format = Self.format(channels: channels)
-        // Overlays are short-lived, and stronger compression would take a third of a segmentation's time.
-        image.flags = png_uint_32(PNG_IMAGE_FLAG_FAST)
-        defer { png_image_free(&image) }
-        // The buffer is larger than PNG_IMAGE_PNG_SIZE_MAX, so that incompressible samples fit. Asking libpng for the
-        // size would compress the picture twice.
-        let filtered = samples.count + rows
-        var count = png_alloc_size_t(filtered + filtered / 4 + 4096)
-        var data = Data(count: count)
-        let written = data.withUnsafeMutableBytes {
-            png_image_write_to_memory(&image, $0.baseAddress, &count, 0, samples, 0, nil)
+        var count = 0
+        guard let bytes = cpng_write(samples, Int32(rows), Int32(columns), Int32(channels), &count) else {
+            preconditionFailure("there is memory for a picture of \(samples.count) bytes")
         }
-        precondition(written != 0, "libpng writes every picture of valid size into memory")
-        return data.prefix(count)
+        return Data(bytesNoCopy: bytes, count: count, deallocator: .free)
     }
 
     /// Writes a PNG file.
@@ -134,11 +120,6 @@ extension Picture {
         } catch {
             throw .unwritable(path: path, reason: error.localizedDescription)
         }
-    }
-
-    /// PNG_FORMAT_RGB or PNG_FORMAT_GRAY, which Swift does not import.
-    private static func format(channels: Int) -> png_uint_32 {
-        channels == 3 ? png_uint_32(PNG_FORMAT_FLAG_COLOR) : 0
     }
 }
 

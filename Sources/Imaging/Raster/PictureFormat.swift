@@ -55,10 +55,13 @@ extension Frame {
         switch PictureFormat(data) {
         case .png:
             let file = try PNGFile(data, mostBytes: mostBytes)
-            let samples =
-                file.bytes?.map(Float.init)
-                ?? file.words.map { file.channels == 1 ? Float($0) : (Float($0) / 257).rounded() }
-            self.init(rows: file.rows, columns: file.columns, channels: file.channels, samples: samples)
+            if let bytes = file.bytes {
+                self.init(rows: file.rows, columns: file.columns, channels: file.channels, bytes: bytes)
+            } else {
+                self.init(
+                    rows: file.rows, columns: file.columns, channels: file.channels,
+                    samples: file.words.map { file.channels == 1 ? Float($0) : (Float($0) / 257).rounded() })
+            }
         case .jpeg:
             self = try Picture(jpeg: data, mostBytes: mostBytes).frame
         case nil:

@@ -70,6 +70,18 @@ public struct ResamplingMatrix: Sendable {
         }
     }
 
+    /// Resamples the first axis of bytes `[inputCount, inner]`; the result is `[outputCount, inner]`.
+    func apply(inner: Int, bytes: [UInt8]) -> [Float] {
+        precondition(bytes.count == inputCount * inner, "the input fits the matrix")
+        let count = outputCount * inner
+        return [Float](unsafeUninitializedCapacity: count) { output, filled in
+            ck_resample_bytes(
+                Int64(inputCount), Int64(outputCount), Int64(inner), firsts, counts, weights, Int64(stride), bytes,
+                output.baseAddress)
+            filled = count
+        }
+    }
+
     /// Output sample `i` of the first axis of `[inputCount, inner]`, `[inner]`.
     func apply(row i: Int, inner: Int, _ input: [Float]) -> [Float] {
         [Float](unsafeUninitializedCapacity: inner) { output, filled in
@@ -104,6 +116,24 @@ public enum Resampling {
             inner *= shape[axis]
         }
         return values
+    }
+
+    /// Resamples the two axes of a picture of bytes, the first of them first.
+    ///
+    /// The rows are mixed before the columns, because that reads each byte once and leaves little for the columns.
+    /// Therefore the result may differ from that of `resize` in the last bits.
+    ///
+    /// - Parameters:
+    ///   - bytes: `[from[0], from[1], kept]`.
+    ///   - from: rows and columns before resampling.
+    ///   - shape: rows and columns after resampling.
+    ///   - kept: the number of channels.
+    /// - Returns: `[shape[0], shape[1], kept]`.
+    public static func resize(bytes: [UInt8], from: [Int], to shape: [Int], kept: Int) -> [Float] {
+        precondition(from.count == 2 && shape.count == 2 && bytes.count == from[0] * from[1] * kept, "a picture")
+        let lines = ResamplingMatrix(from: from[0], to: shape[0]).apply(inner: from[1] * kept, bytes: bytes)
+        guard from[1] != shape[1] else { return lines }
+        return ResamplingMatrix(from: from[1], to: shape[1]).apply(outer: shape[0], inner: kept, lines)
     }
 
     /// Resizes as `resize` does, but passes on one plane of the first axis at a time.

@@ -95,11 +95,15 @@ package struct AnswerMeasures: Sendable, Equatable {
         var inner = 1
         for extent in shape.reversed() {
             let before = values
-            for start in stride(from: 0, to: values.count, by: extent * inner) {
-                for place in 0..<extent {
-                    for other in max(0, place - reach)...min(extent - 1, place + reach) where other != place {
-                        for index in 0..<inner {
-                            values[start + place * inner + index] |= before[start + other * inner + index]
+            let block = extent * inner
+            values.withUnsafeMutableBufferPointer { values in
+                before.withUnsafeBufferPointer { before in
+                    for start in stride(from: 0, to: values.count, by: block) {
+                        // Points of neighbouring places lie `inner` apart.
+                        for step in stride(from: inner, through: min(reach * inner, block - inner), by: inner) {
+                            let pairs = start..<start + block - step
+                            for index in pairs { values[index] |= before[index + step] }
+                            for index in pairs { values[index + step] |= before[index] }
                         }
                     }
                 }

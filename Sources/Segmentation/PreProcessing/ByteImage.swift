@@ -34,7 +34,7 @@ package struct ByteImage {
     ///
     /// Values beyond 0...255 are scaled from the least to the greatest.
     package init(stretching frame: Frame) {
-        let (low, high) = (frame.samples.min() ?? 0, frame.samples.max() ?? 0)
+        let (low, high) = frame.samples.bounds
         self.init(frame) { low < 0 || high > 255 ? Self.stretched($0, low, high) : Self.rounded($0) }
     }
 
@@ -42,7 +42,8 @@ package struct ByteImage {
     ///
     /// Grey values beyond 0...255 are clipped to percentiles, and colours are scaled.
     package init(clipping frame: Frame) {
-        let beyond = frame.samples.contains { $0 < 0 || $0 > 255 }
+        let (low, high) = frame.samples.bounds
+        let beyond = low < 0 || high > 255
         if frame.channels == 1, beyond {
             self.init(frame, MagneticResonance.bytes)
         } else {
@@ -51,7 +52,9 @@ package struct ByteImage {
     }
 
     private init(_ frame: Frame, _ bytes: ([Float]) -> [UInt8]) {
-        self.init(rows: frame.rows, columns: frame.columns, channels: frame.channels, values: bytes(frame.samples))
+        self.init(
+            rows: frame.rows, columns: frame.columns, channels: frame.channels,
+            values: frame.samples.bytes ?? bytes(frame.samples.floats))
     }
 
     /// The picture with three channels.

@@ -8,7 +8,7 @@ internal import Inference
 /// A person's prompt applies to every frame. Without one, polyp-compact looks for polyps, and every polyp that it finds
 /// becomes a prompt: its box, widened by the margin, or its innermost pixel. The mask of a frame without a polyp is
 /// empty.
-final class PromptedFrames: Segmenter {
+final class PromptedFrames: FrameSegmenter {
     let descriptor: SegmenterDescriptor
     private let recipe: PromptedRecipe
     private let network: PromptedNetwork
@@ -23,48 +23,58 @@ final class PromptedFrames: Segmenter {
         precision = weights.precision
     }
 
-    func segment(
-        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
-        progress: (Int, Int) -> Void
-    ) throws -> SegmenterResult {
+    func run(options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun {
         try recipe.entry.check(options)
-        let frames = try input.frames(for: recipe.name)
-        let given = try prompts(options, for: frames)
-        var boxes = BoxNotes()
-        boxes.clipped = given.count { $0?.isClipped ?? false }
-        var result = SegmenterResult(computedIn: precision)
-        var dropped = 0
-        for (index, frame) in frames.enumerated() {
-            let (answer, confidence) = try naming(recipe.name) {
-                try self.answer(frame, index, given[index], options, trace, &boxes)
-            }
-            var image = answer.image
-            dropped += image.dropObjects(
-                below: recipe.smallestObject, slices: 1, rows: frame.rows, columns: frame.columns)
-            result.add(
-                mask: image.mask, probabilities: image.probabilities, rows: frame.rows, columns: frame.columns,
-                confidence: confidence)
-            progress(index + 1, frames.count)
-        }
-        result.confidence = PromptConfidence.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
-        result.notes += boxes.notes(recipe.family)
-        if !options.hasPrompt { result.notes.append("prompts were found by \(recipe.prompter.entry.name)") }
-        if dropped > 0 {
-            result.notes.append("\(dropped) objects of fewer than \(recipe.smallestObject) pixels were dropped")
-        }
-        return result
-    }
-
-    /// A person's prompt for every frame, checked before the first frame is computed.
-    private func prompts(_ options: SegmenterOptions, for frames: [Frame]) throws -> [GivenPrompt?] {
         if case .box = recipe.prompts, options.box == nil, !options.points.isEmpty {
             throw SegmentationError.option(
                 segmenter: recipe.name, option: "points",
                 reason: "it needs a box: give one too, or choose sam-point for points alone")
         }
-        return try frames.map { frame in
-            guard options.hasPrompt else { return nil }
-            return try GivenPrompt(options, rows: frame.rows, columns: frame.columns, segmenter: recipe.name)
+        return Run(self, options, trace)
+    }
+
+    /// A run over the frames of one stack.
+    private final class Run: FrameRun {
+        private let segmenter: PromptedFrames
+        private let options: SegmenterOptions
+        private let trace: (any SegmentationTrace)?
+        private var confidences = FrameConfidences()
+        private var boxes = BoxNotes()
+        /// The number of objects that were too small.
+        private var dropped = 0
+
+        init(_ segmenter: PromptedFrames, _ options: SegmenterOptions, _ trace: (any SegmentationTrace)?) {
+            self.segmenter = segmenter
+            self.options = options
+            self.trace = trace
+        }
+
+        func segment(_ frame: Frame) throws -> FrameAnswer {
+            let recipe = segmenter.recipe
+            let given = try options.hasPrompt
+                ? GivenPrompt(options, rows: frame.rows, columns: frame.columns, segmenter: recipe.name) : nil
+            if given?.isClipped == true { boxes.clipped += 1 }
+            let (found, confidence) = try naming(recipe.name) {
+                try segmenter.answer(frame, confidences.count, given, options, trace, &boxes)
+            }
+            var image = found.image
+            dropped += image.dropObjects(
+                below: recipe.smallestObject, slices: 1, rows: frame.rows, columns: frame.columns)
+            let answer = FrameAnswer(
+                mask: Mask(rows: frame.rows, columns: frame.columns, pixels: image.mask),
+                probabilities: image.probabilities, confidence: confidence)
+            confidences.add(answer)
+            return answer
+        }
+
+        func summary() -> (confidence: Confidence, notes: [String]) {
+            let recipe = segmenter.recipe
+            var notes = ["computed in \(segmenter.precision.rawValue)"] + boxes.notes(recipe.family)
+            if !options.hasPrompt { notes.append("prompts were found by \(recipe.prompter.entry.name)") }
+            if dropped > 0 {
+                notes.append("\(dropped) objects of fewer than \(recipe.smallestObject) pixels were dropped")
+            }
+            return (confidences.whole, notes)
         }
     }
 

@@ -3,8 +3,11 @@
 // polyp-compact: polyps in single colonoscopy frames, as in training/recipes/polyp_compact.py.
 //
 // RGB 0...255 -> resized to 256 x 256 (stretched, not rounded) -> ImageNet's mean and deviation ->
-// residual U-Net on the four flips -> sigmoid -> mean -> resized to the frame -> mask where at
+// residual U-Net on two or four flips -> sigmoid -> mean -> resized to the frame -> mask where at
 // least 0.5. The whole mask is kept.
+//
+// The first two flips are the frame and the frame turned by half. If their answers agree, the other two are not computed
+// (docs/decisions/0022-two-views-that-agree.md).
 //
 // A presence head looks at each flip too. If the sigmoid of its mean logit is below 0.5, the frame
 // does not show a polyp: the mask is empty, and the probabilities are multiplied with the presence.
@@ -15,7 +18,7 @@ internal import Imaging
 internal import Inference
 
 /// Segments polyps in single colonoscopy frames without a prompt.
-final class PolypCompact: Segmenter {
+final class PolypCompact: FrameSegmenter {
     static let recipe = Recipe(
         SegmenterEntry(
             SegmenterDescriptor(
@@ -43,8 +46,16 @@ final class PolypCompact: Segmenter {
     /// The threshold of pixels is at least as high. Probabilities that are multiplied with a lower
     /// presence therefore stay below it.
     static let presenceThreshold = 0.5
-    /// Flips along (rows, columns).
-    static let views = [(false, false), (false, true), (true, false), (true, true)]
+    /// Flips along (rows, columns) that are always computed.
+    private static let firstFlips = [(false, false), (true, true)]
+    /// Flips that are computed only if the first ones disagree.
+    private static let otherFlips = [(false, true), (true, false)]
+    /// The least Dice of the masks of the first two views, if they agree on a polyp.
+    private static let agreement = 0.95
+    /// The least presence of both views together, if they agree on a polyp.
+    private static let clearPresence = 0.7
+    /// The greatest presence of both views together, and of each, if they agree that there is no polyp.
+    private static let clearAbsence = (both: 0.1, each: 0.3)
 
     let descriptor: SegmenterDescriptor
     private let network: ResidualUNet
@@ -65,35 +76,46 @@ final class PolypCompact: Segmenter {
         precision = weights.precision
     }
 
-    func segment(
-        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
-        progress: (Int, Int) -> Void
-    ) throws -> SegmenterResult {
+    func run(options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun {
         try Self.recipe.entry.check(options)
-        let frames = try input.frames(for: descriptor.name)
-        var result = SegmenterResult(computedIn: precision)
-        for (index, frame) in frames.enumerated() {
-            let (mask, probability, confidence) = try segment(frame)
-            result.masks.append(mask)
-            result.probabilities.append(probability)
-            result.frameConfidence.append(confidence)
-            progress(index + 1, frames.count)
-        }
-        result.confidence = PromptConfidence.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
-        let presences = result.frameConfidence.compactMap { $0.measures["presence"] }
-        result.confidence.measures["presence"] = presences.max()
-        let grey = frames.count { $0.channels == 1 }
-        if grey > 0 {
-            result.notes.append("\(grey) of \(frames.count) frames are grey: the network was trained on colour only")
-        }
-        return result
+        return Run(self)
     }
 
-    private func segment(_ frame: Frame) throws -> (Mask, [Float], Confidence) {
+    /// A run over the frames of one stack.
+    private final class Run: FrameRun {
+        private let segmenter: PolypCompact
+        private var confidences = FrameConfidences()
+        private var grey = 0
+
+        init(_ segmenter: PolypCompact) { self.segmenter = segmenter }
+
+        func segment(_ frame: Frame) throws -> FrameAnswer {
+            let answer = try segmenter.segment(frame)
+            confidences.add(answer)
+            if frame.channels == 1 { grey += 1 }
+            return answer
+        }
+
+        func summary() -> (confidence: Confidence, notes: [String]) {
+            var confidence = confidences.whole
+            confidence.measures["presence"] = confidences.each.compactMap { $0.measures["presence"] }.max()
+            var notes = ["computed in \(segmenter.precision.rawValue)"]
+            if grey > 0 {
+                notes.append("\(grey) of \(confidences.count) frames are grey: the network was trained on colour only")
+            }
+            return (confidence, notes)
+        }
+    }
+
+    private func segment(_ frame: Frame) throws -> FrameAnswer {
         let (rows, columns) = (frame.rows, frame.columns)
         let (each, presence) = try look(at: frame)
         var mean = each[0]
-        for view in each.dropFirst() { for index in mean.indices { mean[index] += view[index] } }
+        for view in each.dropFirst() {
+            mean.withUnsafeMutableBufferPointer { mean in
+                view.withUnsafeBufferPointer { view in for index in mean.indices { mean[index] += view[index] } }
+            }
+        }
         for index in mean.indices { mean[index] /= Float(each.count) }
         let measures = AnswerMeasures(
             shape: [Self.size, Self.size], probability: mean, mask: Self.mask(mean), views: each.map(Self.mask),
@@ -103,50 +125,101 @@ final class PolypCompact: Segmenter {
             for index in probability.indices { probability[index] *= Float(presence) }
         }
         let mask = Mask(rows: rows, columns: columns, probabilities: probability, threshold: Self.threshold)
-        return (mask, probability, measures.confidence(confidenceFit, isEmpty: mask.isEmpty))
+        return FrameAnswer(
+            mask: mask, probabilities: probability,
+            confidence: measures.confidence(confidenceFit, isEmpty: mask.isEmpty))
     }
 
     /// The binary mask of a square of probabilities.
     private static func mask(_ square: [Float]) -> [UInt8] { square.map { $0 >= threshold ? 1 : 0 } }
 
-    /// Runs the network on the four views.
+    /// Runs the network on two views, and on two more if these disagree.
     ///
     /// - Returns: probabilities of each view, flipped back, `[size, size]`, and the presence of a
     ///   polyp.
     private func look(at frame: Frame) throws -> ([[Float]], presence: Double) {
         let pixels = Self.normalised(frame)
+        var (views, logits) = try look(at: pixels, Self.firstFlips)
+        if !Self.agree(views, logits) {
+            let others = try look(at: pixels, Self.otherFlips)
+            views += others.views
+            logits += others.logits
+        }
+        return (views, Self.presence(logits))
+    }
+
+    /// Runs the network on flips of a square.
+    ///
+    /// - Parameters:
+    ///   - pixels: `[size, size, 3]`, normalised.
+    ///   - flips: the flips along (rows, columns).
+    /// - Returns: probabilities of each view, flipped back, `[size, size]`, and the presence logits.
+    private func look(
+        at pixels: [Float], _ flips: [(Bool, Bool)]
+    ) throws -> (views: [[Float]], logits: [Double]) {
         let (size, plane) = (Self.size, Self.size * Self.size)
-        var batch = [Float]()
-        batch.reserveCapacity(Self.views.count * plane * 3)
-        for (flipsRows, flipsColumns) in Self.views {
-            for row in 0..<size {
-                let line = (flipsRows ? size - 1 - row : row) * size
-                for column in 0..<size {
-                    let pixel = (line + (flipsColumns ? size - 1 - column : column)) * 3
-                    batch.append(pixels[pixel])
-                    batch.append(pixels[pixel + 1])
-                    batch.append(pixels[pixel + 2])
-                }
+        let batch = [Float](unsafeUninitializedCapacity: flips.count * plane * 3) { batch, filled in
+            filled = batch.count
+            guard let start = batch.baseAddress else { return }
+            for (view, flip) in flips.enumerated() {
+                Self.flip(pixels, flip, channels: 3, into: start + view * plane * 3)
             }
         }
-        let input = Tensor(shape: [Self.views.count, size, size, 3], values: batch)
+        let input = Tensor(shape: [flips.count, size, size, 3], values: batch)
         var head = input
         var output = try naming(descriptor.name) { try network(input) { if $0 == "head" { head = $1 } } }
         output.applySigmoid()
-        let probabilities = Self.views.enumerated().map { view, flips in
-            (0..<plane).map { pixel in
-                let row = flips.0 ? size - 1 - pixel / size : pixel / size
-                let column = flips.1 ? size - 1 - pixel % size : pixel % size
-                return output.values[view * plane + row * size + column]
+        let views = flips.enumerated().map { view, flip in
+            [Float](unsafeUninitializedCapacity: plane) { buffer, filled in
+                filled = plane
+                guard let start = buffer.baseAddress else { return }
+                Self.flip(Array(output.values[view * plane..<(view + 1) * plane]), flip, channels: 1, into: start)
             }
         }
-        return (probabilities, presence(head))
+        return (views, presenceHead(head))
+    }
+
+    /// Whether two views say the same so clearly that two more would hardly change the answer.
+    private static func agree(_ views: [[Float]], _ logits: [Double]) -> Bool {
+        let presence = presence(logits)
+        guard presence >= presenceThreshold else {
+            return presence < clearAbsence.both && logits.allSatisfy { Self.presence([$0]) < clearAbsence.each }
+        }
+        return presence > clearPresence && Dice.score(mask(views[0]), mask(views[1])) >= agreement
     }
 
     /// The presence of a polyp: the sigmoid of the views' mean logit.
-    private func presence(_ head: Tensor) -> Double {
-        let logits = presenceHead(head)
-        return 1 / (1 + exp(-logits.reduce(0, +) / Double(logits.count)))
+    private static func presence(_ logits: [Double]) -> Double {
+        1 / (1 + exp(-logits.reduce(0, +) / Double(logits.count)))
+    }
+
+    /// Flips a square, which undoes itself.
+    ///
+    /// - Parameters:
+    ///   - square: `[size, size, channels]`.
+    ///   - flips: whether the order of rows and that of columns is reversed.
+    ///   - channels: samples of a pixel.
+    ///   - target: room for as many samples.
+    private static func flip(
+        _ square: [Float], _ flips: (rows: Bool, columns: Bool), channels: Int, into target: UnsafeMutablePointer<Float>
+    ) {
+        let line = size * channels
+        square.withUnsafeBufferPointer { square in
+            guard let start = square.baseAddress else { return }
+            for row in 0..<size {
+                let source = start + (flips.rows ? size - 1 - row : row) * line
+                let output = target + row * line
+                guard flips.columns else {
+                    output.update(from: source, count: line)
+                    continue
+                }
+                for column in 0..<size {
+                    for channel in 0..<channels {
+                        output[column * channels + channel] = source[(size - 1 - column) * channels + channel]
+                    }
+                }
+            }
+        }
     }
 
     /// The network's input, `[size, size, 3]`.
@@ -154,16 +227,29 @@ final class PolypCompact: Segmenter {
     /// The channel of a grey frame is repeated. Values beyond 0...255 are stretched into that
     /// range.
     private static func normalised(_ frame: Frame) -> [Float] {
-        let samples = frame.channels == 3 ? frame.samples : frame.samples.flatMap { [$0, $0, $0] }
-        var square = Resampling.resize(samples, from: [frame.rows, frame.columns], to: [size, size], kept: 3)
-        let (low, high) = (frame.samples.min() ?? 0, frame.samples.max() ?? 0)
+        var square = resized(frame)
+        let (low, high) = frame.samples.bounds
         if low < 0 || high > 255 {
             let scale = high > low ? 255 / (high - low) : 0
             for index in square.indices { square[index] = (square[index] - low) * scale }
         }
-        for index in square.indices {
-            square[index] = (square[index] / 255 - mean[index % 3]) / deviation[index % 3]
+        square.withUnsafeMutableBufferPointer { square in
+            for pixel in 0..<size * size {
+                for channel in 0..<3 {
+                    square[3 * pixel + channel] =
+                        (square[3 * pixel + channel] / 255 - mean[channel]) / deviation[channel]
+                }
+            }
         }
         return square
+    }
+
+    /// The frame resized to `[size, size, 3]`.
+    private static func resized(_ frame: Frame) -> [Float] {
+        let (from, channels) = ([frame.rows, frame.columns], frame.channels)
+        let square =
+            frame.samples.bytes.map { Resampling.resize(bytes: $0, from: from, to: [size, size], kept: channels) }
+            ?? Resampling.resize(frame.samples.floats, from: from, to: [size, size], kept: channels)
+        return channels == 3 ? square : square.flatMap { [$0, $0, $0] }
     }
 }

@@ -15,7 +15,7 @@ internal import Imaging
 internal import Inference
 
 /// Segments polyps by choosing among the masks of everything in a frame.
-final class SamAuto: Segmenter {
+final class SamAuto: FrameSegmenter {
     static let recipe: Recipe = {
         var template = PolypCompact.recipe.entry.template
         template.name = "sam-auto"
@@ -74,30 +74,49 @@ final class SamAuto: Segmenter {
         }
     }
 
-    func segment(
-        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
-        progress: (Int, Int) -> Void
-    ) throws -> SegmenterResult {
+    func run(options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun {
         try Self.recipe.entry.check(options)
-        let frames = try input.frames(for: descriptor.name)
-        var result = SegmenterResult(computedIn: precision)
-        var generated = 0
-        for (index, frame) in frames.enumerated() {
+        return Run(self, trace)
+    }
+
+    /// A run over the frames of one stack.
+    private final class Run: FrameRun {
+        private let segmenter: SamAuto
+        private let trace: (any SegmentationTrace)?
+        private var confidences = FrameConfidences()
+        /// The number of masks among which the rule chose.
+        private var generated = 0
+
+        init(_ segmenter: SamAuto, _ trace: (any SegmentationTrace)?) {
+            self.segmenter = segmenter
+            self.trace = trace
+        }
+
+        func segment(_ frame: Frame) throws -> FrameAnswer {
             let image = ByteImage(stretching: frame)
-            let masks = try naming(descriptor.name) { try self.masks(of: image, index: index, trace) }
-            let choices = rule.choose(among: masks, in: image)
-            try table?.write(masks, of: image)
+            let index = confidences.count
+            let masks = try naming(segmenter.descriptor.name) { try segmenter.masks(of: image, index: index, trace) }
+            let choices = segmenter.rule.choose(among: masks, in: image)
+            try segmenter.table?.write(masks, of: image)
             if let trace, trace.wantsCandidates {
                 try trace.record(CandidateMasks(masks.map(\.segmentation)), of: index)
             }
             generated += masks.count
-            add(choices, of: masks, image, to: &result)
-            progress(index + 1, frames.count)
+            let answer = segmenter.answer(choices, of: masks, image)
+            confidences.add(answer)
+            return answer
         }
-        result.confidence = PromptConfidence.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
-        result.notes.append("\(generated) masks were generated, the rule chose among them")
-        result.notes.append(rule.note(weights: descriptor.weightsHash))
-        return result
+
+        func summary() -> (confidence: Confidence, notes: [String]) {
+            (
+                confidences.whole,
+                [
+                    "computed in \(segmenter.precision.rawValue)",
+                    "\(generated) masks were generated, the rule chose among them",
+                    segmenter.rule.note(weights: segmenter.descriptor.weightsHash),
+                ]
+            )
+        }
     }
 
     /// The masks of everything in the frame.
@@ -141,13 +160,10 @@ final class SamAuto: Segmenter {
         return frame
     }
 
-    /// Adds a frame's answer.
-    ///
-    /// The probabilities are the estimates of the chosen masks, and 0 elsewhere.
-    private func add(
-        _ choices: [SamAutoRule.ChosenMask], of masks: [AutomaticMask], _ image: ByteImage,
-        to result: inout SegmenterResult
-    ) {
+    /// A frame's answer, whose probabilities are the estimates of the chosen masks, and 0 elsewhere.
+    private func answer(
+        _ choices: [SamAutoRule.ChosenMask], of masks: [AutomaticMask], _ image: ByteImage
+    ) -> FrameAnswer {
         var pixels = [UInt8](repeating: 0, count: image.rows * image.columns)
         var probabilities = [Float](repeating: 0, count: pixels.count)
         for choice in choices {
@@ -156,8 +172,8 @@ final class SamAuto: Segmenter {
                 probabilities[place] = Float(choice.estimate)
             }
         }
-        result.add(
-            mask: pixels, probabilities: probabilities, rows: image.rows, columns: image.columns,
+        return FrameAnswer(
+            mask: Mask(rows: image.rows, columns: image.columns, pixels: pixels), probabilities: probabilities,
             confidence: confidence(choices, of: masks, image))
     }
 

@@ -32,6 +32,17 @@ extension InferenceSuites {
             #expect(difference(found, output.values) < 2e-6)
         }
 
+        @Test(arguments: [(7, 9, 3, 5), (64, 50, 16, 16), (5, 6, 11, 8), (9, 9, 9, 4), (3, 1, 2, 1)], [1, 3])
+        func `a picture of bytes is resized like one of numbers`(sizes: (Int, Int, Int, Int), channels: Int) {
+            let from = [sizes.0, sizes.1]
+            let bytes = (0..<from[0] * from[1] * channels).map { UInt8(truncatingIfNeeded: $0 * 101 + $0 / 7) }
+            let found = Resampling.resize(bytes: bytes, from: from, to: [sizes.2, sizes.3], kept: channels)
+            // The axes come in the other order: 255 with the rounding of two sums.
+            let wanted = Resampling.resize(
+                bytes.map(Float.init), from: from, to: [sizes.2, sizes.3], kept: channels)
+            #expect(found.count == wanted.count && difference(found, wanted) < 1e-4)
+        }
+
         @Test func `plane by plane gives the same bits as all at once`() throws {
             let input = try file.tensor("volume.input")
             let whole = Resampling.resize(input.values, from: input.shape, to: [9, 5, 13])

@@ -89,21 +89,29 @@ enum SegmentationPixels {
     /// - SeeAlso: PS3.5 8.1.1, PS3.3 C.8.20.2.
     static func packed(_ masks: [Mask]) -> [UInt8] {
         let bits = masks.reduce(0) { $0 + $1.pixels.count }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(bits / 8 + 2)
-        var byte: UInt8 = 0
-        var next: UInt8 = 1
-        for mask in masks {
-            for pixel in mask.pixels {
-                if pixel != 0 { byte |= next }
-                next <<= 1
-                if next == 0 {
-                    bytes.append(byte)
-                    (byte, next) = (0, 1)
+        var bytes = [UInt8](repeating: 0, count: (bits + 7) / 8)
+        var next = 0
+        bytes.withUnsafeMutableBufferPointer { bytes in
+            for mask in masks {
+                mask.pixels.withUnsafeBytes { pixels in
+                    var pixel = 0
+                    func setBit() {
+                        if pixels[pixel] != 0 { bytes[next / 8] |= 1 << UInt8(next % 8) }
+                        pixel += 1
+                        next += 1
+                    }
+                    while next % 8 != 0, pixel < pixels.count { setBit() }
+                    while pixel + 8 <= pixels.count {
+                        // The product moves the lowest bit of byte i, which is 0 or 1, to bit 56 + i.
+                        let eight = UInt64(littleEndian: pixels.loadUnaligned(fromByteOffset: pixel, as: UInt64.self))
+                        bytes[next / 8] = UInt8(truncatingIfNeeded: (eight &* 0x0102_0408_1020_4080) >> 56)
+                        pixel += 8
+                        next += 8
+                    }
+                    while pixel < pixels.count { setBit() }
                 }
             }
         }
-        if next != 1 { bytes.append(byte) }
         return even(bytes)
     }
 

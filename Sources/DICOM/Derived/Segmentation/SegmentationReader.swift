@@ -123,7 +123,31 @@ public struct SegmentationReader: Sendable {
 
     /// The pixels from address `n`, counted through all frames: each is bit `n mod 8` of byte `n / 8` (PS3.5 8.1.1).
     private static func bits(_ bytes: UnsafeRawBufferPointer, from address: Int, count: Int) -> [UInt8] {
-        (address..<address + count).map { bytes[$0 / 8] >> UInt8($0 % 8) & 1 }
+        [UInt8](unsafeUninitializedCapacity: count) { pixels, filled in
+            filled = count
+            var pixel = 0
+            func takeBit() {
+                let place = address + pixel
+                pixels[pixel] = bytes[place / 8] >> UInt8(place % 8) & 1
+                pixel += 1
+            }
+            while (address + pixel) % 8 != 0, pixel < count { takeBit() }
+            spread.withUnsafeBufferPointer { spread in
+                while pixel + 8 <= count {
+                    let eight = spread[Int(bytes[(address + pixel) / 8])]
+                    UnsafeMutableRawBufferPointer(pixels).storeBytes(of: eight, toByteOffset: pixel, as: UInt64.self)
+                    pixel += 8
+                }
+            }
+            while pixel < count { takeBit() }
+        }
+    }
+
+    /// The eight bits of each byte, as the bytes of a number in the order of memory.
+    private static let spread: [UInt64] = (0..<256).map { (byte: UInt64) in
+        var bits: UInt64 = 0
+        for bit in UInt64(0)..<8 { bits |= (byte >> bit & 1) << (8 * bit) }
+        return UInt64(littleEndian: bits)
     }
 
     /// A frame of the segment that is given, or else of the one that the functional groups name.
@@ -261,10 +285,10 @@ extension SegmentationReader {
                 guard place < masks.count, type == .binary || place < probabilities.count else {
                     throw .inconsistent(reason: "there are more frames than masks")
                 }
-                guard masks[place].pixels.contains(where: { $0 > 0 }) else { continue }
+                guard !masks[place].isEmpty else { continue }
                 let values: [UInt8] =
                     switch type {
-                    case .binary: masks[place].pixels.map { $0 > 0 ? 1 : 0 }
+                    case .binary: masks[place].pixels
                     case .fractional:
                         probabilities[place].map { $0 > 0 ? UInt8(min(max(($0 * 255).rounded(), 0), 255)) : 0 }
                     }

@@ -67,3 +67,38 @@ int cjpeg_read(const unsigned char *bytes, size_t count, size_t most, cjpeg_pict
     jpeg_destroy_decompress(&info);
     return 1;
 }
+
+int cjpeg_decode(const unsigned char *bytes, size_t count, int rows, int columns, int channels, int is_ybr,
+                 unsigned char *samples, char *message) {
+    struct jpeg_decompress_struct info;
+    failure f;
+    info.err = jpeg_std_error(&f.base);
+    f.base.error_exit = give_up;
+    f.base.emit_message = judge;
+    f.message = message;
+    if (setjmp(f.escape)) {
+        jpeg_destroy_decompress(&info);
+        return 0;
+    }
+    jpeg_create_decompress(&info);
+    jpeg_mem_src(&info, bytes, count);
+    jpeg_read_header(&info, TRUE);
+    if ((int)info.image_width != columns || (int)info.image_height != rows || info.num_components != channels ||
+        info.data_precision != 8) {
+        snprintf(message, CJPEG_MESSAGE, "the stream has another size");
+        longjmp(f.escape, 1);
+    }
+    info.jpeg_color_space = channels == 1 ? JCS_GRAYSCALE : is_ybr ? JCS_YCbCr : JCS_RGB;
+    info.out_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    // The same inverse transform as in DCMTK's codec, so that both give the same samples.
+    info.dct_method = JDCT_ISLOW;
+    jpeg_start_decompress(&info);
+    size_t row = (size_t)columns * (size_t)channels;
+    while (info.output_scanline < info.output_height) {
+        JSAMPROW line = samples + row * info.output_scanline;
+        jpeg_read_scanlines(&info, &line, 1);
+    }
+    jpeg_finish_decompress(&info);
+    jpeg_destroy_decompress(&info);
+    return 1;
+}

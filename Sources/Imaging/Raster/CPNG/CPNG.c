@@ -91,3 +91,62 @@ int cpng_read(const unsigned char *bytes, size_t count, size_t most, cpng_pictur
     free(r);
     return succeeded;
 }
+
+typedef struct {
+    unsigned char *bytes;
+    size_t count, room;
+    jmp_buf escape;
+} writing;
+
+static void stop(png_structp png, png_const_charp text) {
+    (void)text;
+    writing *w = png_get_error_ptr(png);
+    longjmp(w->escape, 1);
+}
+
+static void put(png_structp png, png_bytep from, size_t count) {
+    writing *w = png_get_io_ptr(png);
+    if (w->room - w->count < count) {
+        size_t room = 2 * w->room + count;
+        unsigned char *bytes = realloc(w->bytes, room);
+        if (bytes == NULL) png_error(png, "out of memory");
+        w->bytes = bytes;
+        w->room = room;
+    }
+    memcpy(w->bytes + w->count, from, count);
+    w->count += count;
+}
+
+static void put_nothing(png_structp png) { (void)png; }
+
+static void encode(png_structp png, png_infop info, const unsigned char *samples, int rows, int columns, int channels) {
+    png_set_IHDR(png, info, (png_uint_32)columns, (png_uint_32)rows, 8,
+                 channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_UP);
+    png_set_compression_level(png, 1);
+    png_set_compression_strategy(png, 3);  // Z_RLE
+    png_write_info(png, info);
+    size_t line = (size_t)columns * (size_t)channels;
+    for (int row = 0; row < rows; row++) png_write_row(png, samples + (size_t)row * line);
+    png_write_end(png, NULL);
+}
+
+unsigned char *cpng_write(const unsigned char *samples, int rows, int columns, int channels, size_t *count) {
+    // On the heap, because a local variable that changes between setjmp and longjmp may lose its value.
+    writing *w = calloc(1, sizeof *w);
+    png_structp png = w ? png_create_write_struct(PNG_LIBPNG_VER_STRING, w, stop, pass_over) : NULL;
+    png_infop info = png ? png_create_info_struct(png) : NULL;
+    unsigned char *bytes = NULL;
+    if (info != NULL && setjmp(w->escape) == 0) {
+        png_set_write_fn(png, w, put, put_nothing);
+        encode(png, info, samples, rows, columns, channels);
+        bytes = w->bytes;
+        *count = w->count;
+    } else if (w != NULL) {
+        free(w->bytes);
+    }
+    png_destroy_write_struct(png ? &png : NULL, info ? &info : NULL);
+    free(w);
+    return bytes;
+}

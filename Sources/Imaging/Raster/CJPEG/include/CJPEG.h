@@ -22,6 +22,13 @@ typedef struct {
 // `most` are refused before their memory is allocated.
 int cjpeg_read(const unsigned char *bytes, size_t count, size_t most, cjpeg_picture *picture);
 
+// Decodes a stream of 8 bits whose size is known into `samples`, [rows, columns, channels].
+//
+// `channels` is 1 or 3. `is_ybr` says whether three components are YCbCr, which become RGB, whatever markers the stream
+// has. Returns 1, or 0 with a message of at most CJPEG_MESSAGE bytes if the stream has another size or is damaged.
+int cjpeg_decode(const unsigned char *bytes, size_t count, int rows, int columns, int channels, int is_ybr,
+                 unsigned char *samples, char *message);
+
 #ifdef __cplusplus
 }
 #endif
