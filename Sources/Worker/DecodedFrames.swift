@@ -14,6 +14,8 @@ final class DecodedFrames {
         case frame(Frame)
         /// Frames of a source that cannot be decoded or segmented: their numbers from 1, and the index of the source.
         case lost([Int], source: Int, UndecodedFrames)
+        /// What the decoder of a source mended, in words for the record.
+        case remarks([String])
     }
 
     /// Samples that wait for the caller: several frames of a scope, but one frame of 8K.
@@ -86,7 +88,7 @@ private final class DecodingLine: @unchecked Sendable {
             }
             guard isWanted else { return false }
         }
-        return true
+        return decoder.remarks.isEmpty || add(.remarks(decoder.remarks), samples: 0)
     }
 
     /// Adds a step, after the caller has taken enough of those before.

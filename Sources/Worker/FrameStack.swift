@@ -50,6 +50,9 @@ enum FrameStack {
                 if request.needsProbabilities { stack.probabilities.append(answer.probabilities) }
                 stack.frameConfidence.append(answer.confidence)
                 done += 1
+            case .remarks(let remarks):
+                sources.take(remarks)
+                continue
             case .lost(let numbers, let source, let error):
                 if error.isFinal || request.form == .pictures { throw error.refusal }
                 refusal = refusal ?? error.refusal
@@ -58,53 +61,10 @@ enum FrameStack {
             }
             progress(WorkProgress(phase: .segmenting, done: done, total: total))
         }
-<<<<<<< HEAD
-
-        var read = 0
-        for source in 0..<sources.count {
-            let numbers = sources.frameNumbers(of: source)
-            var decoder: SourceDecoder?
-            defer {
-                if let decoder { sources.take(remarksOf: decoder) }
-                decoder?.releaseMemory()
-            }
-            for number in numbers {
-                do throws(UndecodedFrames) {
-                    if decoder == nil { decoder = try sources.decoder(of: source) }
-                    guard let frame = try decoder?.frame(number) else { continue }
-                    if let reason = SegmenterInput.unsuitability(of: frame) {
-                        throw UndecodedFrames(
-                            .unfit("frame \(number) of an instance \(reason)"), reason: "it \(reason)",
-                            isFinal: request.form == .pictures)
-                    }
-                    batch.append(frame)
-                    read += 1
-                } catch {
-                    if error.isFinal { throw error.refusal }
-                    refusal = refusal ?? error.refusal
-                    // Without a decoder, no frame of the source can be decoded.
-                    let lost = decoder == nil ? numbers : [number]
-                    sources.leaveOut(lost, of: source, because: error.reason)
-                    read += lost.count
-                    if decoder == nil { break }
-                }
-                progress(WorkProgress(phase: .reading, done: min(read, total), total: total))
-                if batch.reduce(0, { $0 + $1.samples.count }) >= batchSamples {
-                    decoder?.releaseMemory()
-                    try flush(read)
-                }
-            }
-        }
-        try flush(read)
-        if stack.masks.isEmpty, let refusal { throw refusal }
-        stack.confidence = merged(batches)
-        stack.notes += sources.remarks + sources.leftOut.notes
-=======
         if stack.masks.isEmpty, let refusal { throw refusal }
         (stack.overlays, stack.maskPictures) = try pictures.finish()
         (stack.confidence, stack.notes) = run.summary()
-        stack.notes += sources.leftOut.notes
->>>>>>> b9bc605 (Segment frames while others are decoded and drawn, keep bytes as bytes, and compute two views that agree)
+        stack.notes += sources.remarks + sources.leftOut.notes
         return stack
     }
 }

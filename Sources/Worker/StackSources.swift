@@ -56,7 +56,7 @@ struct StackSources {
             named.frameNumbers = chosen
             sources[index] = .instance(file, named)
             let notes = chosen.count < all.count ? ["segmented \(chosen.count) of \(all.count) frames"] : []
-            add(timing.remarks + notes, of: named.sopInstanceUID)
+            take((timing.remarks + notes).map { "\($0) (instance \(named.sopInstanceUID))" })
         }
     }
 
@@ -113,17 +113,8 @@ struct StackSources {
         leftOut.add(numbers, of: source, named.sopInstanceUID, because: reason)
     }
 
-    /// Takes the remarks of a decoder that is not needed any more.
-    mutating func take(remarksOf decoder: SourceDecoder) {
-        guard case .instance(let decoder, let sopInstanceUID) = decoder else { return }
-        add(decoder.remarks, of: sopInstanceUID)
-    }
-
-    private mutating func add(_ found: [String], of sopInstanceUID: String) {
-        for remark in found.map({ "\($0) (instance \(sopInstanceUID))" }) where !remarks.contains(remark) {
-            remarks.append(remark)
-        }
-    }
+    /// Takes remarks for the record, each once.
+    mutating func take(_ found: [String]) { remarks += found.filter { !remarks.contains($0) } }
 
     /// Prepares to decode the frames of a source.
     ///
@@ -153,7 +144,7 @@ struct StackSources {
         do throws(UndecodedFrames) {
             let decoder = try decoder(of: source)
             defer {
-                take(remarksOf: decoder)
+                take(decoder.remarks)
                 decoder.releaseMemory()
             }
             var frames: [Frame] = []
@@ -188,6 +179,12 @@ enum SourceDecoder {
             do { frame = try Frame(picture: path) } catch { throw UndecodedFrames(error) }
         }
         return frame
+    }
+
+    /// What was mended in the frames that were decoded so far, with the instance, in words for the record.
+    var remarks: [String] {
+        guard case .instance(let decoder, let sopInstanceUID) = self else { return [] }
+        return decoder.remarks.map { "\($0) (instance \(sopInstanceUID))" }
     }
 
     /// Gives back the memory that the mapped pixel data took.
