@@ -28,7 +28,7 @@ final class DecodedFrames {
         let line = DecodingLine(sources, mostSamples: Self.mostSamples)
         self.line = line
         // Decoders need a large stack.
-        DedicatedThread.start(name: "kontur-decode", stackSize: 8 << 20) { line.run() }
+        DedicatedThread.start(name: "kontur-decode", stackSize: 8 << 20, yields: true) { line.run() }
     }
 
     /// Waits for the next step; `nil` after the last.

@@ -8,7 +8,8 @@ import Supervision
 /// Stacks of frames that are segmented one by one, so that the memory for images is the same for any number of frames.
 ///
 /// Three threads work at the same time: one decodes the next frames, the calling thread segments, and one draws the
-/// pictures of the frames before.
+/// pictures of the frames before. The first and the last yield to the threads of the network, because all of these wait
+/// for each other after each layer: a thread that loses its processor would hold up the others.
 ///
 /// A frame of an instance that cannot be decoded or segmented is left out, and the others are segmented. A picture file
 /// is named by a person, who needs to know that it cannot be read; it is refused.

@@ -21,7 +21,7 @@ final class PictureLine {
         }
         let line = DrawingLine(request, mostWaiting: Self.mostWaiting)
         self.line = line
-        DedicatedThread.start(name: "kontur-draw") { line.run() }
+        DedicatedThread.start(name: "kontur-draw", yields: true) { line.run() }
     }
 
     /// Has the pictures of a frame written.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Glibc
 import Synchronization
 
 /// A thread of its own for code that blocks: sockets, fsync, SQLite, waitpid, pipes.
@@ -37,19 +38,29 @@ public enum DedicatedThread {
     /// - Parameters:
     ///   - name: shown by `ps` and debuggers, its first 15 bytes.
     ///   - stackSize: bytes of address space; memory is used only as the stack grows.
+    ///   - yields: whether other threads run first if there are fewer processors than threads.
     ///   - body: the blocking code.
     public static func start(
-        name: String, stackSize: Int = DedicatedThread.stackSize, _ body: @escaping @Sendable () -> Void
+        name: String, stackSize: Int = DedicatedThread.stackSize, yields: Bool = false,
+        _ body: @escaping @Sendable () -> Void
     ) {
         let named: @Sendable () -> Void = {
             Thread.current.name = String(decoding: name.utf8.prefix(15), as: UTF8.self)
+            if yields { lowerPriority() }
             body()
         }
-        if stackSize == DedicatedThread.stackSize {
+        // A lowered priority cannot be raised again, so that no other body may run on such a thread.
+        if stackSize == DedicatedThread.stackSize, !yields {
             WaitingThread.run(named)
         } else {
             startThread(stackSize: stackSize, named)
         }
+    }
+
+    /// Lowers the priority of the calling thread: on Linux, a thread has a nice value of its own.
+    private static func lowerPriority() {
+        let process = __priority_which_t(PRIO_PROCESS.rawValue)
+        _ = setpriority(process, 0, getpriority(process, 0) + 10)
     }
 
     fileprivate static func startThread(stackSize: Int, _ body: @escaping @Sendable () -> Void) {
