@@ -20,7 +20,9 @@ struct LeftOutFramesTests {
     private static let patient = Data([0x10, 0, 0x20, 0, 0x4C, 0x4F])
 
     /// Writes a sample frame with another SOP Instance UID and patient, and with bytes exchanged.
-    private func changed(_ name: String, in folder: URL, _ exchange: [(Data, Data)]) throws -> (path: String, uid: String) {
+    private func changed(
+        _ name: String, in folder: URL, _ exchange: [(Data, Data)]
+    ) throws -> (path: String, uid: String) {
         var bytes = try Data(contentsOf: URL(fileURLWithPath: good[0]))
         let uid = try InstanceFile(path: good[0]).header.sopInstanceUID
         let other = uid.dropLast(2) + (uid.hasSuffix("17") ? "18" : "17")

@@ -88,9 +88,7 @@ public enum Overlay {
 
     /// The mean colours of squares of `reduction` pixels, `[rows / reduction, columns / reduction, 3]`, 0...255.
     ///
-    /// - Parameters:
-    ///   - samples: `[rows, columns, channels]`.
-    ///   - window: makes grey levels of the samples.
+    /// The samples are `[rows, columns, channels]`, and the window makes grey levels of them.
     private static func reduced(
         _ samples: ArraySlice<Float>, rows: Int, columns: Int, channels: Int, window: GreyWindow, by reduction: Int
     ) -> [Float] {
@@ -155,13 +153,7 @@ public enum Overlay {
         }
     }
 
-    /// Draws the mask over mean colours.
-    ///
-    /// - Parameters:
-    ///   - means: as `reduced` gives them.
-    ///   - rows: rows of the source.
-    ///   - columns: columns of the source.
-    ///   - mask: `[rows, columns]`.
+    /// Draws the mask, `[rows, columns]` of the source, over the mean colours that `reduced` gives.
     private static func render(
         _ means: [Float], rows: Int, columns: Int, mask: ArraySlice<UInt8>, reduction: Int, enlargement: Int,
         color: DisplayColor

@@ -51,7 +51,8 @@ final class PromptedFrames: FrameSegmenter {
 
         func segment(_ frame: Frame) throws -> FrameAnswer {
             let recipe = segmenter.recipe
-            let given = try options.hasPrompt
+            let given =
+                try options.hasPrompt
                 ? GivenPrompt(options, rows: frame.rows, columns: frame.columns, segmenter: recipe.name) : nil
             if given?.isClipped == true { boxes.clipped += 1 }
             let (found, confidence) = try naming(recipe.name) {

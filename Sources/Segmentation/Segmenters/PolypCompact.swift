@@ -150,10 +150,8 @@ final class PolypCompact: FrameSegmenter {
 
     /// Runs the network on flips of a square.
     ///
-    /// - Parameters:
-    ///   - pixels: `[size, size, 3]`, normalised.
-    ///   - flips: the flips along (rows, columns).
-    /// - Returns: probabilities of each view, flipped back, `[size, size]`, and the presence logits.
+    /// The pixels are `[size, size, 3]`, normalised. The probabilities of each view are flipped back, `[size, size]`, and
+    /// the logits are those of the presence head.
     private func look(
         at pixels: [Float], _ flips: [(Bool, Bool)]
     ) throws -> (views: [[Float]], logits: [Double]) {
