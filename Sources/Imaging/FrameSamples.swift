@@ -34,6 +34,16 @@ extension Frame {
             }
         }
 
+        /// Calls `body` with the memory of the samples: that of the bytes, or else that of the floating-point numbers.
+        public func withUnsafeBuffers<Result>(
+            _ body: (_ bytes: UnsafeBufferPointer<UInt8>?, _ floats: UnsafeBufferPointer<Float>?) throws -> Result
+        ) rethrows -> Result {
+            switch storage {
+            case .bytes(let bytes): try bytes.withUnsafeBufferPointer { try body($0, nil) }
+            case .floats(let values): try values.withUnsafeBufferPointer { try body(nil, $0) }
+            }
+        }
+
         /// The least and the greatest sample; for bytes 0 and 255, which bound them.
         public var bounds: (low: Float, high: Float) {
             guard case .floats(let values) = storage, var low = values.first else { return (0, 255) }
