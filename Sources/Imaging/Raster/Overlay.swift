@@ -25,10 +25,10 @@ public enum Overlay {
         let base = side > longestSide ? (side + longestSide - 1) / longestSide : 1
         let enlargement = side < shortestSide ? min(8, (shortestSide + side - 1) / side) : 1
         let reduced =
-            if let bytes = frame.samples.bytes, frame.channels == 3 {
-                reduced(bytes, rows: frame.rows, columns: frame.columns, by: base)
+            if let bytes = frame.samples.bytes, frame.channels == 3, base <= min(frame.rows, frame.columns), base < 64 {
+                ReducedPicture(bytes, rows: frame.rows, columns: frame.columns, by: base)
             } else {
-                reduced(
+                ReducedPicture(
                     frame.samples.floats[...], rows: frame.rows, columns: frame.columns, channels: frame.channels,
                     window: window, by: base)
             }
@@ -60,7 +60,7 @@ public enum Overlay {
         let plane = volume.rows * volume.columns
         let pictures = chosen.map { slice in
             render(
-                reduced(
+                ReducedPicture(
                     volume.voxels[slice * plane..<(slice + 1) * plane], rows: volume.rows, columns: volume.columns,
                     channels: 1, window: window, by: reduction),
                 rows: volume.rows, columns: volume.columns, mask: masks[slice].pixels[...], reduction: reduction,
@@ -86,12 +86,66 @@ public enum Overlay {
         return Picture(rows: rows, columns: columns, channels: 3, samples: samples)
     }
 
-    /// The mean colours of squares of `reduction` pixels, `[rows / reduction, columns / reduction, 3]`, 0...255.
-    ///
-    /// The samples are `[rows, columns, channels]`, and the window makes grey levels of them.
-    private static func reduced(
+    /// Draws the mask, `[rows, columns]` of the source, over the source reduced by a factor.
+    private static func render(
+        _ source: ReducedPicture, rows: Int, columns: Int, mask: ArraySlice<UInt8>, reduction: Int, enlargement: Int,
+        color: DisplayColor
+    ) -> Picture {
+        let (height, width) = (source.rows * enlargement, source.columns * enlargement)
+        let inside = [Bool](unsafeUninitializedCapacity: height * width) { inside, filled in
+            filled = inside.count
+            mask.withUnsafeBufferPointer { mask in
+                for y in 0..<height {
+                    let line = min(y / enlargement * reduction + reduction / 2, rows - 1) * columns
+                    for x in 0..<width {
+                        let column = min(x / enlargement * reduction + reduction / 2, columns - 1)
+                        inside[y * width + x] = mask[line + column] != 0
+                    }
+                }
+            }
+        }
+        let tint = [color.red, color.green, color.blue].map(Float.init)
+        var pixels = source.enlarged(by: enlargement)
+        pixels.withUnsafeMutableBufferPointer { pixels in
+            for row in 0..<height {
+                for column in 0..<width where inside[row * width + column] {
+                    let share: Float = isEdge(inside, row, column, height, width) ? 1 : 0.25
+                    for channel in 0..<3 {
+                        let mean = source.mean(row / enlargement, column / enlargement, channel)
+                        let value = mean * (1 - share) + tint[channel] * share
+                        pixels[(row * width + column) * 3 + channel] = UInt8(min(max(value.rounded(), 0), 255))
+                    }
+                }
+            }
+        }
+        return Picture(rows: height, columns: width, channels: 3, samples: pixels)
+    }
+
+    /// Whether a pixel of the mask has a neighbour outside the mask; the border of the picture counts as inside.
+    private static func isEdge(_ inside: [Bool], _ row: Int, _ column: Int, _ height: Int, _ width: Int) -> Bool {
+        for (y, x) in [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
+        where y >= 0 && y < height && x >= 0 && x < width {
+            if !inside[y * width + x] { return true }
+        }
+        return false
+    }
+}
+
+/// The mean colours of squares of pixels, at least one square.
+private struct ReducedPicture {
+    /// The number of rows of squares.
+    let rows: Int
+    /// The number of columns of squares.
+    let columns: Int
+    /// The means rounded to whole numbers, `[rows, columns, 3]`.
+    private let levels: [UInt8]
+    /// The mean of a square, 0...255, by row, column and channel.
+    let mean: (Int, Int, Int) -> Float
+
+    /// Reduces `[rows, columns, channels]` values, of which a window makes grey levels.
+    init(
         _ samples: ArraySlice<Float>, rows: Int, columns: Int, channels: Int, window: GreyWindow, by reduction: Int
-    ) -> [Float] {
+    ) {
         let (height, width) = (max(rows / reduction, 1), max(columns / reduction, 1))
         var means = [Float](repeating: 0, count: height * width * 3)
         samples.withUnsafeBufferPointer { samples in
@@ -113,20 +167,20 @@ public enum Overlay {
                 }
             }
         }
-        return means
+        (self.rows, self.columns) = (height, width)
+        levels = means.map { UInt8($0 + 0.5) }
+        mean = { means[($0 * width + $1) * 3 + $2] }
     }
 
-    /// The mean colours of squares of `reduction` pixels of RGB bytes, as the other function computes them.
-    private static func reduced(_ bytes: [UInt8], rows: Int, columns: Int, by reduction: Int) -> [Float] {
-        guard reduction <= min(rows, columns), reduction < 256 else {
-            return reduced(
-                bytes.map(Float.init)[...], rows: rows, columns: columns, channels: 3, window: .whole, by: reduction)
-        }
+    /// Reduces RGB bytes, `[rows, columns, 3]`, by a factor below 64 that is not greater than a side.
+    init(_ bytes: [UInt8], rows: Int, columns: Int, by reduction: Int) {
         let (height, width, line) = (rows / reduction, columns / reduction, columns * 3)
-        let count = Float(reduction * reduction)
+        let count = UInt64(reduction * reduction)
+        // Rounded up, so that halves round up: the error of a mean is less than half a step between means.
+        let inverse = ((1 << 24) + count - 1) / count
         var sums = [UInt16](repeating: 0, count: line)
-        return [Float](unsafeUninitializedCapacity: height * width * 3) { means, filled in
-            filled = means.count
+        levels = [UInt8](unsafeUninitializedCapacity: height * width * 3) { levels, filled in
+            filled = levels.count
             bytes.withUnsafeBufferPointer { bytes in
                 sums.withUnsafeMutableBufferPointer { sums in
                     for row in 0..<height {
@@ -136,70 +190,43 @@ public enum Overlay {
                             for index in 0..<line { sums[index] &+= UInt16(bytes[start + index]) }
                         }
                         for column in 0..<width {
-                            var (red, green, blue) = (UInt32(0), UInt32(0), UInt32(0))
+                            var (red, green, blue) = (UInt64(0), UInt64(0), UInt64(0))
                             for pixel in column * reduction..<(column + 1) * reduction {
-                                red &+= UInt32(sums[3 * pixel])
-                                green &+= UInt32(sums[3 * pixel + 1])
-                                blue &+= UInt32(sums[3 * pixel + 2])
+                                red &+= UInt64(sums[3 * pixel])
+                                green &+= UInt64(sums[3 * pixel + 1])
+                                blue &+= UInt64(sums[3 * pixel + 2])
                             }
                             let place = (row * width + column) * 3
-                            means[place] = Float(red) / count
-                            means[place + 1] = Float(green) / count
-                            means[place + 2] = Float(blue) / count
+                            levels[place] = UInt8(truncatingIfNeeded: (red &* inverse &+ (1 << 23)) >> 24)
+                            levels[place + 1] = UInt8(truncatingIfNeeded: (green &* inverse &+ (1 << 23)) >> 24)
+                            levels[place + 2] = UInt8(truncatingIfNeeded: (blue &* inverse &+ (1 << 23)) >> 24)
                         }
                     }
                 }
             }
         }
+        (self.rows, self.columns) = (height, width)
+        mean = { row, column, channel in
+            var sum = 0
+            for y in row * reduction..<(row + 1) * reduction {
+                for x in column * reduction..<(column + 1) * reduction { sum += Int(bytes[y * line + x * 3 + channel]) }
+            }
+            return Float(sum) / Float(count)
+        }
     }
 
-    /// Draws the mask, `[rows, columns]` of the source, over the mean colours that `reduced` gives.
-    private static func render(
-        _ means: [Float], rows: Int, columns: Int, mask: ArraySlice<UInt8>, reduction: Int, enlargement: Int,
-        color: DisplayColor
-    ) -> Picture {
-        let (inner, outer) = (max(columns / reduction, 1), max(rows / reduction, 1))
-        let (height, width) = (outer * enlargement, inner * enlargement)
-        let inside = [Bool](unsafeUninitializedCapacity: height * width) { inside, filled in
-            filled = inside.count
-            mask.withUnsafeBufferPointer { mask in
-                for y in 0..<height {
-                    let line = min(y / enlargement * reduction + reduction / 2, rows - 1) * columns
-                    for x in 0..<width {
-                        let column = min(x / enlargement * reduction + reduction / 2, columns - 1)
-                        inside[y * width + x] = mask[line + column] != 0
-                    }
-                }
-            }
-        }
-        let tint = [color.red, color.green, color.blue].map(Float.init)
-        let pixels = [UInt8](unsafeUninitializedCapacity: height * width * 3) { pixels, filled in
+    /// The levels with each square repeated, `[rows * factor, columns * factor, 3]`.
+    func enlarged(by factor: Int) -> [UInt8] {
+        guard factor > 1 else { return levels }
+        let width = columns * factor
+        return [UInt8](unsafeUninitializedCapacity: rows * factor * width * 3) { pixels, filled in
             filled = pixels.count
-            for row in 0..<height {
+            for row in 0..<rows * factor {
                 for column in 0..<width {
-                    let pixel = row * width + column
-                    let place = (row / enlargement * inner + column / enlargement) * 3
-                    if inside[pixel] {
-                        let share: Float = isEdge(inside, row, column, height, width) ? 1 : 0.25
-                        for channel in 0..<3 {
-                            let value = means[place + channel] * (1 - share) + tint[channel] * share
-                            pixels[pixel * 3 + channel] = UInt8(min(max(value.rounded(), 0), 255))
-                        }
-                    } else {
-                        for channel in 0..<3 { pixels[pixel * 3 + channel] = UInt8(means[place + channel] + 0.5) }
-                    }
+                    let source = (row / factor * columns + column / factor) * 3
+                    for channel in 0..<3 { pixels[(row * width + column) * 3 + channel] = levels[source + channel] }
                 }
             }
         }
-        return Picture(rows: height, columns: width, channels: 3, samples: pixels)
-    }
-
-    /// Whether a pixel of the mask has a neighbour outside the mask; the border of the picture counts as inside.
-    private static func isEdge(_ inside: [Bool], _ row: Int, _ column: Int, _ height: Int, _ width: Int) -> Bool {
-        for (y, x) in [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
-        where y >= 0 && y < height && x >= 0 && x < width {
-            if !inside[y * width + x] { return true }
-        }
-        return false
     }
 }
