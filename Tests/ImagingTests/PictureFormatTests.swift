@@ -28,7 +28,7 @@ import Testing
         let frame = try frame(png.file)
         #expect(frame.rows == 5 && frame.columns == 7 && frame.channels == 1)
         let scale = depth < 8 ? Float(255 / ((1 << depth) - 1)) : 1
-        #expect(frame.samples == png.samples.map { Float($0) * scale })
+        #expect(frame.samples.floats == png.samples.map { Float($0) * scale })
     }
 
     @Test(arguments: [8, 16])
@@ -36,7 +36,7 @@ import Testing
         let png = png(.rgb, depth: depth)
         let frame = try frame(png.file)
         #expect(frame.channels == 3)
-        #expect(frame.samples == png.samples.map { depth == 8 ? Float($0) : (Float($0) / 257).rounded() })
+        #expect(frame.samples.floats == png.samples.map { depth == 8 ? Float($0) : (Float($0) / 257).rounded() })
     }
 
     @Test(arguments: [PlainPNG.Kind.greyAlpha, .rgba], [8, 16])
@@ -59,7 +59,7 @@ import Testing
         png.chunks = [("PLTE", [10, 20, 30, 200, 210, 220]), ("tRNS", [0, 128])]
         let frame = try frame(png.file)
         #expect(frame.channels == 3)
-        #expect(frame.samples == png.samples.flatMap { $0 == 0 ? [10, 20, 30] : [200, 210, 220] })
+        #expect(frame.samples.floats == png.samples.flatMap { $0 == 0 ? [10, 20, 30] : [200, 210, 220] })
     }
 
     @Test func `gamma and profiles do not change a value`() throws {
