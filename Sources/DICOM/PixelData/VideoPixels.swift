@@ -71,7 +71,7 @@ final class VideoPixels {
             guard next > index else { continue }
             guard status == CVIDEO_OK else { throw .frame(number: index + 1, reason: Self.reason(status)) }
             if damaged != 0 { remarks.add("frame \(index + 1) of the clip is damaged: its decoder filled parts in") }
-            return StoredFrame(samples: rgb.map(UInt16.init), photometric: .rgb, bitsStored: 8, highBit: 7)
+            return StoredFrame(samples: [], photometric: .rgb, bitsStored: 8, highBit: 7, bytes: rgb)
         }
     }
 
