@@ -9,7 +9,7 @@ import TestSupport
 @Suite struct DamagedStreamsTests {
     private func decoded(_ name: String) throws -> (samples: [Float], remarks: [String]) {
         let decoder = try FrameDecoder(InstanceFile(path: Fixture.path(name)))
-        let samples = try decoder.frame(1).samples
+        let samples = try decoder.frame(1).samples.floats
         return (samples, decoder.remarks)
     }
 
