@@ -70,8 +70,8 @@ final class RequestExchange {
             case .failure(let error): return .workerDied(.broken(error))
             }
         }
-        guard received.count <= WorkMessage.limit else {
-            return .workerDied(.broken(.tooLong(bytes: received.count)))
+        guard received.count <= WorkMessage.answerLimit else {
+            return .workerDied(.broken(.tooLong(bytes: received.count, limit: WorkMessage.answerLimit)))
         }
         return nil
     }
@@ -94,15 +94,18 @@ final class RequestExchange {
     /// Reads the bytes in the pipe, and cuts them into whole lines.
     private func receive() -> Received {
         guard let result = try? process.output.read(into: buffer) else { return .ended }
+        // The bytes of earlier calls do not hold a line end.
+        var unseen = received.count
         switch result {
         case .wouldBlock: return .nothing
         case .end: return .ended
         case .bytes(let count): received.append(contentsOf: buffer[..<count])
         }
         var lines: [[UInt8]] = []
-        while let end = received.firstIndex(of: UInt8(ascii: "\n")) {
+        while let end = received[unseen...].firstIndex(of: UInt8(ascii: "\n")) {
             lines.append(Array(received[..<end]))
             received.removeFirst(end + 1)
+            unseen = 0
         }
         return .lines(lines)
     }

@@ -12,7 +12,7 @@ extension SegmentRequest {
     ///   - frame: the source.
     ///   - mask: of the frame's size.
     ///   - index: the frame's number in the stack from 0, which names the file.
-    /// - Returns: the path of the file; an empty list if none was written.
+    /// - Returns: the name of the file; an empty list if none was written.
     /// - Throws: `Refusal.hindered` if the file cannot be written.
     func overlay(_ frame: Frame, mask: Mask, index: Int) throws(Refusal) -> [String] {
         guard let overlayFolder, !mask.isEmpty else { return [] }
@@ -25,7 +25,7 @@ extension SegmentRequest {
     /// - Parameters:
     ///   - mask: white in the picture.
     ///   - index: the frame's number in the stack from 0, which names the file.
-    /// - Returns: the path of the file; an empty list if none was written.
+    /// - Returns: the name of the file; an empty list if none was written.
     /// - Throws: `Refusal.hindered` if the file cannot be written.
     func maskPicture(_ mask: Mask, index: Int) throws(Refusal) -> [String] {
         guard let maskFolder else { return [] }
@@ -39,7 +39,7 @@ extension SegmentRequest {
     /// - Parameters:
     ///   - volume: the source.
     ///   - masks: one per slice, in the order of the volume.
-    /// - Returns: the path of the file; an empty list if none was written.
+    /// - Returns: the name of the file; an empty list if none was written.
     /// - Throws: `Refusal.hindered` if the file cannot be written.
     func contactSheet(_ volume: Volume, masks: [Mask]) throws(Refusal) -> [String] {
         guard let overlayFolder, masks.contains(where: { !$0.isEmpty }) else { return [] }
@@ -48,13 +48,13 @@ extension SegmentRequest {
     }
 
     private func write(_ picture: Picture, to folder: String, named name: String) throws(Refusal) -> String {
-        let path = "\(folder)/\(name).png"
+        let file = "\(name).png"
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-            try picture.writePNG(to: path)
+            try picture.writePNG(to: "\(folder)/\(file)")
         } catch {
             throw Refusal.hindered("could not write a picture: \(error)")
         }
-        return path
+        return file
     }
 }

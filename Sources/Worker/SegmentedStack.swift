@@ -15,9 +15,9 @@ struct SegmentedStack {
     var frameConfidence: [Confidence] = []
     /// The confidence of the whole stack.
     var confidence = Confidence(value: 0, measures: [:])
-    /// Absolute paths of the overlays.
+    /// Names of the overlays in the request's folder.
     var overlays: [String] = []
-    /// Absolute paths of the masks written as pictures.
+    /// Names of the masks written as pictures in the request's folder.
     var maskPictures: [String] = []
     /// Remarks for the report, in words.
     var notes: [String] = []

@@ -73,8 +73,14 @@ import Testing
     }
 
     @Test func `a line over the limit is refused`() throws {
-        let long = [UInt8](repeating: UInt8(ascii: " "), count: WorkMessage.limit + 1)
-        #expect(throws: WorkMessageError.tooLong(bytes: long.count)) { try WorkMessage(line: long) }
+        let long = [UInt8](repeating: UInt8(ascii: " "), count: WorkMessage.answerLimit + 1)
+        #expect(throws: WorkMessageError.tooLong(bytes: long.count, limit: WorkMessage.answerLimit)) {
+            try WorkMessage(line: long)
+        }
+        let request = Array(long.prefix(WorkMessage.limit + 1))
+        #expect(throws: WorkMessageError.tooLong(bytes: request.count, limit: WorkMessage.limit)) {
+            try WorkRequest(line: request)
+        }
         #expect(throws: WorkMessageError.self) {
             try WorkMessage.line(.segment(request: .example(sources: WorkMessage.sourceLimit + 1)))
         }
@@ -82,6 +88,17 @@ import Testing
 
     @Test func `a request with the most sources fits its line`() throws {
         _ = try WorkMessage.line(.segment(request: .example(sources: WorkMessage.sourceLimit)))
+    }
+
+    @Test func `the outcome of 100,000 frames fits its line`() throws {
+        let frames = SegmentOutcome.framesMeasured
+        let values = [Double](repeating: 0.1234, count: frames)
+        let names = ["a", "b", "c", "d", "e", "f"].map { String(repeating: $0, count: 26) }
+        let outcome = SegmentOutcome(
+            frames: frames, foundFrames: Array(0..<frames), confidence: Confidence(value: 0.5, measures: [:]),
+            frameConfidence: values, frameMeasures: Dictionary(uniqueKeysWithValues: names.map { ($0, values) }),
+            outputs: [], overlays: (1...frames).map { "\($0).png" }, masks: (1...frames).map { "\($0).png" }, notes: [])
+        _ = try WorkMessage.line(.response(.segmented(outcome: outcome)))
     }
 
     @Test func `paths that leave their folder are refused`() {

@@ -163,7 +163,10 @@ struct WorkerProcessTests {
                 #expect(outcome.frames == files.count)
                 #expect(!outcome.foundFrames.isEmpty)
                 #expect(outcome.overlays.count == outcome.foundFrames.count + (isVolume ? 1 : 0))
-                #expect(outcome.overlays.allSatisfy { FileManager.default.fileExists(atPath: $0) })
+                #expect(
+                    outcome.overlays.allSatisfy {
+                        FileManager.default.fileExists(atPath: folder.appending(path: "overlays-\(run)/\($0)").path)
+                    })
                 let output = try #require(outcome.outputs.first)
                 #expect(output.frames == outcome.foundFrames.count)
                 let header = try InstanceFile(path: path).header
@@ -358,7 +361,8 @@ struct WorkerProcessTests {
             #expect(reason.hasPrefix("could not decode the PNG picture"))
             #expect(outcome.frames == 1 && outcome.outputs.isEmpty)
             #expect(outcome.frameMeasures["viewAgreement"]?.count == 1)
-            let mask = try Picture(path: try #require(outcome.masks.first))
+            let mask = try Picture(
+                path: folder.appending(path: "masks/\(try #require(outcome.masks.first))").path)
             #expect(mask.rows == 90 && mask.columns == 70)
             #expect(Set(mask.samples).isSubset(of: [0, 255]))
         }

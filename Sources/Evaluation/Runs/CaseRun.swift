@@ -132,6 +132,7 @@ struct CaseRun: Sendable {
     private func ask(_ part: CasePart, _ answer: inout CaseAnswer) async -> RequestEnd {
         let images = Array(source.images[part.images])
         let root = FileNames.commonFolder(of: images.map(\.path))
+        let folder = "\(maskFolder)/\(part.images.lowerBound + 1)"
         let request = SegmentRequest(
             run: UUID().uuidString.lowercased(), folder: root, form: source.isPicture ? .pictures : .instances,
             sources: images.map { image in
@@ -140,7 +141,7 @@ struct CaseRun: Sendable {
                     sopInstanceUID: image.sopInstanceUID, frameNumbers: image.frameNumber.map { [$0] })
             },
             segmenter: plan.segmenter.descriptor, weights: plan.segmenter.weights, options: part.options,
-            outputs: [], maskFolder: "\(maskFolder)/\(part.images.lowerBound + 1)",
+            outputs: [], maskFolder: folder,
             candidateFolder: choosesAmongMasks ? candidateFolder : nil)
         let measures = MeasureSum()
         let result: WorkResult
@@ -155,7 +156,7 @@ struct CaseRun: Sendable {
             guard outcome.leftOut == 0 else {
                 return .failed("\(outcome.leftOut) images were left out: \(outcome.notes.joined(separator: "; "))")
             }
-            answer.take(outcome, images: part.images)
+            answer.take(outcome, images: part.images, folder: folder)
             return .answered
         case .stopped: return .stopped
         case .response(.quarantine(let reason)), .response(.unfit(let reason)), .response(.failed(let reason)),
@@ -181,9 +182,9 @@ struct CaseAnswer: Sendable {
     var peakMemory: Int?
     var notes: [String] = []
 
-    /// Adds the answer for a part.
-    mutating func take(_ outcome: SegmentOutcome, images: Range<Int>) {
-        for (image, path) in zip(images, outcome.masks) { masks[image] = path }
+    /// Adds the answer for a part, whose masks are files in `folder`.
+    mutating func take(_ outcome: SegmentOutcome, images: Range<Int>, folder: String) {
+        for (image, name) in zip(images, outcome.masks) { masks[image] = "\(folder)/\(name)" }
         confidences.append((outcome.confidence, weight: Double(max(1, outcome.foundFrames.count))))
         notes += outcome.notes.filter { !notes.contains($0) }
     }

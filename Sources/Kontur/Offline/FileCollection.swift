@@ -2,16 +2,15 @@
 
 import Foundation
 import Platform
+import Synchronization
 
 /// The files that a command line names, and the files in its folders.
 struct FileCollection {
-    struct Refused: Error {
-        var path: String
-        var reason: String
-    }
-
     struct CollectedFile {
+        /// The path as the command line names it, for people.
         var path: String
+        /// An absolute path of ASCII characters that opens the file.
+        var readable: String
         /// Whether the command line names the file itself, not a folder above it.
         var isNamed: Bool
     }
@@ -20,123 +19,152 @@ struct FileCollection {
     ///
     /// A file that the command line names twice is listed once.
     private(set) var files: [CollectedFile] = []
-    /// Paths that could not be read.
-    private(set) var refused: [Refused] = []
+    /// Paths that are not files, or that could not be read.
+    private(set) var others: [FileOutcome] = []
 
     /// - Parameter paths: files and folders. Names in folders are skipped if they begin with a dot.
     init(paths: [String]) {
-        var seen: Set<String> = []
-        for path in paths {
-            for file in Self.files(at: path, refused: &refused) {
-                let real = URL(fileURLWithPath: file).resolvingSymlinksInPath().path
-                if seen.insert(real).inserted { files.append(CollectedFile(path: file, isNamed: file == path)) }
-            }
-        }
-    }
-
-    private static func files(at path: String, refused: inout [Refused]) -> [String] {
-        switch kind(of: path, refused: &refused) {
-        case .file: return [path]
-        case .folder: return content(of: path, refused: &refused)
-        case .symbolicLink, .other:
-            refused.append(Refused(path: path, reason: "neither a file nor a folder"))
-            return []
-        case nil: return []
-        }
-    }
-
-    /// The kind of the file or folder.
-    ///
-    /// If the path cannot be opened, the function adds it to `refused` and returns `nil`.
-    private static func kind(of path: String, refused: inout [Refused]) -> FileSystem.Kind? {
-        do {
-            return try FileSystem.kind(of: path)
-        } catch {
-            refused.append(Refused(path: path, reason: "cannot be opened: \(error.reason)"))
-            return nil
-        }
-    }
-
-    /// All files below a folder.
-    ///
-    /// The walk keeps a list instead of recursing, so deep folders do not exhaust the stack. It does not follow links
-    /// to folders, so it cannot run in circles.
-    private static func content(of folder: String, refused: inout [Refused]) -> [String] {
-        var waiting = [folder]
-        var found: [String] = []
-        while let next = waiting.popLast() {
-            guard let names = try? FileManager.default.contentsOfDirectory(atPath: next) else {
-                refused.append(Refused(path: next, reason: "this folder cannot be listed"))
-                continue
-            }
-            var folders: [String] = []
-            for name in names.sorted() where !name.hasPrefix(".") {
-                let path = next.hasSuffix("/") ? next + name : "\(next)/\(name)"
-                switch kind(of: path, refused: &refused) {
-                case .file: found.append(path)
-                case .folder:
-                    let isLink = (try? FileSystem.kind(of: path, followingLinks: false)) != .folder
-                    if !isLink { folders.append(path) }
-                case .symbolicLink, .other:
-                    refused.append(Refused(path: path, reason: "neither a file nor a folder"))
-                case nil: break
+        var walk = FolderWalk()
+        var seen: Set<FilePath> = []
+        for text in paths {
+            let path = FilePath(argument: text)
+            let found = walk.files(at: path)
+            others += walk.takeOthers()
+            for file in found {
+                // A file that is gone by now keeps its own path, and its reader says so.
+                let real = (try? FileSystem.resolved(file)) ?? file
+                guard seen.insert(real).inserted else { continue }
+                do {
+                    let readable = try ReadableLinks.shared.readable(real)
+                    files.append(CollectedFile(path: file.shown, readable: readable, isNamed: file == path))
+                } catch {
+                    others.append(
+                        FileOutcome(path: file.shown, outcome: .quarantined, reason: "cannot be opened: \(error.reason)"))
                 }
             }
-            waiting += folders.reversed()
+        }
+    }
+}
+
+/// Collects the files below folders.
+///
+/// The walk keeps lists instead of recursing, so deep folders do not exhaust the stack. It enters each folder once,
+/// whatever links lead to it, so links cannot lead it in circles. Folders come before linked folders, so that a file has
+/// the path without links if it has one.
+private struct FolderWalk {
+    private struct Waiting {
+        let path: FilePath
+        let identity: FileSystem.Identity
+    }
+
+    private var entered: Set<FileSystem.Identity> = []
+    private var folders: [Waiting] = []
+    private var linked: [Waiting] = []
+    private var others: [FileOutcome] = []
+
+    mutating func takeOthers() -> [FileOutcome] {
+        defer { others = [] }
+        return others
+    }
+
+    /// The file at a path, or all files below the folder at the path.
+    mutating func files(at path: FilePath) -> [FilePath] {
+        do {
+            let (kind, identity) = try FileSystem.examine(path)
+            switch kind {
+            case .file: return [path]
+            case .folder:
+                // A folder that an earlier path has led to holds nothing new.
+                if entered.contains(identity) { return [] }
+                folders = [Waiting(path: path, identity: identity)]
+                return content()
+            case .symbolicLink, .other: refuse(path, "neither a file nor a folder")
+            }
+        } catch {
+            refuse(path, "cannot be opened: \(error.reason)")
+        }
+        return []
+    }
+
+    private mutating func refuse(_ path: FilePath, _ reason: String, as outcome: FileOutcome.Kind = .quarantined) {
+        others.append(FileOutcome(path: path.shown, outcome: outcome, reason: reason))
+    }
+
+    private mutating func content() -> [FilePath] {
+        var found: [FilePath] = []
+        while let next = folders.popLast() ?? (linked.isEmpty ? nil : linked.removeFirst()) {
+            guard entered.insert(next.identity).inserted else {
+                refuse(next.path, "a link to a folder that is read already", as: .passedOver)
+                continue
+            }
+            let names: [FilePath]
+            do {
+                names = try FileSystem.names(in: next.path)
+            } catch {
+                refuse(next.path, "this folder cannot be listed: \(error.reason)")
+                continue
+            }
+            var below: [Waiting] = []
+            for name in names where !name.isHidden { visit(next.path.appending(name), &below, &found) }
+            folders += below.reversed()
         }
         return found
     }
-}
 
-/// Why a file does not belong to a stack.
-struct FileOutcome: Encodable, Sendable {
-    enum Kind: String, Encodable {
-        /// The file cannot be read.
-        case quarantined
-        /// The object does not contain an image that can be segmented.
-        case notAnImage
-        /// Kontur made the object.
-        case own
-        /// An earlier file has the same SOP Instance UID.
-        case duplicate
-        /// A PNG or JPEG file in a folder. Only pictures that the command line names are segmented.
-        case picture
-        /// A file in a folder that does not claim to be DICOM.
-        case passedOver
-    }
-
-    var path: String
-    var outcome: Kind
-    var reason: String
-}
-
-extension FileOutcome {
-    /// The number of unreadable files and the reason for the first; `nil` if all files can be read.
-    static func failure(_ files: [FileOutcome]) -> String? {
-        guard let first = files.first(where: { $0.outcome == .quarantined }) else { return nil }
-        let count = files.count { $0.outcome == .quarantined }
-        let which = count == 1 ? "" : " the first,"
-        return "\(Formatted.count(count, "file")) cannot be read:\(which) \(first.path): \(first.reason)"
-    }
-
-    /// The files that do not belong to a stack; `nil` if there are none.
-    static func table(_ files: [FileOutcome]) -> TextTable? {
-        if files.isEmpty { return nil }
-        return TextTable(
-            [.init("file"), .init("kind"), .init("reason")],
-            rows: files.map { [$0.path, $0.outcome.inWords, $0.reason] })
+    private mutating func visit(_ path: FilePath, _ below: inout [Waiting], _ found: inout [FilePath]) {
+        do {
+            let (kind, identity) = try FileSystem.examine(path)
+            switch kind {
+            case .file: found.append(path)
+            case .folder:
+                let next = Waiting(path: path, identity: identity)
+                let isLink = try FileSystem.examine(path, followingLinks: false).kind != .folder
+                if isLink { linked.append(next) } else { below.append(next) }
+            case .symbolicLink, .other: refuse(path, "neither a file nor a folder", as: .passedOver)
+            }
+        } catch {
+            refuse(path, "cannot be opened: \(error.reason)")
+        }
     }
 }
 
-extension FileOutcome.Kind {
-    fileprivate var inWords: String {
-        switch self {
-        case .quarantined: "unreadable"
-        case .notAnImage: "not an image"
-        case .own: "made by Kontur"
-        case .duplicate: "duplicate"
-        case .passedOver: "skipped"
-        case .picture: "picture"
+/// Links with plain names to files whose paths are not plain.
+///
+/// A path goes to a worker as text in JSON, and text is compared and cut by characters. A name in another encoding is no
+/// text at all. A worker therefore gets a link of ASCII characters instead of such a path.
+final class ReadableLinks: Sendable {
+    /// The links of this process, which are removed when the process exits.
+    static let shared: ReadableLinks = {
+        atexit { ReadableLinks.shared.remove() }
+        return ReadableLinks()
+    }()
+
+    /// The folder of the links, absent until the first one, and their number.
+    private let made = Mutex<(folder: URL?, count: Int)>((nil, 0))
+
+    /// A path of ASCII characters that opens the file at the absolute path `path`.
+    ///
+    /// The path is valid until the process exits.
+    ///
+    /// - Throws: the error of mkdir(2) or symlink(2).
+    func readable(_ path: FilePath) throws(SystemCallError) -> String {
+        if path.isASCII { return String(decoding: path.bytes, as: UTF8.self) }
+        return try made.withLock { made throws(SystemCallError) in
+            let folder =
+                made.folder
+                ?? FileManager.default.temporaryDirectory.appendingPathComponent("kontur-\(UUID().uuidString)")
+            if made.folder == nil { try FileSystem.makeFolder(folder.path) }
+            made = (folder, made.count + 1)
+            let link = folder.appendingPathComponent("\(made.count)").path
+            try FileSystem.makeLink(link, to: path)
+            return link
+        }
+    }
+
+    private func remove() {
+        made.withLock { made in
+            if let folder = made.folder { try? FileManager.default.removeItem(at: folder) }
+            made.folder = nil
         }
     }
 }

@@ -12,11 +12,11 @@ extension OfflineSegmentation {
     /// Routes cannot match pictures, so the planner must have a forced target.
     ///
     /// - Parameters:
-    ///   - path: the path as the command line names it.
+    ///   - picture: the file.
     ///   - number: the number of the picture; it keeps results of files with the same name apart.
     /// - Returns: the line of the report.
-    func segment(picture path: String, number: Int) async -> SegmentReport.PictureLine {
-        var line = SegmentReport.PictureLine(picture: path, outcome: .failed)
+    func segment(picture: FileCollection.CollectedFile, number: Int) async -> SegmentReport.PictureLine {
+        var line = SegmentReport.PictureLine(picture: picture.path, outcome: .failed)
         guard let target = planner.forced else {
             line.outcome = .unmatched
             line.reason = "routes need DICOM attributes, which pictures do not have; give --segmenter NAME"
@@ -36,8 +36,9 @@ extension OfflineSegmentation {
             line.reason = "\(route.segmenter) needs volumes, which pictures cannot make; give it DICOM files"
             return line
         }
-        let file = URL(fileURLWithPath: path).standardizedFileURL
-        await run(file, segmenter, route, name: "\(number)-\(file.deletingPathExtension().lastPathComponent)", &line)
+        let name = URL(fileURLWithPath: picture.path).deletingPathExtension().lastPathComponent
+        await run(
+            URL(fileURLWithPath: picture.readable), segmenter, route, name: "\(number)-\(name)", &line)
         return line
     }
 
@@ -63,8 +64,8 @@ extension OfflineSegmentation {
             line.measures = outcome.confidence.measures
             line.notes = outcome.notes
             line.outcome = outcome.foundFrames.isEmpty ? .nothingFound : .segmented
-            line.mask = put(outcome.masks.first, at: result.mask, &line)
-            line.overlay = put(outcome.overlays.first, at: result.overlay, &line)
+            line.mask = put(outcome.masks.first, of: request.maskFolder, at: result.mask, &line)
+            line.overlay = put(outcome.overlays.first, of: request.overlayFolder, at: result.overlay, &line)
         case .failure(let failure):
             if failure.isUnfit { line.outcome = .unfit }
             line.reason = failure.reason
@@ -75,10 +76,12 @@ extension OfflineSegmentation {
         folder.appendingPathComponent("\(name)-\(kind).png").path
     }
 
-    private func put(_ made: String?, at path: String, _ line: inout SegmentReport.PictureLine) -> String? {
-        guard let made else { return nil }
+    private func put(
+        _ made: String?, of folder: String?, at path: String, _ line: inout SegmentReport.PictureLine
+    ) -> String? {
+        guard let made, let folder else { return nil }
         do {
-            try FileSystem.rename(made, to: path)
+            try FileSystem.rename("\(folder)/\(made)", to: path)
             return path
         } catch {
             line.outcome = .failed

@@ -101,7 +101,7 @@ struct OfflineSegmentation {
         line.confidence = outcome.confidence.value
         line.frameConfidence = outcome.frameConfidence
         line.frameMeasures = outcome.frameMeasures
-        line.overlays = outcome.overlays.sorted()
+        line.overlays = outcome.overlays.sorted().map { overlays(name).appendingPathComponent($0).path }
         line.notes += outcome.notes.filter { !line.notes.contains($0) }
         for output in outcome.outputs {
             let file = ObjectFile(path: output.path)

@@ -14,8 +14,10 @@ import Supervision
 struct OfflineStudy {
     /// An instance in a file.
     struct Instance {
-        /// Absolute path.
+        /// Absolute path of ASCII characters that opens the file.
         var path: String
+        /// The path as the command line names it, for people.
+        var named: String
         var imageDigest: String
         /// The digests of attributes by keyword.
         var attributes: [String: String]
@@ -54,7 +56,7 @@ struct OfflineStudy {
     private(set) var mixed: [MixedSeries] = []
     private(set) var files: [FileOutcome] = []
     /// PNG and JPEG files that the command line names.
-    private(set) var pictures: [String] = []
+    private(set) var pictures: [FileCollection.CollectedFile] = []
     private var instances: [InstanceKey: Instance] = [:]
     /// The attributes of every file of a series, also of those that repeat an instance.
     private var attributes: [SeriesKey: [[String: String]]] = [:]
@@ -82,28 +84,38 @@ struct OfflineStudy {
     ///   - progress: shows the number of files read.
     init(reading paths: [String], with pool: WorkerPool, progress: ProgressLine) async {
         let collection = FileCollection(paths: paths)
-        files = collection.refused.map { FileOutcome(path: $0.path, outcome: .quarantined, reason: $0.reason) }
+        files = collection.others
         var headers: [InstanceHeader] = []
         for (index, file) in collection.files.enumerated() {
             progress.show("reading \(index + 1) of \(collection.files.count) files")
-            let absolute = URL(fileURLWithPath: file.path).standardizedFileURL.path
-            if let format = PictureFormat(ofFile: absolute) {
+            let notAnInstance: FileOutcome.Kind = file.isNamed ? .quarantined : .passedOver
+            if let format = PictureFormat(ofFile: file.readable) {
                 if file.isNamed {
-                    pictures.append(file.path)
+                    pictures.append(file)
                 } else {
                     let reason = "a \(format.rawValue) picture; name the file itself to segment it"
                     files.append(FileOutcome(path: file.path, outcome: .picture, reason: reason))
                 }
                 continue
             }
-            switch await Self.index(absolute, with: pool) {
+            if let reason = ForeignFile.reason(file.readable) {
+                files.append(FileOutcome(path: file.path, outcome: notAnInstance, reason: reason))
+                continue
+            }
+            if ForeignFile.isDirectory(file.readable) {
+                files.append(FileOutcome(path: file.path, outcome: .notAnImage, reason: ForeignFile.directory))
+                continue
+            }
+            switch await Self.index(file.readable, with: pool) {
             case .success((let header, let imageDigest, let attributes)):
-                let instance = Instance(path: absolute, imageDigest: imageDigest, attributes: attributes)
-                take(header, instance, file: file.path, into: &headers)
+                let instance = Instance(
+                    path: file.readable, named: file.path, imageDigest: imageDigest, attributes: attributes)
+                take(header, instance, into: &headers)
             case .failure(let refusal):
-                let outcome: FileOutcome.Kind =
-                    file.isNamed || Self.claimsToBeDICOM(absolute) ? .quarantined : .passedOver
-                files.append(FileOutcome(path: file.path, outcome: outcome, reason: refusal.reason))
+                let claims = Self.claimsToBeDICOM(file)
+                files.append(
+                    FileOutcome(
+                        path: file.path, outcome: claims ? .quarantined : notAnInstance, reason: refusal.reason))
             }
         }
         progress.clear()
@@ -129,8 +141,9 @@ struct OfflineStudy {
     }
 
     private mutating func take(
-        _ header: InstanceHeader, _ instance: Instance, file: String, into headers: inout [InstanceHeader]
+        _ header: InstanceHeader, _ instance: Instance, into headers: inout [InstanceHeader]
     ) {
+        let file = instance.named
         if header.namesKontur {
             files.append(FileOutcome(path: file, outcome: .own, reason: "Kontur does not segment its own objects"))
         } else if case .notAnImage(let reason) = header.kind {
@@ -143,7 +156,7 @@ struct OfflineStudy {
                     path: file, outcome: .duplicate,
                     reason:
                         "\(same) image with the SOP Instance UID of "
-                        + URL(fileURLWithPath: first.path).lastPathComponent))
+                        + URL(fileURLWithPath: first.named).lastPathComponent))
         } else {
             instances[InstanceKey(header)] = instance
             attributes[SeriesKey(header), default: []].append(instance.attributes)
@@ -152,9 +165,10 @@ struct OfflineStudy {
     }
 
     /// Whether the file has the prefix of PS3.10 7.1 or the extension of a DICOM file.
-    private static func claimsToBeDICOM(_ path: String) -> Bool {
-        if ["dcm", "dicom", "ima"].contains(URL(fileURLWithPath: path).pathExtension.lowercased()) { return true }
-        guard let file = FileHandle(forReadingAtPath: path) else { return true }
+    private static func claimsToBeDICOM(_ collected: FileCollection.CollectedFile) -> Bool {
+        let ending = URL(fileURLWithPath: collected.path).pathExtension.lowercased()
+        if ["dcm", "dicom", "ima"].contains(ending) { return true }
+        guard let file = FileHandle(forReadingAtPath: collected.readable) else { return true }
         defer { try? file.close() }
         let start = (try? file.read(upToCount: 132)) ?? Data()
         return start.count == 132 && start.suffix(4) == Data("DICM".utf8)

@@ -31,7 +31,7 @@ public enum FileSystem {
         return kind(status)
     }
 
-    private static func kind(_ status: stat) -> Kind {
+    static func kind(_ status: stat) -> Kind {
         switch status.st_mode & S_IFMT {
         case S_IFREG: .file
         case S_IFDIR: .folder

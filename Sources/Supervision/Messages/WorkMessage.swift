@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The protocol between the node and its workers: one JSON message per line, at most 1 MiB each. The node writes
-// requests to one pipe. The worker writes progress lines and one response per request to the other pipe. Each side
-// checks the messages that it reads.
+// The protocol between the node and its workers: one JSON message per line. The node writes requests of at most 1 MiB
+// to one pipe. The worker writes progress lines and one response per request, of at most 16 MiB, to the other pipe. Each
+// side checks the messages that it reads.
 
 import Foundation
 import Imaging
@@ -12,8 +12,12 @@ public enum WorkMessage: Sendable, Hashable, Codable {
     case progress(WorkProgress)
     case response(WorkResponse)
 
-    /// Bytes of the longest message, without its line end.
+    /// Bytes of the longest request, without its line end.
     public static let limit = 1 << 20
+    /// Bytes of the longest message of a worker, without its line end.
+    ///
+    /// The outcome of 100,000 frames with a finding, six measures and overlays takes about 8 MiB.
+    public static let answerLimit = 16 << 20
     /// Most sources of one stack.
     ///
     /// A request with more sources would exceed ``limit``.
@@ -24,34 +28,38 @@ public enum WorkMessage: Sendable, Hashable, Codable {
     /// - Throws: `WorkMessageError` if the request contradicts itself or is too long.
     public static func line(_ request: WorkRequest) throws(WorkMessageError) -> [UInt8] {
         try request.check()
-        return try encoded(request)
+        return try encoded(request, limit: limit)
     }
 
     /// Encodes a message of a worker as a line, line end included.
     ///
     /// - Throws: `WorkMessageError` if the message is too long.
-    public static func line(_ message: WorkMessage) throws(WorkMessageError) -> [UInt8] { try encoded(message) }
+    public static func line(_ message: WorkMessage) throws(WorkMessageError) -> [UInt8] {
+        try encoded(message, limit: answerLimit)
+    }
 
     /// Reads a line without its line end.
     ///
     /// - Throws: `WorkMessageError` if the line is not a message, or if the message contradicts itself.
     public init(line: [UInt8]) throws(WorkMessageError) {
-        self = try WorkMessage.decoded(line)
+        self = try WorkMessage.decoded(line, limit: Self.answerLimit)
         try check()
     }
 
-    private static func encoded(_ value: some Encodable) throws(WorkMessageError) -> [UInt8] {
+    private static func encoded(_ value: some Encodable, limit: Int) throws(WorkMessageError) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.withoutEscapingSlashes]
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
         guard let data = try? encoder.encode(value) else { throw .malformed(reason: "the value cannot be encoded") }
-        guard data.count <= limit else { throw .tooLong(bytes: data.count) }
+        guard data.count <= limit else { throw .tooLong(bytes: data.count, limit: limit) }
         return Array(data) + [UInt8(ascii: "\n")]
     }
 
-    fileprivate static func decoded<Value: Decodable>(_ line: [UInt8]) throws(WorkMessageError) -> Value {
-        guard line.count <= limit else { throw .tooLong(bytes: line.count) }
+    fileprivate static func decoded<Value: Decodable>(
+        _ line: [UInt8], limit: Int
+    ) throws(WorkMessageError) -> Value {
+        guard line.count <= limit else { throw .tooLong(bytes: line.count, limit: limit) }
         let decoder = JSONDecoder()
         decoder.nonConformingFloatDecodingStrategy = .convertFromString(
             positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
@@ -106,7 +114,7 @@ extension WorkRequest {
     ///
     /// - Throws: `WorkMessageError` if the line is not a message, or if the message contradicts itself.
     public init(line: [UInt8]) throws(WorkMessageError) {
-        self = try WorkMessage.decoded(line)
+        self = try WorkMessage.decoded(line, limit: WorkMessage.limit)
         try check()
     }
 
@@ -158,13 +166,13 @@ extension WorkRequest {
 
 /// A line that is not a valid message.
 public enum WorkMessageError: Error, Sendable, Hashable, CustomStringConvertible {
-    case tooLong(bytes: Int)
+    case tooLong(bytes: Int, limit: Int)
     case malformed(reason: String)
     case invalid(reason: String)
 
     public var description: String {
         switch self {
-        case .tooLong(let bytes): "the message has \(bytes) bytes; the limit is \(WorkMessage.limit)"
+        case .tooLong(let bytes, let limit): "the message has \(bytes) bytes; the limit is \(limit)"
         case .malformed(let reason): "not a message: \(reason)"
         case .invalid(let reason): "not a valid message: \(reason)"
         }

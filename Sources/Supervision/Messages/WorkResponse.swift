@@ -105,9 +105,9 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
     ///
     /// If no frame has a finding, only objects that say so: `ObjectKind.saysNothingFound`.
     public var outputs: [Output]
-    /// Absolute paths of the overlays.
+    /// Names of the overlays in the request's ``SegmentRequest/overlayFolder``.
     public var overlays: [String]
-    /// Absolute paths of the masks that were written as pictures, one per frame.
+    /// Names of the masks that were written as pictures, one per frame, in the request's ``SegmentRequest/maskFolder``.
     public var masks: [String]
     /// Remarks about the stack and the work, for a person to read.
     public var notes: [String]
@@ -116,8 +116,8 @@ public struct SegmentOutcome: Sendable, Hashable, Codable {
 
     /// Most frames with measures.
     ///
-    /// With more measures, an outcome would exceed ``WorkMessage/limit``.
-    public static let framesMeasured = 10_000
+    /// With more measures, an outcome could exceed ``WorkMessage/answerLimit``.
+    public static let framesMeasured = 100_000
 
     public init(
         frames: Int, leftOut: Int = 0, foundFrames: [Int], confidence: Confidence, frameConfidence: [Double],
