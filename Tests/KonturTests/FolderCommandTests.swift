@@ -85,10 +85,14 @@ import Testing
     func `a directory or an archive that is named itself is refused with the remedy`(
         name: String, remedy: String
     ) async throws {
-        try await segment([name], prepare: { cd in
-            try Self.directory.write(to: cd.appending(path: "DICOMDIR"))
-            try Data([0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 500)).write(to: cd.appending(path: "all.zip"))
-        }) { outcome in
+        try await segment(
+            [name],
+            prepare: { cd in
+                try Self.directory.write(to: cd.appending(path: "DICOMDIR"))
+                try Data([0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 500)).write(
+                    to: cd.appending(path: "all.zip"))
+            }
+        ) { outcome in
             #expect(outcome.status == 1)
             #expect(outcome.errors.contains(remedy), "\(outcome.errors)")
         }

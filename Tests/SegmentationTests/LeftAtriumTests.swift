@@ -25,7 +25,7 @@ extension SegmentationSuites {
         @Test func `a field of view outside training is noted, and without an atrium its confidence is low`() throws {
             let large = try noise(pixel: 5.8)
             #expect(large.notes.contains { $0.contains("outside training: 232 mm") })
-            #expect(large.notes.contains { $0.contains("nothing in it looks like a left atrium") })
+            #expect(large.notes.contains { $0.contains("nothing in the images looks like a left atrium") })
             #expect(large.confidence.value <= 0.25)
             #expect(try !noise(pixel: 5.5).notes.contains { $0.contains("outside training") })
         }

@@ -198,10 +198,10 @@ extension SegmentationSuites {
             let polyp = try "+polyp-compact.\(hash("polyp-compact"))"
             let atrium = try "+left-atrium-compact.\(hash("left-atrium-compact"))"
             let expected = [
-                "polyp-compact 1.2.0", "left-atrium-compact 1.2.0", "medsam-compact-box 1.0.0\(polyp)",
-                "medsam-compact-slices 1.0.0\(atrium)", "sam-auto 1.0.0", "sam-box 1.0.0\(polyp)",
-                "sam-point 1.0.0\(polyp)", "medsam-box 1.0.0\(polyp)", "medsam-slices 1.0.0\(atrium)",
-                "lite-medsam-box 1.0.0\(polyp)", "lite-medsam-slices 1.0.0\(atrium)",
+                "polyp-compact 1.3.0", "left-atrium-compact 1.3.0", "medsam-compact-box 1.1.0\(polyp)",
+                "medsam-compact-slices 1.1.0\(atrium)", "sam-auto 1.1.0", "sam-box 1.1.0\(polyp)",
+                "sam-point 1.1.0\(polyp)", "medsam-box 1.1.0\(polyp)", "medsam-slices 1.1.0\(atrium)",
+                "lite-medsam-box 1.1.0\(polyp)", "lite-medsam-slices 1.1.0\(atrium)",
             ]
             #expect(Segmenters.catalogue.map { "\($0.name) \($0.template.version)" } == expected)
         }

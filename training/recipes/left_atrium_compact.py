@@ -18,8 +18,11 @@ For the mean of the shifts, steps 3 and 4 are repeated with SHIFTS voxels of zer
 probabilities are averaged on the SPACING grid.
 
 If a side of the volume is longer than SEARCHED mm, steps 2 to 4 run only in the region that `field_search` finds, and the
-probability outside is zero. The search uses one shift. If the search does not find a plausible region, the confidence is
-at most DOUBTFUL.
+probability outside is zero. The search uses one shift.
+
+An answer whose expectedDice times boundaryCertainty is below `field_search.LEAST_PLAUSIBLE` does not show an atrium: the
+images may be a phase map or another sequence. Its confidence is at most DOUBTFUL. The same holds if the search does not
+find a plausible region.
 """
 import numpy as np
 import torch
@@ -33,7 +36,7 @@ from training.recipes.likeness import likeness
 from training.recipes.resize import grid_shape, resize
 
 NAME = "left-atrium-compact"
-VERSION = "1.2.0"  # of the recipe, as the runtime names it
+VERSION = "1.3.0"  # of the recipe, as the runtime names it
 ARCHITECTURE = LEFT_ATRIUM_COMPACT
 SPACING = 1.25
 STRIDE = LEFT_ATRIUM_COMPACT.total_stride
@@ -106,7 +109,10 @@ def answer(network, volume, spacing=(0.625,) * 3):
     probability = on_source(mean)
     found = measures(largest_component(mean >= 0.5), mean, [largest_component(view >= 0.5) for view in each],
                      likeness=likeness(normalise(part), (ROUGHNESS, SKEWNESS)))
-    return Answer(largest_component(on_source(each[0]) >= 0.5), largest_component(probability >= 0.5), probability, found,
+    mask = largest_component(probability >= 0.5)
+    if mask.any():
+        plausible = min(plausible, found["expectedDice"] * found["boundaryCertainty"])
+    return Answer(largest_component(on_source(each[0]) >= 0.5), mask, probability, found,
                   most=DOUBTFUL if plausible < field_search.LEAST_PLAUSIBLE else 1.0)
 
 

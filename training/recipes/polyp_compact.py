@@ -1,27 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recipe of polyp-compact: the processing of a colonoscopy frame before and after the network.
 
-1. Resize the RGB frame (0...255) to SIZE x SIZE with `resize.resize`. The frame is stretched and not rounded.
+0. Cut the RGB frame (0...255) to its endoscopic field, with black outside (`endoscopic_field.py`).
+1. Resize it to SIZE x SIZE with `resize.resize`. The frame is stretched and not rounded.
 2. Subtract MEAN and divide by STD, after dividing by 255.
 3. Run the network on the square and on the square turned by half. If these two views disagree (`agree`), run it on the
    other two flips, too. Average the probabilities of the views.
-4. Resize the mean probability to the frame's size. The mask is where it is at least 0.5.
+4. Resize the mean probability to the size of the field's box, and set it to zero outside the field. The mask is where it
+   is at least 0.5.
 
 The presence head (networks/presence_head.py) gives one logit per flip. If the sigmoid of the mean logit is below
 PRESENCE_THRESHOLD, the frame does not show a polyp. The recipe then multiplies the probabilities by that sigmoid, which
 empties the mask.
+
+If the likeness of the square (step 1) to the training frames is below LEAST_LIKE, the confidence is at most DOUBTFUL. Grey
+frames are among these, because all training frames have colours.
 """
 import numpy as np
 import torch
 
 from training.networks import presence_head
 from training.networks.residual_unet import POLYP_COMPACT
+from training.recipes import endoscopic_field
 from training.recipes.confidence import Answer, measures
+from training.recipes.likeness import frame_statistics, likeness
 from training.recipes.resize import resize
 from training.scores import dice
 
 NAME = "polyp-compact"
-VERSION = "1.2.0"  # of the recipe, as the runtime names it
+VERSION = "1.3.0"  # of the recipe, as the runtime names it
 ARCHITECTURE = POLYP_COMPACT
 SIZE = 256
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -31,6 +38,8 @@ VIEWS = "two or four flips"
 AGREEMENT = 0.95  # least Dice of the masks of the first two views, if they agree on a polyp
 CLEAR_PRESENCE = 0.7  # least presence of both views together then
 CLEAR_ABSENCE = 0.1, 0.3  # greatest presence of both views, and of each, if they agree that there is no polyp
+REDNESS, YELLOWNESS = (0.488, 0.119), (0.274, 0.118)  # of every third training frame
+LEAST_LIKE, DOUBTFUL = 0.0005, 0.25
 PRESENCE_THRESHOLD = 0.5  # not above the threshold of the pixels, so that an absent polyp leaves an empty mask
 NORMALISATION = {"scale": 1 / 255, "mean": MEAN.tolist(), "std": STD.tolist(), "threshold": 0.5, "size": [SIZE, SIZE],
                  "presence_threshold": PRESENCE_THRESHOLD}
@@ -89,15 +98,21 @@ def gate(probability, logits):
 
 def answer(network, image, logit=None):
     """The `Answer` of the whole recipe. If `logit` is given, it replaces the mean presence logit of the flips."""
-    each, logits = probabilities(network, image)
+    field = endoscopic_field.find(image)
+    picture = field.picture(image)
+    alike = likeness(frame_statistics(resize(picture, (SIZE, SIZE))), (REDNESS, YELLOWNESS))
+    each, logits = probabilities(network, picture)
     mean = np.mean(each, axis=0, dtype=np.float32)
-    probability, found = gate(resize(mean, image.shape[:2]), logits if logit is None else [logit])
-    plain = gate(resize(each[0], image.shape[:2]), logits and logits[:1])[0]
+    probability, found = gate(field.placed(resize(mean, picture.shape[:2])), logits if logit is None else [logit])
+    plain = gate(field.placed(resize(each[0], picture.shape[:2])), logits and logits[:1])[0]
     return Answer(plain >= 0.5, probability >= 0.5, probability,
-                  measures(mean >= 0.5, mean, [view >= 0.5 for view in each], found))
+                  measures(mean >= 0.5, mean, [view >= 0.5 for view in each], found, alike),
+                  most=1.0 if alike >= LEAST_LIKE else DOUBTFUL)
 
 
 def predict(network, image):
     """The mask [rows, columns] of the unflipped frame alone."""
-    each, logits = probabilities(network, image, FLIPS[:1])
-    return gate(resize(each[0], image.shape[:2]), logits)[0] >= 0.5
+    field = endoscopic_field.find(image)
+    picture = field.picture(image)
+    each, logits = probabilities(network, picture, FLIPS[:1])
+    return gate(field.placed(resize(each[0], picture.shape[:2])), logits)[0] >= 0.5

@@ -141,7 +141,11 @@ private enum BuiltInRoutes {
     static let yaml = """
         routes:
           - name: colonoscopy
-            when: {modality: [ES]}
+            when:
+              - {modality: [ES]}
+              - {sopClass: [VLEndoscopicImageStorage, VideoEndoscopicImageStorage]}
+              - {modality: [XC, OT, GM, US], studyDescription: {matches: "\(scopes)"}}
+              - {modality: [XC, OT, GM, US], seriesDescription: {matches: "\(scopes)"}}
             segmenter: polyp-compact
             sendTo: []
           - name: left-atrium
@@ -164,5 +168,7 @@ private enum BuiltInRoutes {
     private static let others =
         "P, PHASE, PHASE MAP, P_IR, P_FFE, P_SE, I, IMAGINARY, I_IR, I_FFE, I_SE, T1 MAP, T2 MAP, ECV MAP, "
         + "PROJECTION IMAGE, LOCALIZER"
+    /// Capture boxes send frames of an endoscope as photographs, captures, microscopy or ultrasound.
+    private static let scopes = "(?i)[ck]olo(no)?s[ck]o|sigmoidos[ck]o|re[ck]tos[ck]o|pro[ck]tos[ck]o|ileos[ck]o"
     private static let words = "(?i)LGE|PSIR|late.?gad|delayed.?enh"
 }

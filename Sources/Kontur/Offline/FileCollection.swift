@@ -38,8 +38,8 @@ struct FileCollection {
                     let readable = try ReadableLinks.shared.readable(real)
                     files.append(CollectedFile(path: file.shown, readable: readable, isNamed: file == path))
                 } catch {
-                    others.append(
-                        FileOutcome(path: file.shown, outcome: .quarantined, reason: "cannot be opened: \(error.reason)"))
+                    let reason = "cannot be opened: \(error.reason)"
+                    others.append(FileOutcome(path: file.shown, outcome: .quarantined, reason: reason))
                 }
             }
         }

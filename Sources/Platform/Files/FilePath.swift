@@ -27,7 +27,8 @@ public struct FilePath: Sendable, Hashable {
         }
         let arguments = (0..<Int(CommandLine.argc)).compactMap { CommandLine.unsafeArgv[$0] }
         let same = arguments.first { String(cString: $0) == text }
-        self.init(bytes: same.map { UnsafeRawBufferPointer(start: $0, count: strlen($0)).map { $0 } } ?? Array(text.utf8))
+        let bytes = same.map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
+        self.init(bytes: bytes ?? Array(text.utf8))
     }
 
     /// The path for people: bytes that are not UTF-8 and control characters are written as `\xE9`.

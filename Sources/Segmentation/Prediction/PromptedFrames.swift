@@ -83,16 +83,23 @@ final class PromptedFrames: FrameSegmenter {
         _ frame: Frame, _ index: Int, _ given: GivenPrompt?, _ options: SegmenterOptions,
         _ trace: (any SegmentationTrace)?, _ boxes: inout BoxNotes
     ) throws -> (PromptedAnswer, Confidence) {
+        // A person who points beside the endoscope's picture means the whole frame.
+        let field = given.map { EndoscopicField(of: frame, showing: $0) } ?? EndoscopicField(of: frame)
+        let given = given?.moved(into: field.box)
         let found = try given == nil ? prompter.find(.frames([frame])) : nil
         let margin = options.margin ?? recipe.margin
         var prompts = [Prompt]()
-        let answer = try network.answer(
-            network.predictor.image(frame), index: index, shift: options.shift ?? recipe.shift, trace: trace
+        var answer = try network.answer(
+            network.predictor.image(field.picture(of: frame)), index: index, shift: options.shift ?? recipe.shift,
+            trace: trace
         ) { grid in
-            prompts = given.map { [$0.prompt(on: grid)] } ?? found.map { automatic($0.masks[0], grid, margin) } ?? []
+            prompts =
+                given.map { [$0.prompt(on: grid)] } ?? found.map { automatic(field.cut($0.masks[0]), grid, margin) }
+                ?? []
             boxes.count(prompts, on: grid)
             return prompts
         }
+        answer.image = field.placed(answer.image)
         let prompter = found?.confidence.value
         // If the prompter does not find anything, the answer takes the prompter's confidence.
         let confidence =

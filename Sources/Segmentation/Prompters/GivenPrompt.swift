@@ -42,6 +42,31 @@ struct GivenPrompt {
         isClipped = clipped != options.box
     }
 
+    private init(box: Box?, points: [LabeledPoint], isClipped: Bool) {
+        (self.box, self.points, self.isClipped) = (box, points, isClipped)
+    }
+
+    /// The prompt in pixels of the part `part` of the image, its box cut off at the part's edges.
+    func moved(into part: PixelBox) -> GivenPrompt {
+        let (x, y) = (Double(part.x0), Double(part.y0))
+        let inside = box.map { box in
+            Box(
+                x0: max(box.x0 - x, 0), y0: max(box.y0 - y, 0), x1: min(box.x1 - x, Double(part.width)),
+                y1: min(box.y1 - y, Double(part.height)))
+        }
+        let moved = points.map { LabeledPoint(x: $0.x - x, y: $0.y - y, isForeground: $0.isForeground) }
+        return GivenPrompt(box: inside, points: moved, isClipped: isClipped)
+    }
+
+    /// Whether the points and a part of the box lie in the part `part` of the image.
+    func lies(in part: PixelBox) -> Bool {
+        let moved = moved(into: part)
+        return moved.box.map { $0.width > 0 && $0.height > 0 } ?? true
+            && moved.points.allSatisfy {
+                (0..<Double(part.width)).contains($0.x) && (0..<Double(part.height)).contains($0.y)
+            }
+    }
+
     /// The prompt in pixels of the network's input.
     func prompt(on grid: InputGrid) -> Prompt { Prompt(points: points.map(grid.input), box: box.map(grid.input)) }
 }

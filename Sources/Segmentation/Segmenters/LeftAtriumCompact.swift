@@ -10,7 +10,8 @@
 //
 // In a field of view far larger than the training's, all this happens in the region that
 // `FieldSearch` finds. The confidence is fitted to measures on the network's grid
-// (training/recipes/confidence.py).
+// (training/recipes/confidence.py). If the answer is not plausible, as in a phase map or another
+// sequence, the confidence is at most `doubtful`.
 
 internal import Imaging
 internal import Inference
@@ -21,7 +22,7 @@ final class LeftAtriumCompact: Segmenter {
         SegmenterEntry(
             SegmenterDescriptor(
                 name: "left-atrium-compact",
-                version: "1.2.0",
+                version: "1.3.0",
                 accepts: .volume,
                 weightsHash: EmbeddedWeights.hash(of: "left-atrium-compact"),
                 segmentLabel: "left atrium",
@@ -47,7 +48,7 @@ final class LeftAtriumCompact: Segmenter {
     /// A volume with a side of more than `searched` mm is searched.
     static let trainedExtent = 150.0
     static let searched = 225.0
-    /// The highest confidence of an answer for which the search did not find a plausible region.
+    /// The highest confidence of an answer that is less plausible than `FieldSearch.leastPlausible`.
     static let doubtful = 0.25
     /// Statistics of the training volumes, normalised on the network's grid.
     static let known = VolumeLikeness(roughness: (0.9045, 0.0684), skewness: (0.1792, 0.2774))
@@ -107,13 +108,21 @@ final class LeftAtriumCompact: Segmenter {
         if let place {
             let (seen, largest) = (Int(Self.trainedExtent), Int(extent + 0.5))
             result.notes.append("field of view outside training: \(largest) mm, trained on up to \(seen) mm")
-            if place.plausibility < FieldSearch.leastPlausible {
-                result.confidence.value = min(result.confidence.value, Self.doubtful)
-                result.notes.append("nothing in it looks like a left atrium")
-            }
+        }
+        let plausibility = min(place?.plausibility ?? 1, Self.plausibility(of: result))
+        if plausibility < FieldSearch.leastPlausible {
+            result.confidence.value = min(result.confidence.value, Self.doubtful)
+            result.notes.append("nothing in the images looks like a left atrium")
         }
         progress(steps, steps)
         return result
+    }
+
+    /// The plausibility of an answer; 1 for an empty one, which claims nothing.
+    private static func plausibility(of result: SegmenterResult) -> Double {
+        guard result.masks.contains(where: { !$0.isEmpty }) else { return 1 }
+        let measures = result.confidence.measures
+        return (measures["expectedDice"] ?? 0) * (measures["boundaryCertainty"] ?? 0)
     }
 
     /// Segments one window for the search by the first view alone.

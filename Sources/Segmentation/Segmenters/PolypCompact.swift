@@ -2,16 +2,17 @@
 //
 // polyp-compact: polyps in single colonoscopy frames, as in training/recipes/polyp_compact.py.
 //
-// RGB 0...255 -> resized to 256 x 256 (stretched, not rounded) -> ImageNet's mean and deviation ->
-// residual U-Net on two or four flips -> sigmoid -> mean -> resized to the frame -> mask where at
-// least 0.5. The whole mask is kept.
+// RGB 0...255 -> cut to the endoscopic field (`EndoscopicField`) -> resized to 256 x 256 (stretched, not rounded) ->
+// ImageNet's mean and deviation -> residual U-Net on two or four flips -> sigmoid -> mean -> resized to the field -> zero
+// outside it -> mask where at least 0.5. The whole mask is kept.
 //
 // The first two flips are the frame and the frame turned by half. If their answers agree, the other two are not computed
 // (docs/decisions/0022-two-views-that-agree.md).
 //
 // A presence head looks at each flip too. If the sigmoid of its mean logit is below 0.5, the frame
 // does not show a polyp: the mask is empty, and the probabilities are multiplied with the presence.
-// The confidence is fitted to measures on the network's square (training/recipes/confidence.py).
+// The confidence is fitted to measures on the network's square (training/recipes/confidence.py). For a frame unlike those
+// of the training (`FrameLikeness`), which includes grey ones, it is at most `doubtful`.
 
 internal import Foundation
 internal import Imaging
@@ -23,7 +24,7 @@ final class PolypCompact: FrameSegmenter {
         SegmenterEntry(
             SegmenterDescriptor(
                 name: "polyp-compact",
-                version: "1.2.0",
+                version: "1.3.0",
                 accepts: .frames,
                 weightsHash: EmbeddedWeights.hash(of: "polyp-compact"),
                 segmentLabel: "polyp",
@@ -36,6 +37,12 @@ final class PolypCompact: FrameSegmenter {
                 licence: "research use only, see training/cards/polyp-compact.md"))
     ) { try PolypCompact($0) }
 
+    /// Statistics of every third training frame, on the network's square.
+    static let known = FrameLikeness(redness: (0.488, 0.119), yellowness: (0.274, 0.118))
+    /// A frame with a lower likeness is not like those of the training.
+    static let leastLike = 0.0005
+    /// The highest confidence of an answer for such a frame.
+    static let doubtful = 0.25
     /// Height and width of the network's input, pixels.
     static let size = 256
     static let mean: [Float] = [0.485, 0.456, 0.406]
@@ -100,6 +107,10 @@ final class PolypCompact: FrameSegmenter {
             var confidence = confidences.whole
             confidence.measures["presence"] = confidences.each.compactMap { $0.measures["presence"] }.max()
             var notes = ["computed in \(segmenter.precision.rawValue)"]
+            let unlike = confidences.each.count { PolypCompact.isUnlike($0) }
+            if unlike > 0 {
+                notes.append("\(unlike) of \(confidences.count) frames do not look like frames of a colonoscopy")
+            }
             if grey > 0 {
                 notes.append("\(grey) of \(confidences.count) frames are grey: the network was trained on colour only")
             }
@@ -108,8 +119,9 @@ final class PolypCompact: FrameSegmenter {
     }
 
     private func segment(_ frame: Frame) throws -> FrameAnswer {
-        let (rows, columns) = (frame.rows, frame.columns)
-        let (each, presence) = try look(at: frame)
+        let field = EndoscopicField(of: frame)
+        let pixels = Self.normalised(field.picture(of: frame))
+        let (each, presence) = try look(at: pixels)
         var mean = each[0]
         for view in each.dropFirst() {
             mean.withUnsafeMutableBufferPointer { mean in
@@ -119,15 +131,34 @@ final class PolypCompact: FrameSegmenter {
         for index in mean.indices { mean[index] /= Float(each.count) }
         let measures = AnswerMeasures(
             shape: [Self.size, Self.size], probability: mean, mask: Self.mask(mean), views: each.map(Self.mask),
-            presence: presence)
-        var probability = Resampling.resize(mean, from: [Self.size, Self.size], to: [rows, columns])
+            presence: presence, likeness: Self.likeness(pixels))
+        var probability = field.placed(
+            Resampling.resize(mean, from: [Self.size, Self.size], to: [field.box.height, field.box.width]))
         if presence < Self.presenceThreshold {
             for index in probability.indices { probability[index] *= Float(presence) }
         }
-        let mask = Mask(rows: rows, columns: columns, probabilities: probability, threshold: Self.threshold)
-        return FrameAnswer(
-            mask: mask, probabilities: probability,
-            confidence: measures.confidence(confidenceFit, isEmpty: mask.isEmpty))
+        let mask = Mask(
+            rows: frame.rows, columns: frame.columns, probabilities: probability, threshold: Self.threshold)
+        var confidence = measures.confidence(confidenceFit, isEmpty: mask.isEmpty)
+        if Self.isUnlike(confidence) { confidence.value = min(confidence.value, Self.doubtful) }
+        return FrameAnswer(mask: mask, probabilities: probability, confidence: confidence)
+    }
+
+    /// The likeness of a frame to those of the training, from the network's input.
+    private static func likeness(_ pixels: [Float]) -> Double {
+        let colours = [Float](unsafeUninitializedCapacity: pixels.count) { colours, filled in
+            for index in pixels.indices {
+                colours.initializeElement(
+                    at: index, to: (pixels[index] * deviation[index % 3] + mean[index % 3]) * 255)
+            }
+            filled = pixels.count
+        }
+        return known.value(colours)
+    }
+
+    /// Whether the frame of an answer is not like those of the training.
+    private static func isUnlike(_ confidence: Confidence) -> Bool {
+        (confidence.measures["likeness"] ?? 1) < leastLike
     }
 
     /// The binary mask of a square of probabilities.
@@ -135,10 +166,10 @@ final class PolypCompact: FrameSegmenter {
 
     /// Runs the network on two views, and on two more if these disagree.
     ///
+    /// - Parameter pixels: the network's input, `[size, size, 3]`.
     /// - Returns: probabilities of each view, flipped back, `[size, size]`, and the presence of a
     ///   polyp.
-    private func look(at frame: Frame) throws -> ([[Float]], presence: Double) {
-        let pixels = Self.normalised(frame)
+    private func look(at pixels: [Float]) throws -> ([[Float]], presence: Double) {
         var (views, logits) = try look(at: pixels, Self.firstFlips)
         if !Self.agree(views, logits) {
             let others = try look(at: pixels, Self.otherFlips)

@@ -2,8 +2,8 @@
 //
 // sam-auto: polyps in single frames by Segment Anything without a prompt.
 //
-// Masks of everything in the frame (`AutomaticMaskGenerator`, the reference's defaults) -> the
-// masks that a logistic rule (`SamAutoRule`) takes for polyps. The answer may have several such masks, which do not
+// The endoscopic field of the frame (`EndoscopicField`) -> masks of everything in it (`AutomaticMaskGenerator`, the
+// reference's defaults) -> the masks that a logistic rule (`SamAutoRule`) takes for polyps. The answer may have several such masks, which do not
 // overlap, or be empty.
 //
 // The rule is the one inside the executable, or NAME.rule.json beside the weights NAME.safetensors.
@@ -19,7 +19,7 @@ final class SamAuto: FrameSegmenter {
     static let recipe: Recipe = {
         var template = PolypCompact.recipe.entry.template
         template.name = "sam-auto"
-        template.version = "1.0.0"
+        template.version = "1.1.0"
         template.weightsHash = ""
         template.recommendedDisplayColor = DisplayColor(red: 0, green: 255, blue: 225)
         template.title = "polyps in single colonoscopy frames, without a prompt"
@@ -93,16 +93,17 @@ final class SamAuto: FrameSegmenter {
         }
 
         func segment(_ frame: Frame) throws -> FrameAnswer {
-            let image = ByteImage(stretching: frame)
+            let field = EndoscopicField(of: frame)
+            let image = ByteImage(stretching: field.picture(of: frame))
             let index = confidences.count
             let masks = try naming(segmenter.descriptor.name) { try segmenter.masks(of: image, index: index, trace) }
             let choices = segmenter.rule.choose(among: masks, in: image)
             try segmenter.table?.write(masks, of: image)
             if let trace, trace.wantsCandidates {
-                try trace.record(CandidateMasks(masks.map(\.segmentation)), of: index)
+                try trace.record(CandidateMasks(masks.map { field.placed($0.segmentation) }), of: index)
             }
             generated += masks.count
-            let answer = segmenter.answer(choices, of: masks, image)
+            let answer = segmenter.answer(choices, of: masks, image, field)
             confidences.add(answer)
             return answer
         }
@@ -162,7 +163,7 @@ final class SamAuto: FrameSegmenter {
 
     /// A frame's answer, whose probabilities are the estimates of the chosen masks, and 0 elsewhere.
     private func answer(
-        _ choices: [SamAutoRule.ChosenMask], of masks: [AutomaticMask], _ image: ByteImage
+        _ choices: [SamAutoRule.ChosenMask], of masks: [AutomaticMask], _ image: ByteImage, _ field: EndoscopicField
     ) -> FrameAnswer {
         var pixels = [UInt8](repeating: 0, count: image.rows * image.columns)
         var probabilities = [Float](repeating: 0, count: pixels.count)
@@ -173,7 +174,8 @@ final class SamAuto: FrameSegmenter {
             }
         }
         return FrameAnswer(
-            mask: Mask(rows: image.rows, columns: image.columns, pixels: pixels), probabilities: probabilities,
+            mask: Mask(rows: field.rows, columns: field.columns, pixels: field.placed(pixels)),
+            probabilities: field.placed(probabilities),
             confidence: confidence(choices, of: masks, image))
     }
 
