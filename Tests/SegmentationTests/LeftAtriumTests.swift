@@ -30,6 +30,23 @@ extension SegmentationSuites {
             #expect(try !noise(pixel: 5.5).notes.contains { $0.contains("outside training") })
         }
 
+        @Test func `a phase map gets a confidence far below a review limit, and the atrium keeps its own`() throws {
+            let (file, reference) = try Reference.open("left-atrium-compact")
+            let input = try file.tensor("0.input")
+            let spacing = try #require(reference.inputs[0].spacing)
+            let atrium = try segment(input.values, input.shape, spacing: spacing)
+            #expect(atrium.confidence.value > 0.8)
+            // Waves inside the body, and any phase in the air around it, as a scanner computes it from noise.
+            let dark = input.values.sorted()[input.values.count * 2 / 5]
+            let phase = input.values.enumerated().map { index, value -> Float in
+                let noise = Float(UInt32(truncatingIfNeeded: index) &* 2_654_435_761 >> 20)
+                let column = Float(index % input.shape[2])
+                return value > dark ? 2048 + 900 * (column / 30).truncatingRemainder(dividingBy: 1) + noise / 23 : noise
+            }
+            let other = try segment(phase, input.shape, spacing: spacing)
+            #expect(other.confidence.value <= 0.25 || other.masks.allSatisfy { $0.isEmpty })
+        }
+
         @Test(arguments: [0, 300] as [Float])
         func `nothing is found where all pixels have one value`(value: Float) throws {
             let result = try segment(
