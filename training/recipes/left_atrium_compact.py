@@ -32,7 +32,7 @@ from scipy import ndimage
 from training.networks.residual_unet import LEFT_ATRIUM_COMPACT
 from training.recipes import field_search
 from training.recipes.confidence import Answer, measures
-from training.recipes.likeness import likeness
+from training.recipes.likeness import likeness, statistics
 from training.recipes.resize import grid_shape, resize
 
 NAME = "left-atrium-compact"
@@ -108,7 +108,7 @@ def answer(network, volume, spacing=(0.625,) * 3):
         return resize(placed, volume.shape)
     probability = on_source(mean)
     found = measures(largest_component(mean >= 0.5), mean, [largest_component(view >= 0.5) for view in each],
-                     likeness=likeness(normalise(part), (ROUGHNESS, SKEWNESS)))
+                     likeness=likeness(statistics(normalise(part)), (ROUGHNESS, SKEWNESS)))
     mask = largest_component(probability >= 0.5)
     if mask.any():
         plausible = min(plausible, found["expectedDice"] * found["boundaryCertainty"])

@@ -134,12 +134,13 @@ def test_a_network_that_gets_its_norms_back_computes_the_same():
 def test_likeness_falls_when_an_image_is_changed():
     volumes = [scenes.left_atrium(np.random.default_rng([4, seed]), (2.5, 2.5, 2.5))[0] for seed in range(8)]
     known = likeness.typical(volumes)
-    usual = np.mean([likeness.likeness(volume, known) for volume in volumes])
+    usual = np.mean([likeness.likeness(likeness.statistics(volume), known) for volume in volumes])
     noise = np.random.default_rng(0).standard_normal(volumes[0].shape)
     for changed in (volumes[0] + 2 * volumes[0].std() * noise, volumes[0] ** 3, np.cumsum(volumes[0], axis=1)):
-        assert likeness.likeness(changed, known) < 0.3 * usual
-    assert likeness.likeness(np.zeros((3, 4, 5)), known) == 0
-    assert likeness.likeness(volumes[0] * 7 + 3, known) == pytest.approx(likeness.likeness(volumes[0], known))
+        assert likeness.likeness(likeness.statistics(changed), known) < 0.3 * usual
+    assert likeness.likeness(likeness.statistics(np.zeros((3, 4, 5))), known) == 0
+    assert likeness.likeness(likeness.statistics(volumes[0] * 7 + 3), known) == pytest.approx(
+        likeness.likeness(likeness.statistics(volumes[0]), known))
 
 
 def test_known_volumes_are_those_of_the_training():

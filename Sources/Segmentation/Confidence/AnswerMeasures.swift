@@ -20,8 +20,8 @@ package struct AnswerMeasures: Sendable, Equatable {
     package var meanForegroundProbability: Double
     /// Probability that the structure is present, from a presence head; `nil` without one.
     package var presence: Double?
-    /// Likeness of a volume to those of the training (`VolumeLikeness`); `nil` if it was not
-    /// measured.
+    /// Likeness of a volume or frame to those of the training (`VolumeLikeness`, `FrameLikeness`); `nil`
+    /// if it was not measured.
     package var likeness: Double?
     /// 1 - the presence; 1 - the largest p without a presence head.
     package var absence: Double
@@ -34,7 +34,7 @@ package struct AnswerMeasures: Sendable, Equatable {
     ///   - mask: 0 or 1, made from `probability`.
     ///   - views: masks of the single views, at least one.
     ///   - presence: the probability from the presence head, if the network has one.
-    ///   - likeness: the likeness of the volume, if it was measured.
+    ///   - likeness: the likeness of the volume or frame, if it was measured.
     package init(
         shape: [Int], probability: [Float], mask: [UInt8], views: [[UInt8]], presence: Double? = nil,
         likeness: Double? = nil

@@ -138,7 +138,8 @@ package struct EndoscopicField: Sendable, Equatable {
             return Frame(rows: height, columns: width, channels: channels, bytes: cut(bytes, channels, black: 0))
         }
         return Frame(
-            rows: height, columns: width, channels: channels, samples: cut(frame.samples.floats, channels, black: black))
+            rows: height, columns: width, channels: channels, samples: cut(frame.samples.floats, channels, black: black)
+        )
     }
 
     /// The samples inside `box`, `[box.height, box.width, channels]`, with black outside the field.

@@ -169,6 +169,7 @@ final class PolypCompact: FrameSegmenter {
     /// - Parameter pixels: the network's input, `[size, size, 3]`.
     /// - Returns: probabilities of each view, flipped back, `[size, size]`, and the presence of a
     ///   polyp.
+    /// - Throws: `SegmentationError`.
     private func look(at pixels: [Float]) throws -> ([[Float]], presence: Double) {
         var (views, logits) = try look(at: pixels, Self.firstFlips)
         if !Self.agree(views, logits) {
