@@ -112,6 +112,7 @@ final class LeftAtriumCompact: Segmenter {
                 result.notes.append("nothing in it looks like a left atrium")
             }
         }
+        result.clear(volume.padding)
         progress(steps, steps)
         return result
     }
