@@ -34,7 +34,7 @@ extension DataSet {
         guard start < bytes.count else {
             throw .truncated(attribute: "the data set", offset: start, missing: 8)
         }
-        start = try endOfCommandGroups(of: bytes.base, at: start, declared: declared)
+        start = endOfCommandGroups(of: bytes.base, at: start, declared: declared)
         let encoding = try encoding(of: bytes.base, at: start, declared: declared, hasMeta: meta.isPresent)
         return DataSet(
             bytes: bytes,
@@ -70,7 +70,7 @@ extension DataSet {
     /// beginning of the data set, each in an encoding of its own.
     private static func endOfCommandGroups(
         of bytes: UnsafeRawBufferPointer, at start: Int, declared: String?
-    ) throws(DataSetError) -> Int {
+    ) -> Int {
         let isBigEndian = declared == TransferSyntax.explicitVRBigEndian.rawValue
         var headers = ElementHeaderReader(bytes)
         var position = start
@@ -78,9 +78,8 @@ extension DataSet {
             let isOther = isBigEndian && bytes[position] == 0 && bytes[position + 1] == 2
             let encoding: ElementEncoding = isOther ? .explicitBigEndian : .explicitLittleEndian
             guard [0, 2].contains(headers.tag(at: position, encoding) >> 16) else { break }
-            let header = try headers.header(at: position, limit: bytes.count, encoding)
-            guard !header.isUndefined, Int(header.length) <= bytes.count - header.value else { break }
-            position = header.value + Int(header.length)
+            guard let end = headers.endOfElement(at: position, encoding) else { break }
+            position = end
         }
         return position
     }
@@ -105,7 +104,13 @@ extension DataSet {
             }
         if let found { return found }
         switch declared {
-        case nil where hasMeta: return isExplicit ? .explicitLittleEndian : .implicitLittleEndian
+        case nil where hasMeta:
+            let encoding: ElementEncoding = isExplicit ? .explicitLittleEndian : .implicitLittleEndian
+            var headers = ElementHeaderReader(bytes)
+            guard headers.endOfElement(at: start, encoding) != nil else {
+                throw .notDICOM(found: "no transfer syntax, and no known first element")
+            }
+            return encoding
         case nil: throw .notDICOM(found: "no DICM prefix and no data set")
         case TransferSyntax.implicitVRLittleEndian.rawValue: return .implicitLittleEndian
         case TransferSyntax.explicitVRBigEndian.rawValue: return .explicitBigEndian

@@ -37,6 +37,8 @@ struct DataSetScanner {
     /// The largest number of elements, items and fragments that is read.
     static let elementLimit = 1_000_000
 
+    /// The length in bytes from which a value that is not there, apart from Pixel Data, is a mistake.
+    private static let longestValue = 256 << 20
     private static let pixelData: UInt32 = 0x7FE0_0010
 
     private enum Kind { case root, sequence, item, fragments }
@@ -319,11 +321,13 @@ struct DataSetScanner {
 
     /// The end of a value of defined length.
     ///
-    /// - Throws: `DataSetError.truncated` if the file ends before it, `.invalidLength` if the item around it does.
+    /// - Throws: `DataSetError.truncated` if the file ends before it, `.invalidLength` if the item around it does, or if
+    ///   no whole copy of the file could have such an element.
     private func endOfValue(_ header: ElementHeader, from start: Int, limit: Int) throws(DataSetError) -> Int {
         let length = Int(header.length)
         guard length > limit - header.value else { return header.value + length }
-        guard limit == bytes.count, length <= Int(Int32.max) else {
+        let isPossible = header.tag == Self.pixelData || length < Self.longestValue
+        guard limit == bytes.count, isPossible else {
             throw .invalidLength(attribute: Attribute.name(of: header.tag), offset: start, length: header.length)
         }
         throw .truncated(

@@ -67,11 +67,22 @@ struct ElementHeaderReader {
         if let plausible = readings.first(where: { isFollowed($0, limit: limit, encoding, Self.lookahead) }) {
             return plausible
         }
+        // One writer leaves out length and value after a blank representation.
+        let bare = ElementHeader(tag: tag, vr: .unknown, length: 0, value: start + 6)
+        if !vr.hasLetters, isFollowed(bare, limit: limit, encoding, 0) { return bare }
         guard let first = readings.first(where: { fits($0, limit: limit, encoding) }) else {
             throw .invalidEncoding(
                 reason: "\(Attribute.name(of: tag)) does not have a known value representation", offset: start)
         }
         return first
+    }
+
+    /// The end of an element of defined length; `nil` if there is none.
+    mutating func endOfElement(at start: Int, _ encoding: ElementEncoding) -> Int? {
+        guard let header = try? header(at: start, limit: bytes.count, encoding), !header.isUndefined,
+            Int(header.length) <= bytes.count - header.value
+        else { return nil }
+        return header.value + Int(header.length)
     }
 
     /// The ways to read a header in explicit encoding whose representation is not known or does not have its length.

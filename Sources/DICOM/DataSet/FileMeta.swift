@@ -95,7 +95,8 @@ struct FoundFileMeta {
     /// - Parameter bytes: the file, or its beginning.
     /// - Throws: `DataSetError` if the bytes are too few for any data set, or if group 0002 is malformed.
     init(_ bytes: UnsafeRawBufferPointer) throws(DataSetError) {
-        if bytes.count >= 132, bytes[128..<132].elementsEqual("DICM".utf8) {
+        // Without a preamble, the four letters may be part of a value.
+        if bytes.count >= 132, bytes[128..<132].elementsEqual("DICM".utf8), !Self.beginsWithoutPreamble(bytes) {
             isPresent = true
             end = 132
         } else if bytes.count < 8 {
@@ -109,6 +110,12 @@ struct FoundFileMeta {
             try readElement(&headers, groupEnd: &groupEnd)
             if end == groupEnd { declaredEnd = end }
         }
+    }
+
+    /// Whether group 0002 or 0008 begins at the first byte, and group 0002 does not begin after the prefix.
+    private static func beginsWithoutPreamble(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        let hasGroup = bytes.count >= 134 && bytes[132] == 2 && bytes[133] == 0
+        return !hasGroup && (bytes[0] == 2 || bytes[0] == 8) && bytes[1] == 0
     }
 
     private mutating func readElement(

@@ -69,6 +69,14 @@ import TestSupport
             image { $0.bytes += [0x21, 0x00, 0x01, 0x10, 6, 0, 0, 0] + Array("VALUE ".utf8) }, "implicit element")
     }
 
+    @Test func `skips an element that ends after its blank representation`() throws {
+        try expectRead(
+            image { data in
+                data.add(0x0021_1001, "  ", [0, 0])
+                data.bytes += [0x21, 0x00, 0x01, 0x10, 0x20, 0x20]
+            }, "neither length nor value")
+    }
+
     @Test func `reads a representation of long length with a short length`() throws {
         try expectRead(
             image { $0.bytes += [0x21, 0x00, 0x01, 0x10] + Array("UN".utf8) + [6, 0] + Array("VALUE ".utf8) }, "UN")
@@ -224,6 +232,34 @@ import TestSupport
         var data = ElementBytes()
         data.add(0x0004_1220, "SQ", length: 0)
         #expect(throws: DataSetError.mediaDirectory) { try header(data) }
+    }
+
+    @Test func `finds the beginning of a file that lacks preamble or transfer syntax, and says if it is none`() throws {
+        // The letters DICM lie at byte 128, inside a value.
+        var data = ElementBytes()
+        data.add(0x0008_0005, "CS", text: "ISO_IR 100")
+        data.add(0x0008_0008, "CS", text: String(repeating: "X", count: 102) + "DICM")
+        #expect(Array(data.bytes[128..<132]) == Array("DICM".utf8))
+        for (tag, uid) in [(0x0008_0016, "1.2.3"), (0x0008_0018, Self.instance)] as [(UInt32, String)] {
+            data.add(tag, "UI", text: uid)
+        }
+        data.add(0x0020_000D, "UI", text: "1.2.3.4.1")
+        data.add(0x0020_000E, "UI", text: "1.2.3.4.2")
+        #expect(try header(data.bytes).sopInstanceUID == Self.instance)
+
+        var meta = ElementBytes()
+        meta.add(0x0002_0002, "UI", text: "1.2.3")
+        let start = [UInt8](repeating: 0, count: 128) + Array("DICM".utf8) + meta.bytes
+        #expect(try header(start + image { _ in }.bytes).rows == 3)
+        for rubbish in ["This is no data set at all.", "\0\0\u{22}8lcms\u{2}0\0\0mntrRGB XYZ"] {
+            for bytes in [start + Array(rubbish.utf8), Array(rubbish.utf8)] {
+                let error = #expect(throws: DataSetError.self) { try header(bytes) }
+                guard case .notDICOM = error else {
+                    Issue.record("\(rubbish.prefix(9)): \(String(describing: error))")
+                    continue
+                }
+            }
+        }
     }
 
     // MARK: Values
