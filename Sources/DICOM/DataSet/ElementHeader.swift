@@ -50,6 +50,7 @@ struct ElementHeaderReader {
     ///   - start: the offset.
     ///   - limit: the offset that the element should not pass. The length in the header is not checked against it.
     ///   - encoding: the encoding of the data set or item around the element.
+    /// - Returns: the header.
     /// - Throws: `DataSetError` if the bytes before `limit` are too few for a header.
     mutating func header(
         at start: Int, limit: Int, _ encoding: ElementEncoding

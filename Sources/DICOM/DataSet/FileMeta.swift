@@ -132,7 +132,8 @@ struct FoundFileMeta {
                 attribute: Attribute.name(of: header.tag), offset: end, missing: length - (bytes.count - value))
         }
         if header.tag == 0x0002_0000, length == 4 {
-            groupEnd = value + 4 + Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: value, as: UInt32.self)))
+            groupEnd =
+                value + 4 + Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: value, as: UInt32.self)))
         }
         if length > 0, length <= 66 {
             let text = DataSet.trimmed(bytes[value..<value + length])
