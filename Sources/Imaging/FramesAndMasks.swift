@@ -15,24 +15,54 @@ public struct Frame: Sendable {
     public let channels: Int
     /// `[rows, columns, channels]`, row-major.
     public let samples: Samples
+    /// `[rows, columns]`, 1 for a pixel that is not part of the image (PS3.3 C.7.5.1.1.2); empty if all pixels are.
+    public let padding: [UInt8]
 
-    /// Makes a frame of `rows * columns * channels` samples.
-    public init(rows: Int, columns: Int, channels: Int, samples: [Float]) {
-        self.init(rows: rows, columns: columns, channels: channels, samples: Samples(samples))
+    /// Makes a frame of `rows * columns * channels` samples, and of `rows * columns` values of padding or none.
+    public init(rows: Int, columns: Int, channels: Int, samples: [Float], padding: [UInt8] = []) {
+        self.init(rows: rows, columns: columns, channels: channels, samples: Samples(samples), padding: padding)
     }
 
     /// Makes a frame of `rows * columns * channels` samples that are whole numbers of 0...255.
     public init(rows: Int, columns: Int, channels: Int, bytes: [UInt8]) {
-        self.init(rows: rows, columns: columns, channels: channels, samples: Samples(bytes: bytes))
+        self.init(rows: rows, columns: columns, channels: channels, samples: Samples(bytes: bytes), padding: [])
     }
 
-    private init(rows: Int, columns: Int, channels: Int, samples: Samples) {
+    private init(rows: Int, columns: Int, channels: Int, samples: Samples, padding: [UInt8]) {
         precondition(rows > 0 && columns > 0 && (channels == 1 || channels == 3), "a frame has pixels, grey or RGB")
         precondition(samples.count == rows * columns * channels, "samples are [rows, columns, channels]")
+        precondition(padding.isEmpty || padding.count == rows * columns, "padding is [rows, columns]")
         self.rows = rows
         self.columns = columns
         self.channels = channels
         self.samples = samples
+        self.padding = padding
+    }
+
+    /// The frame with padded pixels as background.
+    public var withPaddingAsBackground: Frame {
+        guard !padding.isEmpty, channels == 1 else { return self }
+        return Frame(
+            rows: rows, columns: columns, channels: channels,
+            samples: Padding.asBackground(samples.floats, padding), padding: padding)
+    }
+}
+
+/// Pixels that are not part of an image.
+public enum Padding {
+    /// Gives padded pixels the value of background: the least of the other values, and at most 0.
+    ///
+    /// Such a value takes no part in statistics of positive values, and is neither brighter nor darker than the image.
+    ///
+    /// - Parameters:
+    ///   - values: modality units.
+    ///   - padding: 1 for padding, of the same number of pixels; empty if no pixel is padded.
+    /// - Returns: the values; all of them 0 if all pixels are padded.
+    public static func asBackground(_ values: [Float], _ padding: [UInt8]) -> [Float] {
+        guard !padding.isEmpty else { return values }
+        var background: Float = 0
+        for index in values.indices where padding[index] == 0 { background = min(background, values[index]) }
+        return values.indices.map { padding[$0] == 0 ? values[$0] : background }
     }
 }
 

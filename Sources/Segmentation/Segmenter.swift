@@ -140,7 +140,7 @@ extension SegmenterInput {
     /// Volumes with more voxels are refused.
     private static var mostVoxels: Int { 150_000_000 }
 
-    /// The frames, if a segmenter of frames can segment them.
+    /// The frames, if a segmenter of frames can segment them, with padded pixels as background.
     ///
     /// Errors name `segmenter`.
     ///
@@ -154,7 +154,7 @@ extension SegmenterInput {
                 throw .unsuitable(segmenter: segmenter, reason: "frame \(index + 1) \(reason)")
             }
         }
-        return frames
+        return frames.map(\.withPaddingAsBackground)
     }
 
     /// The reason why segmenters of frames do not take a frame; `nil` if they do.
@@ -167,7 +167,7 @@ extension SegmenterInput {
         return frame.samples.areFinite ? nil : "has values that are not finite"
     }
 
-    /// The volume, if a segmenter of volumes can segment it.
+    /// The volume, if a segmenter of volumes can segment it, with padded voxels as background.
     ///
     /// Errors name `segmenter`.
     ///
@@ -182,7 +182,7 @@ extension SegmenterInput {
         guard Self.areFinite(volume.voxels) else {
             throw .unsuitable(segmenter: segmenter, reason: "it has values that are not finite")
         }
-        return volume
+        return volume.withPaddingAsBackground
     }
 
     /// Tests all values with one sum, because infinities and NaN survive every addition.
@@ -238,6 +238,23 @@ public struct SegmenterResult: Sendable {
         masks.append(Mask(rows: rows, columns: columns, pixels: mask))
         self.probabilities.append(probabilities)
         frameConfidence.append(confidence)
+    }
+
+    /// Empties masks and probabilities where the input does not hold an image.
+    ///
+    /// - Parameter padding: 1 for padding, of all frames or slices in turn; empty if no pixel is padded.
+    mutating func clear(_ padding: [UInt8]) {
+        guard !padding.isEmpty else { return }
+        var start = 0
+        for index in masks.indices {
+            let mask = masks[index]
+            let padded = padding[start..<start + mask.pixels.count]
+            start += mask.pixels.count
+            guard padded.contains(1) else { continue }
+            masks[index] = Mask(
+                rows: mask.rows, columns: mask.columns, pixels: zip(mask.pixels, padded).map { $1 == 1 ? 0 : $0 })
+            probabilities[index] = zip(probabilities[index], padded).map { $1 == 1 ? 0 : $0 }
+        }
     }
 }
 

@@ -16,7 +16,8 @@ extension SegmentRequest {
     /// - Throws: `Refusal.hindered` if the file cannot be written.
     func overlay(_ frame: Frame, mask: Mask, index: Int) throws(Refusal) -> [String] {
         guard let overlayFolder, !mask.isEmpty else { return [] }
-        let picture = Overlay.picture(of: frame, mask: mask, color: segmenter.recommendedDisplayColor)
+        let picture = Overlay.picture(
+            of: frame.withPaddingAsBackground, mask: mask, color: segmenter.recommendedDisplayColor)
         return [try write(picture, to: overlayFolder, named: String(format: "%04d", index + 1))]
     }
 
@@ -43,7 +44,8 @@ extension SegmentRequest {
     /// - Throws: `Refusal.hindered` if the file cannot be written.
     func contactSheet(_ volume: Volume, masks: [Mask]) throws(Refusal) -> [String] {
         guard let overlayFolder, masks.contains(where: { !$0.isEmpty }) else { return [] }
-        let picture = Overlay.contactSheet(of: volume, masks: masks, color: segmenter.recommendedDisplayColor)
+        let picture = Overlay.contactSheet(
+            of: volume.withPaddingAsBackground, masks: masks, color: segmenter.recommendedDisplayColor)
         return [try write(picture, to: overlayFolder, named: "sheet")]
     }
 

@@ -132,6 +132,10 @@ extension EndToEndTests {
             try await passes("commitment", within: 240)
         }
 
+        @Test func `studies that break the standard without a doubt about the image are segmented`() async throws {
+            try await passes("odd_writers", within: 120)
+        }
+
         @Test func `broken files end indexed or quarantined with a reason`() async throws {
             try await passes(
                 "broken_files", long ? ["--mutations", "600", "--segment", "2000"] : [], within: long ? 3000 : 300)

@@ -125,6 +125,35 @@ extension SegmentationSuites {
             }
         }
 
+        /// Grey input whose first nine of 37 columns are padding with a value of its own.
+        private func padded(for accepts: SegmenterDescriptor.Accepts, with value: Float) -> SegmenterInput {
+            let (rows, columns) = (31, 37)
+            let slices = accepts == .volume ? 12 : 1
+            let padding = (0..<slices * rows * columns).map { UInt8($0 % columns < 9 ? 1 : 0) }
+            let samples = padding.indices.map { padding[$0] == 1 ? value : Inputs.pattern($0) }
+            guard accepts == .volume else {
+                return .frames([Frame(rows: rows, columns: columns, channels: 1, samples: samples, padding: padding)])
+            }
+            return .volume(
+                Volume(
+                    slices: slices, rows: rows, columns: columns, voxels: samples, padding: padding,
+                    plane: Inputs.identity, sliceSpacing: 2.5))
+        }
+
+        @Test(arguments: names) func `padded pixels decide nothing, and no mask covers them`(name: String) throws {
+            let segmenter = try make(name)
+            let accepts = segmenter.descriptor.accepts
+            guard accepts == .volume else { return }
+            let low = try segmenter.segment(padded(for: accepts, with: -32_768)) { _, _ in }
+            let high = try segmenter.segment(padded(for: accepts, with: 70_000)) { _, _ in }
+            #expect(low.masks == high.masks && low.probabilities == high.probabilities)
+            #expect(low.confidence == high.confidence)
+            for (mask, probabilities) in zip(low.masks, low.probabilities) {
+                let padded = mask.pixels.indices.filter { $0 % mask.columns < 9 }
+                #expect(padded.allSatisfy { mask.pixels[$0] == 0 && probabilities[$0] == 0 })
+            }
+        }
+
         @Test(arguments: names) func `progress is reported step by step, up to the last step`(name: String) throws {
             let segmenter = try make(name)
             var steps = [[Int]]()

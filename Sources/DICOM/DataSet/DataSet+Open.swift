@@ -34,10 +34,11 @@ extension DataSet {
         guard start < bytes.count else {
             throw .truncated(attribute: "the data set", offset: start, missing: 8)
         }
+        start = endOfCommandGroups(of: bytes.base, at: start, declared: declared)
         let encoding = try encoding(of: bytes.base, at: start, declared: declared, hasMeta: meta.isPresent)
         return DataSet(
             bytes: bytes,
-            elements: try DataSetScanner.scan(bytes.base, from: start, encoding: encoding),
+            elements: try DataSetScanner.scan(bytes.base, from: start, encoding: encoding), meta: meta,
             transferSyntaxUID: declared ?? transferSyntax(of: encoding).rawValue)
     }
 
@@ -63,6 +64,26 @@ extension DataSet {
         return encoding.isBigEndian ? .explicitVRBigEndian : .explicitVRLittleEndian
     }
 
+    /// The offset of the first element that belongs to a data set.
+    ///
+    /// Some senders leave elements of a command (group 0000) or of an older File Meta Information (group 0002) at the
+    /// beginning of the data set, each in an encoding of its own.
+    private static func endOfCommandGroups(
+        of bytes: UnsafeRawBufferPointer, at start: Int, declared: String?
+    ) -> Int {
+        let isBigEndian = declared == TransferSyntax.explicitVRBigEndian.rawValue
+        var headers = ElementHeaderReader(bytes)
+        var position = start
+        while bytes.count - position >= 8, !headers.areZeros(from: position, limit: bytes.count) {
+            let isOther = isBigEndian && bytes[position] == 0 && bytes[position + 1] == 2
+            let encoding: ElementEncoding = isOther ? .explicitBigEndian : .explicitLittleEndian
+            guard [0, 2].contains(headers.tag(at: position, encoding) >> 16) else { break }
+            guard let end = headers.endOfElement(at: position, encoding) else { break }
+            position = end
+        }
+        return position
+    }
+
     /// The encoding of the first element, which overrides the declared encoding, because some writers declare a wrong
     /// one.
     private static func encoding(
@@ -73,8 +94,7 @@ extension DataSet {
         }
         let group = UInt16(bytes[start]) | UInt16(bytes[start + 1]) << 8
         let vr = ValueRepresentation(code: UInt16(bytes[start + 4]) | UInt16(bytes[start + 5]) << 8)
-        let isExplicit =
-            ValueRepresentation.withShortLength.contains(vr) || ValueRepresentation.withLongLength.contains(vr)
+        let isExplicit = vr.isKnown
         let found: ElementEncoding? =
             switch (group, isExplicit) {
             case (0x0008, true): .explicitLittleEndian
@@ -84,9 +104,14 @@ extension DataSet {
             }
         if let found { return found }
         switch declared {
-        case nil:
-            throw .notDICOM(
-                found: hasMeta ? "no transfer syntax, and no known first element" : "no DICM prefix and no data set")
+        case nil where hasMeta:
+            let encoding: ElementEncoding = isExplicit ? .explicitLittleEndian : .implicitLittleEndian
+            var headers = ElementHeaderReader(bytes)
+            guard headers.endOfElement(at: start, encoding) != nil else {
+                throw .notDICOM(found: "no transfer syntax, and no known first element")
+            }
+            return encoding
+        case nil: throw .notDICOM(found: "no DICM prefix and no data set")
         case TransferSyntax.implicitVRLittleEndian.rawValue: return .implicitLittleEndian
         case TransferSyntax.explicitVRBigEndian.rawValue: return .explicitBigEndian
         default: return .explicitLittleEndian

@@ -13,6 +13,8 @@ package struct DataSet {
 
     let bytes: FileBytes
     let elements: [ScannedElement]
+    /// The File Meta Information.
+    let meta: FoundFileMeta
     /// The syntax that the file declares; without File Meta Information, the one that fits the encoding.
     package let transferSyntaxUID: String
 
@@ -36,6 +38,15 @@ package struct DataSet {
     /// Whether an element is present, also without a value.
     package func contains(_ attribute: Attribute, in item: Item? = nil) -> Bool {
         element(attribute, in: item) != nil
+    }
+
+    /// Whether an element is present with a value that is more than padding.
+    ///
+    /// Attributes of type 2 may be empty, and writers also leave attributes of type 3 empty (PS3.5 7.4). Both count as
+    /// absent.
+    package func hasValue(_ attribute: Attribute, in item: Item? = nil) -> Bool {
+        guard let element = element(attribute, in: item), element.length > 0 else { return false }
+        return element.length > 64 || bytes[element.range].contains { $0 != 0x20 && $0 != 0 }
     }
 
     /// The items of a sequence, in their order; an empty list if it is absent.
@@ -78,7 +89,7 @@ package struct DataSet {
         strings(attribute, in: item).first.flatMap { $0.isEmpty ? nil : $0 }
     }
 
-    /// The whole numbers of an attribute of VR IS, US, SS, UL or SL.
+    /// The whole numbers of an attribute of VR IS, US, SS, UL or SL, or of another VR that holds them.
     ///
     /// All are from -2^31 to 2^32 - 1, so that sums and products of two of them cannot overflow. Values that are not
     /// numbers are left out, and so is text beyond the range of an Integer String (PS3.5 6.2).
@@ -89,9 +100,15 @@ package struct DataSet {
         case "SS": return numbers(element, UInt16.self).map { Int(Int16(bitPattern: $0)) }
         case "UL": return numbers(element, UInt32.self).map(Int.init)
         case "SL": return numbers(element, UInt32.self).map { Int(Int32(bitPattern: $0)) }
-        default: return strings(attribute, in: item).compactMap { Int32($0).map(Int.init) }
+        case "FD", "FL": return doubles(attribute, in: item).compactMap(Self.integer)
+        default: return strings(attribute, in: item).compactMap { Int32($0).map(Int.init) ?? Self.integer($0) }
         }
     }
+
+    /// The whole number that a text such as `1.0` stands for.
+    private static func integer(_ text: String) -> Int? { Double(text).flatMap(integer) }
+
+    private static func integer(_ number: Double) -> Int? { Int32(exactly: number).map(Int.init) }
 
     /// The first whole number of an attribute; `nil` if there is none.
     package func integer(_ attribute: Attribute, in item: Item? = nil) -> Int? {
@@ -106,6 +123,7 @@ package struct DataSet {
         switch representation(element, attribute).letters {
         case "FD": return numbers(element, UInt64.self).map(Double.init(bitPattern:))
         case "FL": return numbers(element, UInt32.self).map { Double(Float(bitPattern: $0)) }
+        case "US", "SS", "UL", "SL": return integers(attribute, in: item).map(Double.init)
         default:
             let strings = strings(attribute, in: item)
             let numbers = strings.compactMap { Double($0) }
@@ -141,9 +159,10 @@ package struct DataSet {
         }
     }
 
-    /// The VR that the file names, or the attribute's own if the file does not name one.
+    /// The VR that the file names, or the attribute's own if the file does not name one, or one of bytes without meaning.
     private func representation(_ element: ScannedElement, _ attribute: Attribute) -> ValueRepresentation {
-        element.encoding.isExplicit && element.vr != .unknown ? element.vr : attribute.vr
+        let isOpaque = [.unknown, .otherByte, .otherWord, .sequence].contains(element.vr)
+        return element.encoding.isExplicit && !isOpaque ? element.vr : attribute.vr
     }
 
     /// The number of bytes after which text is cut: no attribute that Kontur reads is longer.
@@ -199,6 +218,8 @@ public enum DataSetError: Error, Sendable, Hashable, CustomStringConvertible {
     case cannotOpen(reason: String)
     /// Neither a Part 10 file nor a bare data set.
     case notDICOM(found: String)
+    /// A DICOMDIR (PS3.10 section 8), which is not an instance of a study.
+    case mediaDirectory
     /// The bytes end inside an element.
     case truncated(attribute: String, offset: Int, missing: Int)
     /// Sequences inside sequences, more than `limit` levels.
@@ -221,13 +242,22 @@ public enum DataSetError: Error, Sendable, Hashable, CustomStringConvertible {
         .invalidValue(attribute: attribute.keyword, reason: "it is not a UID")
     }
 
+    /// Whether bytes are not where PS3.5 section 7 asks for them.
+    var isMalformation: Bool {
+        switch self {
+        case .truncated, .invalidLength, .invalidEncoding: true
+        default: false
+        }
+    }
+
     /// The mistake and its place, and the remedy for a truncation.
     public var description: String {
         switch self {
         case .cannotOpen(let reason): "could not open the file: \(reason)"
         case .notDICOM(let found): "not a DICOM file: \(found)"
+        case .mediaDirectory: "a media directory (DICOMDIR): it lists files and holds no image"
         case .truncated(let attribute, let offset, let missing):
-            "the data set is truncated: \(attribute) at byte \(offset) lacks \(missing) bytes; send the instance again"
+            "the data set is truncated: \(attribute) at byte \(offset) lacks \(missing) bytes; send the instance again from a whole copy"
         case .nestedTooDeep(let limit): "sequences are nested deeper than \(limit) levels"
         case .invalidLength(let attribute, let offset, let length):
             "\(attribute) at byte \(offset) has the impossible length 0x\(String(length, radix: 16, uppercase: true))"

@@ -3,18 +3,11 @@
 // A flat reader of encoded data sets: PS3.5 section 7 (data elements, nested sequences) and A.4 (fragments). The
 // scanner keeps a stack of its own and does not recurse, so that a hostile file cannot overflow the thread's stack. It
 // checks every length against the item around it, and does not copy values. Left out: the meaning of attributes.
-
-import CDCMTK
-
-/// The encoding of elements (PS3.5 7.1).
-struct ElementEncoding: Hashable, Sendable {
-    var isExplicit: Bool
-    var isBigEndian: Bool
-
-    static let implicitLittleEndian = ElementEncoding(isExplicit: false, isBigEndian: false)
-    static let explicitLittleEndian = ElementEncoding(isExplicit: true, isBigEndian: false)
-    static let explicitBigEndian = ElementEncoding(isExplicit: true, isBigEndian: true)
-}
+//
+// The scanner passes over mistakes of writers that leave no doubt about the rest: delimiters and items where none should
+// be, delimiters that are missing, an element that occurs twice (readers find the first), a text under the tag of a
+// sequence, and whatever cannot be read after Pixel Data. `ElementHeaderReader` finds the length of elements with an
+// unknown value representation.
 
 /// The place of one element, item or fragment in a file.
 ///
@@ -40,15 +33,13 @@ struct ScannedElement {
 /// The scanner of one data set.
 struct DataSetScanner {
     /// The deepest nesting of sequences that is read; real files stay under ten.
-    static let depthLimit = 32
+    static let depthLimit = 64
     /// The largest number of elements, items and fragments that is read.
     static let elementLimit = 1_000_000
 
-    private static let item: UInt32 = 0xFFFE_E000
-    private static let itemDelimitation: UInt32 = 0xFFFE_E00D
-    private static let sequenceDelimitation: UInt32 = 0xFFFE_E0DD
+    /// The length in bytes from which a value that is not there, apart from Pixel Data, is a mistake.
+    private static let longestValue = 256 << 20
     private static let pixelData: UInt32 = 0x7FE0_0010
-    private static let undefinedLength: UInt32 = 0xFFFF_FFFF
 
     private enum Kind { case root, sequence, item, fragments }
 
@@ -64,15 +55,17 @@ struct DataSetScanner {
         var encoding: ElementEncoding
         /// The number of sequences around and including this one.
         var depth: Int
-        /// The tag of the previous element, to find doubled elements.
-        var lastTag: UInt32?
     }
 
     private let bytes: UnsafeRawBufferPointer
+    private var headers: ElementHeaderReader
     private var position: Int
     private var containers: [Container]
     private var elements: [ScannedElement] = []
-    private var vrCache: [UInt32: ValueRepresentation] = [:]
+    /// Whether Pixel Data of the root has begun.
+    private var hasPixelData = false
+    /// The number of elements when the scan was last between two elements after Pixel Data; `nil` before Pixel Data.
+    private var complete: Int?
 
     /// Scans a data set and checks its nesting, lengths and encoding.
     ///
@@ -92,6 +85,7 @@ struct DataSetScanner {
 
     private init(bytes: UnsafeRawBufferPointer, start: Int, encoding: ElementEncoding) {
         self.bytes = bytes
+        headers = ElementHeaderReader(bytes)
         position = start
         containers = [
             Container(kind: .root, end: bytes.count, limit: bytes.count, element: -1, encoding: encoding, depth: 0)
@@ -104,11 +98,22 @@ struct DataSetScanner {
                 close(contentEnd: position)
                 continue
             }
-            switch container.kind {
-            case .root, .item: try scanElement(in: container)
-            case .sequence: try scanItem(in: container)
-            case .fragments: try scanFragment(in: container)
+            do {
+                try scan(in: container)
+            } catch {
+                // Nothing that Kontur reads comes after Pixel Data.
+                guard let complete, error.isMalformation else { throw error }
+                elements.removeLast(elements.count - complete)
+                return
             }
+        }
+    }
+
+    private mutating func scan(in container: Container) throws(DataSetError) {
+        switch container.kind {
+        case .root, .item: try scanElement(in: container)
+        case .sequence: try scanItem(in: container)
+        case .fragments: try scanFragment(in: container)
         }
     }
 
@@ -130,55 +135,79 @@ struct DataSetScanner {
 
     private mutating func scanElement(in container: Container) throws(DataSetError) {
         let start = position
-        if container.kind == .root, isPadding(from: start) {
-            position = bytes.count
-            return
-        }
-        let header = try readHeader(in: container)
-        let tag = header.tag
-        if tag == Self.itemDelimitation, container.kind == .item, container.end == nil {
-            guard header.length == 0 else {
-                throw .invalidLength(attribute: "Item Delimitation Item", offset: start, length: header.length)
+        if container.kind == .root {
+            if hasPixelData { complete = elements.count }
+            if headers.areZeros(from: start, limit: bytes.count) {
+                position = bytes.count
+                return
             }
-            position = header.value
+        }
+        if container.end == nil, start == container.limit, container.limit < bytes.count {
             close(contentEnd: start)
             return
         }
-        guard tag >> 16 != 0xFFFE else {
-            throw .invalidEncoding(reason: "\(Attribute.name(of: tag)) where an element should be", offset: start)
+        let header = try headers.header(at: start, limit: container.limit, container.encoding)
+        if header.tag >> 16 == 0xFFFE {
+            try pass(header, from: start, in: container)
+            return
         }
-        guard tag != container.lastTag else {
-            throw .invalidEncoding(reason: "\(Attribute.name(of: tag)) occurs twice", offset: start)
-        }
-        containers[containers.count - 1].lastTag = tag
-
+        if container.kind == .root, header.tag == Self.pixelData { hasPixelData = true }
         var element = ScannedElement(
-            tag: tag, vr: header.vr, encoding: container.encoding, offset: header.value, length: 0,
+            tag: header.tag, vr: header.vr, encoding: container.encoding, offset: header.value, length: 0,
             next: elements.count + 1)
         position = header.value
-        if header.length == Self.undefinedLength {
+        if header.isUndefined {
             try openUndefined(&element, in: container, start: start)
             return
         }
-        let length = Int(header.length)
-        try check(length, from: header.value, limit: container.limit, tag: tag, start: start, found: header.length)
-        element.length = length
+        let end = try endOfValue(header, from: start, limit: container.limit)
+        element.length = end - header.value
+        if element.isSequence, !headers.isSequence(at: header.value, limit: end, container.encoding) {
+            element.vr = .unknown
+        }
         try append(element)
-        if element.vr == .sequence {
-            try open(.sequence, end: header.value + length, encoding: container.encoding, in: container)
+        if element.isSequence {
+            try open(.sequence, end: end, encoding: container.encoding, in: container)
         } else {
-            position = header.value + length
+            position = end
+        }
+    }
+
+    /// Closes an item at its delimiter, and passes over an item or a delimiter that does not belong where it is.
+    private mutating func pass(
+        _ header: ElementHeader, from start: Int, in container: Container
+    ) throws(DataSetError) {
+        let isOpen = container.kind == .item && container.end == nil
+        switch header.tag {
+        case ElementHeader.itemDelimitation:
+            position = header.value
+            if isOpen { close(contentEnd: start) }
+        case ElementHeader.sequenceDelimitation where isOpen, ElementHeader.item where isOpen:
+            // The item lacks its delimiter. The sequence around it reads this header.
+            close(contentEnd: start)
+        case ElementHeader.sequenceDelimitation:
+            position = header.value
+        case ElementHeader.item:
+            position = header.value
+            if header.isUndefined {
+                try openItem(header, in: container)
+            } else {
+                position = try endOfValue(header, from: start, limit: container.limit)
+            }
+        default:
+            throw .invalidEncoding(
+                reason: "\(Attribute.name(of: header.tag)) where an element should be", offset: start)
         }
     }
 
     private mutating func openUndefined(
         _ element: inout ScannedElement, in container: Container, start: Int
     ) throws(DataSetError) {
-        let isExplicit = container.encoding.isExplicit
-        if isExplicit, element.tag == Self.pixelData, element.vr == .otherByte || element.vr == .otherWord {
+        let holdsItems = headers.isSequence(at: position, limit: container.limit, container.encoding)
+        if element.tag == Self.pixelData, holdsItems {
             try append(element)
             try open(.fragments, end: nil, encoding: container.encoding, in: container)
-        } else if element.vr == .sequence || element.vr == .unknown && element.tag != Self.pixelData {
+        } else if element.isSequence || element.vr == .unknown && element.tag != Self.pixelData {
             // A sequence of VR UN is in Implicit VR Little Endian, also in a data set of another encoding: PS3.5 6.2.2,
             // note 4.
             let inside = element.vr == .unknown ? .implicitLittleEndian : container.encoding
@@ -187,7 +216,7 @@ struct DataSetScanner {
             try open(.sequence, end: nil, encoding: inside, in: container)
         } else {
             throw .invalidLength(
-                attribute: Attribute.name(of: element.tag), offset: start, length: Self.undefinedLength)
+                attribute: Attribute.name(of: element.tag), offset: start, length: ElementHeader.undefinedLength)
         }
     }
 
@@ -206,142 +235,102 @@ struct DataSetScanner {
 
     private mutating func scanItem(in container: Container) throws(DataSetError) {
         let start = position
-        let (tag, length) = try readItemHeader(in: container)
-        if tag == Self.sequenceDelimitation, container.end == nil {
+        if container.end == nil, start == container.limit, container.limit < bytes.count {
             close(contentEnd: start)
             return
         }
-        guard tag == Self.item else {
-            throw .invalidEncoding(reason: "\(Attribute.name(of: tag)) where an item should be", offset: start)
+        let header = try itemHeader(in: container)
+        switch header.tag {
+        case ElementHeader.sequenceDelimitation where container.end == nil:
+            close(contentEnd: start)
+        case ElementHeader.sequenceDelimitation, ElementHeader.itemDelimitation:
+            // The sequence has a length, or the item before had one: the delimiter does not end anything.
+            break
+        case ElementHeader.item:
+            try openItem(header, in: container)
+        default:
+            throw .invalidEncoding(
+                reason: "\(Attribute.name(of: header.tag)) where an item should be", offset: start)
         }
-        let isUndefined = length == Self.undefinedLength
-        if !isUndefined {
-            try check(Int(length), from: position, limit: container.limit, tag: tag, start: start, found: length)
+    }
+
+    /// Opens the item whose value begins at `position`.
+    private mutating func openItem(_ header: ElementHeader, in container: Container) throws(DataSetError) {
+        let end =
+            header.isUndefined ? nil : try endOfValue(header, from: header.value - 8, limit: container.limit)
+        var encoding = container.encoding
+        if containers[0].encoding.isExplicit, !encoding.isExplicit,
+            headers.isExplicit(at: position, limit: end ?? container.limit)
+        {
+            encoding = .explicitLittleEndian
         }
         try append(
             ScannedElement(
-                tag: tag, vr: .unknown, encoding: container.encoding, offset: position,
-                length: isUndefined ? 0 : Int(length), next: elements.count + 1))
-        try open(
-            .item, end: isUndefined ? nil : position + Int(length), encoding: container.encoding, in: container)
+                tag: header.tag, vr: .unknown, encoding: encoding, offset: position,
+                length: end.map { $0 - position } ?? 0, next: elements.count + 1))
+        try open(.item, end: end, encoding: encoding, in: container)
     }
 
     private mutating func scanFragment(in container: Container) throws(DataSetError) {
         let start = position
-        let (tag, length) = try readItemHeader(in: container)
-        if tag == Self.sequenceDelimitation {
+        if endsFragments(at: start, limit: container.limit) {
+            position = container.limit
             close(contentEnd: start)
             return
         }
-        guard tag == Self.item else {
-            throw .invalidEncoding(reason: "\(Attribute.name(of: tag)) where a fragment should be", offset: start)
+        let header = try itemHeader(in: container)
+        if header.tag == ElementHeader.sequenceDelimitation {
+            close(contentEnd: start)
+            return
         }
-        guard length != Self.undefinedLength else {
-            throw .invalidLength(attribute: "a fragment of PixelData", offset: start, length: length)
+        guard header.tag == ElementHeader.item else {
+            // The delimiter is missing. Another element follows, as every element after Pixel Data has a larger tag.
+            if header.tag > Self.pixelData, header.tag >> 16 != 0xFFFE, container.encoding.isExplicit {
+                position = start
+                close(contentEnd: start)
+                return
+            }
+            throw .invalidEncoding(
+                reason: "\(Attribute.name(of: header.tag)) where a fragment should be", offset: start)
         }
-        try check(Int(length), from: position, limit: container.limit, tag: tag, start: start, found: length)
+        guard !header.isUndefined else {
+            throw .invalidLength(attribute: "a fragment of PixelData", offset: start, length: header.length)
+        }
+        let end = try endOfValue(header, from: start, limit: container.limit)
         try append(
             ScannedElement(
-                tag: tag, vr: .otherByte, encoding: container.encoding, offset: position, length: Int(length),
-                next: elements.count + 1))
-        position += Int(length)
+                tag: header.tag, vr: .otherByte, encoding: container.encoding, offset: position,
+                length: end - position, next: elements.count + 1))
+        position = end
     }
 
-    // MARK: Bytes
-
-    private struct Header {
-        var tag: UInt32
-        var vr: ValueRepresentation
-        var length: UInt32
-        /// Offset of the value.
-        var value: Int
+    /// Whether no header follows the last fragment: the delimiter is missing, cut off or written as zeros.
+    private func endsFragments(at start: Int, limit: Int) -> Bool {
+        limit - start < 8 || headers.areZeros(from: start, limit: limit)
     }
 
-    private mutating func readHeader(in container: Container) throws(DataSetError) -> Header {
+    private mutating func itemHeader(in container: Container) throws(DataSetError) -> ElementHeader {
         let start = position
-        let encoding = container.encoding
-        try need(8, from: start, limit: container.limit, what: "an element")
-        let tag = readTag(at: start, encoding)
-        if tag >> 16 == 0xFFFE {
-            return Header(tag: tag, vr: .unknown, length: read32(at: start + 4, encoding), value: start + 8)
-        }
-        guard encoding.isExplicit else {
-            let length = read32(at: start + 4, encoding)
-            return Header(tag: tag, vr: dictionaryVR(tag, length: length), length: length, value: start + 8)
-        }
-        let vr = ValueRepresentation(code: UInt16(bytes[start + 4]) | UInt16(bytes[start + 5]) << 8)
-        if ValueRepresentation.withShortLength.contains(vr) {
-            return Header(tag: tag, vr: vr, length: UInt32(read16(at: start + 6, encoding)), value: start + 8)
-        }
-        guard ValueRepresentation.withLongLength.contains(vr) else {
-            throw .invalidEncoding(
-                reason: "\(Attribute.name(of: tag)) does not have a known value representation", offset: start)
-        }
-        try need(12, from: start, limit: container.limit, what: Attribute.name(of: tag))
-        return Header(tag: tag, vr: vr, length: read32(at: start + 8, encoding), value: start + 12)
-    }
-
-    private mutating func readItemHeader(in container: Container) throws(DataSetError) -> (UInt32, UInt32) {
-        let start = position
-        try need(8, from: start, limit: container.limit, what: "an item")
+        try headers.need(8, from: start, limit: container.limit, what: "an item")
+        // Items do not have a representation, also in explicit encoding.
+        var encoding = container.encoding
+        encoding.isExplicit = false
         position = start + 8
-        return (readTag(at: start, container.encoding), read32(at: start + 4, container.encoding))
+        return try headers.header(at: start, limit: container.limit, encoding)
     }
 
-    /// The VR that implicit encoding leaves out, from the dictionary.
+    /// The end of a value of defined length.
     ///
-    /// An unknown attribute of defined length is not scanned as a sequence.
-    private mutating func dictionaryVR(_ tag: UInt32, length: UInt32) -> ValueRepresentation {
-        if length == 0 { return .unknown }
-        if let known = vrCache[tag] { return known }
-        var letters: (CChar, CChar, CChar) = (0, 0, 0)
-        withUnsafeMutablePointer(to: &letters) { tuple in
-            tuple.withMemoryRebound(to: CChar.self, capacity: 3) { cdcmtk_dictionary_vr(tag, $0) }
+    /// - Throws: `DataSetError.truncated` if the file ends before it, `.invalidLength` if the item around it does, or if
+    ///   no whole copy of the file could have such an element.
+    private func endOfValue(_ header: ElementHeader, from start: Int, limit: Int) throws(DataSetError) -> Int {
+        let length = Int(header.length)
+        guard length > limit - header.value else { return header.value + length }
+        let isPossible = header.tag == Self.pixelData || length < Self.longestValue
+        guard limit == bytes.count, isPossible else {
+            throw .invalidLength(attribute: Attribute.name(of: header.tag), offset: start, length: header.length)
         }
-        let vr = ValueRepresentation(
-            code: UInt16(UInt8(bitPattern: letters.0)) | UInt16(UInt8(bitPattern: letters.1)) << 8)
-        vrCache[tag] = vr
-        return vr
-    }
-
-    private func need(_ count: Int, from start: Int, limit: Int, what: String) throws(DataSetError) {
-        guard limit - start >= count else {
-            guard limit == bytes.count else {
-                throw .invalidEncoding(reason: "\(what) is longer than the item around it", offset: start)
-            }
-            throw .truncated(attribute: what, offset: start, missing: count - (limit - start))
-        }
-    }
-
-    private func check(
-        _ length: Int, from value: Int, limit: Int, tag: UInt32, start: Int, found: UInt32
-    ) throws(DataSetError) {
-        guard length > limit - value else { return }
-        guard limit == bytes.count else {
-            throw .invalidLength(attribute: Attribute.name(of: tag), offset: start, length: found)
-        }
-        throw .truncated(attribute: Attribute.name(of: tag), offset: start, missing: length - (limit - value))
-    }
-
-    /// Whether only zeros follow: some writers fill up their last block.
-    private func isPadding(from start: Int) -> Bool {
-        guard bytes[start] == 0, start + 4 > bytes.count || readTag(at: start, .explicitLittleEndian) == 0 else {
-            return false
-        }
-        return bytes[start...].allSatisfy { $0 == 0 }
-    }
-
-    private func readTag(at offset: Int, _ encoding: ElementEncoding) -> UInt32 {
-        UInt32(read16(at: offset, encoding)) << 16 | UInt32(read16(at: offset + 2, encoding))
-    }
-
-    private func read16(at offset: Int, _ encoding: ElementEncoding) -> UInt16 {
-        let value = bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)
-        return encoding.isBigEndian ? UInt16(bigEndian: value) : UInt16(littleEndian: value)
-    }
-
-    private func read32(at offset: Int, _ encoding: ElementEncoding) -> UInt32 {
-        let value = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
-        return encoding.isBigEndian ? UInt32(bigEndian: value) : UInt32(littleEndian: value)
+        throw .truncated(
+            attribute: Attribute.name(of: header.tag), offset: start, missing: length - (limit - header.value))
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Preamble and File Meta Information of a Part 10 file: PS3.10 7.1. Group 0002 is always in Explicit VR Little Endian
-// and flat. Its group length is often wrong and is not used.
+// and flat. Its group length is often wrong, and counts only for files that Kontur wrote. An element counts where it
+// occurs first, so that an old group 0002 at the beginning of a data set does not hide that of the file.
 
 /// The File Meta Information of an instance that Kontur stores, sends or writes.
 public struct FileMeta: Sendable, Equatable {
@@ -64,7 +65,7 @@ public struct FileMeta: Sendable, Equatable {
             sopInstanceUID: try valid(found.sopInstanceUID, .mediaStorageSOPInstanceUID),
             transferSyntaxUID: try valid(found.transferSyntaxUID, .transferSyntaxUID),
             sourceAETitle: found.sourceAETitle.flatMap { AETitle($0) })
-        return (meta, found.end)
+        return (meta, found.declaredEnd ?? found.end)
     }
 
     private static func valid(_ text: String?, _ attribute: Attribute) throws(DataSetError) -> String {
@@ -82,15 +83,20 @@ struct FoundFileMeta {
     var sourceAETitle: String?
     /// Whether the file has the DICM prefix, or begins with group 0002.
     var isPresent = false
-    /// Offset of the data set.
+    /// Offset of the data set: the first element of another group.
     var end = 0
+    /// The offset of the data set by the group length, if an element ends there; `nil` if the length is wrong.
+    ///
+    /// It differs from `end` if the data set begins with elements of group 0002 too.
+    private(set) var declaredEnd: Int?
 
     /// Reads group 0002 of a file, which may lack the preamble or the whole group.
     ///
     /// - Parameter bytes: the file, or its beginning.
     /// - Throws: `DataSetError` if the bytes are too few for any data set, or if group 0002 is malformed.
     init(_ bytes: UnsafeRawBufferPointer) throws(DataSetError) {
-        if bytes.count >= 132, bytes[128..<132].elementsEqual("DICM".utf8) {
+        // Without a preamble, the four letters may be part of a value.
+        if bytes.count >= 132, bytes[128..<132].elementsEqual("DICM".utf8), !Self.beginsWithoutPreamble(bytes) {
             isPresent = true
             end = 132
         } else if bytes.count < 8 {
@@ -98,42 +104,47 @@ struct FoundFileMeta {
         } else {
             isPresent = bytes[0] == 2 && bytes[1] == 0
         }
+        var headers = ElementHeaderReader(bytes)
+        var groupEnd: Int?
         while isPresent, bytes.count - end >= 8, bytes[end] == 2, bytes[end + 1] == 0 {
-            try readElement(bytes)
+            try readElement(&headers, groupEnd: &groupEnd)
+            if end == groupEnd { declaredEnd = end }
         }
     }
 
-    private mutating func readElement(_ bytes: UnsafeRawBufferPointer) throws(DataSetError) {
-        let tag = 0x0002_0000 | UInt32(bytes[end + 2]) | UInt32(bytes[end + 3]) << 8
-        let vr = ValueRepresentation(code: UInt16(bytes[end + 4]) | UInt16(bytes[end + 5]) << 8)
-        var value = end + 8
-        var length = UInt32(bytes[end + 6]) | UInt32(bytes[end + 7]) << 8
-        if ValueRepresentation.withLongLength.contains(vr) {
-            guard bytes.count - end >= 12 else {
-                throw .truncated(attribute: Attribute.name(of: tag), offset: end, missing: 12 - (bytes.count - end))
-            }
-            length = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: end + 8, as: UInt32.self))
-            value = end + 12
-        } else if !ValueRepresentation.withShortLength.contains(vr) {
-            throw .invalidEncoding(reason: "File Meta Information is not in Explicit VR Little Endian", offset: end)
+    /// Whether group 0002 or 0008 begins at the first byte, and group 0002 does not begin after the prefix.
+    private static func beginsWithoutPreamble(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        let hasGroup = bytes.count >= 134 && bytes[132] == 2 && bytes[133] == 0
+        return !hasGroup && (bytes[0] == 2 || bytes[0] == 8) && bytes[1] == 0
+    }
+
+    private mutating func readElement(
+        _ headers: inout ElementHeaderReader, groupEnd: inout Int?
+    ) throws(DataSetError) {
+        let bytes = headers.bytes
+        let header = try headers.header(at: end, limit: bytes.count, .explicitLittleEndian)
+        guard !header.isUndefined else {
+            throw .invalidLength(attribute: Attribute.name(of: header.tag), offset: end, length: header.length)
         }
-        guard length != 0xFFFF_FFFF else {
-            throw .invalidLength(attribute: Attribute.name(of: tag), offset: end, length: length)
-        }
-        guard Int(length) <= bytes.count - value else {
+        let (value, length) = (header.value, Int(header.length))
+        guard length <= bytes.count - value else {
             throw .truncated(
-                attribute: Attribute.name(of: tag), offset: end, missing: Int(length) - (bytes.count - value))
+                attribute: Attribute.name(of: header.tag), offset: end, missing: length - (bytes.count - value))
+        }
+        if header.tag == 0x0002_0000, length == 4 {
+            groupEnd =
+                value + 4 + Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: value, as: UInt32.self)))
         }
         if length > 0, length <= 66 {
-            let text = DataSet.trimmed(bytes[value..<value + Int(length)])
-            switch tag {
-            case Attribute.transferSyntaxUID.tag: transferSyntaxUID = text
-            case Attribute.mediaStorageSOPClassUID.tag: sopClassUID = text
-            case Attribute.mediaStorageSOPInstanceUID.tag: sopInstanceUID = text
-            case Attribute.sourceApplicationEntityTitle.tag: sourceAETitle = text
+            let text = DataSet.trimmed(bytes[value..<value + length])
+            switch header.tag {
+            case Attribute.transferSyntaxUID.tag: transferSyntaxUID = transferSyntaxUID ?? text
+            case Attribute.mediaStorageSOPClassUID.tag: sopClassUID = sopClassUID ?? text
+            case Attribute.mediaStorageSOPInstanceUID.tag: sopInstanceUID = sopInstanceUID ?? text
+            case Attribute.sourceApplicationEntityTitle.tag: sourceAETitle = sourceAETitle ?? text
             default: break
             }
         }
-        end = value + Int(length)
+        end = value + length
     }
 }

@@ -130,7 +130,8 @@ public final class InstanceFile {
             data.doubles(attribute).map { "\($0)" }.joined(separator: "\\")
         }
         return [
-            "\(header.rows)", "\(header.columns)", "\(header.numberOfFrames)", "\(header.samplesPerPixel)",
+            "\(header.rows)", "\(header.columns)", "\(max(1, data.integer(.numberOfFrames) ?? 1))",
+            "\(header.samplesPerPixel)",
             header.photometricInterpretation, "\(header.bitsAllocated)", "\(header.bitsStored)", "\(header.highBit)",
             "\(header.isSigned)", "\(header.planarConfiguration)", numbers(.imagePositionPatient),
             numbers(.imageOrientationPatient), numbers(.pixelSpacing), "\(header.sliceThickness ?? 0)",

@@ -9,10 +9,12 @@ extension InstanceHeader {
     /// Reads the header of a data set; pixel data is not touched.
     ///
     /// - Throws: `DataSetError.missing` or `.invalidValue` if one of the UIDs, Number of Frames or a number of the Image
-    ///   Pixel Module is not usable.
+    ///   Pixel Module is not usable; `.mediaDirectory` for a DICOMDIR.
     init(_ data: DataSet) throws(DataSetError) {
+        guard !data.isMediaDirectory else { throw .mediaDirectory }
         self.init(
-            sopClassUID: try Self.uid(.sopClassUID, of: data), sopInstanceUID: try Self.uid(.sopInstanceUID, of: data),
+            sopClassUID: try Self.uid(.sopClassUID, of: data, else: data.meta.sopClassUID),
+            sopInstanceUID: try Self.uid(.sopInstanceUID, of: data, else: data.meta.sopInstanceUID),
             transferSyntaxUID: data.transferSyntaxUID, studyInstanceUID: try Self.uid(.studyInstanceUID, of: data),
             seriesInstanceUID: try Self.uid(.seriesInstanceUID, of: data))
         guard UID(data.transferSyntaxUID) != nil else { throw .notUID(.transferSyntaxUID) }
@@ -55,13 +57,6 @@ extension InstanceHeader {
     private mutating func readPixelModule(of data: DataSet) throws(DataSetError) {
         rows = try Self.short(.rows, of: data) ?? 0
         columns = try Self.short(.columns, of: data) ?? 0
-        if data.string(.numberOfFrames) != nil {
-            guard let frames = data.integer(.numberOfFrames), (0...Int(Int32.max)).contains(frames) else {
-                throw .invalidValue(attribute: Attribute.numberOfFrames.keyword, reason: "it is not a count")
-            }
-            numberOfFrames = max(frames, 1)
-        }
-        framesPerSecond = FrameTiming.declaredRate(data)
         samplesPerPixel = try Self.short(.samplesPerPixel, of: data) ?? 1
         photometricInterpretation = data.string(.photometricInterpretation)?.limited ?? ""
         bitsAllocated = try Self.short(.bitsAllocated, of: data) ?? 0
@@ -69,14 +64,36 @@ extension InstanceHeader {
         highBit = try Self.short(.highBit, of: data) ?? max(bitsStored - 1, 0)
         isSigned = try Self.short(.pixelRepresentation, of: data) == 1
         planarConfiguration = try Self.short(.planarConfiguration, of: data) ?? 0
+        numberOfFrames = max(1, try Self.declaredFrames(of: data) ?? framesHeld(by: data))
+        framesPerSecond = FrameTiming.declaredRate(data)
+    }
+
+    /// Number of Frames; `nil` if it is absent or empty.
+    private static func declaredFrames(of data: DataSet) throws(DataSetError) -> Int? {
+        guard data.hasValue(.numberOfFrames) else { return nil }
+        guard let frames = data.integer(.numberOfFrames), (0...Int(Int32.max)).contains(frames) else {
+            throw .invalidValue(attribute: Attribute.numberOfFrames.keyword, reason: "it is not a count")
+        }
+        return frames
+    }
+
+    /// The number of whole frames in uncompressed Pixel Data, for an image without Number of Frames.
+    private func framesHeld(by data: DataSet) -> Int {
+        guard let element = data.element(.pixelData), data.fragments() == nil,
+            let layout = try? PixelLayout(self), layout.bitsAllocated >= 8
+        else { return 1 }
+        let frame = layout.pixels * layout.samples * layout.bytesPerSample
+        let size = layout.photometric == .ybrFull422 ? frame / 3 * 2 : frame
+        return element.length % size < 2 ? element.length / size : 1
     }
 
     /// A whole number of the Image Pixel Module, 0...65,535; `nil` if it is absent or empty.
     ///
     /// The VR in the file may differ from US, so the value may be any number or no number at all.
     private static func short(_ attribute: Attribute, of data: DataSet) throws(DataSetError) -> Int? {
-        guard let element = data.element(attribute), element.length > 0 else { return nil }
-        guard let value = data.integer(attribute), (0...65_535).contains(value) else {
+        let value = data.integer(attribute)
+        guard value != nil || data.hasValue(attribute) else { return nil }
+        guard let value, (0...65_535).contains(value) else {
             throw .invalidValue(attribute: attribute.keyword, reason: "it is not a number of 16 bits")
         }
         return value
@@ -86,7 +103,7 @@ extension InstanceHeader {
         sliceThickness = data.double(.sliceThickness).flatMap { $0.isFinite && $0 > 0 ? $0 : nil }
         spacingBetweenSlices = data.double(.spacingBetweenSlices).flatMap { $0.isFinite && $0 != 0 ? abs($0) : nil }
         frameOfReferenceUID = data.string(.frameOfReferenceUID).flatMap { UID($0)?.text }
-        guard data.contains(.imagePositionPatient) || data.contains(.imageOrientationPatient) else { return }
+        guard data.hasValue(.imagePositionPatient) || data.hasValue(.imageOrientationPatient) else { return }
         switch ImagePlane.read(
             position: data.doubles(.imagePositionPatient), orientation: data.doubles(.imageOrientationPatient),
             pixelSpacing: data.doubles(.pixelSpacing))
@@ -96,8 +113,11 @@ extension InstanceHeader {
         }
     }
 
-    private static func uid(_ attribute: Attribute, of data: DataSet) throws(DataSetError) -> String {
-        guard let value = data.string(attribute) else { throw .missing(attribute: attribute.keyword) }
+    /// The UID of the data set, or else the value of the File Meta Information.
+    private static func uid(
+        _ attribute: Attribute, of data: DataSet, else other: String? = nil
+    ) throws(DataSetError) -> String {
+        guard let value = data.string(attribute) ?? other else { throw .missing(attribute: attribute.keyword) }
         guard let uid = UID(value) else { throw .notUID(attribute) }
         return uid.text
     }
@@ -109,6 +129,13 @@ extension InstanceHeader {
                 [data.string(.manufacturer, in: $0), data.string(.manufacturerModelName, in: $0)]
             }
         return makers.contains { $0?.uppercased() == "KONTUR" }
+    }
+}
+
+extension DataSet {
+    /// Whether this is a DICOMDIR: PS3.3 F.3.2.2.
+    fileprivate var isMediaDirectory: Bool {
+        contains(.directoryRecordSequence) || meta.sopClassUID == SOPClass.mediaStorageDirectory
     }
 }
 

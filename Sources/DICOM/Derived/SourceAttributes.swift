@@ -30,6 +30,9 @@ public enum SourceAttributes {
         .burnedInAnnotation,
     ]
 
+    /// The numbers that decide which pixels a mask may cover.
+    static let ofPadding: [Attribute] = [.pixelPaddingValue, .pixelPaddingRangeLimit]
+
     /// The other attributes that conditions and stacks read.
     static let ofRouting: [Attribute] = [
         .imageType, .acquisitionTime, .modality, .manufacturer, .seriesDescription, .mrAcquisitionType, .echoTime,
@@ -48,6 +51,10 @@ public enum SourceAttributes {
         var digests: [String: String] = [:]
         for attribute in ofNewest + ofEach + ofRouting {
             if let value = data.trimmed(attribute) { digests[attribute.keyword] = digest(of: [value]) }
+        }
+        // A number is digested as text, because a padding of 0 differs from none.
+        for attribute in ofPadding {
+            if let value = data.integer(attribute) { digests[attribute.keyword] = digest(ofValue: "\(value)") }
         }
         if data.string(.burnedInAnnotation) != "YES" { digests[Attribute.burnedInAnnotation.keyword] = nil }
         if let method = LossyCompression.method(ofSyntax: data.transferSyntaxUID) {
@@ -70,7 +77,7 @@ public enum SourceAttributes {
     /// - Parameter digests: the digests of the source by keyword, keyed or not.
     /// - Returns: 64 lower-case hexadecimal digits.
     public static func digestOfEach(_ digests: [String: String]) -> String {
-        digest(of: ofEach + [.transferSyntaxUID], in: digests)
+        digest(of: ofEach + [.transferSyntaxUID] + ofPadding, in: digests)
     }
 
     private static func digest(of attributes: [Attribute], in digests: [String: String]) -> String {

@@ -7,6 +7,7 @@ package extension Attribute {
     static let mediaStorageSOPInstanceUID = Attribute(0x0002_0003, "UI", "MediaStorageSOPInstanceUID")
     static let transferSyntaxUID = Attribute(0x0002_0010, "UI", "TransferSyntaxUID")
     static let sourceApplicationEntityTitle = Attribute(0x0002_0016, "AE", "SourceApplicationEntityTitle")
+    static let directoryRecordSequence = Attribute(0x0004_1220, "SQ", "DirectoryRecordSequence")
     static let specificCharacterSet = Attribute(0x0008_0005, "CS", "SpecificCharacterSet")
     static let imageType = Attribute(0x0008_0008, "CS", "ImageType")
     static let instanceCreationDate = Attribute(0x0008_0012, "DA", "InstanceCreationDate")
@@ -145,6 +146,7 @@ package extension Attribute {
     static let highBit = Attribute(0x0028_0102, "US", "HighBit")
     static let pixelRepresentation = Attribute(0x0028_0103, "US", "PixelRepresentation")
     static let pixelPaddingValue = Attribute(0x0028_0120, "US", "PixelPaddingValue")
+    static let pixelPaddingRangeLimit = Attribute(0x0028_0121, "US", "PixelPaddingRangeLimit")
     static let burnedInAnnotation = Attribute(0x0028_0301, "CS", "BurnedInAnnotation")
     static let rescaleIntercept = Attribute(0x0028_1052, "DS", "RescaleIntercept")
     static let rescaleSlope = Attribute(0x0028_1053, "DS", "RescaleSlope")
@@ -160,6 +162,10 @@ package extension Attribute {
     static let bluePaletteColorLookupTableData = Attribute(0x0028_1203, "OW", "BluePaletteColorLookupTableData")
     static let segmentedRedPaletteColorLookupTableData = Attribute(
         0x0028_1221, "OW", "SegmentedRedPaletteColorLookupTableData")
+    static let segmentedGreenPaletteColorLookupTableData = Attribute(
+        0x0028_1222, "OW", "SegmentedGreenPaletteColorLookupTableData")
+    static let segmentedBluePaletteColorLookupTableData = Attribute(
+        0x0028_1223, "OW", "SegmentedBluePaletteColorLookupTableData")
     static let spatialLocationsPreserved = Attribute(0x0028_135A, "CS", "SpatialLocationsPreserved")
     static let lossyImageCompression = Attribute(0x0028_2110, "CS", "LossyImageCompression")
     static let lossyImageCompressionRatio = Attribute(0x0028_2112, "DS", "LossyImageCompressionRatio")

@@ -15,6 +15,11 @@ package struct ValueRepresentation: Hashable, Sendable {
     /// The two letters.
     package var letters: String { String(decoding: [UInt8(code & 0xFF), UInt8(code >> 8)], as: UTF8.self) }
 
+    /// Whether both bytes are capital letters, as in every representation of PS3.5.
+    var hasLetters: Bool { [UInt8(code & 0xFF), UInt8(code >> 8)].allSatisfy { (0x41...0x5A).contains($0) } }
+    /// Whether PS3.5 has this representation.
+    var isKnown: Bool { Self.withShortLength.contains(self) || Self.withLongLength.contains(self) }
+
     static let sequence = ValueRepresentation("SQ")
     static let unknown = ValueRepresentation("UN")
     static let otherByte = ValueRepresentation("OB")

@@ -43,6 +43,9 @@ public struct SOPClass: Sendable, Hashable {
     /// Multi-frame True Color Secondary Capture Image Storage: the class of pictures with burnt-in contours.
     public static let multiFrameTrueColorSecondaryCapture = storage + "7.4"
 
+    /// Media Storage Directory Storage: the class of a DICOMDIR.
+    static let mediaStorageDirectory = "1.2.840.10008.1.3.10"
+
     /// The branch of storage classes.
     private static let storage = "1.2.840.10008.5.1.4.1.1."
 
@@ -132,7 +135,6 @@ public struct SOPClass: Sendable, Hashable {
         ("1.2.840.10008.5.1.4.1.1.30", "it is a Parametric Map"),
         ("1.2.840.10008.5.1.4.1.1.78", "it is an ophthalmic measurement"),
         ("1.2.840.10008.5.1.4.1.1.79", "it is an ophthalmic measurement"),
-        ("1.2.840.10008.1.3.10", "it is a Media Storage Directory"),
     ]
 
     // MARK: Services

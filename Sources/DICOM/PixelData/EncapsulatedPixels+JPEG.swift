@@ -26,7 +26,7 @@ extension EncapsulatedPixels {
                 reason: "its JPEG stream is \(stream.rows) x \(stream.columns) x \(stream.componentIdentifiers.count), "
                     + "the image \(layout.rows) x \(layout.columns) x \(layout.samples)")
         }
-        guard (2...layout.bitsAllocated).contains(stream.precision) else {
+        guard stream.precision >= 2, stream.precision <= layout.bitsAllocated else {
             throw .frame(
                 number: number,
                 reason: "its JPEG stream has \(stream.precision) bits, the image \(layout.bitsAllocated)")

@@ -57,13 +57,17 @@ struct EncapsulatedPixels {
     }
 
     private func rleFrame(_ compressed: [UInt8], number: Int) throws(PixelDataError) -> StoredFrame {
+        guard layout.bytesPerSample > 0 else { throw .unsupportedEncoding(reason: "RLE needs samples of whole bytes") }
         do {
-            let samples = try RLEDecoder.decode(
-                compressed, segmentLength: layout.pixels, samples: layout.samples,
-                bytesPerSample: layout.bytesPerSample)
-            return StoredFrame(
-                samples: samples, photometric: layout.photometric == .ybrFull422 ? .ybrFull : layout.photometric,
+            var frame = StoredFrame(
+                samples: [], photometric: layout.photometric == .ybrFull422 ? .ybrFull : layout.photometric,
                 bitsStored: layout.bitsStored, highBit: layout.highBit)
+            if layout.bytesPerSample > 2 {
+                frame.wide = try RLEDecoder.decode(compressed, layout, as: UInt32.self)
+            } else {
+                frame.samples = try RLEDecoder.decode(compressed, layout, as: UInt16.self)
+            }
+            return frame
         } catch {
             throw .frame(number: number, reason: error.reason)
         }
@@ -72,7 +76,7 @@ struct EncapsulatedPixels {
     /// Inflates a frame of Deflated Image Frame Compression (PS3.5 8.2.16, A.4.13).
     private func deflatedFrame(_ compressed: [UInt8], number: Int) throws(PixelDataError) -> StoredFrame {
         // One byte more than the frame, for the padding of an odd number of bytes.
-        let limit = layout.pixels * layout.samples * layout.bytesPerSample + 1
+        let limit = try layout.bytes(frames: 1) + 1
         var inflated = cdcmtk_bytes()
         defer { cdcmtk_bytes_free(&inflated) }
         guard cdcmtk_inflate(compressed, compressed.count, limit, &inflated) == CDCMTK_OK, let bytes = inflated.data

@@ -71,6 +71,7 @@ public struct FrameDecoder {
         (layout, syntax) = try file.decodableLayout()
         do { data = try file.dataSet() } catch { throw .dataSet(error) }
         interpretation = try SampleInterpretation(layout, in: data)
+        if let remark = layout.remark { mended.add(remark) }
         if syntax.isVideo {
             pixels = .video(try VideoPixels(layout, in: data, remarks: mended))
         } else if syntax.isEncapsulated {

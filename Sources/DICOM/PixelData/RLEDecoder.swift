@@ -24,15 +24,31 @@ package enum RLEDecoder {
     package static func decode(
         _ bytes: [UInt8], segmentLength: Int, samples: Int, bytesPerSample: Int
     ) throws(Failure) -> [UInt16] {
+        try decode(
+            bytes, segmentLength: segmentLength, samples: samples, bytesPerSample: bytesPerSample, as: UInt16.self)
+    }
+
+    /// Decodes one frame of an image; `Sample` holds a sample as allocated.
+    static func decode<Sample: FixedWidthInteger>(
+        _ bytes: [UInt8], _ layout: PixelLayout, as type: Sample.Type
+    ) throws(Failure) -> [Sample] {
+        try decode(
+            bytes, segmentLength: layout.pixels, samples: layout.samples, bytesPerSample: layout.bytesPerSample,
+            as: type)
+    }
+
+    private static func decode<Sample: FixedWidthInteger>(
+        _ bytes: [UInt8], segmentLength: Int, samples: Int, bytesPerSample: Int, as type: Sample.Type
+    ) throws(Failure) -> [Sample] {
         let segments = try self.segments(of: bytes, expected: samples * bytesPerSample)
-        var out = [UInt16](repeating: 0, count: segmentLength * samples)
+        var out = [Sample](repeating: 0, count: segmentLength * samples)
         for sample in 0..<samples {
             for byte in 0..<bytesPerSample {
                 let segment = segments[sample * bytesPerSample + byte]
                 let plane = try decodeSegment(bytes[segment], length: segmentLength)
                 for pixel in 0..<segmentLength {
                     let index = pixel * samples + sample
-                    out[index] = out[index] << 8 | UInt16(plane[pixel])
+                    out[index] = out[index] << 8 | Sample(plane[pixel])
                 }
             }
         }

@@ -11,6 +11,7 @@ struct SampleInterpretation {
     /// The transform of each frame, or one for all of them.
     private let modalities: [ModalityTransform]
     private let palette: ColorPalette?
+    private let padding: PixelPadding?
 
     /// Reads the tables and the linear function that the conversion needs.
     ///
@@ -19,9 +20,15 @@ struct SampleInterpretation {
         self.layout = layout
         modalities = try ModalityTransform.ofFrames(layout.frames, in: data, isSigned: layout.isSigned)
         palette = layout.photometric == .paletteColor ? try ColorPalette(data, isSigned: layout.isSigned) : nil
+        padding = PixelPadding(layout, in: data)
+        if layout.bitsAllocated > 16, palette != nil {
+            throw .unsupportedEncoding(reason: "its palette is for samples of \(layout.bitsAllocated) bits")
+        }
     }
 
     /// Converts one frame to modality units, or to RGB of 0...255.
+    ///
+    /// Padded pixels keep the value that was stored, and the frame marks them.
     ///
     /// - Parameters:
     ///   - stored: the stored values.
@@ -32,6 +39,7 @@ struct SampleInterpretation {
             return Frame(rows: layout.rows, columns: layout.columns, channels: layout.channels, bytes: bytes)
         }
         let modality = modalities[min(number, modalities.count) - 1]
+        guard stored.wide.isEmpty else { return wideFrame(stored, modality) }
         let values = integers(stored)
         let samples: [Float]
         switch stored.photometric {
@@ -45,18 +53,48 @@ struct SampleInterpretation {
         case .rgb, .ybrICT, .ybrRCT, .ybrPartial420: samples = scaled(values, bits: stored.bitsStored)
         case .ybrFull, .ybrFull422: samples = Self.rgb(fromYBR: scaled(values, bits: stored.bitsStored))
         }
+        return Frame(
+            rows: layout.rows, columns: layout.columns, channels: layout.channels, samples: samples,
+            padding: padding?.mask(values, of: stored) ?? [])
+    }
+
+    /// Converts a frame of samples of more than 16 bits.
+    private func wideFrame(_ stored: StoredFrame, _ modality: ModalityTransform) -> Frame {
+        let shift = Int64(stored.highBit - stored.bitsStored + 1)
+        let mask = Int64(1) << Int64(stored.bitsStored) - 1
+        let sign = layout.isSigned ? Int64(1) << Int64(stored.bitsStored - 1) : 0
+        let values = stored.wide.map { ((Int64($0) >> shift & mask) ^ sign) - sign }
+        let samples: [Float]
+        switch stored.photometric {
+        case .monochrome1: samples = values.map { modality.apply((layout.isSigned ? -1 : mask) - $0) }
+        case .monochrome2: samples = values.map { modality.apply($0) }
+        default:
+            let colours = values.map { Float(Double($0) * 255 / Double(mask)) }
+            samples = stored.photometric == .rgb ? colours : Self.rgb(fromYBR: colours)
+        }
         return Frame(rows: layout.rows, columns: layout.columns, channels: layout.channels, samples: samples)
     }
 
     /// The stored bits of each sample, sign-extended.
     private func integers(_ stored: StoredFrame) -> [Int32] {
-        let shift = stored.highBit - stored.bitsStored + 1
+        let shift = Self.holdsLowBits(stored) ? 0 : stored.highBit - stored.bitsStored + 1
         let mask = Int32(1) << Int32(stored.bitsStored) - 1
         let sign = layout.isSigned ? Int32(1) << Int32(stored.bitsStored - 1) : 0
         return stored.samples.map { sample in
             let value = Int32(sample) >> Int32(shift) & mask
             return (value ^ sign) - sign
         }
+    }
+
+    /// Whether the values lie in the low bits although High Bit says otherwise.
+    ///
+    /// Some writers put 12 bits into the low bits of a word and set High Bit to 15. Then no bit above Bits Stored is set,
+    /// and some bits below the shifted value are.
+    private static func holdsLowBits(_ stored: StoredFrame) -> Bool {
+        let shift = stored.highBit - stored.bitsStored + 1
+        guard shift > 0 else { return false }
+        let set = stored.samples.reduce(0) { $0 | $1 }
+        return set >> UInt16(stored.bitsStored) == 0 && set & (1 << UInt16(shift) - 1) != 0
     }
 
     /// Scales colours to 0...255.
@@ -105,7 +143,9 @@ struct ModalityTransform {
 
     /// Reads the Modality LUT, or Rescale Slope and Rescale Intercept, of an item or of the instance.
     init(_ data: DataSet, in item: DataSet.Item? = nil, isSigned: Bool) throws(PixelDataError) {
-        if let item = data.items(.modalityLUTSequence, in: item).first {
+        if let item = data.items(.modalityLUTSequence, in: item)
+            .first(where: { data.contains(.lutDescriptor, in: $0) })
+        {
             table = try LookupTable(
                 descriptor: data.integers(.lutDescriptor, in: item), data: data.element(.lutData, in: item), of: data,
                 isSigned: isSigned, name: "the Modality LUT")
@@ -113,9 +153,9 @@ struct ModalityTransform {
             return
         }
         table = nil
-        let slope = data.contains(.rescaleSlope, in: item) ? data.double(.rescaleSlope, in: item) ?? .nan : 1
+        let slope = data.hasValue(.rescaleSlope, in: item) ? data.double(.rescaleSlope, in: item) ?? .nan : 1
         let intercept =
-            data.contains(.rescaleIntercept, in: item) ? data.double(.rescaleIntercept, in: item) ?? .nan : 0
+            data.hasValue(.rescaleIntercept, in: item) ? data.double(.rescaleIntercept, in: item) ?? .nan : 0
         // Between these limits, neither a value nor the inverse of a difference leaves the range of a Float.
         guard (1e-30..<1e9).contains(abs(slope)), abs(intercept) < 1e9 else {
             throw .inconsistent(reason: "Rescale Slope or Rescale Intercept is not a usable number")
@@ -128,96 +168,10 @@ struct ModalityTransform {
         if let table { return Float(table[value]) }
         return Float(value) * slope + intercept
     }
-}
 
-/// A lookup table with its descriptor: number of entries, first mapped value, bits.
-struct LookupTable {
-    private let entries: [UInt16]
-    private let first: Int32
-    /// Bits of an entry.
-    let bits: Int
-
-    /// Reads a table.
-    ///
-    /// - Parameters:
-    ///   - descriptor: the three numbers of the descriptor.
-    ///   - element: the entries.
-    ///   - data: the data set that holds them.
-    ///   - isSigned: whether stored values are signed.
-    ///   - name: the table's name for messages.
-    /// - Throws: `PixelDataError.inconsistent` if the descriptor is not usable or entries are missing.
-    init(
-        descriptor: [Int], data element: ScannedElement?, of data: DataSet, isSigned: Bool, name: String
-    ) throws(PixelDataError) {
-        guard descriptor.count == 3, descriptor[2] == 8 || (10...16).contains(descriptor[2]) else {
-            throw .inconsistent(reason: "the descriptor of \(name) is not usable")
-        }
-        // In a signed image a US value above 32767 is a negative number. A count of 0 means 65,536.
-        let count = descriptor[0] & 0xFFFF == 0 ? 65_536 : descriptor[0] & 0xFFFF
-        let unsigned = descriptor[1] & 0xFFFF
-        first = isSigned ? Int32(Int16(truncatingIfNeeded: unsigned)) : Int32(unsigned)
-        bits = descriptor[2]
-        guard let element else { throw .inconsistent(reason: "\(name) has no data") }
-        // Entries of 8 bits are in bytes, but some writers put them into words.
-        let isBytes = bits == 8 && element.length < 2 * count
-        entries =
-            isBytes
-            ? Self.bytes(element, of: data).prefix(count).map(UInt16.init)
-            : Array(data.numbers(element, UInt16.self).prefix(count))
-        guard entries.count == count else {
-            throw .inconsistent(reason: "\(name) has \(entries.count) entries and should have \(count)")
-        }
-    }
-
-    /// Entries of one byte.
-    ///
-    /// The words of a big-endian element other than OB are swapped, so that the low byte comes first.
-    private static func bytes(_ element: ScannedElement, of data: DataSet) -> [UInt8] {
-        guard element.encoding.isBigEndian, element.vr != .otherByte else { return Array(data.bytes[element.range]) }
-        return data.numbers(element, UInt16.self).flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }
-    }
-
-    /// The entry of a value.
-    ///
-    /// Values outside the table get its first or last entry.
-    subscript(value: Int32) -> UInt16 {
-        entries[Int(min(max(value - first, 0), Int32(entries.count - 1)))]
-    }
-}
-
-/// The red, green and blue Palette Color Lookup Tables.
-struct ColorPalette {
-    private let tables: [LookupTable]
-
-    /// Reads the three tables.
-    ///
-    /// - Throws: `PixelDataError.unsupportedEncoding` if they are segmented, `.inconsistent` if they are not usable.
-    init(_ data: DataSet, isSigned: Bool) throws(PixelDataError) {
-        guard !data.contains(.segmentedRedPaletteColorLookupTableData) else {
-            throw .unsupportedEncoding(reason: "its palette is segmented")
-        }
-        let attributes: [(Attribute, Attribute)] = [
-            (.redPaletteColorLookupTableDescriptor, .redPaletteColorLookupTableData),
-            (.greenPaletteColorLookupTableDescriptor, .greenPaletteColorLookupTableData),
-            (.bluePaletteColorLookupTableDescriptor, .bluePaletteColorLookupTableData),
-        ]
-        var tables: [LookupTable] = []
-        for (descriptor, entries) in attributes {
-            tables.append(
-                try LookupTable(
-                    descriptor: data.integers(descriptor), data: data.element(entries), of: data, isSigned: isSigned,
-                    name: "the palette"))
-        }
-        self.tables = tables
-    }
-
-    /// Turns `[pixels]` into `[pixels, 3]`, 0...255.
-    func apply(_ values: [Int32]) -> [Float] {
-        var out = [Float](repeating: 0, count: values.count * 3)
-        for (channel, table) in tables.enumerated() {
-            let factor = 255 / Float(Int32(1) << Int32(table.bits) - 1)
-            for (pixel, value) in values.enumerated() { out[3 * pixel + channel] = Float(table[value]) * factor }
-        }
-        return out
+    /// The modality units of a stored value of more than 16 bits.
+    func apply(_ value: Int64) -> Float {
+        if let table { return Float(table[Int32(clamping: value)]) }
+        return Float(Double(value) * Double(slope) + Double(intercept))
     }
 }

@@ -219,8 +219,11 @@ public struct VolumeAssembly: Sendable {
         var voxels: [Float] = []
         voxels.reserveCapacity(frames.count * first.rows * first.columns)
         for index in order.indices { voxels += frames[index].samples.floats }
+        let isPadded = frames.contains { !$0.padding.isEmpty }
+        let none = [UInt8](repeating: 0, count: first.rows * first.columns)
+        let padding = isPadded ? order.indices.flatMap { frames[$0].padding.isEmpty ? none : frames[$0].padding } : []
         volume = Volume(
-            slices: frames.count, rows: first.rows, columns: first.columns, voxels: voxels,
+            slices: frames.count, rows: first.rows, columns: first.columns, voxels: voxels, padding: padding,
             plane: planes[order.indices[0]], sliceSpacing: order.spacing)
         self.order = order
     }

@@ -12,21 +12,36 @@ public struct Volume: Sendable {
     public let columns: Int
     /// `[slices, rows, columns]`, row-major, modality units.
     public let voxels: [Float]
+    /// `[slices, rows, columns]`, 1 for a voxel that is not part of the image; empty if all voxels are.
+    public let padding: [UInt8]
     /// The plane of slice 0; slice `k` lies `k * sliceSpacing` mm further along its normal.
     public let plane: PlaneGeometry
     /// The distance between the centres of neighbouring slices, mm, positive.
     public let sliceSpacing: Double
 
-    /// Makes a volume of `slices * rows * columns` voxels.
-    public init(slices: Int, rows: Int, columns: Int, voxels: [Float], plane: PlaneGeometry, sliceSpacing: Double) {
+    /// Makes a volume of `slices * rows * columns` voxels, and as many values of padding or none.
+    public init(
+        slices: Int, rows: Int, columns: Int, voxels: [Float], padding: [UInt8] = [], plane: PlaneGeometry,
+        sliceSpacing: Double
+    ) {
         precondition(slices > 0 && rows > 0 && columns > 0 && sliceSpacing > 0, "a volume has extent")
         precondition(voxels.count == slices * rows * columns, "voxels are [slices, rows, columns]")
+        precondition(padding.isEmpty || padding.count == voxels.count, "padding is [slices, rows, columns]")
         self.slices = slices
         self.rows = rows
         self.columns = columns
         self.voxels = voxels
+        self.padding = padding
         self.plane = plane
         self.sliceSpacing = sliceSpacing
+    }
+
+    /// The volume with padded voxels as background.
+    public var withPaddingAsBackground: Volume {
+        guard !padding.isEmpty else { return self }
+        return Volume(
+            slices: slices, rows: rows, columns: columns, voxels: Padding.asBackground(voxels, padding),
+            padding: padding, plane: plane, sliceSpacing: sliceSpacing)
     }
 }
 

@@ -116,6 +116,7 @@ final class PromptedSlices: Segmenter {
                 mask: pixels, probabilities: probabilities, rows: volume.rows, columns: volume.columns,
                 confidence: confidence)
         }
+        result.clear(volume.padding)
         result.confidence = PromptConfidence.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
         result.notes += notes(run, plan, volume, wasPrompted: found == nil, wasClipped: wasClipped)
         if dropped > 0 {

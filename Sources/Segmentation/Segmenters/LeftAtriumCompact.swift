@@ -114,6 +114,7 @@ final class LeftAtriumCompact: Segmenter {
             result.confidence.value = min(result.confidence.value, Self.doubtful)
             result.notes.append("nothing in the images looks like a left atrium")
         }
+        result.clear(volume.padding)
         progress(steps, steps)
         return result
     }

@@ -96,15 +96,14 @@ import TestSupport
         #expect(try refusal(rows: 3) != nil)
         #expect(try refusal(rows: 0) != nil)
         #expect(try refusal(frames: "2") != nil)
-        #expect(try refusal(bytes: 14) != nil)
         #expect(try refusal(samples: 3) != nil)
         #expect(try refusal(samples: 3, photometric: "RGB") != nil)
         #expect(try refusal(photometric: "DOE^JOHN")?.description.contains("DOE") == false)
+        #expect(try refusal(samples: 4, bytes: 24) != nil)
         #expect(try refusal(allocated: 32, stored: 32, highBit: 31) != nil)
+        #expect(try refusal(allocated: 24, stored: 24, highBit: 23, bytes: 18) != nil)
         #expect(try refusal(stored: 9) != nil)
         #expect(try refusal(stored: 0) != nil)
-        #expect(try refusal(highBit: 8) != nil)
-        #expect(try refusal(highBit: 3) != nil)
         guard case .tooLarge = try refusal(rows: 65_535, columns: 65_535) else {
             Issue.record("an image of 17 GB was not refused for its size")
             return

@@ -106,19 +106,19 @@ struct PicturesFrameReader {
 
     /// Whether the frames of a source hold grey values, which need a window.
     func isGrey(_ source: Int) -> Bool {
-        sources[source].file.header.photometricInterpretation.hasPrefix("MONOCHROME")
+        (try? PixelLayout(sources[source].file.header))?.channels == 1
     }
 
-    /// Decodes one frame of a source, counted from 1.
+    /// Decodes one frame of a source, counted from 1, with padded pixels as background.
     ///
     /// - Throws: `ObjectError.source` if the file cannot be read, `.inconsistent` if its pixels do not decode.
     mutating func frame(_ number: Int, of source: Int) throws(ObjectError) -> Frame {
         do throws(PixelDataError) {
-            if let last, last.source == source { return try last.decoder.frame(number) }
+            if let last, last.source == source { return try last.decoder.frame(number).withPaddingAsBackground }
             last?.decoder.releaseMemory()
             let decoder = try FrameDecoder(sources[source].file)
             last = (source, decoder)
-            return try decoder.frame(number)
+            return try decoder.frame(number).withPaddingAsBackground
         } catch {
             if case .dataSet(let cause) = error { throw .source(index: source, cause) }
             throw .inconsistent(reason: "source instance \(source + 1): \(error)")
