@@ -26,6 +26,9 @@ struct StackSources {
     /// The largest accepted number of frames to segment in one instance.
     private static let frameLimit = 100_000
 
+    /// The largest number of frames to choose from in one instance: two days of video.
+    private static let clipLimit = 10_000_000
+
     /// Opens the instances that a request names; pictures are read when they are decoded.
     ///
     /// - Throws: `Refusal.hindered` if a file cannot be opened, `.failed` if it is not a readable instance.
@@ -47,14 +50,17 @@ struct StackSources {
     /// An instance without a rate keeps all frames. A clip that cannot be opened keeps them, too: its decoder says why.
     private mutating func thin(to rate: Double) {
         for (index, source) in sources.enumerated() {
-            guard case .instance(let file, var named) = source, file.header.numberOfFrames > 1,
-                let timing = try? file.timing()
+            // A clip says how many frames it has, also if Number of Frames does not.
+            guard case .instance(let file, var named) = source, let timing = try? file.timing(),
+                timing.frames <= Self.clipLimit
             else { continue }
             let all = (named.frameNumbers ?? Array(1...max(1, timing.frames))).filter { $0 <= timing.frames }
             guard !all.isEmpty else { continue }
             let chosen = timing.chosen(rate, from: all)
-            named.frameNumbers = chosen
-            sources[index] = .instance(file, named)
+            if chosen.count < file.header.numberOfFrames {
+                named.frameNumbers = chosen
+                sources[index] = .instance(file, named)
+            }
             let notes = chosen.count < all.count ? ["segmented \(chosen.count) of \(all.count) frames"] : []
             take((timing.remarks + notes).map { "\($0) (instance \(named.sopInstanceUID))" })
         }

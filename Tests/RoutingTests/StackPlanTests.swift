@@ -66,6 +66,8 @@ import Testing
         header.transferSyntaxUID = TransferSyntax.h264High41.rawValue
         #expect(try sampling(nil) == FrameSampling(framesPerSecond: 2, declared: [30]))
         #expect(try sampling(5) == FrameSampling(framesPerSecond: 5, declared: [30]))
+        header.numberOfFrames = 1
+        #expect(try sampling(5) == FrameSampling(framesPerSecond: 5, declared: [30]))
     }
 
     @Test func `a stack without a route is unmatched or undetermined`() throws {

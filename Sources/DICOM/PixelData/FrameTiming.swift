@@ -109,7 +109,8 @@ public struct FrameSampling: Sendable, Hashable, Codable {
     ///   - headers: the sources.
     public init?(_ wanted: Double?, of headers: [InstanceHeader]) {
         let isVideo = headers.contains { TransferSyntax(rawValue: $0.transferSyntaxUID)?.isVideo == true }
-        guard headers.contains(where: { $0.numberOfFrames > 1 }), let rate = wanted ?? (isVideo ? Self.ofVideo : nil)
+        guard isVideo || headers.contains(where: { $0.numberOfFrames > 1 }),
+            let rate = wanted ?? (isVideo ? Self.ofVideo : nil)
         else { return nil }
         self.init(framesPerSecond: rate, declared: headers.map(\.framesPerSecond))
     }
