@@ -40,6 +40,8 @@ struct ElementHeaderReader {
 
     let bytes: UnsafeRawBufferPointer
     private var dictionary: [UInt32: ValueRepresentation] = [:]
+    /// The first byte other than 0 that `areZeros` found last.
+    private var nonzero = -1
 
     /// - Parameter bytes: the whole file; offsets count from its start.
     init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
@@ -199,9 +201,12 @@ struct ElementHeaderReader {
     }
 
     /// Whether only zeros come before the limit.
-    func areZeros(from start: Int, limit: Int) -> Bool {
+    ///
+    /// A file may hold many elements of zeros. Each of its bytes is looked at only once.
+    mutating func areZeros(from start: Int, limit: Int) -> Bool {
         guard start + 4 > limit || tag(at: start, .explicitLittleEndian) == 0 else { return false }
-        return bytes[start..<limit].allSatisfy { $0 == 0 }
+        if nonzero < start { nonzero = bytes[start...].firstIndex { $0 != 0 } ?? bytes.count }
+        return nonzero >= limit
     }
 
     /// Checks that bytes are there.
