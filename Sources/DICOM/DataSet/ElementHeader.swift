@@ -66,6 +66,8 @@ struct ElementHeaderReader {
             try need(12, from: start, limit: limit, what: Attribute.name(of: tag))
             return long(tag, vr, at: start, encoding)
         }
+        let early = implicit(tag, at: start, encoding)
+        if isEarly(early, limit: limit, encoding) { return early }
         let readings = readings(tag, vr, at: start, limit: limit, encoding)
         if let plausible = readings.first(where: { isFollowed($0, limit: limit, encoding, Self.lookahead) }) {
             return plausible
@@ -153,6 +155,16 @@ struct ElementHeaderReader {
         guard limit - start >= 8 else { return start == limit }
         let tag = tag(at: start, encoding)
         return tag == ElementHeader.item || tag == ElementHeader.sequenceDelimitation
+    }
+
+    /// Whether an element of a command or of File Meta Information is in implicit encoding: whether its groups, or the
+    /// first of a data set, follow.
+    private func isEarly(_ header: ElementHeader, limit: Int, _ encoding: ElementEncoding) -> Bool {
+        guard header.tag >> 16 <= 2, !header.isUndefined, fits(header, limit: limit, encoding) else { return false }
+        let next = header.value + Int(header.length)
+        guard limit - next >= 4 else { return next == limit }
+        let tag = tag(at: next, encoding)
+        return tag > header.tag && tag >> 16 <= 8
     }
 
     /// Whether the value ends before the limit, or is a sequence that ends with a delimiter.
