@@ -305,7 +305,7 @@ struct DataSetScanner {
     }
 
     /// Whether no header follows the last fragment: the delimiter is missing, cut off or written as zeros.
-    private func endsFragments(at start: Int, limit: Int) -> Bool {
+    private mutating func endsFragments(at start: Int, limit: Int) -> Bool {
         limit - start < 8 || headers.areZeros(from: start, limit: limit)
     }
 

@@ -40,6 +40,8 @@ struct ElementHeaderReader {
 
     let bytes: UnsafeRawBufferPointer
     private var dictionary: [UInt32: ValueRepresentation] = [:]
+    /// The first byte other than 0 that `areZeros` found last.
+    private var nonzero = -1
 
     /// - Parameter bytes: the whole file; offsets count from its start.
     init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
@@ -64,6 +66,8 @@ struct ElementHeaderReader {
             try need(12, from: start, limit: limit, what: Attribute.name(of: tag))
             return long(tag, vr, at: start, encoding)
         }
+        let early = implicit(tag, at: start, encoding)
+        if isEarly(early, limit: limit, encoding) { return early }
         let readings = readings(tag, vr, at: start, limit: limit, encoding)
         if let plausible = readings.first(where: { isFollowed($0, limit: limit, encoding, Self.lookahead) }) {
             return plausible
@@ -153,6 +157,16 @@ struct ElementHeaderReader {
         return tag == ElementHeader.item || tag == ElementHeader.sequenceDelimitation
     }
 
+    /// Whether an element of a command or of File Meta Information is in implicit encoding: whether its groups, or the
+    /// first of a data set, follow.
+    private func isEarly(_ header: ElementHeader, limit: Int, _ encoding: ElementEncoding) -> Bool {
+        guard header.tag >> 16 <= 2, !header.isUndefined, fits(header, limit: limit, encoding) else { return false }
+        let next = header.value + Int(header.length)
+        guard limit - next >= 4 else { return next == limit }
+        let tag = tag(at: next, encoding)
+        return tag > header.tag && tag >> 16 <= 8
+    }
+
     /// Whether the value ends before the limit, or is a sequence that ends with a delimiter.
     private func fits(_ header: ElementHeader, limit: Int, _ encoding: ElementEncoding) -> Bool {
         header.isUndefined
@@ -199,9 +213,12 @@ struct ElementHeaderReader {
     }
 
     /// Whether only zeros come before the limit.
-    func areZeros(from start: Int, limit: Int) -> Bool {
+    ///
+    /// A file may hold many elements of zeros. Each of its bytes is looked at only once.
+    mutating func areZeros(from start: Int, limit: Int) -> Bool {
         guard start + 4 > limit || tag(at: start, .explicitLittleEndian) == 0 else { return false }
-        return bytes[start..<limit].allSatisfy { $0 == 0 }
+        if nonzero < start { nonzero = bytes[start...].firstIndex { $0 != 0 } ?? bytes.count }
+        return nonzero >= limit
     }
 
     /// Checks that bytes are there.

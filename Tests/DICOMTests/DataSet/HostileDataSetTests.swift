@@ -77,6 +77,15 @@ import TestSupport
         #expect(try refusal(of: file(data)) == nil)
     }
 
+    @Test func `looks at a million elements of zeros in time`() throws {
+        var data = ElementBytes.identified(isExplicit: false)
+        data.bytes += [UInt8](repeating: 0, count: 8 * 990_000)
+        data.add(0x7FE0_0010, "OW", [1, 2])
+        let begin = ContinuousClock.now
+        #expect(try refusal(of: file(data)) == nil)
+        #expect(ContinuousClock.now - begin < .seconds(10))
+    }
+
     @Test(arguments: ["OB", "UT"])
     func `refuses an undefined length where PS3_5 forbids it`(vr: String) throws {
         var data = ElementBytes.identified()
