@@ -138,12 +138,13 @@ struct StackPhase: Hashable {
     /// Counts the volumes from 0, in the order of the attribute.
     let number: Int
 
-    /// The attributes that may tell volumes at one place apart, in the order in which they are tried.
-    private static let attributes: [(name: String, value: @Sendable (InstanceHeader) -> Double?)] = [
-        ("Nominal Percentage of Cardiac Phase", { $0.cardiacPhasePercentage }),
-        ("Trigger Time", { $0.triggerTime }),
-        ("Inversion Time", { $0.inversionTime }),
-        ("Acquisition Number", { $0.acquisitionNumber.map(Double.init) }),
+    /// The attributes that may tell volumes at one place apart, in the order in which they are tried, each with the
+    /// smallest step between two volumes: percent, ms, ms, number.
+    private static let attributes: [(name: String, step: Double, value: @Sendable (InstanceHeader) -> Double?)] = [
+        ("Nominal Percentage of Cardiac Phase", 0.5, { $0.cardiacPhasePercentage }),
+        ("Trigger Time", 5, { $0.triggerTime }),
+        ("Inversion Time", 1, { $0.inversionTime }),
+        ("Acquisition Number", 1, { $0.acquisitionNumber.map(Double.init) }),
     ]
 
     /// Looks for volumes at the same place.
@@ -156,8 +157,8 @@ struct StackPhase: Hashable {
     static func volumes(in members: [StackMember]) -> (attribute: String, [[StackMember]])? {
         let sites = sites(of: members)
         guard let most = sites.map(\.count).max(), most > 1 else { return nil }
-        for (name, value) in attributes {
-            if let volumes = volumes(sites, most: most, by: value) { return (name, volumes) }
+        for (name, step, value) in attributes {
+            if let volumes = volumes(sites, most: most, step: step, by: value) { return (name, volumes) }
         }
         return nil
     }
@@ -183,7 +184,7 @@ struct StackPhase: Hashable {
     ///   or if the volumes are not apart by about the same step everywhere, which is larger than the changes within a
     ///   volume.
     private static func volumes(
-        _ sites: [[StackMember]], most: Int, by value: (InstanceHeader) -> Double?
+        _ sites: [[StackMember]], most: Int, step: Double, by value: (InstanceHeader) -> Double?
     ) -> [[StackMember]]? {
         var valued: [[(value: Double, member: StackMember)]] = []
         for site in sites {
@@ -198,9 +199,8 @@ struct StackPhase: Hashable {
         }.sorted()
         for rank in 1..<most {
             let steps = whole.map { $0[rank].value - $0[rank - 1].value }.sorted()
-            guard steps[0] >= 0.5 * steps[steps.count / 2], steps[0] > 2 * changes[changes.count / 2] else {
-                return nil
-            }
+            guard steps[0] >= max(step, 0.5 * steps[steps.count / 2]), steps[0] > 2 * changes[changes.count / 2]
+            else { return nil }
         }
         let centres = (0..<most).map { rank in whole.reduce(0) { $0 + $1[rank].value } / Double(whole.count) }
         var volumes = [[StackMember]](repeating: [], count: most)
