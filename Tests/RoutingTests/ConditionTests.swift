@@ -160,7 +160,7 @@ struct ConditionExercise: Sendable {
                     "not[0].shoeSize",
                     "unknown condition 'shoeSize'; known are modality, bodyPart, studyDescription, seriesDescription, "
                         + "imageType, manufacturer, callingAeTitle, mrAcquisitionType, sliceSpacing, "
-                        + "numberOfInstances, sopClass, not"),
+                        + "numberOfInstances, numberOfFrames, sopClass, not"),
             ])
     }
 

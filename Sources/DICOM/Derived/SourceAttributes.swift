@@ -37,7 +37,7 @@ public enum SourceAttributes {
     static let ofRouting: [Attribute] = [
         .imageType, .acquisitionTime, .modality, .manufacturer, .seriesDescription, .mrAcquisitionType, .echoTime,
         .echoNumbers, .instanceNumber, .temporalPositionIdentifier, .seriesNumber, .acquisitionNumber, .inversionTime,
-        .triggerTime, .nominalPercentageOfCardiacPhase,
+        .triggerTime, .nominalPercentageOfCardiacPhase, .cineRate, .frameTime, .frameTimeVector,
     ]
 
     static let copied = Set(ofNewest + ofEach)

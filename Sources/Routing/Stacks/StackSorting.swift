@@ -22,24 +22,21 @@ enum StackSorting {
         let byTraits = Dictionary(grouping: members) { StackTraits($0.header) }
         let found = byTraits.flatMap { traits, members in groups(of: traits, members) }
         var uses: [String: Int] = [:]
-        var sorted: [(first: StackMember, stack: Stack, phase: StackPhase?)] = []
+        var sorted: [(stack: Stack, phase: StackPhase?)] = []
         // Orientations that differ by less than the key's rounding get a number, in the order of their first slices.
         let ordered = found.compactMap { group in group.members.min(by: StackMember.isBefore).map { (group, $0) } }
             .sorted { StackMember.isBefore($0.1, $1.1) }
-        for (group, first) in ordered {
+        for (group, _) in ordered {
             let text = group.traits.key(group.rest)
             let use = uses[text, default: 0] + 1
             uses[text] = use
             let stack = Stack(
                 key: use == 1 ? text : "\(text)-\(use)", members: group.members,
                 framesOfReference: group.framesOfReference)
-            sorted.append((first, stack, group.phase))
+            sorted.append((stack, group.phase))
         }
         return labelled(
-            sorted.sorted { a, b in
-                (a.first.header.instanceNumber ?? .max, a.stack.key)
-                    < (b.first.header.instanceNumber ?? .max, b.stack.key)
-            }.map { ($0.stack, $0.phase) })
+            sorted.map { ($0.stack, $0.phase) })
     }
 
     private static func labelled(_ stacks: [(Stack, StackPhase?)]) -> [Stack] {
@@ -107,11 +104,13 @@ enum StackSorting {
 
     /// The pixel spacing of most members in micrometres: a late slice with another rounding rarely changes it.
     private static func mostFrequentSpacing(_ members: [StackMember]) -> [Int] {
-        var counts: [[Int]: Int] = [:]
-        for case let plane? in members.map(\.header.plane) {
-            counts[[plane.rowSpacing, plane.columnSpacing].map { Int(clamped: $0 * 1000) }, default: 0] += 1
+        [\PlaneGeometry.rowSpacing, \.columnSpacing].map { spacing in
+            var counts: [Int: Int] = [:]
+            for case let plane? in members.map(\.header.plane) {
+                counts[Int(clamped: plane[keyPath: spacing] * 1000), default: 0] += 1
+            }
+            return counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? 0
         }
-        return counts.max { ($0.value, $1.key.description) < ($1.value, $0.key.description) }?.key ?? []
     }
 
     /// Groups frames that are like the first frame of their group.
@@ -139,12 +138,13 @@ struct StackPhase: Hashable {
     /// Counts the volumes from 0, in the order of the attribute.
     let number: Int
 
-    /// The attributes that may tell volumes at one place apart, in the order in which they are tried.
-    private static let attributes: [(name: String, value: @Sendable (InstanceHeader) -> Double?)] = [
-        ("Nominal Percentage of Cardiac Phase", { $0.cardiacPhasePercentage }),
-        ("Trigger Time", { $0.triggerTime }),
-        ("Inversion Time", { $0.inversionTime }),
-        ("Acquisition Number", { $0.acquisitionNumber.map(Double.init) }),
+    /// The attributes that may tell volumes at one place apart, in the order in which they are tried, each with the
+    /// smallest step between two volumes: percent, ms, ms, number.
+    private static let attributes: [(name: String, step: Double, value: @Sendable (InstanceHeader) -> Double?)] = [
+        ("Nominal Percentage of Cardiac Phase", 0.5, { $0.cardiacPhasePercentage }),
+        ("Trigger Time", 5, { $0.triggerTime }),
+        ("Inversion Time", 1, { $0.inversionTime }),
+        ("Acquisition Number", 1, { $0.acquisitionNumber.map(Double.init) }),
     ]
 
     /// Looks for volumes at the same place.
@@ -157,8 +157,8 @@ struct StackPhase: Hashable {
     static func volumes(in members: [StackMember]) -> (attribute: String, [[StackMember]])? {
         let sites = sites(of: members)
         guard let most = sites.map(\.count).max(), most > 1 else { return nil }
-        for (name, value) in attributes {
-            if let volumes = volumes(sites, most: most, by: value) { return (name, volumes) }
+        for (name, step, value) in attributes {
+            if let volumes = volumes(sites, most: most, step: step, by: value) { return (name, volumes) }
         }
         return nil
     }
@@ -181,9 +181,10 @@ struct StackPhase: Hashable {
     /// Parts the slices of each position by the rank of an attribute.
     ///
     /// - Returns: `nil` if a slice lacks the attribute, if fewer than half of the positions have slices of all volumes,
-    ///   or if the volumes are not apart by about the same step everywhere.
+    ///   or if the volumes are not apart by about the same step everywhere, which is larger than the changes within a
+    ///   volume.
     private static func volumes(
-        _ sites: [[StackMember]], most: Int, by value: (InstanceHeader) -> Double?
+        _ sites: [[StackMember]], most: Int, step: Double, by value: (InstanceHeader) -> Double?
     ) -> [[StackMember]]? {
         var valued: [[(value: Double, member: StackMember)]] = []
         for site in sites {
@@ -193,9 +194,13 @@ struct StackPhase: Hashable {
         }
         let whole = valued.filter { $0.count == most }
         guard whole.count >= 2, 2 * whole.count >= sites.count else { return nil }
+        let changes = (0..<most).flatMap { rank in
+            zip(whole, whole.dropFirst()).map { abs($1[rank].value - $0[rank].value) }
+        }.sorted()
         for rank in 1..<most {
             let steps = whole.map { $0[rank].value - $0[rank - 1].value }.sorted()
-            guard steps[0] > 0, steps[0] >= 0.5 * steps[steps.count / 2] else { return nil }
+            guard steps[0] >= max(step, 0.5 * steps[steps.count / 2]), steps[0] > 2 * changes[changes.count / 2]
+            else { return nil }
         }
         let centres = (0..<most).map { rank in whole.reduce(0) { $0 + $1[rank].value } / Double(whole.count) }
         var volumes = [[StackMember]](repeating: [], count: most)

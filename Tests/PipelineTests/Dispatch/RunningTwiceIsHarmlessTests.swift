@@ -44,6 +44,12 @@ import Testing
             uid { $0.sources[0].sopInstanceUID = "1.3" },
             uid { $0.sources[0].copied = "c3" },
             uid { $0.copiedFromNewest = "q" },
+            uid { $0.label = SeriesLabel(seriesNumber: 5, ordinal: 0, reconstruction: []) },
+            uid { $0.label = SeriesLabel(seriesNumber: 5, ordinal: 1, reconstruction: []) },
+            uid { $0.label = SeriesLabel(seriesNumber: 5, ordinal: 1, reconstruction: ["PSIR"]) },
+            uid { $0.sources[0].frameNumbers = [1, 2] },
+            uid { $0.sources[0].frameNumbers = [12] },
+            uid { $0.sources[1].frameNumbers = [12] },
             uid { $0.sources.removeLast() },
             // The order decides which frame is which, and which source gives the plane.
             uid { $0.sources.reverse() },
@@ -122,6 +128,7 @@ import Testing
         let payload = try old.encoded()
         let text = String(decoding: payload, as: UTF8.self)
         #expect(!text.contains("options") && !text.contains(#""weights""#) && !text.contains("copied"))
+        #expect(!text.contains("frameNumbers") && !text.contains("label\""))
         #expect(try SegmentationJob.decoded(payload) == old)
     }
 
