@@ -74,6 +74,28 @@ public struct FrameAnswer: Sendable {
         self.probabilities = probabilities
         self.confidence = confidence
     }
+
+    /// Empties mask and probabilities where the frame does not hold an image.
+    ///
+    /// - Parameter padding: `[rows, columns]`, 1 for padding.
+    fileprivate mutating func clear(_ padding: some Collection<UInt8>) {
+        mask = Mask(rows: mask.rows, columns: mask.columns, pixels: zip(mask.pixels, padding).map { $1 == 1 ? 0 : $0 })
+        probabilities = zip(probabilities, padding).map { $1 == 1 ? 0 : $0 }
+    }
+}
+
+extension FrameRun {
+    /// Segments the next frame with its padded pixels as background, and empties the answer there.
+    ///
+    /// - Parameter frame: a frame that `SegmenterInput.unsuitability(of:)` does not refuse.
+    /// - Returns: the answer on the grid of the frame.
+    /// - Throws: as `segment(_:)`.
+    public func answer(_ frame: Frame) throws -> FrameAnswer {
+        guard !frame.padding.isEmpty else { return try segment(frame) }
+        var answer = try segment(frame.withPaddingAsBackground)
+        answer.clear(frame.padding)
+        return answer
+    }
 }
 
 /// The confidence of each frame of a run so far, and whether its mask is not empty.
@@ -102,7 +124,7 @@ extension FrameSegmenter {
         let frames = try input.frames(for: descriptor.name)
         var answers: [FrameAnswer] = []
         for frame in frames {
-            answers.append(try run.segment(frame))
+            answers.append(try run.answer(frame))
             progress(answers.count, frames.count)
         }
         let (confidence, notes) = run.summary()
@@ -140,7 +162,7 @@ extension SegmenterInput {
     /// Volumes with more voxels are refused.
     private static var mostVoxels: Int { 150_000_000 }
 
-    /// The frames, if a segmenter of frames can segment them, with padded pixels as background.
+    /// The frames, if a segmenter of frames can segment them.
     ///
     /// Errors name `segmenter`.
     ///
@@ -154,7 +176,7 @@ extension SegmenterInput {
                 throw .unsuitable(segmenter: segmenter, reason: "frame \(index + 1) \(reason)")
             }
         }
-        return frames.map(\.withPaddingAsBackground)
+        return frames
     }
 
     /// The reason why segmenters of frames do not take a frame; `nil` if they do.
@@ -247,13 +269,13 @@ public struct SegmenterResult: Sendable {
         guard !padding.isEmpty else { return }
         var start = 0
         for index in masks.indices {
-            let mask = masks[index]
-            let padded = padding[start..<start + mask.pixels.count]
-            start += mask.pixels.count
+            let padded = padding[start..<start + masks[index].pixels.count]
+            start += padded.count
             guard padded.contains(1) else { continue }
-            masks[index] = Mask(
-                rows: mask.rows, columns: mask.columns, pixels: zip(mask.pixels, padded).map { $1 == 1 ? 0 : $0 })
-            probabilities[index] = zip(probabilities[index], padded).map { $1 == 1 ? 0 : $0 }
+            var answer = FrameAnswer(
+                mask: masks[index], probabilities: probabilities[index], confidence: frameConfidence[index])
+            answer.clear(padded)
+            (masks[index], probabilities[index]) = (answer.mask, answer.probabilities)
         }
     }
 }

@@ -45,7 +45,7 @@ enum FrameStack {
         while let step = frames.next() {
             switch step {
             case .frame(let frame):
-                let answer = try run.segment(frame)
+                let answer = try run.answer(frame)
                 pictures.add(frame, mask: answer.mask, index: stack.masks.count)
                 stack.masks.append(empty.shared(answer.mask))
                 if request.needsProbabilities { stack.probabilities.append(answer.probabilities) }
