@@ -172,11 +172,12 @@ extension SegmentationSuites {
         }
 
         private func part(_ mask: Mask, _ x: Int, _ y: Int, like other: Mask) -> Mask {
-            Mask(
-                rows: other.rows, columns: other.columns,
-                pixels: (0..<other.rows).flatMap { row in
-                    mask.pixels[(row + y) * mask.columns + x..<(row + y) * mask.columns + x + other.columns]
-                })
+            var pixels: [UInt8] = []
+            for row in 0..<other.rows {
+                let start = (row + y) * mask.columns + x
+                pixels += mask.pixels[start..<start + other.columns]
+            }
+            return Mask(rows: other.rows, columns: other.columns, pixels: pixels)
         }
 
         @Test(arguments: ["polyp-compact", "medsam-compact-box", "sam-auto", "lite-medsam-box"], [0, 1])
