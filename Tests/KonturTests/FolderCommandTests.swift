@@ -9,7 +9,7 @@ import Testing
 /// `kontur segment` on folders as people have them.
 @Suite(.serialized) struct FolderCommandTests {
     private struct Outcome {
-        let status: Int32
+        let status: Int
         let errors: String
         /// The reason of each file without a stack, by outcome and name.
         let files: [String: String]
@@ -34,7 +34,7 @@ import Testing
             let stacks = try #require(object?["stacks"] as? [[String: Any]])
             try check(
                 Outcome(
-                    status: result.status, errors: result.errors,
+                    status: Int(result.status), errors: result.errors,
                     files: Dictionary(
                         files.map { file in
                             let name = URL(fileURLWithPath: file["path"] as? String ?? "").lastPathComponent
