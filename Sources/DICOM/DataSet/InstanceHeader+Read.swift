@@ -84,7 +84,8 @@ extension InstanceHeader {
         else { return 1 }
         let frame = layout.pixels * layout.samples * layout.bytesPerSample
         let size = layout.photometric == .ybrFull422 ? frame / 3 * 2 : frame
-        return element.length % size < 2 ? element.length / size : 1
+        // Each frame may have been padded to an even number of bytes.
+        return element.length % size < size / layout.rows ? element.length / size : 1
     }
 
     /// A whole number of the Image Pixel Module, 0...65,535; `nil` if it is absent or empty.

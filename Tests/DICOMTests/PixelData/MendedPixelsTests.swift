@@ -130,6 +130,7 @@ import TestSupport
         let three = [UInt8](1...18)
         #expect(try Image(bytes: three).decoded().frames.map { Array($0.samples).first } == [1, 7, 13])
         #expect(try Image(frames: "", bytes: three).decoded().frames.count == 3)
+        #expect(try Image(bytes: three + [0]).decoded().frames.count == 3)
         let one = try Image(frames: "1", bytes: three).decoded()
         #expect(one.frames.map { Array($0.samples).first } == [1])
         #expect(one.remarks == ["Pixel Data has 18 bytes, and its frames need only 6"])
