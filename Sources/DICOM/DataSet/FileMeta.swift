@@ -131,7 +131,7 @@ struct FoundFileMeta {
             throw .truncated(
                 attribute: Attribute.name(of: header.tag), offset: end, missing: length - (bytes.count - value))
         }
-        if header.tag == 0x0002_0000, length == 4 {
+        if header.tag == 0x0002_0000, length == 4, groupEnd == nil {
             groupEnd =
                 value + 4 + Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: value, as: UInt32.self)))
         }

@@ -209,6 +209,7 @@ import TestSupport
     @Test func `begins the data set where the node's own File Meta Information ends`() throws {
         let meta = FileMetaTests.meta.encoded
         var old = ElementBytes()
+        old.add(0x0002_0000, "UL", [14, 0, 0, 0])
         old.add(0x0002_0100, "UI", text: "1.2.3")
         let (_, offset) = try (meta + old.bytes).withUnsafeBytes { try FileMeta.read($0) }
         #expect(offset == meta.count)
