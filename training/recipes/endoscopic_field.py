@@ -11,7 +11,8 @@ may stand in the border, and cover a corner of the picture.
    pixels are.
 3. Lit cells are foreign if green or blue exceeds red by more than FOREIGN in the mean, and no channel varies by more than
    FLAT. A component of foreign cells is a graphic if it takes LEAST_GRAPHIC of all cells and FILL of its bounding
-   rectangle. This rectangle, widened by a cell on each side, does not belong to the field.
+   rectangle, and no channel of the cells' means varies by more than FLAT. This rectangle, widened by a cell on each side,
+   does not belong to the field.
 4. The field is the largest component (4 neighbours) of the other lit cells. If it takes less than SMALLEST of the cells,
    the frame is its own field.
 5. Pixels count if they are lit and lie in a cell of the field, or in one of its 8 neighbours that is not a graphic. A row
@@ -56,12 +57,13 @@ def find(image):
         return whole
     lit = bright > level + STEP
     size = max(1, min(rows, columns) // CELLS)
-    cells, foreign = lit_cells(image.astype(np.float32), lit, size)
+    cells, foreign, means = lit_cells(image.astype(np.float32), lit, size)
     graphics = np.zeros_like(cells)
     labels, _ = ndimage.label(foreign)
     for number, (ys, xs) in enumerate(ndimage.find_objects(labels), 1):
-        area = (labels[ys, xs] == number).sum()
-        if area >= LEAST_GRAPHIC * cells.size and area >= FILL * (ys.stop - ys.start) * (xs.stop - xs.start):
+        part = labels[ys, xs] == number
+        area = part.sum()
+        if np.ptp(means[ys, xs][part], axis=0).max() <= FLAT and area >= LEAST_GRAPHIC * cells.size and area >= FILL * (ys.stop - ys.start) * (xs.stop - xs.start):
             graphics[max(0, ys.start - 1):ys.stop + 1, max(0, xs.start - 1):xs.stop + 1] = True
     labels, count = ndimage.label(cells & ~graphics)
     areas = np.bincount(labels.ravel(), minlength=2)[1:]
@@ -88,10 +90,10 @@ def find(image):
 
 
 def lit_cells(image, lit, size):
-    """Which cells are lit, and which are lit in one colour that tissue does not have."""
+    """Which cells are lit, which are lit in one colour that tissue does not have, and the mean colours of lit cells."""
     rows, columns = lit.shape
     shape = -(-rows // size), -(-columns // size)
-    cells, foreign = np.zeros(shape, bool), np.zeros(shape, bool)
+    cells, foreign, means = np.zeros(shape, bool), np.zeros(shape, bool), np.zeros((*shape, 3), np.float32)
     step = max(1, size // 6)
     for y in range(shape[0]):
         for x in range(shape[1]):
@@ -99,9 +101,9 @@ def lit_cells(image, lit, size):
             cells[y, x] = lit[part].mean() > 0.5
             if cells[y, x]:
                 colours = image[part].reshape(-1, 3)
-                red, green, blue = colours.mean(axis=0)
+                means[y, x] = red, green, blue = colours.mean(axis=0)
                 foreign[y, x] = max(green, blue) - red > FOREIGN and np.ptp(colours, axis=0).max() <= FLAT
-    return cells, foreign
+    return cells, foreign, means
 
 
 def ends(shown):

@@ -10,7 +10,7 @@
 //    is not dark, the frame does not have a border.
 // 2. A pixel is lit if it is brighter than the border by `step`. A cell of about a 64th of the frame is lit if more than
 //    half of its pixels are; the strokes of text are too thin for that.
-// 3. Flat rectangles of a colour that tissue does not have are graphics. They are not part of the field.
+// 3. Flat rectangles of one colour that tissue does not have are graphics. They are not part of the field.
 // 4. The largest component of the other lit cells is the field. Its outline is the convex hull of its lit pixels, so that
 //    dark places inside belong to it. A small component is not a field: the frame is then taken whole.
 
@@ -280,12 +280,16 @@ private struct CellGrid {
     private var isLit: [Bool]
     /// Whether each cell has one colour that tissue does not have.
     private var isForeign: [Bool]
+    /// The mean colour of each cell.
+    private var means: [SIMD3<Float>]
     /// Whether each cell belongs to a graphic or touches one.
     private var isGraphic: [Bool]
 
     /// More than this share of a lit cell's pixels is lit.
     private static let share = 0.5
-    /// The largest difference in one channel inside a cell of one colour: compression changes flat colours.
+    /// The largest difference in one channel inside a cell of one colour, and between the cells of a graphic.
+    ///
+    /// Compression changes flat colours. Dyed tissue changes from cell to cell.
     private static let flat: Float = 20
     /// The least difference by which green or blue exceeds red in a colour that tissue does not have.
     private static let foreign: Float = 24
@@ -298,7 +302,7 @@ private struct CellGrid {
         rows = (pixels.rows + size - 1) / size
         columns = (pixels.columns + size - 1) / size
         self.lit = lit
-        (isLit, isForeign) = ([], [])
+        (isLit, isForeign, means) = ([], [], [])
         isGraphic = [Bool](repeating: false, count: rows * columns)
         // Six by six pixels of a cell are enough.
         let step = max(1, size / 6)
@@ -319,6 +323,7 @@ private struct CellGrid {
                 let isLit = Double(bright) > Self.share * Double(count)
                 let mean = sum / Float(count)
                 self.isLit.append(isLit)
+                means.append(mean)
                 isForeign.append(
                     isLit && max(mean.y, mean.z) - mean.x > Self.foreign && (most - least).max() <= Self.flat)
             }
@@ -338,6 +343,10 @@ private struct CellGrid {
             guard Double(part.count) >= Self.leastGraphic.ofCells * count,
                 Double(part.count) >= Self.leastGraphic.ofRectangle * rectangle
             else { continue }
+            let (least, most) = part.reduce((means[part[0]], means[part[0]])) { bounds, cell in
+                (pointwiseMin(bounds.0, means[cell]), pointwiseMax(bounds.1, means[cell]))
+            }
+            guard (most - least).max() <= Self.flat else { continue }
             for row in max(0, y0 - 1)...min(rows - 1, y1 + 1) {
                 for column in max(0, x0 - 1)...min(columns - 1, x1 + 1) {
                     isLit[row * columns + column] = false
