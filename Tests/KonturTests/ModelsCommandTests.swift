@@ -96,7 +96,7 @@ import Testing
                 try JSONSerialization.data(withJSONObject: object).write(to: rule)
                 versions.append(try await version())
             }
-            #expect(versions.allSatisfy { $0.hasPrefix("1.0.0+rule.") })
+            #expect(versions.allSatisfy { $0.hasPrefix("1.1.0+rule.") })
             #expect(Set(versions).count == 3 && versions[1] == versions[3])
             try Data("{}".utf8).write(to: rule)
             let broken = try await Self.models("list", in: folder)

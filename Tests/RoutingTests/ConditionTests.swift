@@ -57,7 +57,7 @@ struct ConditionExercise: Sendable {
             )),
         "imageType": ConditionExercise(
             value: texts("LOCALIZER"), matched: facts { $0.imageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"] },
-            notMatched: facts { $0.imageType = ["ORIGINAL", "PRIMARY"] }, undetermined: nothing,
+            notMatched: facts { $0.imageType = ["ORIGINAL", "PRIMARY"] }, undetermined: nil,
             reasons: (
                 "Image Type is \"ORIGINAL\\PRIMARY\\LOCALIZER\"", "Image Type is \"ORIGINAL\\PRIMARY\", not LOCALIZER"
             )),

@@ -75,13 +75,24 @@ extension DataSet {
         var headers = ElementHeaderReader(bytes)
         var position = start
         while bytes.count - position >= 8, !headers.areZeros(from: position, limit: bytes.count) {
-            let isOther = isBigEndian && bytes[position] == 0 && bytes[position + 1] == 2
+            // Group 0000 has the same bytes in both orders; its lengths are below 256.
+            let isOther =
+                isBigEndian && bytes[position] == 0
+                && (bytes[position + 1] == 2
+                    || bytes[position + 1] == 0 && bytes[position + 6] == 0 && bytes[position + 7] != 0)
             let encoding: ElementEncoding = isOther ? .explicitBigEndian : .explicitLittleEndian
             guard [0, 2].contains(headers.tag(at: position, encoding) >> 16) else { break }
             guard let end = headers.endOfElement(at: position, encoding) else { break }
             position = end
         }
         return position
+    }
+
+    /// Whether a first element of unknown representation can be explicit, as its transfer syntax says.
+    private static func mayBeExplicit(_ bytes: UnsafeRawBufferPointer, at start: Int, _ declared: String?) -> Bool {
+        guard let declared, declared != TransferSyntax.implicitVRLittleEndian.rawValue else { return false }
+        var headers = ElementHeaderReader(bytes)
+        return headers.goesOn(at: start, .explicitLittleEndian) && !headers.goesOn(at: start, .implicitLittleEndian)
     }
 
     /// The encoding of the first element, which overrides the declared encoding, because some writers declare a wrong
@@ -98,7 +109,7 @@ extension DataSet {
         let found: ElementEncoding? =
             switch (group, isExplicit) {
             case (0x0008, true): .explicitLittleEndian
-            case (0x0008, false): .implicitLittleEndian
+            case (0x0008, false) where !mayBeExplicit(bytes, at: start, declared): .implicitLittleEndian
             case (0x0800, true): .explicitBigEndian
             default: nil
             }

@@ -146,8 +146,25 @@ struct ElementHeaderReader {
     mutating func isExplicit(at start: Int, limit: Int) -> Bool {
         guard limit - start >= 8, isKnown(at: start, limit: limit, .explicitLittleEndian) else { return false }
         let tag = tag(at: start, .implicitLittleEndian)
-        return tag >> 16 != 0xFFFE
-            && !isFollowed(implicit(tag, at: start, .implicitLittleEndian), limit: limit, .implicitLittleEndian, 0)
+        guard tag >> 16 != 0xFFFE else { return false }
+        // The letters of a representation, read as a length, are more than 16,000 bytes. They can still fit into a large
+        // file, and whatever comes after so many bytes can look like an element.
+        return goesOn(at: start, limit: limit, .explicitLittleEndian)
+            || !isFollowed(implicit(tag, at: start, .implicitLittleEndian), limit: limit, .implicitLittleEndian, 0)
+    }
+
+    /// Whether an element with a value of defined length, and then another element, a delimiter or the end, can be read
+    /// at an offset.
+    ///
+    /// - Parameters:
+    ///   - start: the offset.
+    ///   - limit: the offset that the element should not pass; `nil` for the end of the file.
+    ///   - encoding: the encoding to try.
+    /// - Returns: whether the bytes can be read so.
+    mutating func goesOn(at start: Int, limit: Int? = nil, _ encoding: ElementEncoding) -> Bool {
+        let limit = limit ?? bytes.count
+        guard let header = try? header(at: start, limit: limit, encoding), !header.isUndefined else { return false }
+        return isFollowed(header, limit: limit, encoding, 1)
     }
 
     /// Whether an item, a delimiter or the end follows at an offset: what the value of a sequence begins with.

@@ -28,8 +28,10 @@ extension InstanceHeader {
     private static func reasonNotAnImage(_ sopClassUID: String, in data: DataSet) -> String? {
         if let reason = SOPClass.reasonNotAnImage(sopClassUID) { return reason }
         if data.contains(.pixelData) { return nil }
+        let name = SOPClass.image(sopClassUID).flatMap { $0.functionalGroups == .unsupported ? $0.name : nil }
+        let suffix = name.map { " (\($0))" } ?? ""
         return data.contains(.floatPixelData) || data.contains(.doubleFloatPixelData)
-            ? "its pixels are floating-point numbers" : "it has no Pixel Data"
+            ? "its pixels are floating-point numbers" : "it has no Pixel Data\(suffix)"
     }
 
     private mutating func readDescription(of data: DataSet) {

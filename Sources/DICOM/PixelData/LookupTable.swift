@@ -36,8 +36,10 @@ struct LookupTable {
         let unsigned = descriptor[1] & 0xFFFF
         first = isSigned ? Int32(Int16(truncatingIfNeeded: unsigned)) : Int32(unsigned)
         guard let element else { throw .inconsistent(reason: "\(name) has no data") }
-        // Entries of 8 bits are in bytes, but some writers put them into words.
-        let isBytes = descriptor[2] == 8 && (isSegmented || element.length < 2 * count)
+        // Entries of 8 bits are in bytes. Some writers put them into words, and others say 16 bits.
+        let holdsBytes = (count...count + 1).contains(element.length) && count > 1
+        let isBytes =
+            isSegmented ? descriptor[2] == 8 : element.length < 2 * count && (descriptor[2] == 8 || holdsBytes)
         var words =
             isBytes ? Self.bytes(element, of: data).map(UInt16.init) : data.numbers(element, UInt16.self)
         if isSegmented {
@@ -50,7 +52,7 @@ struct LookupTable {
         guard entries.count == count else {
             throw .inconsistent(reason: "\(name) has \(entries.count) entries and should have \(count)")
         }
-        bits = descriptor[2] == 8 && entries.contains { $0 > 255 } ? 16 : descriptor[2]
+        bits = isBytes ? 8 : descriptor[2] == 8 && entries.contains { $0 > 255 } ? 16 : descriptor[2]
     }
 
     /// Entries of one byte.

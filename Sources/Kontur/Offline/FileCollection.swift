@@ -123,7 +123,11 @@ private struct FolderWalk {
             case .symbolicLink, .other: refuse(path, "neither a file nor a folder", as: .passedOver)
             }
         } catch {
-            refuse(path, "cannot be opened: \(error.reason)")
+            if (try? FileSystem.examine(path, followingLinks: false).kind) == .symbolicLink {
+                refuse(path, "a link that leads to no file: \(error.reason)", as: .passedOver)
+            } else {
+                refuse(path, "cannot be opened: \(error.reason)")
+            }
         }
     }
 }

@@ -12,8 +12,9 @@ enum AttributeConditions {
         // (0008,103E): free text.
         .text("seriesDescription", "Series Description") { [$0.seriesDescription] },
         // (0008,0008), PS3.3 C.7.6.1.1.2: at least one of its values must equal a text of the condition. A pattern is
-        // searched in the joined values, ORIGINAL\PRIMARY\... .
-        .text("imageType", "Image Type") { $0.imageType },
+        // searched in the joined values, ORIGINAL\PRIMARY\... . An image without Image Type is of none of the types, so
+        // that a route can leave types out without asking for the attribute.
+        .text("imageType", "Image Type", missing: .notMatched) { $0.imageType },
         // (0008,0070): the manufacturer of the equipment.
         .text("manufacturer", "Manufacturer") { [$0.manufacturer] },
         // The AE titles that sent instances of the stack: one of them must be equal.
@@ -35,13 +36,15 @@ extension RouteConditionKind {
     /// - Parameters:
     ///   - key: the key in the configuration.
     ///   - attribute: the name of the attribute in reasons.
+    ///   - missing: the outcome if the attribute is missing.
     ///   - values: the values of the attribute; `nil` if it is missing.
     /// - Returns: a kind whose value is a `TextTest`.
     fileprivate static func text(
-        _ key: String, _ attribute: String, values: @escaping @Sendable (StackFacts) -> [String?]
+        _ key: String, _ attribute: String, missing: RouteOutcome = .undetermined,
+        values: @escaping @Sendable (StackFacts) -> [String?]
     ) -> RouteConditionKind {
         RouteConditionKind(key, form: TextTest.form) { value throws(ConditionProblems) in
-            TextCondition(attribute: attribute, values: values, test: try TextTest(value))
+            TextCondition(attribute: attribute, missing: missing, values: values, test: try TextTest(value))
         }
     }
 
@@ -64,11 +67,12 @@ extension RouteConditionKind {
 
 private struct TextCondition: RouteCondition {
     let attribute: String
+    let missing: RouteOutcome
     let values: @Sendable (StackFacts) -> [String?]
     let test: TextTest
 
     func evaluate(_ facts: StackFacts) -> ConditionResult {
-        test.evaluate(values(facts).compactMap { $0 }, attribute: attribute)
+        test.evaluate(values(facts).compactMap { $0 }, attribute: attribute, missing: missing)
     }
 }
 
@@ -146,12 +150,15 @@ struct TextTest: Sendable {
     /// backslash, as DICOM writes them.
     ///
     /// - Parameters:
-    ///   - values: empty if the attribute is missing: the result is then undetermined.
+    ///   - values: empty if the attribute is missing.
     ///   - attribute: the name of the attribute in the reason, such as `Modality`.
+    ///   - missing: the outcome if the attribute is missing.
     /// - Returns: the outcome, and a reason that quotes the values and the test.
-    func evaluate(_ values: [String], attribute: String) -> ConditionResult {
+    func evaluate(
+        _ values: [String], attribute: String, missing: RouteOutcome = .undetermined
+    ) -> ConditionResult {
         let values = values.map(\.trimmed).filter { !$0.isEmpty }
-        if values.isEmpty { return ConditionResult(.undetermined, "\(attribute) is missing") }
+        if values.isEmpty { return ConditionResult(missing, "\(attribute) is missing") }
         let fact = "\(attribute) is \"\(values.joined(separator: "\\"))\""
         switch kind {
         case .oneOf(let texts):

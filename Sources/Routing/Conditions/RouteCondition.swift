@@ -2,7 +2,7 @@
 
 /// Whether something holds for a stack.
 ///
-/// A missing attribute makes a condition undetermined, never silently false.
+/// A missing attribute makes a condition undetermined, never silently false. Only `imageType` does not match then.
 public enum RouteOutcome: String, Sendable, Hashable, Codable {
     case matched
     case notMatched

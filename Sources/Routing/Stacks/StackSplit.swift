@@ -51,12 +51,22 @@ enum StackSplit {
             let (one, two) = ($0.stack.instances[0], $1.stack.instances[0])
             return one.rows == two.rows && one.columns == two.columns
         }
-        take("Image Position (Patient)") { $0.stack.hasGeometry == $1.stack.hasGeometry }
+        take(geometryAttribute(stacks)) { $0.stack.hasGeometry == $1.stack.hasGeometry }
         for (name, alike) in attributes { take(name) { alike($0.stack, $1.stack) } }
         for name in Set(stacks.compactMap { $0.phase?.attribute }).sorted() {
             take(name) { $0.phase == $1.phase }
         }
         return names
+    }
+}
+
+extension StackSplit {
+    /// The attribute that keeps stacks from having geometry as the others have.
+    private static func geometryAttribute(_ stacks: [Traits]) -> String {
+        let problems = stacks.compactMap { $0.stack.instances[0].planeProblem }
+        return ["Pixel Spacing", "Image Orientation (Patient)"].first { name in
+            problems.contains { $0.contains(name) }
+        } ?? "Image Position (Patient)"
     }
 }
 

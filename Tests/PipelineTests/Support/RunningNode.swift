@@ -63,7 +63,7 @@ struct NodeFolder: Sendable {
                         "seriesInstanceUID": output["description"]["seriesInstanceUID"], "frames": 1})
                 answer({"segmented": {"outcome": {"frames": 1, "foundFrames": [0],
                     "confidence": {"value": 0.5, "measures": {}}, "frameConfidence": [0.5], "outputs": outputs,
-                    "frameMeasures": {}, "overlays": [], "masks": [], "notes": [], "isReused": False}}})
+                    "leftOut": 0, "frameMeasures": {}, "overlays": [], "masks": [], "notes": [], "isReused": False}}})
             for line in sys.stdin:
                 request = json.loads(line)["segment"]["request"]
                 folder = "\(folder.path)"
