@@ -69,6 +69,10 @@ import Testing
             try Data().write(to: cd.appending(path: "LOCKFILE"))
             try FileManager.default.createSymbolicLink(
                 atPath: cd.appending(path: "gone").path, withDestinationPath: "/dev/null")
+            for (name, target) in [("dangling", "nowhere"), ("itself", "itself")] {
+                try FileManager.default.createSymbolicLink(
+                    atPath: cd.appending(path: name).path, withDestinationPath: target)
+            }
         }) { outcome in
             #expect(outcome.status == 0, "\(outcome.errors)")
             #expect(outcome.instances == 1 && outcome.found == 1)
@@ -76,8 +80,10 @@ import Testing
             #expect(outcome.files["passedOver all.zip"]?.contains("a ZIP archive") == true)
             #expect(outcome.files["passedOver all.tar.gz"]?.contains("gzip") == true)
             #expect(outcome.files["passedOver gone"] == "neither a file nor a folder")
+            #expect(outcome.files["passedOver dangling"]?.contains("leads to no file") == true)
+            #expect(outcome.files["passedOver itself"]?.contains("leads to no file") == true)
             #expect(outcome.files.keys.contains("passedOver AUTORUN.INF"))
-            #expect(outcome.files.count == 6)
+            #expect(outcome.files.count == 8)
         }
     }
 

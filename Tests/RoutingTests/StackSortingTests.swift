@@ -81,6 +81,13 @@ import Testing
                 slice.echoTime = index < 10 ? 2 : 4
             }[0] == "split in 4 by Image Type and Echo Time: 5, 5, 8 and 8")
         #expect(split { _, _ in } == [nil])
+        for problem in ["Pixel Spacing", "Image Position (Patient)"] {
+            #expect(
+                split {
+                    guard $0 == 0 else { return }
+                    ($1.plane, $1.planeProblem) = (nil, "\(problem) is not usable")
+                }.contains("split in 2 by \(problem): 25 and 1"))
+        }
         #expect(
             split { $1.imageType = ["T\($0)"] }[0]
                 == "split in 26 by Image Type: 1, 1, 1, 1, 1, 1, 1, 1 and 18 more")

@@ -112,6 +112,8 @@ import TestSupport
                         length: isItemOpen ? ElementBytes.undefined : UInt32(inside.bytes.count), inside.bytes)
                     if isItemOpen { data.add(0xFFFE_E00D, "") }
                     data.add(0xFFFE_E0DD, "")
+                    // The letters SH, read as a length, end inside this value.
+                    data.add(0x0021_1010, "OB", [UInt8](repeating: 0x31, count: 400_000))
                 }, "item of undefined length: \(isItemOpen)")
         }
     }
@@ -203,6 +205,28 @@ import TestSupport
                 let found = try header(ElementBytes.partTen(syntax) + before.bytes[start...] + data.bytes)
                 #expect((found.rows, found.transferSyntaxUID) == (3, syntax))
             }
+        }
+    }
+
+    @Test func `passes over a command in the order of bytes of a big-endian data set`() throws {
+        let data = image(isBigEndian: true) { _ in }
+        for isBigEndian in [true, false] {
+            var command = ElementBytes(isBigEndian: isBigEndian)
+            command.add(0x0000_0000, "UL", [0, 0, 0, 10])
+            command.add(0x0000_0100, "US", [0, 1])
+            let found = try header(
+                ElementBytes.partTen(ElementBytes.explicitBigEndian) + command.bytes + data.bytes)
+            #expect((found.rows, found.columns) == (3, 5))
+        }
+    }
+
+    @Test func `keeps to the declared encoding if the first element has an unknown representation`() throws {
+        for vr in ["??", "  "] {
+            var first = ElementBytes()
+            first.add(0x0008_0000, vr, [1, 2, 3, 4])
+            let data = image { $0.add(0x0021_1010, "OB", [UInt8](repeating: 0x31, count: 400_000)) }
+            let found = try header(ElementBytes.partTen(ElementBytes.explicitLittleEndian) + first.bytes + data.bytes)
+            #expect((found.rows, found.columns) == (3, 5))
         }
     }
 

@@ -167,6 +167,7 @@ import TestSupport
         #expect(try palette(bits: 8, levels.map(UInt8.init)) == wanted)
         #expect(try palette(bits: 8, Self.words(levels)) == wanted)
         #expect(try palette(bits: 16, Self.words(levels)) == wanted)
+        #expect(try palette(bits: 16, levels.map(UInt8.init)) == wanted)
         for bits: UInt16 in [8, 16] {
             let found = try palette(bits: bits, Self.words(levels.map { $0 * 257 }))
             #expect(zip(found, wanted).allSatisfy { abs($0 - $1) < 0.01 })
