@@ -36,8 +36,10 @@ struct EncapsulatedPixels {
     /// - Returns: colour by pixel.
     /// - Throws: `PixelDataError.frame` with the number of the frame.
     func frame(_ index: Int) throws(PixelDataError) -> StoredFrame {
+        guard index < fragments.frames.count else {
+            throw .frame(number: index + 1, reason: "Pixel Data does not hold it")
+        }
         let ranges = fragments.frames[index]
-        guard !ranges.isEmpty else { throw .frame(number: index + 1, reason: "Pixel Data does not hold it") }
         var compressed: [UInt8] = []
         compressed.reserveCapacity(ranges.reduce(0) { $0 + $1.count })
         for fragment in ranges { compressed += data.bytes[fragment] }

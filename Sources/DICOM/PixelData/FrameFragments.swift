@@ -4,14 +4,14 @@
 
 /// The assignment of the fragments of Pixel Data to frames.
 struct FrameFragments {
-    /// For each frame, the byte ranges of its fragments; empty for a frame that the file lacks.
-    private(set) var frames: [[Range<Int>]]
+    /// For each frame, the byte ranges of its fragments; fewer than Number of Frames if the file lacks the last ones.
+    let frames: [[Range<Int>]]
 
     /// Assigns fragments to frames.
     ///
     /// One fragment for each frame is the rule. Otherwise the extended offset table decides, then the basic one, then
-    /// the markers at which the streams of JPEG and JPEG 2000 begin. A table counts only if it leads to the first bytes of
-    /// fragments, and to streams if the syntax has markers.
+    /// the markers and headers at which the frames of JPEG, JPEG 2000 and RLE begin. A table counts only if it leads to
+    /// the first bytes of fragments, and these begin as frames of the syntax do.
     ///
     /// - Parameters:
     ///   - data: the data set.
@@ -32,7 +32,7 @@ struct FrameFragments {
             Self.offsets(data.raw(.extendedOffsetTable) ?? [], UInt64.self),
             Self.offsets(Array(data.bytes[all[0]]), UInt32.self),
         ]
-        let search = Search(fragments: fragments, bytes: data.bytes, marked: syntax.hasStreamMarkers, count: count)
+        let search = Search(fragments: fragments, bytes: data.bytes, syntax: syntax, count: count)
         // The writer of an empty fragment beside the frames meant no frame by it.
         let whole = fragments.filter { !$0.isEmpty }
         if let starts = tables.lazy.compactMap(search.starts(at:)).first ?? search.startsByMarkers() {
@@ -46,7 +46,6 @@ struct FrameFragments {
             throw .inconsistent(
                 reason: "the \(fragments.count) fragments cannot be assigned to \(count) frames")
         }
-        frames += [[Range<Int>]](repeating: [], count: count - frames.count)
     }
 
     /// The numbers of an offset table, in little endian.
@@ -63,16 +62,21 @@ struct FrameFragments {
     private struct Search {
         let fragments: [Range<Int>]
         let bytes: FileBytes
-        /// Whether each stream of the syntax begins with a marker.
-        let marked: Bool
+        let syntax: TransferSyntax
         /// The number of frames.
         let count: Int
 
+        /// Whether the first bytes of a frame can be told from others.
+        private var isMarked: Bool { syntax.hasStreamMarkers || syntax == .rleLossless }
+
         /// Whether a fragment can be the first of a frame.
         func isStart(_ fragment: Range<Int>) -> Bool {
-            guard marked else { return true }
+            guard isMarked else { return true }
             let start = bytes[fragment.clamped(to: fragment.lowerBound..<fragment.lowerBound + 12)]
-            return StreamKind(start) != nil
+            guard syntax == .rleLossless else { return StreamKind(start) != nil }
+            // An RLE header begins with 1 to 15 segments, the first of which follows it (PS3.5 G.5).
+            return start.count >= 8 && (1...15).contains(start[0])
+                && start[1..<8].elementsEqual([0, 0, 0, 64, 0, 0, 0])
         }
 
         /// The first fragment of each frame by an offset table; `nil` for a table that is not right.
@@ -89,7 +93,7 @@ struct FrameFragments {
 
         /// The fragments that begin with a marker; `nil` if they are not one for each frame.
         func startsByMarkers() -> [Int]? {
-            guard marked else { return nil }
+            guard isMarked else { return nil }
             let starts = fragments.indices.filter { isStart(fragments[$0]) }
             return starts.count == count && starts[0] == 0 ? starts : nil
         }

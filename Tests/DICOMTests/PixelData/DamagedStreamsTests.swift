@@ -68,6 +68,19 @@ import TestSupport
         }
     }
 
+    @Test func `finds the frames of RLE by their headers if both offset tables are wrong`() throws {
+        let expected = try InstanceFile(path: Fixture.path("movie_rgb")).frames().map { Array($0.samples) }
+        var bytes = try Data(contentsOf: Fixture.url("movie_rle_extended_table"))
+        let table = try #require(bytes.range(of: Data([0xE0, 0x7F, 0x01, 0x00] + Array("OV".utf8)))).upperBound
+        // Two reserved bytes and a length of four come before the three offsets.
+        bytes.replaceSubrange(table + 6..<table + 30, with: [UInt8](repeating: 7, count: 24))
+        try withTemporaryFolder { folder in
+            let url = folder.appending(path: "instance")
+            try bytes.write(to: url)
+            #expect(try InstanceFile(path: url.path).frames().map { Array($0.samples) } == expected)
+        }
+    }
+
     @Test func `decodes the frames that are there if the last ones are missing`() throws {
         let expected = try InstanceFile(path: Fixture.path("movie_jpeg_baseline")).frames().map(\.samples)
         try withTemporaryFolder { folder in
