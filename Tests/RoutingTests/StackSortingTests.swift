@@ -162,7 +162,7 @@ import Testing
         #expect(stacks.map(\.numberOfFrames) == [8, 9])
         #expect(
             stacks[0].fit(for: StackTests.segmenter(.volume))
-                == .unfit(reason: "the volume is not even: 1 slices are missing"))
+                == .unfit(reason: "the volume is not even: 1 slice is missing"))
         #expect(stacks[1].fit(for: StackTests.segmenter(.volume)) == .fit(sources: Array(0..<9), notes: []))
     }
 
@@ -213,7 +213,7 @@ import Testing
         holed.remove(at: 11)
         #expect(
             Stack.stacks(of: holed)[0].fit(for: StackTests.segmenter(.volume))
-                == .unfit(reason: "the volume is not even: 1 slices are missing"))
+                == .unfit(reason: "the volume is not even: 1 slice is missing"))
     }
 
     @Test(arguments: [2.5, 1.25, 0.625])
@@ -305,7 +305,7 @@ import Testing
         let stack = Stack.stacks(of: [Self.enhanced(1, [0, 2.5, 7.5, 10])])[0]
         #expect(
             stack.fit(for: StackTests.segmenter(.volume))
-                == .unfit(reason: "the volume is not even: 1 slices are missing"))
+                == .unfit(reason: "the volume is not even: 1 slice is missing"))
         #expect(stack.fit(for: StackTests.segmenter(.frames)) == .fit(sources: [0], notes: []))
     }
 }

@@ -204,11 +204,11 @@ import Testing
         slices.remove(at: 4)
         let stack = Stack.stacks(of: slices)[0]
         #expect(
-            stack.fit(for: Self.segmenter(.volume)) == .unfit(reason: "the volume is not even: 1 slices are missing"))
+            stack.fit(for: Self.segmenter(.volume)) == .unfit(reason: "the volume is not even: 1 slice is missing"))
         #expect(
             stack.fit(for: Self.segmenter(.volume), gaps: .mark)
                 == .fit(
-                    sources: Array(0..<8), notes: ["segmented although the volume is not even: 1 slices are missing"]))
+                    sources: Array(0..<8), notes: ["segmented although the volume is not even: 1 slice is missing"]))
     }
 
     @Test func `a doubled position makes a volume unfit, unless gaps are marked`() {
@@ -217,7 +217,7 @@ import Testing
             Issue.record("a doubled position was accepted")
             return
         }
-        #expect(reason == "the volume is not even: 1 slices have the position of another slice")
+        #expect(reason == "the volume is not even: 1 slice has the position of another slice")
         guard case .fit(let sources, let notes) = stack.fit(for: Self.segmenter(.volume), gaps: .mark) else {
             Issue.record("a doubled position was not marked")
             return

@@ -126,6 +126,13 @@ extension Double {
         #expect(inside[160 * 560 + 260] == 1)
     }
 
+    @Test func `a small picture in a large capture is found`() {
+        let small = PixelBox(x0: 380, y0: 80, x1: 520, y1: 220)
+        var capture = DrawnCapture(rows: 320, columns: 560, border: 0)
+        capture.drawTissue(small, .rectangle)
+        #expect(near(EndoscopicField(of: capture.frame).box, small, within: 1))
+    }
+
     @Test func `a frame without a border is its own field`() {
         var capture = DrawnCapture(rows: 200, columns: 240, border: 0)
         capture.drawTissue(PixelBox(x0: 0, y0: 0, x1: 240, y1: 200), .rectangle)

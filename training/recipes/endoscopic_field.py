@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-EDGE_RANK, DARKEST, STEP, CELLS, SMALLEST = 0.1, 34, 14, 64, 0.15
+EDGE_RANK, DARKEST, STEP, CELLS, SMALLEST = 0.1, 34, 14, 64, 0.06
 FOREIGN, FLAT, LEAST_GRAPHIC, FILL = 24, 20, 0.005, 0.75
 
 

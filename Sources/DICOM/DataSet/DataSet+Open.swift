@@ -92,7 +92,9 @@ extension DataSet {
     private static func mayBeExplicit(_ bytes: UnsafeRawBufferPointer, at start: Int, _ declared: String?) -> Bool {
         guard let declared, declared != TransferSyntax.implicitVRLittleEndian.rawValue else { return false }
         var headers = ElementHeaderReader(bytes)
-        return headers.goesOn(at: start, .explicitLittleEndian) && !headers.goesOn(at: start, .implicitLittleEndian)
+        guard headers.goesOn(at: start, .explicitLittleEndian) else { return false }
+        // A first element in implicit encoding is shorter than these bytes would say.
+        return bytes[start + 5] >= 0x20 || !headers.goesOn(at: start, .implicitLittleEndian)
     }
 
     /// The encoding of the first element, which overrides the declared encoding, because some writers declare a wrong

@@ -36,8 +36,10 @@ public enum GeometryError: Error, Sendable, Hashable, CustomStringConvertible {
         case .notGrey: "slices are in colour"
         case .differentSpacing: "slices have different pixel spacings"
         case .skewed(let offset): "slices are shifted sideways by up to \(mm(offset))"
-        case .duplicatedPosition(let count): "\(count) slices have the position of another slice"
-        case .missingSlices(let count): "\(count) slices are missing"
+        case .duplicatedPosition(let count):
+            count == 1
+                ? "1 slice has the position of another slice" : "\(count) slices have the position of another slice"
+        case .missingSlices(let count): count == 1 ? "1 slice is missing" : "\(count) slices are missing"
         case .irregularSpacing(let smallest, let largest):
             "slices are unevenly spaced, from \(mm(smallest)) to \(mm(largest))"
         }

@@ -30,7 +30,7 @@ package struct EndoscopicField: Sendable, Equatable {
     /// The number of cells along the shorter side.
     static let cells = 64
     /// A component of less than this share of the cells is not a field.
-    static let smallest = 0.15
+    static let smallest = 0.06
 
     /// The number of rows of the frame.
     package let rows: Int
