@@ -86,7 +86,7 @@ import Testing
                 split {
                     guard $0 == 0 else { return }
                     ($1.plane, $1.planeProblem) = (nil, "\(problem) is not usable")
-                }.contains("split in 2 by \(problem): 25 and 1"))
+                }.contains("split in 2 by \(problem): 1 and 25"))
         }
         #expect(
             split { $1.imageType = ["T\($0)"] }[0]
