@@ -91,7 +91,12 @@ struct StackSources {
     /// The frames of a source that the request names, counted from 1.
     func frameNumbers(of source: Int) -> [Int] {
         guard case .instance(let file, let named) = sources[source] else { return [1] }
-        return named.frameNumbers ?? Array(1...max(1, min(file.header.numberOfFrames, Self.frameLimit + 1)))
+        return named.frameNumbers ?? Self.all(file.header)
+    }
+
+    /// The frames of an instance; one more than are accepted if it claims more.
+    private static func all(_ header: InstanceHeader) -> [Int] {
+        Array(1...max(1, min(header.numberOfFrames, frameLimit + 1)))
     }
 
     /// The header of a source; `nil` for a picture.
@@ -104,7 +109,7 @@ struct StackSources {
     var planes: [[PlaneGeometry?]] {
         instances.map { source in
             let header = source.file.header
-            return (source.frameNumbers ?? Array(1...header.numberOfFrames)).map { header.plane(ofFrame: $0) }
+            return (source.frameNumbers ?? Self.all(header)).map { header.plane(ofFrame: $0) }
         }
     }
 

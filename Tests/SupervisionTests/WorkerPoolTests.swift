@@ -186,7 +186,7 @@ import Testing
     }
 
     @Test func `a worker that writes an endless line is killed`() async throws {
-        try await withPool("read line; head -c 2000000 /dev/zero; sleep 60") { (pool, _) async throws in
+        try await withPool("read line; head -c 20000000 /dev/zero; sleep 60") { (pool, _) async throws in
             guard case .broken(.tooLong)? = try await death(ask(pool, request)) else {
                 Issue.record("not told as broken")
                 return
