@@ -96,11 +96,11 @@ import Testing
             let script = """
                 import sys
                 from pydicom.dataset import Dataset, FileMetaDataset
-                from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
+                from pydicom.uid import ExplicitVRLittleEndian, JPEG2000MCLossless
                 from pynetdicom import AE
                 port, private = int(sys.argv[1]), "1.2.826.0.1.3680043.9.3811.9.1"
                 ae = AE("ENDO1")
-                ae.add_requested_context(private, [JPEG2000Lossless, ExplicitVRLittleEndian])
+                ae.add_requested_context(private, [JPEG2000MCLossless, ExplicitVRLittleEndian])
                 ae.add_requested_context("1.2.840.10008.5.1.4.1.2.2.1")
                 ae.add_requested_context("1.2.840.10008.1.1")
                 associations = [ae.associate("127.0.0.1", port, ae_title="KONTUR") for _ in range(4)]
