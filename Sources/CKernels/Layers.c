@@ -4,6 +4,7 @@
 // N images of V voxels and C channels; extents D, H and W.
 
 #include <cblas.h>
+#include <dnnl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,8 @@ static void product_rows(void *context, int64_t first, int64_t last) {
     if (n == 1)
         cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)rows, (int)k, 1, a, (int)k, p->b, 1, 1, c, 1);
     else
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)n, (int)k, 1, a, (int)k, p->b, (int)k, 1,
-                    c, (int)n);
+        // oneDNN generates code for the processor. OpenBLAS 0.3.21 takes processors that it does not know for a Pentium 4.
+        dnnl_sgemm('N', 'T', rows, n, k, 1, a, k, p->b, k, 1, c, n);
 }
 
 void ck_product(int64_t rows, int64_t n, int64_t k, const float *a, const float *b, const float *bias, float *c) {
