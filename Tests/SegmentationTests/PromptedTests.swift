@@ -18,9 +18,8 @@ extension SegmentationSuites {
         static let onFrames = ["sam-box", "medsam-box", "lite-medsam-box", "medsam-compact-box"]
         static let onVolumes = ["medsam-slices", "lite-medsam-slices", "medsam-compact-slices"]
         // Its edge is bright, so the frame is its own endoscopic field.
-        private let frame = Inputs.frame(70, 99) { pixel, channel in
-            let isEdge = pixel < 99 || pixel >= 69 * 99 || [0, 98].contains(pixel % 99)
-            return max(isEdge ? 60 : 0, Inputs.pattern(pixel + channel))
+        private let frame = Inputs.frame(70, 99) {
+            60 + Inputs.pattern($0 + $1).truncatingRemainder(dividingBy: 190)
         }
         private let box = Box(x0: 20, y0: 15, x1: 71, y1: 52)
 
