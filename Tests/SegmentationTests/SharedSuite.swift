@@ -28,9 +28,9 @@ enum Inputs {
             plane: identity, sliceSpacing: 2.5)
     }
 
-    /// A repeatable pattern with some structure, about 0...255.
+    /// A repeatable ramp with waves, from 10 to far beyond 255.
     static func pattern(_ index: Int) -> Float {
-        let noise = UInt32(truncatingIfNeeded: index) &* 2_654_435_761 >> 24
+        let noise = UInt32(truncatingIfNeeded: index) &* 158
         return Float(noise) * 0.3 + 90 + 80 * sin(Float(index) / 200)
     }
 

@@ -107,7 +107,8 @@ extension PromptedRecipe {
     ///
     /// A change that may change an answer raises the row's version.
     static let table: [PromptedRecipe] = [
-        // training/recipes/medsam_compact.py: the endoscopic field of the frame (`EndoscopicField`) -> bytes -> stretched to 256 x 256 as training/recipes/resize.py does ->
+        // training/recipes/medsam_compact.py: the endoscopic field of the frame (`EndoscopicField`) -> bytes ->
+        // stretched to 256 x 256 as training/recipes/resize.py does ->
         // ImageNet's mean and deviation -> image encoder -> mask decoder, which also gets the box
         // drawn as a mask prompt -> the single mask, or the best of three for a lone point ->
         // logits resized to the frame -> above 0.
@@ -127,7 +128,8 @@ extension PromptedRecipe {
             refusals: [.points: "it segments a volume from boxes: give a box"], margin: 3, shift: 3,
             smallestObject: 100),
 
-        // The endoscopic field of the frame -> bytes -> longest side to 1024 by Pillow's bilinear -> ImageNet's mean and deviation ->
+        // The endoscopic field of the frame -> bytes -> longest side to 1024 by Pillow's bilinear ->
+        // ImageNet's mean and deviation ->
         // padded with zeros -> image encoder -> mask decoder, the single mask -> logits enlarged to
         // 1024, the padding cut off, resized to the frame -> above 0.
         PromptedRecipe(
@@ -142,7 +144,8 @@ extension PromptedRecipe {
             title: "polyps in single colonoscopy frames, from points", options: [.points, .shift],
             refusals: [.box: "its prompts are points: choose sam-box"], margin: 0, shift: 10),
 
-        // The endoscopic field of the frame -> bytes -> stretched to 1024 x 1024 by a cubic spline, cut to bytes -> least to greatest as
+        // The endoscopic field of the frame -> bytes -> stretched to 1024 x 1024 by a cubic spline,
+        // cut to bytes -> least to greatest as
         // 0...1 -> image encoder -> mask decoder, the single mask -> sigmoid -> resized to the
         // frame -> above 0.5 -> objects of fewer than 100 pixels dropped.
         PromptedRecipe(
@@ -160,7 +163,8 @@ extension PromptedRecipe {
             title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift], refusals: boxesOnly, margin: 12,
             shift: 10, smallestObject: 1000),
 
-        // The endoscopic field of the frame -> bytes -> longest side to 256 by area means -> least to greatest as 0...1 -> padded with
+        // The endoscopic field of the frame -> bytes -> longest side to 256 by area means ->
+        // least to greatest as 0...1 -> padded with
         // zeros -> TinyViT -> mask decoder, the single mask -> the padding cut off, resized to the
         // frame -> sigmoid -> above 0.5 -> objects of fewer than 10 pixels dropped. Boxes lie in
         // whole pixels of the input.
