@@ -458,7 +458,7 @@ def choose(answer, several):
     """The chosen logits [batch, 64, 64], predicted IoU [batch] and mask token [batch, 256] of an `Answer`.
 
     With `several`, the choice is the alternative with the highest predicted IoU. Otherwise it is the single mask, or
-    the best alternative if the single mask is unstable. In both cases the token is that of the single mask.
+    the best alternative if the single mask is unstable; the token then is that of the single mask.
     """
     every = torch.arange(len(answer.iou), device=answer.iou.device)
     best = 1 + answer.iou[:, 1:].argmax(dim=1)
