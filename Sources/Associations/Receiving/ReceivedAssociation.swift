@@ -253,7 +253,8 @@ package final class ReceivedAssociation {
 
     /// Waits for a message, and asks `judge` several times per second whether to go on.
     private func next(
-        every tick: Duration = tick, onTick: () throws(AssociationError) -> Void = {}, _ judge: (_ now: Duration) -> PeerPace.Verdict?
+        every tick: Duration = tick, onTick: () throws(AssociationError) -> Void = {},
+        _ judge: (_ now: Duration) -> PeerPace.Verdict?
     ) throws(AssociationError) -> ReceiverReport {
         while true {
             let report: ReceiverReport?

@@ -39,7 +39,10 @@ package struct HandshakePlaces: Sendable {
     /// If there is none, the handshakes of the caller's network give way that are not young, or those of the busiest
     /// network if the caller's network has places left.
     ///
-    /// - Parameter now: a reading of `MonotonicClock`.
+    /// - Parameters:
+    ///   - id: the call's id.
+    ///   - address: the caller's address.
+    ///   - now: a reading of `MonotonicClock`.
     /// - Returns: false if the caller has to wait.
     package mutating func take(_ id: UUID, from address: IPAddress, now: Duration) -> Bool {
         var crowded: [UInt8]?

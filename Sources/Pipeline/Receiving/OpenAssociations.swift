@@ -114,7 +114,9 @@ public final class OpenAssociations: @unchecked Sendable {
     ///
     /// `releaseThread(ofHandshake:)` or `moveThread` must follow if the result is `nil`.
     ///
-    /// - Parameter id: the call's id.
+    /// - Parameters:
+    ///   - id: the call's id.
+    ///   - address: the caller's address.
     /// - Returns: the reason why the caller has to be rejected, or has to wait in the case of ``AdmissionRefusal/crowded``.
     func reserveThread(forHandshake id: UUID, from address: IPAddress) -> AdmissionRefusal? {
         condition.withLock {
