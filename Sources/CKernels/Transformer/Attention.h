@@ -22,9 +22,18 @@
 #endif
 #define ROOM (KEYS + 32)  // places in a block, and those that tiles read beyond it
 
+// Where the queries, keys or values lie, as a grid of tokens.
+typedef struct {
+    const char *values;  // of the first token and head
+    int64_t step;  // numbers between neighbouring tokens
+    int64_t height, width;
+    int64_t H, W;  // of a window
+} tokens;
+
 typedef struct {
     const ck_self_attention *a;
-    int64_t H, W, down, across;  // windows of H x W
+    tokens of[3];  // q, k, v
+    int64_t H, W, down, across;  // windows of H x W keys
     int64_t D, words, depth;  // numbers per head; words of a head along D; rows of its sums
     int64_t blocks, panels;  // blocks of queries in a window; panels in a block
     int64_t bias_stride;  // T rounded up to C
@@ -71,17 +80,18 @@ static size_t lay_out(const attention *at, char *memory, buffers *b) {
 
 // Tokens --------------------------------------------------------------------------------------------------------------
 
+// A window, by its row and column among the windows.
 typedef struct {
-    int64_t image, top, left, head;
+    int64_t image, row, column, head;
 } place;
 
 // The head's part (0 is q, 1 is k, 2 is v) of a token, or NULL outside the grid.
-INLINE const void *token_of(const ck_self_attention *a, place at, int64_t y, int64_t x, int64_t part) {
-    y += at.top, x += at.left;
-    if (y >= a->height || x >= a->width) return NULL;
-    int64_t element = (((at.image * a->height + y) * a->width + x) * 3 + part) * a->heads + at.head;
-    size_t size = a->form == ck_bf16 ? sizeof(uint16_t) : sizeof(float);
-    return (const char *)a->qkv + (size_t)(element * a->head_size) * size;
+INLINE const void *token_of(const attention *at, place p, int64_t y, int64_t x, int64_t part) {
+    const tokens *t = &at->of[part];
+    y += p.row * t->H, x += p.column * t->W;
+    if (y >= t->height || x >= t->width) return NULL;
+    int64_t element = ((p.image * t->height + y) * t->width + x) * t->step + p.head * at->D;
+    return t->values + (size_t)element * (at->a->form == ck_bf16 ? sizeof(uint16_t) : sizeof(float));
 }
 
 // Copies a head's values as words: unchanged, or widened from bf16 if the path does not use pairs. Zeros fill the
@@ -140,14 +150,14 @@ static void fetch_keys(const attention *at, place p, block k, const buffers *b) 
     for (int64_t row = 0; row < k.rows; row++)
         for (int64_t column = 0; column < k.columns; column++) {
             int64_t place = row * k.pitch + column, y = k.y + row, x = k.x + column;
-            copy_words(at, token_of(a, p, y, x, 1), key_padding, b->keys + place * at->words);
-            const void *value = token_of(a, p, y, x, 2);
+            copy_words(at, token_of(at, p, y, x, 1), key_padding, b->keys + place * at->words);
+            const void *value = token_of(at, p, y, x, 2);
             if (!at->pairs) {
                 copy_words(at, value, value_padding, b->values + place * at->D);
             } else if (column % 2 == 0) {
                 const uint16_t *first = halves_of(at, value, value_padding, even), *second = NULL;
                 if (column + 1 < k.columns)
-                    second = halves_of(at, token_of(a, p, y, x + 1, 2), value_padding, odd);
+                    second = halves_of(at, token_of(at, p, y, x + 1, 2), value_padding, odd);
                 pair_values(at, first, second, place / 2, b->values);
             }
         }
@@ -162,7 +172,7 @@ static void fetch_queries(const attention *at, place p, int64_t first, int64_t c
         int64_t query = first + (lane < count ? lane : count - 1), y = query / width, x = query % width;
         b->y[panel * COLUMNS + lane] = (int32_t)y;
         b->x[panel * COLUMNS + lane] = (int32_t)x;
-        const void *token = lane < count ? token_of(at->a, p, y, x, 0) : NULL;
+        const void *token = lane < count ? token_of(at, p, y, x, 0) : NULL;
         if (token)
             copy_words(at, token, NULL, words);
         else
@@ -376,9 +386,10 @@ static void write_panel(const attention *at, place p, int64_t count, int64_t pan
                                                                  load(sums + (2 * d + 1) * COLUMNS + half)));
     }
     for (int64_t lane = 0; lane < count; lane++) {
-        int64_t y = p.top + b->y[panel * COLUMNS + lane], x = p.left + b->x[panel * COLUMNS + lane];
-        if (y >= a->height || x >= a->width) continue;
-        int64_t to = (((p.image * a->height + y) * a->width + x) * a->heads + p.head) * at->D;
+        const tokens *t = &at->of[0];
+        int64_t y = p.row * t->H + b->y[panel * COLUMNS + lane], x = p.column * t->W + b->x[panel * COLUMNS + lane];
+        if (y >= t->height || x >= t->width) continue;
+        int64_t to = (((p.image * t->height + y) * t->width + x) * a->heads + p.head) * at->D;
         if (a->form == ck_bf16 && at->D % 2) {
             for (int64_t d = 0; d < at->D; d++) ((uint16_t *)a->output)[to + d] = ck_rounded(sums[d * COLUMNS + lane]);
         } else {
@@ -405,10 +416,12 @@ static void attend_item(void *context, int64_t item) {
     attention *at = context;
     const ck_self_attention *a = at->a;
     int64_t windows = at->down * at->across, window = item / at->blocks % windows, lot = item / at->blocks / windows;
-    place p = {lot % a->batch, window / at->across * at->H, window % at->across * at->W, lot / a->batch};
+    place p = {lot % a->batch, window / at->across, window % at->across, lot / a->batch};
     // Queries outside the grid are skipped, unless a table of biases prescribes the order of queries.
-    int64_t height = a->height - p.top < at->H && !at->bias ? a->height - p.top : at->H;
-    int64_t width = a->width - p.left < at->W && !at->bias ? a->width - p.left : at->W;
+    const tokens *t = &at->of[0];
+    int64_t height = t->H, width = t->W;
+    if (!at->bias && t->height - p.row * t->H < height) height = t->height - p.row * t->H;
+    if (!at->bias && t->width - p.column * t->W < width) width = t->width - p.column * t->W;
     int64_t first = item % at->blocks * at->panels * COLUMNS, last = first + at->panels * COLUMNS;
     if (last > height * width) last = height * width;
     if (first >= last) return;
@@ -465,10 +478,31 @@ static size_t prepare(attention *at, char *memory) {
     return used;
 }
 
+// Finds the queries, keys and values.
+static void find_tokens(const ck_self_attention *a, tokens of[3]) {
+    size_t size = a->form == ck_bf16 ? sizeof(uint16_t) : sizeof(float);
+    int64_t all = a->heads * a->head_size;
+    for (int part = 0; part < 3; part++) {
+        of[part] = (tokens){NULL, 3 * all, a->height, a->width, a->window ? a->window : a->height,
+                            a->window ? a->window : a->width};
+        if (a->qkv) of[part].values = (const char *)a->qkv + (size_t)(part * all) * size;
+    }
+    if (a->query)
+        of[0] = (tokens){a->query, all, a->query_height, a->query_width,
+                         a->query_window ? a->query_window : a->query_height,
+                         a->query_window ? a->query_window : a->query_width};
+    if (a->key) {
+        of[1].values = a->key, of[2].values = a->value;
+        of[1].step = of[2].step = all;
+    }
+}
+
 static ck_status attend(const ck_self_attention *a) {
     int64_t H = a->window ? a->window : a->height, W = a->window ? a->window : a->width, D = a->head_size;
-    int64_t panels = (H * W + COLUMNS - 1) / COLUMNS, down = (a->height + H - 1) / H, across = (a->width + W - 1) / W;
+    int64_t down = (a->height + H - 1) / H, across = (a->width + W - 1) / W;
     attention at = {.a = a, .H = H, .W = W, .down = down, .across = across, .D = D, .words = D, .depth = D};
+    find_tokens(a, at.of);
+    int64_t panels = (at.of[0].H * at.of[0].W + COLUMNS - 1) / COLUMNS;
 #ifdef TILES
     at.pairs = at.tiles = a->form == ck_bf16;
     if (at.tiles) at.words = rounded_up(D, 32) / 2, at.depth = rounded_up(D, 16);

@@ -178,6 +178,8 @@ ck_status ck_matrix_multiply(const ck_matrix *matrix, const ck_multiplication *m
     return matrix->kernels->multiply(matrix, m);
 }
 
+static int64_t windows(int64_t extent, int64_t window) { return (extent + window - 1) / window; }
+
 ck_status ck_attend(const ck_self_attention *a) {
     if (a->batch < 0 || a->height < 1 || a->width < 1 || a->window < 0 || a->heads < 1) return ck_bad_argument;
     if (a->head_size < 1 || a->head_size > 256 || !(a->scale > 0)) return ck_bad_argument;
@@ -185,5 +187,14 @@ ck_status ck_attend(const ck_self_attention *a) {
     if ((a->rel_height == NULL) != (a->rel_width == NULL)) return ck_bad_argument;
     int divides = a->window == 0 || (a->height % a->window == 0 && a->width % a->window == 0);
     if (!divides && a->padding == NULL) return ck_bad_argument;
+    if ((a->key == NULL) != (a->value == NULL)) return ck_bad_argument;
+    if (a->qkv == NULL && (a->query == NULL || a->key == NULL)) return ck_bad_argument;
+    if (a->query) {
+        if (a->query_height < 1 || a->query_width < 1 || a->query_window < 0) return ck_bad_argument;
+        if (a->rel_height || a->bias || (a->window == 0) != (a->query_window == 0)) return ck_bad_argument;
+        if (a->window && (windows(a->height, a->window) != windows(a->query_height, a->query_window) ||
+                          windows(a->width, a->window) != windows(a->query_width, a->query_window)))
+            return ck_bad_argument;
+    }
     return ck_current_kernels()->attend(a);
 }

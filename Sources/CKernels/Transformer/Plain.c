@@ -89,7 +89,9 @@ static ck_status multiply(const ck_matrix *matrix, const ck_multiplication *m) {
 
 typedef struct {
     const ck_self_attention *a;
-    int64_t height, width;  // of the tokens that attend to each other
+    int64_t height, width;  // of the keys of a window
+    int64_t query_height, query_width;  // of the queries of a window
+    int64_t all_height, all_width;  // of all queries
     int64_t down, across;  // windows
     atomic_int status;
 } attention;
@@ -97,20 +99,28 @@ typedef struct {
 // A number of the token at (y, x): part 0 is q, 1 is k, 2 is v.
 static float token(const ck_self_attention *a, int64_t image, int64_t y, int64_t x, int64_t part, int64_t head,
                    int64_t d) {
-    int64_t channel = (part * a->heads + head) * a->head_size + d;
-    if (y < a->height && x < a->width)
+    int64_t channel = (part * a->heads + head) * a->head_size + d, dense = a->heads * a->head_size;
+    const void *own = part == 0 ? a->query : part == 1 ? a->key : a->value;
+    int64_t height = part == 0 && own ? a->query_height : a->height;
+    int64_t width = part == 0 && own ? a->query_width : a->width;
+    if (own && y < height && x < width)
+        return element(own, a->form, ((image * height + y) * width + x) * dense + head * a->head_size + d);
+    if (y < height && x < width)
         return element(a->qkv, a->form, ((image * a->height + y) * a->width + x) * 3 * a->heads * a->head_size + channel);
     float value = a->padding[channel];
     return a->form == ck_bf16 ? ck_widened(ck_rounded(value)) : value;
 }
 
-// Computes the output row of one query. `scores` and `q` are scratch memory of T and D numbers.
-static void attend_query(const attention *at, int64_t image, int64_t top, int64_t left, int64_t head, int64_t query,
+// Computes the output row of one query of the window (down, across). `scores` and `q` are scratch memory of T and D
+// numbers.
+static void attend_query(const attention *at, int64_t image, int64_t down, int64_t across, int64_t head, int64_t query,
                          float *scores, float *q) {
     const ck_self_attention *a = at->a;
     int64_t D = a->head_size, T = at->height * at->width;
-    int64_t y = query / at->width, x = query % at->width;
-    for (int64_t d = 0; d < D; d++) q[d] = token(a, image, top + y, left + x, 0, head, d);
+    int64_t y = query / at->query_width, x = query % at->query_width;
+    int64_t query_y = down * at->query_height + y, query_x = across * at->query_width + x;
+    int64_t top = down * at->height, left = across * at->width;
+    for (int64_t d = 0; d < D; d++) q[d] = token(a, image, query_y, query_x, 0, head, d);
     float largest = -INFINITY;
     for (int64_t key = 0; key < T; key++) {
         int64_t v = key / at->width, u = key % at->width;
@@ -126,7 +136,7 @@ static void attend_query(const attention *at, int64_t image, int64_t top, int64_
     }
     float sum = 0;
     for (int64_t key = 0; key < T; key++) sum += scores[key] = expf(scores[key] - largest);
-    int64_t row = (image * a->height + top + y) * a->width + left + x;
+    int64_t row = (image * at->all_height + query_y) * at->all_width + query_x;
     for (int64_t d = 0; d < D; d++) {
         float value = 0;
         for (int64_t key = 0; key < T; key++)
@@ -138,26 +148,34 @@ static void attend_query(const attention *at, int64_t image, int64_t top, int64_
 static void attend_items(void *context, int64_t first, int64_t last) {
     attention *at = context;
     const ck_self_attention *a = at->a;
-    int64_t T = at->height * at->width;
+    int64_t T = at->height * at->width, Q = at->query_height * at->query_width;
     float *scores = ck_scratch(0, (size_t)(T + a->head_size) * sizeof *scores);
     if (scores == NULL) {
         at->status = ck_out_of_memory;
         return;
     }
     for (int64_t item = first; item < last; item++) {
-        int64_t query = item % T, rest = item / T;
+        int64_t query = item % Q, rest = item / Q;
         int64_t head = rest % a->heads, window = rest / a->heads;
         int64_t image = window / (at->down * at->across), place = window % (at->down * at->across);
-        int64_t top = place / at->across * at->height, left = place % at->across * at->width;
-        if (top + query / at->width < a->height && left + query % at->width < a->width)
-            attend_query(at, image, top, left, head, query, scores, scores + T);
+        int64_t down = place / at->across, across = place % at->across;
+        if (down * at->query_height + query / at->query_width < at->all_height &&
+            across * at->query_width + query % at->query_width < at->all_width)
+            attend_query(at, image, down, across, head, query, scores, scores + T);
     }
 }
 
 static ck_status attend(const ck_self_attention *a) {
     int64_t height = a->window ? a->window : a->height, width = a->window ? a->window : a->width;
-    attention at = {a, height, width, (a->height + height - 1) / height, (a->width + width - 1) / width, ck_ok};
-    ck_parallel(a->batch * at.down * at.across * a->heads * height * width, attend_items, &at);
+    attention at = {a,        height,    width,    height,
+                    width,    a->height, a->width, (a->height + height - 1) / height,
+                    (a->width + width - 1) / width, ck_ok};
+    if (a->query) {
+        at.all_height = a->query_height, at.all_width = a->query_width;
+        at.query_height = a->query_window ? a->query_window : a->query_height;
+        at.query_width = a->query_window ? a->query_window : a->query_width;
+    }
+    ck_parallel(a->batch * at.down * at.across * a->heads * at.query_height * at.query_width, attend_items, &at);
     return (ck_status)at.status;
 }
 

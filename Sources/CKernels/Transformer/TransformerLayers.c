@@ -89,7 +89,7 @@ void ck_add(int64_t batch, int64_t count, const float *x, const float *addend, i
 // Depthwise convolution -----------------------------------------------------------------------------------------------
 
 typedef struct {
-    int64_t H, W, C, stride, rows, columns;
+    int64_t H, W, C, kernel, stride, rows, columns;
     const float *input, *weight, *bias;
     ck_activation activation;
     float *output;
@@ -103,9 +103,9 @@ CK_VECTORISED static void add_products(float *restrict sum, const float *restric
 
 static void depthwise_rows(void *context, int64_t first, int64_t last) {
     const depthwise *p = context;
-    int64_t C = p->C;
+    int64_t C = p->C, kernel = p->kernel;
     for (int64_t row = first; row < last; row++) {
-        int64_t image = row / p->rows, top = row % p->rows * p->stride - 1;
+        int64_t image = row / p->rows, top = row % p->rows * p->stride - kernel / 2;
         float *out = p->output + row * p->columns * C;
         for (int64_t column = 0; column < p->columns; column++) {
             float *sum = out + column * C;
@@ -113,8 +113,8 @@ static void depthwise_rows(void *context, int64_t first, int64_t last) {
                 memcpy(sum, p->bias, (size_t)C * sizeof *sum);
             else
                 memset(sum, 0, (size_t)C * sizeof *sum);
-            for (int64_t tap = 0; tap < 9; tap++) {
-                int64_t y = top + tap / 3, x = column * p->stride - 1 + tap % 3;
+            for (int64_t tap = 0; tap < kernel * kernel; tap++) {
+                int64_t y = top + tap / kernel, x = column * p->stride - kernel / 2 + tap % kernel;
                 if (y < 0 || y >= p->H || x < 0 || x >= p->W) continue;
                 add_products(sum, p->input + ((image * p->H + y) * p->W + x) * C, p->weight + tap * C, C);
             }
@@ -125,12 +125,88 @@ static void depthwise_rows(void *context, int64_t first, int64_t last) {
     }
 }
 
-void ck_depthwise(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t stride, const float *input,
-                  const float *weight, const float *bias, ck_activation activation, float *output) {
-    depthwise p = {height, width,  channels, stride,     (height - 1) / stride + 1, (width - 1) / stride + 1,
-                   input,  weight, bias,     activation, output,
-                   ck_current_kernels()};
+void ck_depthwise(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t kernel, int64_t stride,
+                  const float *input, const float *weight, const float *bias, ck_activation activation, float *output) {
+    depthwise p = {.H = height, .W = width, .C = channels, .kernel = kernel, .stride = stride};
+    p.rows = (height - 1) / stride + 1, p.columns = (width - 1) / stride + 1;
+    p.input = input, p.weight = weight, p.bias = bias, p.output = output;
+    p.activation = activation, p.kernels = ck_current_kernels();
     ck_parallel(batch * p.rows, depthwise_rows, &p);
+}
+
+// Pooling and rotation ------------------------------------------------------------------------------------------------
+
+typedef struct {
+    int64_t W, C, stride;
+    const void *input;
+    void *output;
+    ck_precision form;
+} pooling;
+
+CK_VECTORISED static void take_larger(const float *restrict x, float *restrict largest, int64_t count) {
+    for (int64_t i = 0; i < count; i++) largest[i] = x[i] > largest[i] ? x[i] : largest[i];
+}
+
+static void pool_rows(void *context, int64_t first, int64_t last) {
+    const pooling *p = context;
+    int64_t C = p->C, width = p->W / 2;
+    for (int64_t place = first * width; place < last * width; place++) {
+        int64_t y = place / width * 2, x = place % width * 2;
+        for (int64_t tap = 0; tap < 4; tap++) {
+            int64_t from = ((y + tap / 2) * p->W + x + tap % 2) * p->stride;
+            if (p->form == ck_fp32) {
+                float *largest = (float *)p->output + place * C;
+                const float *row = (const float *)p->input + from;
+                if (tap == 0)
+                    memcpy(largest, row, (size_t)C * sizeof *largest);
+                else
+                    take_larger(row, largest, C);
+                continue;
+            }
+            uint16_t *largest = (uint16_t *)p->output + place * C;
+            const uint16_t *row = (const uint16_t *)p->input + from;
+            for (int64_t c = 0; c < C; c++)
+                if (tap == 0 || ck_widened(row[c]) > ck_widened(largest[c])) largest[c] = row[c];
+        }
+    }
+}
+
+void ck_max_pool(int64_t height, int64_t width, int64_t channels, const void *input, int64_t input_stride, void *output,
+                 ck_precision form) {
+    pooling p = {width, channels, input_stride, input, output, form};
+    ck_parallel(height / 2, pool_rows, &p);
+}
+
+typedef struct {
+    int64_t C, period;
+    const float *input, *cosines, *sines;
+    void *output;
+    ck_precision form;
+} rotation;
+
+static void rotate_rows(void *context, int64_t first, int64_t last) {
+    const rotation *r = context;
+    for (int64_t row = first; row < last; row++) {
+        const float *x = r->input + row * r->C;
+        const float *cosine = r->cosines + row % r->period * (r->C / 2), *sine = r->sines + row % r->period * (r->C / 2);
+        for (int64_t j = 0; j < r->C / 2; j++) {
+            float even = x[2 * j] * cosine[j] - x[2 * j + 1] * sine[j];
+            float odd = x[2 * j] * sine[j] + x[2 * j + 1] * cosine[j];
+            if (r->form == ck_fp32) {
+                float *to = (float *)r->output + row * r->C + 2 * j;
+                to[0] = even, to[1] = odd;
+            } else {
+                uint16_t *to = (uint16_t *)r->output + row * r->C + 2 * j;
+                to[0] = ck_rounded(even), to[1] = ck_rounded(odd);
+            }
+        }
+    }
+}
+
+void ck_rotate(int64_t rows, int64_t channels, int64_t period, const float *input, const float *cosines,
+               const float *sines, void *output, ck_precision output_form) {
+    rotation r = {channels, period, input, cosines, sines, output, output_form};
+    ck_parallel(rows, rotate_rows, &r);
 }
 
 // Rearrangements ------------------------------------------------------------------------------------------------------

@@ -184,8 +184,9 @@ ck_status ck_matrix_multiply(const ck_matrix *matrix, const ck_multiplication *m
 
 // Attention -----------------------------------------------------------------------------------------------------------
 
-// Self-attention over a grid of tokens, or within square windows of it. Relative positions are decomposed by axis
-// (SAM's image encoder) or given as a table of biases (TinyViT).
+// Attention over a grid of tokens, or within square windows of it. Relative positions are decomposed by axis (SAM's
+// image encoder) or given as a table of biases (TinyViT). Queries come from the same tokens as the keys, or from a grid
+// of their own (SAM 2's pooled queries and its memory attention).
 //
 // T is the number of tokens that attend to each other: S * S with windows of S x S tokens, otherwise height * width. Sh
 // and Sw are S, or height and width. The grid is extended on the right and below to whole windows. Tokens outside the
@@ -195,7 +196,13 @@ typedef struct {
     int64_t window;  // S, or 0 for the whole grid
     int64_t heads, head_size;  // head_size: 1...256
     ck_precision form;  // of qkv and output
-    const void *qkv;  // [batch, height * width, 3, heads, head_size]
+    const void *qkv;  // [batch, height * width, 3, heads, head_size]; NULL if query, key and value are all given
+    // Queries of their own, or NULL: [batch, query_height * query_width, heads, head_size]. Windows of query_window x
+    // query_window queries (0: the whole grid) attend to the windows of the keys, one to one. There are no relative
+    // positions and no biases then, and the output has the grid of the queries.
+    const void *query;
+    int64_t query_height, query_width, query_window;
+    const void *key, *value;  // [batch, height * width, heads, head_size] instead of those of qkv, or both NULL
     const float *padding;  // [3, heads, head_size]: q (unused), k and v of a token outside the grid; NULL if windows
                            // divide the grid
     float scale;  // the factor of q k^T; above 0
@@ -204,7 +211,7 @@ typedef struct {
     const float *rel_height, *rel_width;  // [2 Sh - 1, head_size], [2 Sw - 1, head_size]
     const float *bias;  // [heads, T, T] or NULL: bias[head][key][query] is added to the scaled score. The key comes
                         // first; TinyViT's table is symmetric.
-    void *output;  // [batch, height * width, heads * head_size]
+    void *output;  // [batch, height * width (or query_height * query_width), heads * head_size]
 } ck_self_attention;
 
 ck_status ck_attend(const ck_self_attention *a);
@@ -280,10 +287,22 @@ void ck_gelu_in_place(int64_t count, float *x);
 // addend; 0 means that all batch entries share one addend. output may be x.
 void ck_add(int64_t batch, int64_t count, const float *x, const float *addend, int64_t addend_stride, float *output);
 
-// Depthwise 3 x 3 convolution with padding 1, channels last. weight is [3, 3, channels], bias is [channels] or NULL.
-// The output is [batch, (height - 1) / stride + 1, (width - 1) / stride + 1, channels] and does not overlap the input.
-void ck_depthwise(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t stride, const float *input,
-                  const float *weight, const float *bias, ck_activation activation, float *output);
+// Depthwise convolution with an odd kernel and padding kernel / 2, channels last. weight is [kernel, kernel, channels],
+// bias is [channels] or NULL. The output is [batch, (height - 1) / stride + 1, (width - 1) / stride + 1, channels] and
+// does not overlap the input.
+void ck_depthwise(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t kernel, int64_t stride,
+                  const float *input, const float *weight, const float *bias, ck_activation activation, float *output);
+
+// Maxima over 2 x 2 places: [height, width] rows of `channels` numbers, `input_stride` numbers apart, to
+// [height / 2, width / 2, channels], both in `form`. Height and width are even.
+void ck_max_pool(int64_t height, int64_t width, int64_t channels, const void *input, int64_t input_stride, void *output,
+                 ck_precision form);
+
+// Rotates pairs of neighbouring channels: output[r][2 j] + i output[r][2 j + 1] =
+// (input[r][2 j] + i input[r][2 j + 1]) (cosine + i sine)[r % period][j]. input is [rows, channels], cosines and sines
+// are [period, channels / 2]. The output may be the input if its form is fp32.
+void ck_rotate(int64_t rows, int64_t channels, int64_t period, const float *input, const float *cosines,
+               const float *sines, void *output, ck_precision output_form);
 
 // Copies the patches that a convolution of kernel x kernel sees, with zeros outside the image, as rows for a matrix
 // [n, kernel * kernel * channels] whose columns are ordered (ky, kx, channel). The output is

@@ -201,7 +201,8 @@ final class DepthwiseConvolution {
         activation: Linear.Activation
     ) {
         ck_depthwise(
-            1, Int64(grid), Int64(grid), Int64(channels), Int64(stride), input, weight, bias, activation.code, output)
+            1, Int64(grid), Int64(grid), Int64(channels), 3, Int64(stride), input, weight, bias, activation.code,
+            output)
     }
 }
 

@@ -102,7 +102,7 @@ extension InferenceSuites {
             }
             var found = [Float](repeating: .nan, count: expected.count)
             ck_depthwise(
-                1, Int64(height), Int64(width), Int64(channels), Int64(stride), x, weight, bias, ck_relu, &found)
+                1, Int64(height), Int64(width), Int64(channels), 3, Int64(stride), x, weight, bias, ck_relu, &found)
             #expect(relativeError(found, expected) < 1e-6)
         }
 

@@ -65,7 +65,7 @@ enum DrawnWeights {
     }
 
     /// splitmix64 (Steele 2014) from the FNV-1a hash of the name.
-    private static func bits(_ name: String, _ count: Int, _ number: (UInt64) -> Float) -> [Float] {
+    static func bits(_ name: String, _ count: Int, _ number: (UInt64) -> Float) -> [Float] {
         var state = name.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
         return (0..<count).map { _ in
             state &+= 0x9e37_79b9_7f4a_7c15

@@ -2,10 +2,7 @@
 //
 // segment_anything/modeling/mask_decoder.py, with its tensor names.
 //
-// A place is one position of the image embedding's grid. The two-way transformer runs as passes
-// over the places (`ck_pass` in CKernels.h). In each pass, the places first attend to the tokens
-// that one layer produced. Then the tokens that the next layer has prepared attend to the updated
-// places.
+// A place is one position of the image embedding's grid.
 
 import CKernels
 
@@ -27,9 +24,7 @@ final class MaskDecoder {
     private let precision: Precision
     /// The IoU token and the mask tokens, `[1 + masks, channels]`.
     private let outputTokens: [Float]
-    private let layers: [TwoWayAttentionBlock]
-    private let finalAttention: TokenToImageAttention
-    private let finalNorm: LayerNorm
+    private let transformer: TwoWayTransformer
     private let upscaling: OutputUpscaling
     private let hypernetworks: [MLP]
     private let iouHead: MLP
@@ -62,18 +57,7 @@ final class MaskDecoder {
         }
         outputTokens =
             try iouToken.values + weights.tensor("\(Self.name).mask_tokens.weight", shape: [masks, channels]).values
-        let transformer = "\(Self.name).transformer"
-        let depth = weights.count("\(transformer).layers.")
-        guard (1...64).contains(depth) else {
-            throw WeightFileError.missing("\(transformer).layers.0.self_attn.q_proj.weight")
-        }
-        layers = try (0..<depth).map {
-            try TwoWayAttentionBlock(
-                weights, "\(transformer).layers.\($0)", channels: channels, isFirst: $0 == 0)
-        }
-        finalAttention = try TokenToImageAttention(
-            weights, "\(transformer).final_attn_token_to_image", channels: channels)
-        finalNorm = try weights.layerNorm("\(transformer).norm_final_attn", channels, epsilon: 1e-5)
+        transformer = try TwoWayTransformer(weights, "\(Self.name).transformer", channels: channels)
         upscaling = try OutputUpscaling(
             weights, "\(Self.name).output_upscaling", channels: channels, grid: size, precision: precision)
         let outputs = upscaling.channels
@@ -142,87 +126,15 @@ final class MaskDecoder {
         let images = workspace.floats("places", prompts.count * places * channels)
         let masked = prompts[0].mask != nil
         if masked { try addMasks(prompts, embedding, to: images) } else { shareImage(embedding) }
-        let vectors = TokenVectors(workspace, count: group.rows * Self.heads, channels: channels)
-        try layers[0].attendToSelf(group, queries, positions: positions, workspace)
-        try layers[0].tokenToImage.fold(
-            group.rows, placed(group, queries, positions), to: vectors.queries, workspace)
-        try pass(group, nil, vectors, isShared: !masked, images)
-        for (index, layer) in layers.enumerated() {
-            try layer.tokenToImage.finish(group.rows, vectors.sums, addingTo: queries, workspace)
-            try layer.applyMLP(group, queries, workspace)
-            try layer.imageToToken.fold(
-                group.rows, placedTokens: placed(group, queries, positions), tokens: queries, keys: vectors.keys,
-                offsets: vectors.offsets, values: vectors.values, workspace)
-            // The queries of the next layer do not depend on the places that this pass updates, so
-            // they can be computed first.
-            let next = index + 1 < layers.count ? layers[index + 1] : nil
-            try next?.attendToSelf(group, queries, positions: positions, workspace)
-            try (next?.tokenToImage ?? finalAttention).fold(
-                group.rows, placed(group, queries, positions), to: vectors.queries, workspace)
-            try pass(group, layer, vectors, isShared: index == 0 && !masked, images)
-        }
-        try finalAttention.finish(group.rows, vectors.sums, addingTo: queries, workspace)
-        finalNorm.apply(rows: group.rows, queries, to: queries)
+        try transformer.apply(
+            group, queries, positions: positions,
+            shared: masked ? nil : UnsafePointer(workspace.floats("shared places", places * channels)),
+            images: images, densePositions: self.prompts.densePositions, workspace)
         return try answers(group, queries, images, masks: multimask ? 1..<outputs - 1 : 0..<1, wants: wants)
     }
 
     /// The number of places: positions of the image embedding.
     private var places: Int { size * size }
-
-    /// Runs one pass over the places of every prompt.
-    ///
-    /// - Parameters:
-    ///   - group: the prompts.
-    ///   - layer: the layer whose places attend to the tokens; `nil` leaves the places as they are.
-    ///   - vectors: the tokens' vectors, and memory for the result.
-    ///   - isShared: whether the places are still those of the embedding, which all prompts share.
-    ///   - images: the places of each prompt, `[prompts, places, channels]`.
-    /// - Throws: `ComputeError`.
-    private func pass(
-        _ group: TokenGroup, _ layer: TwoWayAttentionBlock?, _ vectors: TokenVectors, isShared: Bool,
-        _ images: UnsafeMutablePointer<Float>
-    ) throws {
-        let shared = workspace.floats("shared places", places * channels)
-        var call = ck_pass()
-        call.places = Int64(places)
-        call.tokens = Int64(group.tokens)
-        call.channels = Int64(channels)
-        try prompts.densePositions.withUnsafeBufferPointer { positions in
-            call.positions = positions.baseAddress
-            for prompt in 0..<group.prompts {
-                let image = images + prompt * places * channels
-                let first = prompt * group.tokens * Self.heads
-                call.rows = UnsafePointer(isShared ? shared : image)
-                call.query = UnsafePointer(vectors.queries + first * channels)
-                call.sums = vectors.sums + first * channels
-                call.output = image
-                guard let layer else {
-                    try ComputeError.check(ck_pass_tokens(&call), "the tokens' attention to the image")
-                    continue
-                }
-                call.key = UnsafePointer(vectors.keys + first * channels)
-                call.offset = UnsafePointer(vectors.offsets + first)
-                call.value = UnsafePointer(vectors.values + first * channels)
-                let status = layer.imageNorm.withParameters { weight, bias, epsilon in
-                    layer.imageToToken.bias.withUnsafeBufferPointer { added in
-                        (call.norm_weight, call.norm_bias, call.epsilon) = (weight, bias, epsilon)
-                        call.bias = added.baseAddress
-                        return ck_pass_tokens(&call)
-                    }
-                }
-                try ComputeError.check(status, "the attention between tokens and image")
-            }
-        }
-    }
-
-    /// The tokens with their positions added, `[rows, channels]`.
-    private func placed(
-        _ group: TokenGroup, _ queries: UnsafePointer<Float>, _ positions: UnsafePointer<Float>
-    ) -> UnsafePointer<Float> {
-        let placed = workspace.floats("placed tokens", group.rows * channels)
-        ck_add(1, Int64(group.rows * channels), queries, positions, 0, placed)
-        return UnsafePointer(placed)
-    }
 
     /// The places of a prompt in the precision of the upscaling.
     private func rounded(_ image: UnsafePointer<Float>) -> UnsafeRawPointer {
@@ -284,24 +196,6 @@ final class MaskDecoder {
                 rounded(image), vectors + prompt * masks.count * outputs, masks: masks.count, workspace)
             return PromptAnswer(logits: logits, predictedIoU: predicted)
         }
-    }
-}
-
-/// The vectors of a group's tokens for a pass: `[prompts, tokens, heads, channels]`, and offsets
-/// `[prompts, tokens, heads]`.
-private struct TokenVectors {
-    let queries: UnsafeMutablePointer<Float>
-    let keys: UnsafeMutablePointer<Float>
-    let values: UnsafeMutablePointer<Float>
-    let sums: UnsafeMutablePointer<Float>
-    let offsets: UnsafeMutablePointer<Float>
-
-    init(_ workspace: Workspace, count: Int, channels: Int) {
-        queries = workspace.floats("token vectors", count * (4 * channels + 1))
-        keys = queries + count * channels
-        values = keys + count * channels
-        sums = values + count * channels
-        offsets = sums + count * channels
     }
 }
 

@@ -2,6 +2,16 @@
 
 import CKernels
 
+/// Two finer levels of an image's features, with their rows in the order of the upscaling.
+///
+/// The four pixels of a place lie side by side.
+struct HighResolutionLevels {
+    /// `[grid * grid, 4, channels / 4]`.
+    let doubled: UnsafePointer<Float>
+    /// `[grid * grid, 4, 4, channels / 8]`.
+    let enlarged: UnsafePointer<Float>
+}
+
 /// The mask decoder's output upscaling: two transposed convolutions of kernel and stride 2, then
 /// the product with the masks' vectors.
 ///
@@ -51,15 +61,17 @@ final class OutputUpscaling {
     ///   - rows: the places, `[grid * grid, channels]` in the network's precision.
     ///   - vectors: the outputs of the hypernetworks, `[masks, self.channels]`.
     ///   - masks: the number of masks.
+    ///   - levels: what SAM 2 adds to the two enlarged embeddings, in the order of their rows; `nil` adds nothing.
     ///   - workspace: memory for intermediate results.
     /// - Returns: logits, `[masks, 4 * grid, 4 * grid]`.
     /// - Throws: `ComputeError`.
     func logits(
-        _ rows: UnsafeRawPointer, _ vectors: UnsafePointer<Float>, masks: Int, _ workspace: Workspace
+        _ rows: UnsafeRawPointer, _ vectors: UnsafePointer<Float>, masks: Int, levels: HighResolutionLevels? = nil,
+        _ workspace: Workspace
     ) throws -> Tensor {
         let places = grid * grid
         let doubled = workspace.floats("doubled", places * first.outputs)
-        try first.apply(rows: places, rows, to: doubled)
+        try first.apply(rows: places, rows, to: doubled, residual: levels?.doubled)
         norm.apply(rows: 4 * places, doubled, to: doubled)
         ck_gelu_in_place(Int64(places * first.outputs), doubled)
         var input = UnsafeRawPointer(doubled)
@@ -69,7 +81,8 @@ final class OutputUpscaling {
             input = UnsafeRawPointer(rounded)
         }
         let enlarged = workspace.floats("enlarged", 4 * places * second.outputs)
-        try second.apply(rows: 4 * places, input, to: enlarged, activation: .gelu)
+        try second.apply(
+            rows: 4 * places, input, to: enlarged, activation: .gelu, activatesLast: true, residual: levels?.enlarged)
         let nested = workspace.floats("nested logits", masks * 16 * places)
         let half = workspace.floats("half-nested logits", masks * 16 * places)
         ck_dot_rows(Int64(16 * places), Int64(channels), Int64(masks), enlarged, vectors, nested)

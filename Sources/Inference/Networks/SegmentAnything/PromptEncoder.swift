@@ -23,8 +23,9 @@ final class PromptEncoder {
     private let frequencies: PositionEncoding
     /// The learned vectors of a background point, a foreground point, and the first and second
     /// corner of a box.
-    private let kinds: [[Float]]
-    private let notAPoint: [Float]
+    let kinds: [[Float]]
+    /// The learned vector that pads the points, `[channels]`.
+    let notAPoint: [Float]
     private let masks: MaskDownscaling
 
     static let name = "prompt_encoder"
@@ -36,22 +37,26 @@ final class PromptEncoder {
     ///   - inputSize: height and width of the network's input.
     ///   - embeddingSize: height and width of the image embedding.
     ///   - channels: the number of channels of the image embedding.
+    ///   - prefix: the prefix of the tensors' names.
     /// - Throws: `WeightFileError`, which names the tensor, or `ComputeError`.
-    init(_ weights: SafeTensors, inputSize: Int, embeddingSize: Int, channels: Int) throws {
+    init(
+        _ weights: SafeTensors, inputSize: Int, embeddingSize: Int, channels: Int,
+        name prefix: String = PromptEncoder.name
+    ) throws {
         self.inputSize = inputSize
         self.embeddingSize = embeddingSize
         self.channels = channels
         let matrix = try weights.tensor(
-            "\(Self.name).pe_layer.positional_encoding_gaussian_matrix", shape: [2, channels / 2])
+            "\(prefix).pe_layer.positional_encoding_gaussian_matrix", shape: [2, channels / 2])
         frequencies = PositionEncoding(matrix: matrix.values)
         func vector(_ name: String) throws -> [Float] {
-            try weights.tensor("\(Self.name).\(name).weight", shape: [1, channels]).values
+            try weights.tensor("\(prefix).\(name).weight", shape: [1, channels]).values
         }
         kinds = try (0..<4).map { try vector("point_embeddings.\($0)") }
         notAPoint = try vector("not_a_point_embed")
         noMask = try vector("no_mask_embed")
         masks = try MaskDownscaling(
-            weights, "\(Self.name).mask_downscaling", size: 4 * embeddingSize, channels: channels)
+            weights, "\(prefix).mask_downscaling", size: 4 * embeddingSize, channels: channels)
         var dense = [Float]()
         dense.reserveCapacity(embeddingSize * embeddingSize * channels)
         for y in 0..<embeddingSize {
@@ -90,7 +95,7 @@ final class PromptEncoder {
 
     /// The token of a point at (x, y), in pixels of the input, whose kind has the learned vector
     /// `kind`.
-    private func place(_ x: Float, _ y: Float, _ kind: [Float]) -> [Float] {
+    func place(_ x: Float, _ y: Float, _ kind: [Float]) -> [Float] {
         let code = frequencies.encode(x: (x + 0.5) / Float(inputSize), y: (y + 0.5) / Float(inputSize))
         return zip(code, kind).map { $0 + $1 }
     }

@@ -16,6 +16,144 @@ struct TokenGroup {
     var rows: Int { prompts * tokens }
 }
 
+/// The two-way transformer: layers in which the tokens and the places of the image attend to each other.
+///
+/// It runs as passes over the places (`ck_pass` in CKernels.h). In each pass, the places first attend to the tokens
+/// that one layer produced. Then the tokens that the next layer has prepared attend to the updated places.
+final class TwoWayTransformer {
+    private let channels: Int
+    private let layers: [TwoWayAttentionBlock]
+    private let finalAttention: TokenToImageAttention
+    private let finalNorm: LayerNorm
+
+    init(_ weights: SafeTensors, _ name: String, channels: Int) throws {
+        self.channels = channels
+        let depth = weights.count("\(name).layers.")
+        guard (1...64).contains(depth) else {
+            throw WeightFileError.missing("\(name).layers.0.self_attn.q_proj.weight")
+        }
+        layers = try (0..<depth).map {
+            try TwoWayAttentionBlock(weights, "\(name).layers.\($0)", channels: channels, isFirst: $0 == 0)
+        }
+        finalAttention = try TokenToImageAttention(weights, "\(name).final_attn_token_to_image", channels: channels)
+        finalNorm = try weights.layerNorm("\(name).norm_final_attn", channels, epsilon: 1e-5)
+    }
+
+    /// Replaces the tokens and the places of each prompt by the transformer's output.
+    ///
+    /// - Parameters:
+    ///   - group: the prompts.
+    ///   - queries: the tokens, `[rows, channels]`; at first they equal `positions`.
+    ///   - positions: the tokens' embeddings, `[rows, channels]`.
+    ///   - shared: the places of the image that all prompts share, `[places, channels]`; `nil` if each prompt has its
+    ///     own in `images`.
+    ///   - images: the places of each prompt, `[prompts, places, channels]`; only written if there are shared ones.
+    ///   - densePositions: the positional encoding of the places, `[places, channels]`.
+    ///   - workspace: memory for the tokens' vectors.
+    /// - Throws: `ComputeError`.
+    func apply(
+        _ group: TokenGroup, _ queries: UnsafeMutablePointer<Float>, positions: UnsafePointer<Float>,
+        shared: UnsafePointer<Float>?, images: UnsafeMutablePointer<Float>, densePositions: [Float],
+        _ workspace: Workspace
+    ) throws {
+        let vectors = TokenVectors(workspace, count: group.rows * MaskDecoder.heads, channels: channels)
+        try layers[0].attendToSelf(group, queries, positions: positions, workspace)
+        try layers[0].tokenToImage.fold(
+            group.rows, placed(group, queries, positions, workspace), to: vectors.queries, workspace)
+        try pass(group, nil, vectors, shared, images, densePositions)
+        for (index, layer) in layers.enumerated() {
+            try layer.tokenToImage.finish(group.rows, vectors.sums, addingTo: queries, workspace)
+            try layer.applyMLP(group, queries, workspace)
+            try layer.imageToToken.fold(
+                group.rows, placedTokens: placed(group, queries, positions, workspace), tokens: queries,
+                keys: vectors.keys, offsets: vectors.offsets, values: vectors.values, workspace)
+            // The queries of the next layer do not depend on the places that this pass updates, so
+            // they can be computed first.
+            let next = index + 1 < layers.count ? layers[index + 1] : nil
+            try next?.attendToSelf(group, queries, positions: positions, workspace)
+            try (next?.tokenToImage ?? finalAttention).fold(
+                group.rows, placed(group, queries, positions, workspace), to: vectors.queries, workspace)
+            try pass(group, layer, vectors, index == 0 ? shared : nil, images, densePositions)
+        }
+        try finalAttention.finish(group.rows, vectors.sums, addingTo: queries, workspace)
+        finalNorm.apply(rows: group.rows, queries, to: queries)
+    }
+
+    /// Runs one pass over the places of every prompt.
+    ///
+    /// - Parameters:
+    ///   - group: the prompts.
+    ///   - layer: the layer whose places attend to the tokens; `nil` leaves the places as they are.
+    ///   - vectors: the tokens' vectors, and memory for the result.
+    ///   - shared: the places that all prompts share, or `nil` if each prompt has its own.
+    ///   - images: the places of each prompt, `[prompts, places, channels]`.
+    ///   - densePositions: the positional encoding of the places, `[places, channels]`.
+    /// - Throws: `ComputeError`.
+    private func pass(
+        _ group: TokenGroup, _ layer: TwoWayAttentionBlock?, _ vectors: TokenVectors, _ shared: UnsafePointer<Float>?,
+        _ images: UnsafeMutablePointer<Float>, _ densePositions: [Float]
+    ) throws {
+        let places = densePositions.count / channels
+        var call = ck_pass()
+        call.places = Int64(places)
+        call.tokens = Int64(group.tokens)
+        call.channels = Int64(channels)
+        try densePositions.withUnsafeBufferPointer { positions in
+            call.positions = positions.baseAddress
+            for prompt in 0..<group.prompts {
+                let image = images + prompt * places * channels
+                let first = prompt * group.tokens * MaskDecoder.heads
+                call.rows = shared ?? UnsafePointer(image)
+                call.query = UnsafePointer(vectors.queries + first * channels)
+                call.sums = vectors.sums + first * channels
+                call.output = image
+                guard let layer else {
+                    try ComputeError.check(ck_pass_tokens(&call), "the tokens' attention to the image")
+                    continue
+                }
+                call.key = UnsafePointer(vectors.keys + first * channels)
+                call.offset = UnsafePointer(vectors.offsets + first)
+                call.value = UnsafePointer(vectors.values + first * channels)
+                let status = layer.imageNorm.withParameters { weight, bias, epsilon in
+                    layer.imageToToken.bias.withUnsafeBufferPointer { added in
+                        (call.norm_weight, call.norm_bias, call.epsilon) = (weight, bias, epsilon)
+                        call.bias = added.baseAddress
+                        return ck_pass_tokens(&call)
+                    }
+                }
+                try ComputeError.check(status, "the attention between tokens and image")
+            }
+        }
+    }
+
+    /// The tokens with their positions added, `[rows, channels]`.
+    private func placed(
+        _ group: TokenGroup, _ queries: UnsafePointer<Float>, _ positions: UnsafePointer<Float>, _ workspace: Workspace
+    ) -> UnsafePointer<Float> {
+        let placed = workspace.floats("placed tokens", group.rows * channels)
+        ck_add(1, Int64(group.rows * channels), queries, positions, 0, placed)
+        return UnsafePointer(placed)
+    }
+}
+
+/// The vectors of a group's tokens for a pass: `[prompts, tokens, heads, channels]`, and offsets
+/// `[prompts, tokens, heads]`.
+private struct TokenVectors {
+    let queries: UnsafeMutablePointer<Float>
+    let keys: UnsafeMutablePointer<Float>
+    let values: UnsafeMutablePointer<Float>
+    let sums: UnsafeMutablePointer<Float>
+    let offsets: UnsafeMutablePointer<Float>
+
+    init(_ workspace: Workspace, count: Int, channels: Int) {
+        queries = workspace.floats("token vectors", count * (4 * channels + 1))
+        keys = queries + count * channels
+        values = keys + count * channels
+        sums = values + count * channels
+        offsets = sums + count * channels
+    }
+}
+
 /// One layer of the two-way transformer: self-attention of the tokens, attention from tokens to
 /// image, MLP, and attention from image to tokens.
 final class TwoWayAttentionBlock {
@@ -36,9 +174,12 @@ final class TwoWayAttentionBlock {
         tokenToImage = try TokenToImageAttention(weights, "\(name).cross_attn_token_to_image", channels: channels)
         imageToToken = try ImageToTokenAttention(weights, "\(name).cross_attn_image_to_token", channels: channels)
         norms = try (1...4).map { try weights.layerNorm("\(name).norm\($0)", channels, epsilon: 1e-5) }
-        let hidden = try weights.shape("\(name).mlp.lin1.weight", axes: 2)[0]
-        lin1 = try weights.linear("\(name).mlp.lin1", channels, hidden, precision: .fp32)
-        lin2 = try weights.linear("\(name).mlp.lin2", hidden, channels, precision: .fp32)
+        // SAM 2 calls the layers of the MLP by number.
+        let isNumbered = weights.shape(of: "\(name).mlp.layers.0.weight") != nil
+        let (first, second) = isNumbered ? ("mlp.layers.0", "mlp.layers.1") : ("mlp.lin1", "mlp.lin2")
+        let hidden = try weights.shape("\(name).\(first).weight", axes: 2)[0]
+        lin1 = try weights.linear("\(name).\(first)", channels, hidden, precision: .fp32)
+        lin2 = try weights.linear("\(name).\(second)", hidden, channels, precision: .fp32)
     }
 
     /// The norm of the places after they attended to the tokens.

@@ -88,8 +88,8 @@ private struct StateDictionary {
     /// Finds the dictionary of the model's tensors.
     ///
     /// It is the value of `model`, `state_dict` or `model_state_dict`, or else the whole pickle. A
-    /// model that was trained on several processors has `module.` before every name; this prefix is
-    /// removed.
+    /// model that was trained on several processors has `module.` before every name, and a fine-tuned
+    /// SAM 2 of bowang-lab/MedSAM `sam2_model.`; these prefixes are removed.
     init(_ pickle: Pickle) throws(CheckpointError) {
         guard var entries = Self.dictionary(pickle.root, in: pickle) else {
             throw .format(reason: "the file does not contain a state_dict, a dictionary of tensors")
@@ -105,8 +105,8 @@ private struct StateDictionary {
             guard case .object(let index) = value, case .tensor(let tensor) = pickle.objects[index] else { continue }
             tensors[name] = tensor
         }
-        let prefix = "module."
-        if !tensors.isEmpty, tensors.keys.allSatisfy({ $0.hasPrefix(prefix) }) {
+        for prefix in ["module.", "sam2_model."]
+        where !tensors.isEmpty && tensors.keys.allSatisfy({ $0.hasPrefix(prefix) }) {
             let shorter = tensors.map { (String($0.key.dropFirst(prefix.count)), $0.value) }
             tensors = Dictionary(shorter) { _, last in last }
         }

@@ -130,7 +130,8 @@ extension NetworkShapes {
         add(layer: transformer + "norm_final_attn", [channels])
     }
 
-    private mutating func addAttention(_ name: String, channels: Int, inner: Int) {
+    /// Adds the projections of an attention whose queries, keys and values have `inner` channels.
+    mutating func addAttention(_ name: String, channels: Int, inner: Int) {
         for projection in ["q_proj", "k_proj", "v_proj"] { add(layer: name + projection, [inner, channels]) }
         add(layer: name + "out_proj", [channels, inner])
     }
