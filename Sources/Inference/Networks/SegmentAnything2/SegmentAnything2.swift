@@ -131,6 +131,11 @@ public final class SegmentAnything2 {
         return PromptAnswer(logits: decoding.logits, predictedIoU: Array(decoding.predictedIoU[1...]))
     }
 
+    /// The image embedding of a single image, `[1, grid, grid, channels]`, as the image predictor decodes it.
+    public func imageEmbedding(of features: FrameFeatures) -> Tensor {
+        Tensor(shape: features.vision.shape, values: withoutMemory(features))
+    }
+
     /// The image embedding of a frame that does not attend to memories, `[grid * grid, channels]`.
     func withoutMemory(_ features: FrameFeatures) -> [Float] {
         var values = features.vision.values
