@@ -70,7 +70,7 @@ public final class SamPredictor {
         network =
             switch family {
             case .sam2, .medsam2, .medsam2Compact:
-                .second(try SegmentAnything2(weights: weights, family: family, precision: precision))
+                .second(try SegmentAnything2(weights, family: family, precision: precision))
             case .sam, .medsam, .liteMedSAM, .medsamCompact:
                 .first(try SegmentAnything(weights, precision: precision, inputSize: Self.inputSize(weights)))
             }

@@ -82,10 +82,9 @@ struct TrackedRecipe: Sendable {
         template.paper = family.paper
         template.licence = embedded == nil ? "" : "research use only, see training/cards/\(family.rawValue).md"
         let isVolume = template.accepts == .volume
+        let always: Set<SegmenterEntry.Option> = [.box, .points, .keySlice, .slicePrompts, .margin, .shift]
         entry = SegmenterEntry(
-            template, family: family,
-            options: [.box, .points, .keySlice, .slicePrompts, .margin, .shift].union(
-                isVolume ? [.recipe, .promptEvery] : []),
+            template, family: family, options: isVolume ? always.union([.recipe, .promptEvery]) : always,
             refusals: isVolume
                 ? [:]
                 : [

@@ -96,7 +96,7 @@ final class TrackedFrames: FrameSegmenter {
         func segment(_ frame: Frame) throws -> FrameAnswer {
             let index = confidences.count
             if let current, (current.rows, current.columns) != (frame.rows, frame.columns) { self.current = nil }
-            let answer = try naming(segmenter.recipe.name) { try answer(frame, index) }
+            let answer = try naming(segmenter.recipe.name) { try self.answer(frame, index) }
             confidences.add(answer)
             return answer
         }

@@ -8,7 +8,7 @@
 // - medsam2-compact (training/recipes/medsam2_compact.py): training/recipes/resize.py to a square, without rounding.
 
 internal import Imaging
-internal import Inference
+package import Inference
 
 /// A network of the SAM 2 family with its family's input and output.
 struct TrackingNetwork {
@@ -20,7 +20,7 @@ struct TrackingNetwork {
     /// - Throws: `WeightFileError` or `ComputeError`.
     init(_ family: ModelFamily, _ weights: RecipeWeights) throws {
         self.family = family
-        network = try SegmentAnything2(weights: weights.tensors, family: family, precision: weights.precision)
+        network = try SegmentAnything2(weights.tensors, family: family, precision: weights.precision)
     }
 
     /// The place of an image's pixels in the network's input.
