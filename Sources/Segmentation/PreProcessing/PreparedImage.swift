@@ -110,7 +110,8 @@ package struct InputGrid: Sendable, Hashable {
     package var scale: (x: Double, y: Double) {
         switch family {
         case .sam: (Double(insideColumns) / Double(columns), Double(insideRows) / Double(rows))
-        case .medsam, .medsamCompact, .sam2, .medsam2, .medsam2Compact: (Double(size) / Double(columns), Double(size) / Double(rows))
+        case .medsam, .medsamCompact, .sam2, .medsam2, .medsam2Compact:
+            (Double(size) / Double(columns), Double(size) / Double(rows))
         // The reference scales both axes by one factor, although it rounds the shorter side.
         case .liteMedSAM: (Double(size) / Double(max(rows, columns)), Double(size) / Double(max(rows, columns)))
         }

@@ -117,11 +117,10 @@ package struct RecognisedSegmentAnything2: Sendable {
         return found
     }
 
-    /// The names of all tensors of the largest network.
-    private static let officialNames: [String] = {
-        guard let largest = HieraArchitecture.published.last else { return [] }
-        return Array(shapes(of: largest, isVersion21: true).keys)
-    }()
+    /// The names of all tensors of all published networks; the blocks that pool differ between them.
+    private static let officialNames = HieraArchitecture.published.reduce(into: Set<String>()) { names, trunk in
+        names.formUnion(shapes(of: trunk, isVersion21: true).keys)
+    }
 
     /// The name in `transformers` of the publisher's tensor `name`.
     package static func transformersName(_ name: String) -> String { SegmentAnything2Names.theirs(name) }
