@@ -84,16 +84,18 @@ public struct SegmenterEntry: Sendable, Hashable {
     /// - Parameters:
     ///   - version: the version with the recipe that the segmenter follows without the option.
     ///   - recipe: one of `recipes`, or `nil` for the first one.
+    /// - Returns: the version with the name of the recipe in its build metadata.
     func version(_ version: String, following recipe: String?) -> String {
         guard let recipe, let usual = recipes.first, recipe != usual else { return version }
         return version.replacing("+\(usual)", with: "+\(recipe)", maxReplacements: 1)
     }
 
-    /// The recipe that a version names; `nil` if the segmenter does not have recipes.
+    /// The recipe that a version names.
     ///
     /// - Parameters:
     ///   - version: a version of this segmenter.
     ///   - usual: the version without the option `recipe`.
+    /// - Returns: one of `recipes`; `nil` if the version does not name any.
     func recipe(of version: String, usual: String) -> String? {
         recipes.first { self.version(usual, following: $0) == version }
     }

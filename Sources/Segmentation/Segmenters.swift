@@ -95,8 +95,9 @@ public enum Segmenters {
     /// The segmenter with the version that options give it: the recipe that they ask for is part of it.
     ///
     /// - Parameters:
-    ///   - segmenter: a segmenter that follows its usual recipe.
     ///   - options: options that `SegmenterEntry.check` accepts.
+    ///   - segmenter: a segmenter that follows its usual recipe.
+    /// - Returns: the segmenter that a request with these options names.
     /// - Throws: `SegmentationError.unknownSegmenter`.
     public static func following(
         _ options: SegmenterOptions, _ segmenter: InstalledSegmenter

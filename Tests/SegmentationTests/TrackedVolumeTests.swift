@@ -89,7 +89,9 @@ extension SegmentationSuites {
             #expect(trace[2]?.tracking?.selection?.memories == [.init(frame: 1, temporalIndex: 6)])
         }
 
-        @Test func `several prompted slices are conditioning frames, and the other slices attend to all of them`() throws {
+        @Test func `several prompted slices are conditioning frames, and the other slices attend to all of them`()
+            throws
+        {
             let volume = Inputs.volume(9, 31, 37, Inputs.pattern)
             let trace = Trace()
             let options = SegmenterOptions(
@@ -182,7 +184,9 @@ extension SegmentationSuites {
             #expect(steps == (1...6).map { [$0, 6] })
         }
 
-        @Test func `confidence holds object score, predicted IoU, stability and, where prompted, jitter agreement`() throws {
+        @Test func `confidence holds object score, predicted IoU, stability and, where prompted, jitter agreement`()
+            throws
+        {
             let volume = Inputs.volume(5, 31, 37, Inputs.pattern)
             let trace = Trace()
             let options = SegmenterOptions(box: box, keySlice: 3)
@@ -251,10 +255,13 @@ extension SegmentationSuites {
         }
 
         @Test func `a prompt on a frame that does not come is a note, and two prompts on a frame are refused`() throws {
-            let late = try segment([frame(0)], SegmenterOptions(box: box, slicePrompts: [SlicePrompt(slice: 9, box: box)]))
+            func prompted(twice slice: Int) -> SegmenterOptions {
+                SegmenterOptions(box: box, slicePrompts: [SlicePrompt(slice: slice, box: box)])
+            }
+            let late = try segment([frame(0)], prompted(twice: 9))
             #expect(late.notes.contains("there is no frame 9: its prompt was not used"))
             for (options, reason) in [
-                (SegmenterOptions(box: box, slicePrompts: [SlicePrompt(slice: 1, box: box)]), "frame 1 has two prompts"),
+                (prompted(twice: 1), "frame 1 has two prompts"),
                 (SegmenterOptions(keySlice: 3), "needs a box or points"),
                 (SegmenterOptions(box: box, recipe: "medsam2"), "forwards in time only"),
                 (SegmenterOptions(box: Box(x0: 200, y0: 1, x1: 300, y1: 9)), "outside the image"),

@@ -23,6 +23,7 @@ final class ObjectTrack {
         /// An empty mask is right if the object is absent. Its confidence is the probability of absence.
         ///
         /// - Parameter prompter: the confidence of the network that found the prompts, which is recorded only.
+        /// - Returns: a value of 0...1 with its measures.
         func confidence(prompter: Double?) -> Confidence {
             guard !isPresent else { return PromptConfidence.confidence(measures, prompter: prompter) }
             var confidence = PromptConfidence.confidence([:], prompter: prompter)
@@ -87,6 +88,7 @@ final class ObjectTrack {
     ///   - prompt: a box, points or both, in pixels of the network's input.
     ///   - frame: the index of the slice.
     /// - Returns: the answer.
+    /// - Throws: errors of the network and the trace.
     func prompt(_ prompt: Prompt, frame: Int) throws -> Answer {
         let answer: TrackedFrame
         if method.promptsByMask {
@@ -107,6 +109,7 @@ final class ObjectTrack {
     ///   - start: the first slice; `nil` means the earliest prompted one.
     ///   - most: the largest number of slices behind the first one, or `nil`.
     ///   - onAnswer: receives every slice's index and answer, and says whether the tracking goes on.
+    /// - Throws: errors of the network, the trace and `onAnswer`.
     func track(
         isReverse: Bool = false, from start: Int? = nil, atMost most: Int? = nil,
         onAnswer: (Int, Answer) throws -> Bool
