@@ -55,7 +55,7 @@ def sizes_of(name):
 
 
 def remember(model):
-    """Keeps the features of every frame, so that each is encoded once per precision."""
+    """Keeps the features of every frame, so that each is encoded once per precision. The result holds them."""
     compute, kept = model.forward_image, {}
 
     def forward_image(image):
@@ -64,6 +64,7 @@ def remember(model):
             kept[key] = compute(image)
         return kept[key]
     model.forward_image = forward_image
+    return kept
 
 
 def rows(values, key):
@@ -171,7 +172,7 @@ def compare(name, program):
     model = golden_sam2.build(sizes)
     golden_sam2.draw(model)
     images = golden_sam2.frames(sizes)
-    remember(model)
+    kept_features = remember(model)
     golden_sam2.fit(model, images, sizes)
     tap = golden_sam2.Tap(model, sizes)
     noise = torch.from_numpy(np.random.default_rng(7).normal(0, 1e-6, tuple(images.shape))).float()
@@ -181,11 +182,13 @@ def compare(name, program):
     with tempfile.TemporaryDirectory() as folder:
         answers = Answers(program, Path(folder), model, images, sizes, recipes, precision, kept)
         image = images[sizes.key:sizes.key + 1]
+        kept_features.clear()  # the stages show only while a frame is encoded
         shaken = golden_sam2.features_of(model, shaken_images[sizes.key:sizes.key + 1])
         rounded = None
         if precision == "bf16":
             with torch.autocast("cpu", torch.bfloat16):
                 rounded = golden_sam2.features_of(model, image)
+            kept_features.clear()
         compare_image(report, answers, model, image, sizes, shaken, rounded)
         for recipe, (values, selections) in tracks.items():
             if precision == "fp32":
