@@ -126,7 +126,8 @@ package final class ConnectionListener: Sendable {
             Polling.wait(&entries, atMost: isIdle ? nil : .milliseconds(100))
             lingering.wakeUp.clear()
 
-            let states = zip(requests, entries.dropFirst(3).map { $0.isReady })
+            // Newest first: callers that wait for the end of others must not stand behind them.
+            let states = zip(requests, entries.dropFirst(3).map { $0.isReady }).reversed()
             let over = Set(
                 states.filter { !advance($0, isReady: $1, faulty, arrived) }.map { ObjectIdentifier($0.0) })
             waiting.removeAll { over.contains(ObjectIdentifier($0)) }

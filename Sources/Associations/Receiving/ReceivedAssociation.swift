@@ -35,6 +35,8 @@ package final class ReceivedAssociation {
 
     /// How often the node looks at the connection while it waits.
     private static let tick: Duration = .milliseconds(250)
+    /// How often the node looks while it waits for a handshake, to which others may have to give way.
+    private static let shortTick: Duration = .milliseconds(50)
     /// The time of a receiver to end an association.
     private static let farewell: Duration = .seconds(1)
 
@@ -69,18 +71,24 @@ package final class ReceivedAssociation {
 
     /// Hands the connection to the receiver, and waits for the peer's request.
     ///
-    /// - Parameter limit: the time from the connection to the end of the request.
+    /// - Parameters:
+    ///   - limit: the time from the connection to the end of the request.
+    ///   - givesWay: called several times per second. A secure connection is given up once it returns true.
     /// - Returns: the request, which `accept` or `reject` has to answer.
     /// - Throws: the error that ended the association; `aborted` for a request that is malformed.
-    package func proposal(within limit: Duration) throws(AssociationError) -> AssociationProposal {
+    package func proposal(
+        within limit: Duration, givesWay: () -> Bool = { false }
+    ) throws(AssociationError) -> AssociationProposal {
         let start = MonotonicClock.now()
         let order = ReceiverOrder.associate(
             maximumLength: Negotiation.maximumLength, isSecure: arrival.isSecure, received: arrival.request)
         try send(order, with: arrival.socket.descriptor)
         // A request that is whole already is read at once, unless the receiver hangs.
         let deadline = max(arrival.acceptedAt + limit, start + .seconds(2))
-        let report = try next { now in
-            now < deadline ? nil : .tooSlow(waitingFor: self.arrival.isSecure ? "the TLS handshake" : "a request")
+        let isSecure = arrival.isSecure
+        let report = try next(every: isSecure ? Self.shortTick : Self.tick) { now in
+            guard now >= deadline || isSecure && givesWay() else { return nil }
+            return .tooSlow(waitingFor: isSecure ? "the TLS handshake" : "a request")
         }
         switch report {
         case .requested(let proposal): return proposal
@@ -245,12 +253,13 @@ package final class ReceivedAssociation {
 
     /// Waits for a message, and asks `judge` several times per second whether to go on.
     private func next(
-        onTick: () throws(AssociationError) -> Void = {}, _ judge: (_ now: Duration) -> PeerPace.Verdict?
+        every tick: Duration = tick, onTick: () throws(AssociationError) -> Void = {},
+        _ judge: (_ now: Duration) -> PeerPace.Verdict?
     ) throws(AssociationError) -> ReceiverReport {
         while true {
             let report: ReceiverReport?
             do throws(ReceiverFault) {
-                report = try receiver.next(until: MonotonicClock.now() + Self.tick)
+                report = try receiver.next(until: MonotonicClock.now() + tick)
             } catch {
                 throw lost(error)
             }

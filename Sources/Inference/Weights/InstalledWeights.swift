@@ -89,6 +89,10 @@ public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
     case liteMedSAM = "lite-medsam"
     /// SAM's prompt encoder and mask decoder on a convolutional image encoder, input 256 x 256, trained by `training/`.
     case medsamCompact = "medsam-compact"
+    /// SAM 2 and SAM 2.1 with a Hiera-T, S, B+ or L image encoder, and an input of 1024 x 1024.
+    case sam2
+    /// SAM 2.1 T, trained on medical volumes, with an input of 512 x 512.
+    case medsam2
 
     /// The name of the family for people.
     public var title: String {
@@ -97,6 +101,8 @@ public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
         case .medsam: "MedSAM"
         case .liteMedSAM: "LiteMedSAM"
         case .medsamCompact: "medsam-compact"
+        case .sam2: "SAM 2"
+        case .medsam2: "MedSAM2"
         }
     }
 
@@ -107,11 +113,17 @@ public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
         case .medsam: "https://github.com/bowang-lab/MedSAM#get-started"
         case .liteMedSAM: "https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM"
         case .medsamCompact: "training/README.md of this project, which trains them"
+        case .sam2: "https://github.com/facebookresearch/sam2#download-checkpoints"
+        case .medsam2: "https://huggingface.co/wanglab/MedSAM2"
         }
     }
 
     /// The terms of the publisher's checkpoints.
     public var publishedTerms: String {
-        self == .medsamCompact ? "research use, as the data it was trained on" : "Apache License 2.0"
+        switch self {
+        case .medsamCompact: "research use, as the data it was trained on"
+        case .medsam2: "CC-BY-SA-4.0"
+        case .sam, .medsam, .liteMedSAM, .sam2: "Apache License 2.0"
+        }
     }
 }

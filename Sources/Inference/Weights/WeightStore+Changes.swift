@@ -120,7 +120,7 @@ extension WeightStore {
     /// The terms as the stored file records them; another text would change the hash of the stored file.
     private static func terms(of model: RecognisedModel) -> String {
         if model.publication != nil { return model.family.publishedTerms }
-        if model.architecture.contains(where: \.isNumber) { return "not known: weights of your own" }
+        if !model.isOfPublishedSize { return "not known: weights of your own" }
         return "\(model.family.publishedTerms) as published; whether these are the published weights is not known"
     }
 

@@ -14,8 +14,8 @@ struct ModelsAddCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "add", abstract: "Adds a checkpoint: recognises, checks, converts and stores it.",
         discussion: """
-            FILE is a checkpoint as its publisher offers it (sam_vit_b_01ec64.pth, medsam_vit_b.pth, lite_medsam.pth), a \
-            checkpoint that was trained with the publisher's scripts, or a safetensors file. A safetensors file may use \
+            FILE is a checkpoint as its publisher offers it (sam_vit_b_01ec64.pth, medsam_vit_b.pth, lite_medsam.pth, \
+            sam2.1_hiera_tiny.pt, MedSAM2_latest.pt), a checkpoint that was trained with the publisher's scripts, or a safetensors file. A safetensors file may use \
             the names of transformers. Kontur does not run anything in the file, and refuses a file that asks for \
             anything but tensors. FILE is not needed afterwards.
             """)
@@ -26,7 +26,7 @@ struct ModelsAddCommand: ParsableCommand {
     @Option(help: "Call the weights by this name instead of the name of their network, such as sam_vit_b.")
     var name: String?
 
-    @Option(help: "Take the weights for this family if the tensors do not show it: sam, medsam or lite-medsam.")
+    @Option(help: "Take the weights for this family if the tensors do not show it: sam, medsam, sam2 or medsam2.")
     var family: ChoiceArgument<ModelFamily>?
 
     @Option(help: ArgumentHelp("Record these terms instead of the publisher's.", valueName: "text"))

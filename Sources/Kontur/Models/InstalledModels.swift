@@ -97,6 +97,8 @@ extension ModelFamily {
         case .medsam: "medsam_vit_b.pth"
         case .liteMedSAM: "lite_medsam.pth"
         case .medsamCompact: "medsam-compact.safetensors"
+        case .sam2: "sam2.1_hiera_tiny.pt"
+        case .medsam2: "MedSAM2_latest.pt"
         }
     }
 }

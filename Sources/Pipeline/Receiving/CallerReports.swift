@@ -48,6 +48,7 @@ package enum CallerFault: Sendable {
         case .refused(.stopping): "the node is stopping"
         case .refused(.allPlacesTaken): "all places are taken"
         case .refused(.peerPlacesTaken): "all places of one peer are taken"
+        case .refused(.crowded): "too many TLS handshakes"
         case .refused(.noRoom): "no room on the spool's disk"
         case .notKnownYet: "the resolver did not answer"
         case .faulty(.notARequest): "not an A-ASSOCIATE-RQ"

@@ -31,7 +31,7 @@ package struct DescriptorNeed: Sendable {
         maxAssociations = listener.maxAssociations
         total =
             Self.base + Self.perWorker * (workers + Self.indexWorkers)
-            + Self.perAssociation * (places.storing + places.verification) + 2 * AssociationPlaces.negotiating
+            + Self.perAssociation * (places.storing + places.verification) + 2 * HandshakePlaces.all
             + ConnectionBounds().descriptors + Self.perPeer * listener.peers.count { $0.isCallable }
     }
 

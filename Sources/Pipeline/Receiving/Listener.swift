@@ -126,10 +126,7 @@ public final class Listener: Service {
     ///
     /// A stranger is rejected without a thread and without a receiver, after a look at the AE titles alone.
     private func arrived(_ arrival: AssociationArrival) -> ConnectionListener.Handling {
-        if arrival.isSecure {
-            serve(arrival, nil)
-            return .taken
-        }
+        if arrival.isSecure { return arrivedSecurely(arrival) }
         if arrival.isCutOff {
             arrival.abort()
             reports.note(.malformed("the A-ASSOCIATE-RQ is too short"), from: arrival.address, nil)
@@ -142,7 +139,11 @@ public final class Listener: Service {
         let title = arrival.callingAETitle
         switch title.map({ directory.peer(calling: $0, from: arrival.address, over: .plain) }) ?? .stranger {
         case .peer(let peer):
-            serve(arrival, peer)
+            if let refusal = open.reserveThread(for: peer.name) {
+                reject(arrival, .localLimitExceeded, .refused(refusal))
+            } else {
+                serve(arrival, Call(id: clock.uuid(), peer: peer))
+            }
         case .refused(let refusal):
             reject(arrival, .callingAETitleNotRecognized, .certificate(refusal))
         case .stranger:
@@ -155,24 +156,33 @@ public final class Listener: Service {
         return .taken
     }
 
+    /// Handles a secure connection on the accepting thread: it gets a thread for its handshake, or waits for one.
+    private func arrivedSecurely(_ arrival: AssociationArrival) -> ConnectionListener.Handling {
+        let id = clock.uuid()
+        switch open.reserveThread(forHandshake: id, from: arrival.address) {
+        case nil: serve(arrival, Call(id: id))
+        case .crowded? where arrival.mayWait: return .later
+        case let refusal?: reject(arrival, .localLimitExceeded, .refused(refusal))
+        }
+        return .taken
+    }
+
     private func reject(_ arrival: AssociationArrival, _ rejection: AssociationRejection, _ fault: CallerFault) {
         arrival.reject(rejection)
         reports.note(fault, from: arrival.address, arrival.callingAETitle)
     }
 
-    /// Serves one association, from its request to its end, on a thread of its own.
-    ///
-    /// - Parameters:
-    ///   - arrival: the connection.
-    ///   - peer: the peer that calls; `nil` if it is not known before the TLS handshake.
-    private func serve(_ arrival: AssociationArrival, _ peer: Peer?) {
-        let caller = peer?.name ?? "\(arrival.address)"
-        if let refusal = open.reserveThread(for: caller, isKnown: peer != nil) {
-            return reject(arrival, .localLimitExceeded, .refused(refusal))
-        }
+    /// Serves one association, from its request to its end, on a thread of its own, which is reserved.
+    private func serve(_ arrival: AssociationArrival, _ call: Call) {
         DedicatedThread.start(name: "kontur-assoc") { [self] in
-            var call = Call(id: clock.uuid(), caller: caller, peer: peer)
-            defer { open.releaseThread(for: call.caller) }
+            var call = call
+            defer {
+                if let peer = call.peer {
+                    open.releaseThread(for: peer.name)
+                } else {
+                    open.releaseThread(ofHandshake: call.id)
+                }
+            }
             guard let receiver = receivers.take(until: MonotonicClock.now() + Self.receiverLimit) else {
                 return reject(arrival, .temporaryCongestion, .noReceiver)
             }
@@ -191,9 +201,7 @@ public final class Listener: Service {
     private struct Call {
         /// The association's id in the journal.
         let id: UUID
-        /// The holder of the thread in ``OpenAssociations``.
-        var caller: String
-        /// `nil` until it is known.
+        /// The peer that calls; `nil` until it is known, which may be after the TLS handshake.
         var peer: Peer?
         /// The SHA-256 of the certificate that the caller showed.
         var certificate: String?
@@ -230,9 +238,11 @@ public final class Listener: Service {
     ) throws(AssociationError) -> Peer? {
         let proposal: AssociationProposal
         do throws(AssociationError) {
-            proposal = try association.proposal(within: bounds.requestLimit)
+            proposal = try association.proposal(within: bounds.requestLimit) { open.givesWay(call.id) }
         } catch {
             switch error {
+            case .timeout where open.givesWay(call.id):
+                reports.note(.refused(.crowded), from: arrival.address, nil)
             case .timeout: reports.note(.faulty(.tooLate(limit: bounds.requestLimit)), from: arrival.address, nil)
             case .aborted(let abort) where abort.by == .us:
                 reports.note(.malformed(abort.cause), from: arrival.address, arrival.callingAETitle)
@@ -275,8 +285,8 @@ public final class Listener: Service {
         case .refused(let refusal): return .certificate(refusal)
         case .notKnownYet: return .notKnownYet
         case .peer(let peer):
-            if let refusal = open.moveThread(from: call.caller, to: peer.name) { return .refused(refusal) }
-            (call.caller, call.peer) = (peer.name, peer)
+            if let refusal = open.moveThread(ofHandshake: call.id, to: peer.name) { return .refused(refusal) }
+            call.peer = peer
             return nil
         }
     }

@@ -65,8 +65,6 @@ public struct AssociationPlaces: Sendable, Equatable {
     public let verificationPerPeer: Int
     /// Threads of one peer for requests that are not admitted yet.
     static let negotiatingPerPeer = 8
-    /// Threads of all peers for requests that are not admitted yet.
-    static let negotiating = 32
 
     /// - Parameters:
     ///   - storing: associations that may store.
@@ -80,8 +78,8 @@ public struct AssociationPlaces: Sendable, Equatable {
         verification = min(max(callers, 1) * verificationPerPeer, 64)
     }
 
-    /// Threads for requests and associations, in all.
-    public var threads: Int { storing + verification + Self.negotiating }
+    /// Threads for handshakes, requests and associations, in all.
+    public var threads: Int { storing + verification + HandshakePlaces.all }
     /// Threads for requests and associations of one peer.
     var threadsPerPeer: Int { storingPerPeer + verificationPerPeer + Self.negotiatingPerPeer }
 }

@@ -27,6 +27,8 @@ public final class OpenAssociations: @unchecked Sendable {
     private var open: [UUID: Association] = [:]
     /// Threads that handle a request or serve an association, by peer.
     private var threads: [String: Int] = [:]
+    /// Threads of callers that are not known yet.
+    private var handshakes = HandshakePlaces()
     private var isStopping = false
     private var onEnd: [@Sendable (UUID) -> Void] = []
 
@@ -96,31 +98,62 @@ public final class OpenAssociations: @unchecked Sendable {
     ///
     /// `releaseThread` must follow if the result is `nil`.
     ///
-    /// - Parameters:
-    ///   - peer: name of the peer that calls, or the caller's address if the peer is not known before the TLS handshake.
-    ///   - isKnown: whether `peer` is a peer.
+    /// - Parameter peer: name of the peer that calls.
     /// - Returns: the reason why the request has to be rejected.
-    func reserveThread(for peer: String, isKnown: Bool = true) -> AdmissionRefusal? {
+    func reserveThread(for peer: String) -> AdmissionRefusal? {
         condition.withLock {
             if isStopping { return .stopping }
-            if threads.values.reduce(0, +) >= places.threads { return .allPlacesTaken(places.threads) }
-            let most = isKnown ? places.threadsPerPeer : AssociationPlaces.negotiatingPerPeer
-            if threads[peer, default: 0] >= most { return .peerPlacesTaken(most) }
+            if threadCount >= places.threads { return .allPlacesTaken(places.threads) }
+            if let refusal = refusal(for: peer) { return refusal }
             count(1, peer)
             return nil
         }
     }
 
-    /// Moves a reserved thread to the peer that the caller has turned out to be.
+    /// Reserves a thread for a caller that is not known before the TLS handshake.
     ///
-    /// - Returns: the reason why the request has to be rejected; the thread stays reserved for `caller` then.
-    func moveThread(from caller: String, to peer: String) -> AdmissionRefusal? {
+    /// `releaseThread(ofHandshake:)` or `moveThread` must follow if the result is `nil`.
+    ///
+    /// - Parameters:
+    ///   - id: the call's id.
+    ///   - address: the caller's address.
+    /// - Returns: the reason why the caller has to be rejected, or has to wait in the case of ``AdmissionRefusal/crowded``.
+    func reserveThread(forHandshake id: UUID, from address: IPAddress) -> AdmissionRefusal? {
         condition.withLock {
-            if threads[peer, default: 0] >= places.threadsPerPeer { return .peerPlacesTaken(places.threadsPerPeer) }
-            count(-1, caller)
+            if isStopping { return .stopping }
+            if threadCount >= places.threads { return .allPlacesTaken(places.threads) }
+            return handshakes.take(id, from: address, now: MonotonicClock.now()) ? nil : .crowded
+        }
+    }
+
+    /// Whether a handshake has to end because other callers of its network wait.
+    func givesWay(_ id: UUID) -> Bool { condition.withLock { handshakes.givesWay(id) } }
+
+    /// Moves a thread that was reserved for a handshake to the peer that the caller has turned out to be.
+    ///
+    /// - Returns: the reason why the request has to be rejected; the thread stays reserved for the handshake then.
+    func moveThread(ofHandshake id: UUID, to peer: String) -> AdmissionRefusal? {
+        condition.withLock {
+            if let refusal = refusal(for: peer) { return refusal }
+            handshakes.release(id)
             count(1, peer)
             return nil
         }
+    }
+
+    /// Gives back a thread that is reserved for a handshake, and is about to end.
+    func releaseThread(ofHandshake id: UUID) {
+        condition.withLock {
+            handshakes.release(id)
+            condition.wakeAll()
+        }
+    }
+
+    /// Threads that are reserved.
+    private var threadCount: Int { threads.values.reduce(handshakes.count, +) }
+
+    private func refusal(for peer: String) -> AdmissionRefusal? {
+        threads[peer, default: 0] >= places.threadsPerPeer ? .peerPlacesTaken(places.threadsPerPeer) : nil
     }
 
     /// Gives back a reserved thread, which is about to end.
@@ -161,7 +194,7 @@ public final class OpenAssociations: @unchecked Sendable {
     private func waitForThreads(atMost limit: Duration) -> Bool {
         let deadline = MonotonicClock.now() + limit
         return condition.withLock {
-            while !threads.isEmpty {
+            while !threads.isEmpty || handshakes.count > 0 {
                 let rest = deadline - MonotonicClock.now()
                 guard rest > .zero else { return false }
                 _ = condition.wait(timeout: rest)
@@ -176,6 +209,8 @@ package enum AdmissionRefusal: Sendable, Equatable, CustomStringConvertible {
     case stopping
     case allPlacesTaken(Int)
     case peerPlacesTaken(Int)
+    /// Too many TLS handshakes are under way.
+    case crowded
     case noRoom(RoomShortage)
 
     package var description: String {
@@ -186,6 +221,9 @@ package enum AdmissionRefusal: Sendable, Equatable, CustomStringConvertible {
         case .peerPlacesTaken(let count):
             "the peer has all \(count) places that one peer may have; raise node.maxAssociationsPerPeer, or let the "
                 + "peer send over fewer associations"
+        case .crowded:
+            "\(HandshakePlaces.perNetwork) TLS handshakes of the caller's network are under way, or \(HandshakePlaces.all) "
+                + "in all; let the network call over fewer connections at once"
         case .noRoom(let shortage): "no room: \(shortage)"
         }
     }

@@ -29,7 +29,7 @@ package struct BoundedByAddress<Element> {
     /// - Returns: the element that had to go.
     @discardableResult
     package mutating func append(_ element: Element, from address: IPAddress) -> Element? {
-        let network = Self.network(of: address)
+        let network = address.network
         var removed: Element?
         if counts[network, default: 0] >= perNetwork {
             removed = removeOldest(of: network)
@@ -65,11 +65,6 @@ package struct BoundedByAddress<Element> {
     private mutating func count(down network: [UInt8]) {
         let left = counts[network, default: 1] - 1
         counts[network] = left > 0 ? left : nil
-    }
-
-    /// The address itself for IPv4; for IPv6 the first 64 bits, because a machine can use every address behind them.
-    private static func network(of address: IPAddress) -> [UInt8] {
-        address.bytes.count == 16 ? Array(address.bytes[..<8]) : address.bytes
     }
 }
 

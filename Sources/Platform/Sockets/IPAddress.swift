@@ -34,6 +34,9 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The address itself for IPv4; for IPv6 the first 64 bits, because a machine can use every address behind them.
+    package var network: [UInt8] { bytes.count == 16 ? Array(bytes[..<8]) : bytes }
+
     /// The text form of RFC 5952, such as `fd00::7`.
     public var description: String {
         var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))

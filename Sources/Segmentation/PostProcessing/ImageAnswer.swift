@@ -50,6 +50,11 @@ package struct ImageAnswer: Sendable {
             let logits = Resampling.resize(plane, from: [size, size], to: target)
             mask = logits.map { $0 > 0 ? 1 : 0 }
             probabilities = logits.map(Self.sigmoid)
+        case .sam2, .medsam2:
+            let plane = Array(answer.logits.values[index * size * size..<(index + 1) * size * size])
+            let logits = BilinearResize.resize(plane, from: [size, size], to: target)
+            mask = logits.map { $0 > 0 ? 1 : 0 }
+            probabilities = logits.map(Self.sigmoid)
         case .liteMedSAM:
             let (rows, columns) = grid.inside(lowResolution: size)
             let plane = answer.logits.values[index * size * size..<(index + 1) * size * size]

@@ -96,7 +96,7 @@ struct BoxNotes {
         if whole > 0 {
             notes.append(
                 "\(whole) boxes are about as large as the image: "
-                    + (family == .sam || family == .medsamCompact
+                    + (family != .medsam && family != .liteMedSAM
                         ? "the answer may be the background" : "\(family.title) fails there"))
         }
         return notes

@@ -88,6 +88,8 @@ struct PromptedRecipe: Sendable {
         case .medsamCompact:
             "Kirillov 2023 (Segment Anything), He 2016 (residual blocks); "
                 + "trained by training/fitting/train_promptable.py"
+        case .sam2: "Ravi 2024 (SAM 2)"
+        case .medsam2: "Ma 2025 (MedSAM2), Ravi 2024 (SAM 2)"
         }
     }
 

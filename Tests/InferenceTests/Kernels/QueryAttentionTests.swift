@@ -96,10 +96,13 @@ extension InferenceSuites {
         /// Keys and values of their own, or those of a qkv whose queries are not used.
         private func interleaved(_ it: Case, _ k: [Float], _ v: [Float]) -> [Float] {
             let width = it.heads * it.size
-            return (0..<it.keys.0 * it.keys.1).flatMap { token in
-                [Float](repeating: 9, count: width) + k[token * width..<(token + 1) * width]
-                    + v[token * width..<(token + 1) * width]
+            var rows = [Float]()
+            for start in stride(from: 0, to: k.count, by: width) {
+                rows += [Float](repeating: 9, count: width)
+                rows += k[start..<start + width]
+                rows += v[start..<start + width]
             }
+            return rows
         }
 
         private func call(_ it: Case, _ form: ck_precision) -> ck_self_attention {

@@ -87,7 +87,7 @@ import Testing
         View(PickleBuilder.tensor("../0", count: 1, shape: [1], strides: [1]), "the archive does not have its record"),
         View(
             PickleBuilder.tensor(count: 1, shape: [1], strides: [1]),
-            "the tensors are not weights of SAM, MedSAM, LiteMedSAM or medsam-compact"),
+            "the tensors are not weights of SAM, MedSAM, LiteMedSAM, medsam-compact, SAM 2 or MedSAM2"),
     ]
 
     @Test(arguments: views)

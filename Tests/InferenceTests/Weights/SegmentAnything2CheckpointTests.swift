@@ -62,9 +62,9 @@ import Testing
 
     /// Recognises a sparse safetensors file with these tensors.
     static func recognised(
-        _ shapes: [String: [Int]], file: String = "x.safetensors", type: String = "F16",
-        asked: RecognisedSegmentAnything2.Family? = nil
-    ) throws -> RecognisedSegmentAnything2 {
+        _ shapes: [String: [Int]], file: String = "x.safetensors", type: String = "F16", asked: ModelFamily? = nil,
+        sha256: String = ""
+    ) throws -> RecognisedModel {
         try withTemporaryFolder { folder in
             var entries = [String]()
             var end = 0
@@ -79,44 +79,57 @@ import Testing
             let handle = try FileHandle(forWritingTo: URL(filePath: path))
             try handle.truncate(atOffset: UInt64(8 + header.count + end))
             try handle.close()
-            return try RecognisedSegmentAnything2(Checkpoint(path: path), file: file, asked: asked)
+            return try RecognisedModel(Checkpoint(path: path), file: file, sha256: sha256, asked: asked)
         }
     }
 
     static func problem(_ shapes: [String: [Int]]) throws -> String {
         do {
-            return "recognised \(try recognised(shapes).title)"
+            return "recognised \(try recognised(shapes).architecture)"
         } catch let error as CheckpointError {
             return error.description
         }
     }
 
     @Test func `size and version follow from the tensors`() throws {
-        for (name, isVersion21, title, file) in [
-            ("t", true, "SAM 2.1, Hiera-T", "sam2.1_hiera_tiny"), ("s", false, "SAM 2.0, Hiera-S", "sam2_hiera_small"),
-            ("b+", true, "SAM 2.1, Hiera-B+", "sam2.1_hiera_base_plus"),
-            ("l", false, "SAM 2.0, Hiera-L", "sam2_hiera_large"),
+        for (name, isVersion21, architecture, file) in [
+            ("t", true, "Hiera-T (2.1)", "sam2.1_hiera_tiny"), ("s", false, "Hiera-S (2.0)", "sam2_hiera_small"),
+            ("b+", true, "Hiera-B+ (2.1)", "sam2.1_hiera_base_plus"),
+            ("l", false, "Hiera-L (2.0)", "sam2_hiera_large"),
         ] {
             let found = try Self.recognised(Self.shapes(name, isVersion21: isVersion21))
-            #expect(found.title == title)
+            #expect(found.architecture == architecture)
             #expect(found.name == file)
-            #expect(found.family == .sam2 && found.family.inputSize == 1024)
+            #expect(found.family == .sam2)
         }
     }
 
     @Test func `MedSAM2 is told by its name or by the caller`() throws {
         let tiny = try Self.shapes("t")
-        let named = try Self.recognised(tiny, file: "MedSAM2_latest.safetensors")
-        #expect(named.title == "MedSAM2, Hiera-T")
-        #expect(named.name == "medsam2")
-        #expect(named.family.inputSize == 512)
-        #expect(named.family.publishedTerms == "CC-BY-SA-4.0")
-        #expect(named.notes.contains { $0.contains("file's name") })
+        for file in ["MedSAM2_latest.safetensors", "medsam2_FLARE25_RECIST_baseline.safetensors"] {
+            let named = try Self.recognised(tiny, file: file)
+            #expect(named.architecture == "Hiera-T (2.1)")
+            #expect(named.name == "medsam2" && named.family == .medsam2)
+            #expect(named.notes.contains { $0.contains("file's name") && $0.contains("--family sam2") })
+        }
+        #expect(ModelFamily.medsam2.publishedTerms == "CC-BY-SA-4.0")
+        #expect(try Self.recognised(tiny).notes.contains { $0.contains("--family medsam2") })
         #expect(try Self.recognised(tiny, asked: .medsam2).family == .medsam2)
         #expect(try Self.recognised(tiny, file: "MedSAM2.safetensors", asked: .sam2).family == .sam2)
         let large = try Self.shapes("l")
         #expect(try Self.recognised(large, file: "MedSAM2_large.safetensors").family == .sam2)
-        #expect(throws: CheckpointError.self) { try Self.recognised(large, asked: .medsam2) }
+        for asked in [ModelFamily.medsam2, .sam, .liteMedSAM] {
+            #expect(throws: CheckpointError.otherFamily(asked: asked, network: "SAM 2.1, Hiera-L")) {
+                try Self.recognised(large, asked: asked)
+            }
+        }
+    }
+
+    @Test func `a published file is known by its hash`() throws {
+        let hash = "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"
+        let found = try Self.recognised(Self.shapes("t"), file: "medsam2.safetensors", sha256: hash)
+        #expect(found.family == .sam2 && found.name == "sam2.1_hiera_tiny")
+        #expect(found.notes.isEmpty)
     }
 
     @Test func `the names of transformers give the same tensors`() throws {

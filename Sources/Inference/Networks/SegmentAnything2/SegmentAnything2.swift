@@ -4,6 +4,8 @@
 // follows sam2/modeling/sam2_base.py of facebookresearch/sam2, with the options of its published configurations. It
 // leaves out multi-object constraints and training. Pre-processing and post-processing belong to the recipes.
 
+import Foundation
+
 /// The networks of SAM 2 for images and for sequences of frames.
 ///
 /// `ObjectTracker` follows an object through a sequence. The weights are packed when the network is created. Only the
@@ -55,6 +57,37 @@ public final class SegmentAnything2 {
         maskDownsampling = try Linear(
             weight: weights.tensor("mask_downsample.weight", shape: [1, 1, 4, 4]).values,
             bias: weights.tensor("mask_downsample.bias", shape: [1]).values, outputs: 1, inputs: 16, precision: .fp32)
+    }
+
+    /// Reads the network of installed weights.
+    ///
+    /// A scaled-down network says its `inputSize` and its `hiera` (a `HieraArchitecture` in JSON) in the file's
+    /// metadata. Published ones have neither.
+    ///
+    /// - Parameters:
+    ///   - weights: the tensors of a checkpoint under the publisher's names.
+    ///   - family: `.sam2` or `.medsam2`; their inputs differ in size.
+    ///   - precision: the number format of products and attention.
+    /// - Throws: `WeightFileError`, which names a tensor that is missing or has another shape, or `ComputeError`.
+    public convenience init(_ weights: SafeTensors, family: ModelFamily, precision: Precision) throws {
+        precondition(family == .sam2 || family == .medsam2, "the family has SAM 2's network")
+        let published = family == .medsam2 ? Self.medicalInputSize : Self.publishedInputSize
+        guard let text = weights.metadata["inputSize"] else {
+            try self.init(weights, precision: precision, inputSize: published)
+            return
+        }
+        guard let size = Int(text), (32...1024).contains(size), size % 32 == 0 else {
+            throw WeightFileError.header(reason: "its inputSize is not a multiple of 32 from 32 to 1024")
+        }
+        let architecture = try weights.metadata["hiera"].map { text in
+            guard let trunk = try? JSONDecoder().decode(HieraArchitecture.self, from: Data(text.utf8)),
+                trunk.stages.count == 4, trunk.windows.count == 4
+            else {
+                throw WeightFileError.header(reason: "its hiera is not the JSON of a trunk")
+            }
+            return trunk
+        }
+        try self.init(weights, precision: precision, inputSize: size, architecture: architecture)
     }
 
     /// The published trunk that the tensors belong to.

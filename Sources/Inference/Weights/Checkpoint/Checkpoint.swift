@@ -119,7 +119,7 @@ public enum CheckpointError: Error, Sendable, Hashable, CustomStringConvertible 
                 + "or run; if you trust the file, save its state_dict alone with PyTorch"
         case .tensor(let name, let reason): "tensor \(name.quoted): \(reason)"
         case .unknownNetwork(let reason):
-            "the tensors are not weights of SAM, MedSAM, LiteMedSAM or medsam-compact: \(reason)"
+            "the tensors are not weights of SAM, MedSAM, LiteMedSAM, medsam-compact, SAM 2 or MedSAM2: \(reason)"
         case .mismatch(let network, let problems):
             "the tensors are not those of \(network): " + Self.first(problems)
         case .otherFamily(let asked, let network): "the tensors are weights of \(network), not of \(asked.title)"

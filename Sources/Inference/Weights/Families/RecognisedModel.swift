@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A checkpoint whose tensors are those of a known network.
-struct RecognisedModel {
+package struct RecognisedModel {
     /// The tensors of the network with the publisher's names, sorted by name.
-    let tensors: [CheckpointTensor]
+    package let tensors: [CheckpointTensor]
     /// The family whose recipes use the weights.
-    let family: ModelFamily
+    package let family: ModelFamily
     /// The image encoder, such as `ViT-B`.
-    let architecture: String
+    package let architecture: String
     /// The default name of the weights, such as `sam_vit_b`.
-    let name: String
+    package let name: String
+    /// Whether the publisher offers a network of this size.
+    let isOfPublishedSize: Bool
     /// Sentences that say which assumptions were made and which tensors were left out.
-    let notes: [String]
+    package let notes: [String]
     /// The publication of the checkpoint if its hash is known.
     let publication: Publication?
 
@@ -28,9 +30,18 @@ struct RecognisedModel {
     ///     known yet.
     ///   - asked: the family that the caller requires, or `nil` for any.
     /// - Throws: `CheckpointError`.
-    init(
+    package init(
         _ checkpoint: Checkpoint, file: String, sha256: String, asked: ModelFamily?
     ) throws(CheckpointError) {
+        publication = Publication.all.first { $0.sha256 == sha256 }
+        if RecognisedSegmentAnything2.isMeant(by: checkpoint.tensors.lazy.map(\.name)) {
+            let model = try RecognisedSegmentAnything2(checkpoint, file: file, publication: publication, asked: asked)
+            try Self.checkSize(model.tensors, checkpoint)
+            (tensors, family, name) = (model.tensors, model.family, model.name)
+            (architecture, isOfPublishedSize) = (model.architecture, true)
+            self.notes = model.notes + Self.notes(about: tensors, beside: checkpoint.beside)
+            return
+        }
         var notes: [String] = []
         var found = try Self.renamed(checkpoint, notes: &notes)
         Self.dropHarmless(&found, notes: &notes)
@@ -38,9 +49,9 @@ struct RecognisedModel {
         let problems = network.shapes.problems(in: found.mapValues(\.shape))
         guard problems.isEmpty else { throw .mismatch(network: network.title, problems: problems) }
         try Self.checkNumbers(found, checkpoint)
-        publication = Publication.all.first { $0.sha256 == sha256 }
         (family, name) = try network.family(file: file, publication: publication, asked: asked, notes: &notes)
         architecture = network.architecture
+        isOfPublishedSize = !architecture.contains(where: \.isNumber)
         tensors = found.values.sorted { $0.name < $1.name }
         self.notes = notes + Self.notes(about: tensors, beside: checkpoint.beside)
     }
@@ -85,14 +96,19 @@ struct RecognisedModel {
     private static func checkNumbers(
         _ found: [String: CheckpointTensor], _ checkpoint: Checkpoint
     ) throws(CheckpointError) {
-        var bytes = 0
         for tensor in found.values.sorted(by: { $0.name < $1.name }) {
             guard tensor.type.stored != nil else {
                 throw .tensor(
                     tensor.name, reason: "its numbers are of type \(tensor.type.rawValue), not floating-point")
             }
-            bytes += tensor.count * tensor.type.width
         }
+        try checkSize(found.values, checkpoint)
+    }
+
+    private static func checkSize(
+        _ tensors: some Sequence<CheckpointTensor>, _ checkpoint: Checkpoint
+    ) throws(CheckpointError) {
+        let bytes = tensors.reduce(0) { $0 + $1.count * $1.type.width }
         // Tensors that share a storage could claim more bytes than the file has.
         guard bytes <= checkpoint.size else {
             throw .format(reason: "its tensors claim \(bytes) bytes, and the file has \(checkpoint.size)")
@@ -138,8 +154,6 @@ private struct RecognisedNetwork {
             let transformer = try VisionTransformerShapes(found)
             (only, shapes, architecture) = (nil, transformer.network, transformer.architecture)
             suffix = "_vit_\(transformer.letter)"
-        } else if found.keys.contains(where: { $0.hasPrefix("image_encoder.trunk.") }) {
-            throw .unknownNetwork(reason: "the tensors are those of SAM 2, which is not supported")
         } else {
             let first = found.keys.sorted().prefix(3).map(\.quoted).joined(separator: ", ")
             throw .unknownNetwork(
@@ -182,13 +196,15 @@ private struct RecognisedNetwork {
 /// A published checkpoint, identified by its hash.
 ///
 /// The names of SAM's files end with the first digits of their MD5. The SHA-256 hashes are those of
-/// the same files.
+/// the same files. Projects that pin SAM 2's files record the same hashes of them.
 struct Publication {
     var family: ModelFamily
     var title: String
     var sha256: String
 
-    static let all = [
+    static let all = segmentAnything + segmentAnything2
+
+    private static let segmentAnything = [
         Publication(
             family: .sam, title: "sam_vit_b_01ec64.pth of facebookresearch/segment-anything",
             sha256: "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
@@ -199,4 +215,15 @@ struct Publication {
             family: .sam, title: "sam_vit_h_4b8939.pth of facebookresearch/segment-anything",
             sha256: "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
     ]
+
+    private static let segmentAnything2 = [
+        ("sam2_hiera_tiny.pt", "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125"),
+        ("sam2_hiera_small.pt", "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3"),
+        ("sam2_hiera_base_plus.pt", "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071"),
+        ("sam2_hiera_large.pt", "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b"),
+        ("sam2.1_hiera_tiny.pt", "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"),
+        ("sam2.1_hiera_small.pt", "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"),
+        ("sam2.1_hiera_base_plus.pt", "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
+        ("sam2.1_hiera_large.pt", "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"),
+    ].map { Publication(family: .sam2, title: "\($0.0) of facebookresearch/sam2", sha256: $0.1) }
 }

@@ -2,43 +2,28 @@
 
 /// A checkpoint whose tensors are those of SAM 2, SAM 2.1 or MedSAM2.
 package struct RecognisedSegmentAnything2: Sendable {
-    /// Who trained a checkpoint; MedSAM2 has the tensors of SAM 2.1 T.
-    package enum Family: String, Sendable, CaseIterable {
-        case sam2
-        case medsam2
-
-        /// The name of the family for people.
-        package var title: String { self == .sam2 ? "SAM 2" : "MedSAM2" }
-
-        /// The terms of the publisher's checkpoints.
-        package var publishedTerms: String { self == .sam2 ? "Apache License 2.0" : "CC-BY-SA-4.0" }
-
-        /// Height and width of the input.
-        package var inputSize: Int {
-            self == .sam2 ? SegmentAnything2.publishedInputSize : SegmentAnything2.medicalInputSize
-        }
-    }
-
     /// The tensors of the network with the publisher's names, sorted by name.
-    package let tensors: [CheckpointTensor]
-    /// Who trained the checkpoint.
-    package let family: Family
+    let tensors: [CheckpointTensor]
+    /// `.sam2` or `.medsam2`, which share their tensors.
+    let family: ModelFamily
     /// `2.0` or `2.1`.
-    package let version: String
+    let version: String
     /// The image encoder: tiny, small, base plus or large.
-    package let trunk: HieraArchitecture.Published
+    let trunk: HieraArchitecture.Published
     /// Sentences that say which assumptions were made and which tensors were left out.
-    package let notes: [String]
+    let notes: [String]
 
-    /// The network in words, such as `SAM 2.1, Hiera-B+`.
-    package var title: String {
-        let size = "Hiera-\(trunk.name.uppercased())"
-        return family == .sam2 ? "SAM \(version), \(size)" : "MedSAM2, \(size)"
-    }
+    /// The image encoder and the version of the network, such as `Hiera-B+ (2.1)`.
+    var architecture: String { "Hiera-\(trunk.name.uppercased()) (\(version))" }
 
     /// The default name of the weights, such as `sam2.1_hiera_base_plus` or `medsam2`.
-    package var name: String {
+    var name: String {
         family == .medsam2 ? "medsam2" : "sam\(version == "2.0" ? "2" : version)_hiera_\(trunk.word)"
+    }
+
+    /// Whether a checkpoint has the names of SAM 2's image encoder or of a relative's.
+    static func isMeant(by names: some Sequence<String>) -> Bool {
+        names.contains { $0.hasPrefix("image_encoder.trunk.") } || SegmentAnything2Names.areUsed(in: names)
     }
 
     /// Recognises the network by the names of its tensors and checks the shape of every tensor.
@@ -46,9 +31,12 @@ package struct RecognisedSegmentAnything2: Sendable {
     /// - Parameters:
     ///   - checkpoint: the opened checkpoint.
     ///   - file: the name of the checkpoint's file, which distinguishes MedSAM2 from SAM 2.1 T.
+    ///   - publication: the publication of the checkpoint if its hash is known.
     ///   - asked: the family that the caller requires, or `nil` for any.
     /// - Throws: `CheckpointError`.
-    package init(_ checkpoint: Checkpoint, file: String, asked: Family? = nil) throws(CheckpointError) {
+    init(
+        _ checkpoint: Checkpoint, file: String, publication: Publication?, asked: ModelFamily?
+    ) throws(CheckpointError) {
         var notes: [String] = []
         let found = try Self.renamed(checkpoint.tensors, notes: &notes)
         let shapes = found.mapValues(\.shape)
@@ -67,23 +55,35 @@ package struct RecognisedSegmentAnything2: Sendable {
         }
         version = network.isVersion21 ? "2.1" : "2.0"
         trunk = network.trunk
-        let mayBeMedical = network.isVersion21 && network.trunk.name == "t"
-        if asked == .medsam2, !mayBeMedical {
-            throw .mismatch(
-                network: Family.medsam2.title,
-                problems: ["MedSAM2 has the tensors of SAM 2.1, Hiera-T, not of \(label)"])
-        }
-        let isNamedMedical = file.lowercased().contains("medsam2")
-        family = asked ?? (mayBeMedical && isNamedMedical ? .medsam2 : .sam2)
-        if asked == nil, mayBeMedical {
-            notes.append(
-                family == .medsam2
-                    ? "Assumed MedSAM2 because of the file's name; SAM 2.1 T has the same tensors."
-                    : "Assumed SAM 2.1 because the file's name does not contain 'medsam2'; MedSAM2 has the same "
-                        + "tensors.")
-        }
+        family = try Self.family(
+            network, label, file: file, publication: publication, asked: asked, notes: &notes)
         tensors = found.values.sorted { $0.name < $1.name }
         self.notes = notes
+    }
+
+    /// Determines the family: SAM 2.1 T and MedSAM2 have the same tensors.
+    private static func family(
+        _ network: SegmentAnything2Shapes, _ label: String, file: String, publication: Publication?,
+        asked: ModelFamily?, notes: inout [String]
+    ) throws(CheckpointError) -> ModelFamily {
+        let mayBeMedical = network.isVersion21 && network.trunk.name == "t"
+        if let asked {
+            guard asked == .sam2 || (asked == .medsam2 && mayBeMedical) else {
+                throw .otherFamily(asked: asked, network: label)
+            }
+            return asked
+        }
+        guard publication == nil, mayBeMedical else { return .sam2 }
+        guard file.lowercased().contains("medsam2") else {
+            notes.append(
+                "Assumed SAM 2.1 because the file's name does not contain 'medsam2'; MedSAM2 has the same tensors. If "
+                    + "the weights are MedSAM2's, add them with --family medsam2.")
+            return .sam2
+        }
+        notes.append(
+            "Assumed MedSAM2 because of the file's name; SAM 2.1 T has the same tensors. If the weights are SAM 2.1's, "
+                + "add them with --family sam2.")
+        return .medsam2
     }
 
     /// Renames the tensors to the publisher's names.
@@ -117,11 +117,10 @@ package struct RecognisedSegmentAnything2: Sendable {
         return found
     }
 
-    /// The names of all tensors of the largest network.
-    private static let officialNames: [String] = {
-        guard let largest = HieraArchitecture.published.last else { return [] }
-        return Array(shapes(of: largest, isVersion21: true).keys)
-    }()
+    /// The names of all tensors of all published networks; the blocks that pool differ between them.
+    private static let officialNames = HieraArchitecture.published.reduce(into: Set<String>()) { names, trunk in
+        names.formUnion(shapes(of: trunk, isVersion21: true).keys)
+    }
 
     /// The name in `transformers` of the publisher's tensor `name`.
     package static func transformersName(_ name: String) -> String { SegmentAnything2Names.theirs(name) }

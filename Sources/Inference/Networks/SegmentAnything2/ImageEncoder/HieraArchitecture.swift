@@ -3,7 +3,7 @@
 /// The sizes of a Hiera trunk (Ryali 2023) that its tensors do not show all.
 ///
 /// The published ones are those of sam2/configs in facebookresearch/sam2.
-public struct HieraArchitecture: Sendable, Hashable {
+public struct HieraArchitecture: Sendable, Hashable, Codable {
     /// The number of channels of the first stage; each further stage doubles it.
     public var width: Int
     /// The number of heads of the first stage; each further stage doubles it.
