@@ -518,8 +518,9 @@ static ck_status attend(const ck_self_attention *a) {
 #endif
     at.in_place = a->form == ck_fp32 && at.H == 1 && !a->window && at.of[1].step == D && at.of[2].step == D;
     at.bias_stride = panels * COLUMNS;
-    // There are enough blocks to keep all threads busy, but every block fetches all keys.
-    int64_t lots = a->batch * a->heads * down * across, wanted = 2 * (ck_threads() > 0 ? ck_threads() : 1);
+    // There are enough blocks to keep all threads busy, but every block fetches all keys, and may have to copy them.
+    int64_t lots = a->batch * a->heads * down * across;
+    int64_t wanted = (at.in_place ? 4 : 2) * (ck_threads() > 0 ? ck_threads() : 1);
     at.blocks = (panels + PANELS - 1) / PANELS;
     if (at.blocks * lots < wanted) at.blocks = (wanted + lots - 1) / lots < panels ? (wanted + lots - 1) / lots : panels;
     at.panels = (panels + at.blocks - 1) / at.blocks;
