@@ -68,7 +68,7 @@ struct Recipe: Sendable {
         let other = SegmentationError.otherRecipe(segmenter: wanted.name, version: wanted.version)
         return try naming(entry.name) {
             if entry.family != nil, let file {
-                guard try version(file.path) == wanted.version else { throw other }
+                guard entry.accepts(wanted.version, usual: try version(file.path)) else { throw other }
                 let tensors = try Self.open(file, hash: wanted.weightsHash)
                 return try make(
                     RecipeWeights(descriptor: wanted, tensors: tensors, path: file.path, precision: precision))
@@ -76,7 +76,8 @@ struct Recipe: Sendable {
             guard let embedded else {
                 throw SegmentationError.missingWeights(segmenter: wanted.name, reason: "no file was named")
             }
-            guard entry.template.version == wanted.version, embedded.sha256 == wanted.weightsHash else { throw other }
+            guard entry.accepts(wanted.version, usual: entry.template.version), embedded.sha256 == wanted.weightsHash
+            else { throw other }
             return try make(
                 RecipeWeights(descriptor: wanted, tensors: embedded.open(), path: nil, precision: precision))
         }

@@ -13,10 +13,16 @@ public struct SegmenterEntry: Sendable, Hashable {
         case points
         /// The slice in which the box and points lie, counted from 1.
         case keySlice
+        /// Prompts of further slices or frames.
+        case slicePrompts
         /// Pixels of the network's input that widen a box made from a mask.
         case margin
         /// Pixels of the network's input by which prompts are moved to test an answer.
         case shift
+        /// The recipe that tracks prompts from slice to slice.
+        case recipe
+        /// The distance in slices between boxes that the segmenter finds by itself.
+        case promptEvery
     }
 
     /// The descriptor of the segmenter.
@@ -33,12 +39,17 @@ public struct SegmenterEntry: Sendable, Hashable {
     let refusals: [Option: String]
     /// Whether the segmenter makes many masks and chooses among them by a rule.
     public let choosesAmongMasks: Bool
+    /// The values of the option `recipe`; the first one is what the segmenter does without the option.
+    ///
+    /// The version of the segmenter names the recipe, because another recipe gives other answers.
+    public let recipes: [String]
 
     init(
         _ template: SegmenterDescriptor, family: ModelFamily? = nil, options: Set<Option> = [],
-        refusals: [Option: String] = [:], choosesAmongMasks: Bool = false
+        refusals: [Option: String] = [:], choosesAmongMasks: Bool = false, recipes: [String] = []
     ) {
         self.choosesAmongMasks = choosesAmongMasks
+        self.recipes = recipes
         self.template = template
         self.family = family
         self.options = options
@@ -68,23 +79,77 @@ public struct SegmenterEntry: Sendable, Hashable {
         try checkNumbers(asked)
     }
 
-    private func checkNumbers(_ asked: SegmenterOptions) throws(SegmentationError) {
-        func refuse(_ option: Option, _ reason: String) -> SegmentationError {
-            .option(segmenter: name, option: option.rawValue, reason: reason)
-        }
-        if let box = asked.box {
+    /// The segmenter's version with the recipe that the options ask for.
+    ///
+    /// - Parameters:
+    ///   - version: the version with the recipe that the segmenter follows without the option.
+    ///   - recipe: one of `recipes`, or `nil` for the first one.
+    /// - Returns: the version with the name of the recipe in its build metadata.
+    func version(_ version: String, following recipe: String?) -> String {
+        guard let recipe, let usual = recipes.first, recipe != usual else { return version }
+        return version.replacing("+\(usual)", with: "+\(recipe)", maxReplacements: 1)
+    }
+
+    /// The recipe that a version names.
+    ///
+    /// - Parameters:
+    ///   - version: a version of this segmenter.
+    ///   - usual: the version without the option `recipe`.
+    /// - Returns: one of `recipes`; `nil` if the version does not name any.
+    func recipe(of version: String, usual: String) -> String? {
+        recipes.first { self.version(usual, following: $0) == version }
+    }
+
+    /// Whether `version` is that of this recipe, whatever way of tracking it names.
+    func accepts(_ version: String, usual: String) -> Bool {
+        version == usual || recipe(of: version, usual: usual) != nil
+    }
+
+    private func refusal(_ option: Option, _ reason: String) -> SegmentationError {
+        .option(segmenter: name, option: option.rawValue, reason: reason)
+    }
+
+    private func check(_ box: Box?, _ points: [LabeledPoint]) throws(SegmentationError) {
+        if let box {
             guard [box.x0, box.y0, box.x1, box.y1].allSatisfy(\.isFinite) else {
-                throw refuse(.box, "its corners are not numbers")
+                throw refusal(.box, "its corners are not numbers")
             }
             guard box.x0 <= box.x1, box.y0 <= box.y1 else {
-                throw refuse(.box, "it is inverted: write x0,y0,x1,y1 with x0 < x1 and y0 < y1")
+                throw refusal(.box, "it is inverted: write x0,y0,x1,y1 with x0 < x1 and y0 < y1")
             }
-            guard box.width > 0, box.height > 0 else { throw refuse(.box, "it is empty: it has no width or height") }
+            guard box.width > 0, box.height > 0 else { throw refusal(.box, "it is empty: it has no width or height") }
         }
-        guard asked.points.allSatisfy({ $0.x.isFinite && $0.y.isFinite }) else {
-            throw refuse(.points, "their coordinates are not numbers")
+        guard points.allSatisfy({ $0.x.isFinite && $0.y.isFinite }) else {
+            throw refusal(.points, "their coordinates are not numbers")
         }
-        if let slice = asked.keySlice, slice < 1 { throw refuse(.keySlice, "slices are counted from 1") }
+    }
+
+    private func checkSlices(_ asked: SegmenterOptions) throws(SegmentationError) {
+        if let slice = asked.keySlice, slice < 1 { throw refusal(.keySlice, "slices are counted from 1") }
+        var slices = Set<Int>()
+        if asked.box != nil || !asked.points.isEmpty, let key = asked.keySlice { slices.insert(key) }
+        for prompt in asked.slicePrompts {
+            guard prompt.slice >= 1 else { throw refusal(.slicePrompts, "slices are counted from 1") }
+            guard slices.insert(prompt.slice).inserted else {
+                throw refusal(.slicePrompts, "slice \(prompt.slice) has two prompts: give one box and its points")
+            }
+            guard prompt.box != nil || !prompt.points.isEmpty else {
+                throw refusal(.slicePrompts, "the prompt of slice \(prompt.slice) is empty: give a box or points")
+            }
+            try check(prompt.box, prompt.points)
+        }
+    }
+
+    private func checkNumbers(_ asked: SegmenterOptions) throws(SegmentationError) {
+        func refuse(_ option: Option, _ reason: String) -> SegmentationError { refusal(option, reason) }
+        try check(asked.box, asked.points)
+        try checkSlices(asked)
+        if let recipe = asked.recipe, !recipes.contains(recipe) {
+            throw refuse(.recipe, "it follows one of \(recipes.joined(separator: ", "))")
+        }
+        if let distance = asked.promptEvery, distance < 1 {
+            throw refuse(.promptEvery, "it is a number of slices of at least 1")
+        }
         if let margin = asked.margin, !(abs(margin) <= 1024) {
             throw refuse(.margin, "it must be -1024 to 1024 pixels of the network's input")
         }
@@ -103,6 +168,9 @@ extension SegmenterOptions {
         case .keySlice: keySlice != nil
         case .margin: margin != nil
         case .shift: shift != nil
+        case .slicePrompts: !slicePrompts.isEmpty
+        case .recipe: recipe != nil
+        case .promptEvery: promptEvery != nil
         }
     }
 }

@@ -12,7 +12,7 @@ public enum Segmenters {
             PolypCompact.recipe,
             LeftAtriumCompact.recipe,
             SamAuto.recipe,
-        ] + PromptedRecipe.table.map(\.recipe)
+        ] + PromptedRecipe.table.map(\.recipe) + TrackedRecipe.table.map(\.recipe)
 
     /// Every segmenter with the weights that it needs and the options that it takes.
     ///
@@ -90,6 +90,22 @@ public enum Segmenters {
             throw .missingWeights(segmenter: name, reason: reason)
         }
         return try recipe.installed(only)
+    }
+
+    /// The segmenter with the version that options give it: the recipe that they ask for is part of it.
+    ///
+    /// - Parameters:
+    ///   - options: options that `SegmenterEntry.check` accepts.
+    ///   - segmenter: a segmenter that follows its usual recipe.
+    /// - Returns: the segmenter that a request with these options names.
+    /// - Throws: `SegmentationError.unknownSegmenter`.
+    public static func following(
+        _ options: SegmenterOptions, _ segmenter: InstalledSegmenter
+    ) throws(SegmentationError) -> InstalledSegmenter {
+        var segmenter = segmenter
+        let entry = try entry(segmenter.descriptor.name)
+        segmenter.descriptor.version = entry.version(segmenter.descriptor.version, following: options.recipe)
+        return segmenter
     }
 
     /// Loads a segmenter whose weights are inside the executable.

@@ -14,6 +14,10 @@ enum DrawnModels {
         let shapes: [String: [Int]]
     }
 
+    /// The trunk of golden_sam2.py's scaled-down networks.
+    private static let hiera = HieraArchitecture(
+        width: 16, heads: 1, stages: [1, 2, 3, 2], globalBlocks: [4], windows: [8, 4, 14, 7])
+
     private static let folder = FileManager.default.temporaryDirectory
         .appending(path: "kontur-drawn-models-\(ProcessInfo.processInfo.processIdentifier)")
 
@@ -21,7 +25,8 @@ enum DrawnModels {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         return try [
             ("sam", ModelFamily.sam, "sam_vit"), ("medsam", .medsam, "sam_vit"), ("lite", .liteMedSAM, "sam_tiny_vit"),
-            ("compact", .medsamCompact, "sam_convolutional"),
+            ("compact", .medsamCompact, "sam_convolutional"), ("sam2", .sam2, "sam2_1"),
+            ("medsam2", .medsam2, "sam2_0"), ("tracker", .medsam2Compact, "sam2_1"),
         ]
         .map { name, family, shapes in try install(name, family, shapes: shapes) }
     }
@@ -55,7 +60,10 @@ enum DrawnModels {
     /// of their inputs.
     private static func checkpoint(_ facts: Facts) -> Data {
         var random = Random(state: 1)
-        var (header, bytes) = (["\"__metadata__\":{\"inputSize\":\"\(facts.size)\"}"], Data())
+        let trunk = (try? JSONEncoder().encode(hiera)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        let metadata =
+            "\"inputSize\":\"\(facts.size)\",\"hiera\":\"\(trunk.replacing("\"", with: "\\\""))\""
+        var (header, bytes) = (["\"__metadata__\":{\(metadata)}"], Data())
         for (name, shape) in facts.shapes.sorted(by: { $0.key < $1.key }) {
             let spread = 1.5 / Float(max(1, shape.dropFirst().reduce(1, *))).squareRoot()
             let start = bytes.count

@@ -13,6 +13,8 @@ import Testing
     let file: SafeTensors
     static let images = Array(0..<11)
     static let answers = [[37, 53], [100, 90], [1, 40], [64, 64]]
+    /// The families that golden_recipes.py knows; `SequenceGoldenTests` tests the others.
+    static let families = [ModelFamily.sam, .medsam, .liteMedSAM, .medsamCompact]
 
     init() throws {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
@@ -60,7 +62,7 @@ import Testing
         #expect(try compare(found, expected) <= 0.05)
     }
 
-    @Test(arguments: ModelFamily.allCases)
+    @Test(arguments: families)
     func `the network's input equals the reference's`(family: ModelFamily) throws {
         let prepared = try PreparedImage(image("0.image"), family: family, size: 64)
         let expected = try file.tensor("input.\(Self.name(family))")
@@ -84,7 +86,7 @@ import Testing
         #expect(MagneticResonance.bytes([-3, -2]) == [0, 0])
     }
 
-    @Test(arguments: answers, ModelFamily.allCases)
+    @Test(arguments: answers, families)
     func `logits become the reference's answer in the image's size`(size: [Int], family: ModelFamily) throws {
         let tensor = try file.tensor(family == .liteMedSAM ? "logits.lite" : "logits")
         let answer = PromptAnswer(
@@ -111,4 +113,58 @@ import Testing
     }
 
     private static func name(_ family: ModelFamily) -> String { family == .liteMedSAM ? "lite" : family.rawValue }
+}
+
+/// Compares the input and output of networks that track with the reference implementations.
+///
+/// `training/references/golden_sequence.py` writes the expected values, for an input of 32 x 32.
+@Suite struct SequenceGoldenTests {
+    let file: SafeTensors
+
+    init() throws {
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
+        file = try SafeTensors(path: folder.appending(path: "sequence.safetensors").path)
+    }
+
+    private func image(_ name: String) throws -> ByteImage {
+        let tensor = try file.tensor(name)
+        return ByteImage(
+            rows: tensor.shape[0], columns: tensor.shape[1], channels: tensor.shape[2],
+            values: tensor.values.map { UInt8($0) })
+    }
+
+    @Test(arguments: 0..<6) func `Pillow's bicubic is matched to the bit`(index: Int) throws {
+        let source = try image("\(index).image")
+        let found = PillowResize.resize(source, rows: 32, columns: 32, filter: .bicubic)
+        #expect(try found.values == image("\(index).bicubic").values)
+        // The bilinear filter is a control.
+        #expect(index == 3 || PillowResize.resize(source, rows: 32, columns: 32).values != found.values)
+    }
+
+    /// One grey level of one pixel changes the inputs by 6e-3 and more.
+    @Test func `frames are prepared as SAM 2 and MedSAM2 prepare them`() throws {
+        func largest(_ found: Tensor, _ name: String) throws -> Float {
+            let expected = try file.tensor("input.\(name)")
+            try #require(found.shape == [1] + expected.shape)
+            return zip(found.values, expected.values).map { abs($0 - $1) }.max() ?? 1
+        }
+        let first = try image("0.image")
+        #expect(try largest(SequenceInput.input(first, family: .sam2, size: 32), "sam2") < 1e-6)
+        #expect(try largest(SequenceInput.input(first, family: .medsam2, size: 32), "medsam2") < 1e-6)
+        #expect(try largest(PreparedImage(first, family: .sam2, size: 32).input, "image") < 1e-5)
+        #expect(try largest(PreparedImage(first, family: .sam2, size: 32).input, "sam2") > 0.1)
+    }
+
+    @Test(arguments: [[37, 53], [100, 90], [1, 40], [64, 64]], [ModelFamily.sam2, .medsam2])
+    func `logits become the reference's answer in the frame's size`(size: [Int], family: ModelFamily) throws {
+        let tensor = try file.tensor("logits")
+        let answer = PromptAnswer(
+            logits: Tensor(shape: [1] + tensor.shape, values: tensor.values), predictedIoU: [1])
+        let grid = InputGrid(rows: size[0], columns: size[1], family: family, size: 64)
+        let found = ImageAnswer(answer, mask: 0, on: grid)
+        for (index, logit) in try file.tensor("\(size[0])x\(size[1])").values.enumerated() {
+            #expect(abs(found.probabilities[index] - ImageAnswer.sigmoid(logit)) < 1e-5)
+            if abs(logit) > 1e-5 { #expect(found.mask[index] == (logit > 0 ? 1 : 0)) }
+        }
+    }
 }

@@ -64,6 +64,23 @@ CASES = [
     ("not finite after rescale", "overflow", "medsam-slices", ["--box", "10,10,40,30"], REASON, ""),
     ("not finite after rescale", "overflow", "sam-box", ["--box", "10,10,40,30"], REASON, ""),
     ("rescale that is not finite", "infinite", "medsam-slices", ["--box", "10,10,40,30"], REASON, "Rescale Slope"),
+    ("tracked", "volume", "medsam2-compact", ["--box", "10,10,40,30", "--key-slice", "2"], RESULT, "tracked by medsam2"),
+    ("tracked, going on", "volume", "medsam2-compact", ["--box", "10,10,40,30", "--recipe", "sam2-video"], RESULT,
+     "tracked by sam2-video"),
+    ("tracked, one slice", "one", "medsam2-compact", ["--box", "10,10,40,30"], RESULT, ""),
+    ("tracked, 300 slices", "many", "medsam2-compact", ["--box", "10,10,40,30", "--key-slice", "150"], RESULT, ""),
+    ("tracked, prompt on every slice", "volume", "medsam2-compact",
+     [word for k in range(1, 5) for word in ("--box", f"{k}:10,10,40,30")], RESULT, "slices 1, 2, 3, 4"),
+    ("tracked, prompt on an empty slice", "gap", "medsam2-compact", ["--box", "2:10,10,40,30"], RESULT, ""),
+    ("tracked, volume of one value, no prompt", "flat", "medsam2-compact", [], RESULT, "nothing to prompt with"),
+    ("tracked, box outside", "volume", "medsam2-compact", ["--box", "100,100,200,200"], REASON, "outside the image"),
+    ("tracked, slice beyond the volume", "volume", "medsam2-compact", ["--box", "9:1,1,9,9"], REASON, "4 slices"),
+    ("tracked, two boxes on a slice", "volume", "medsam2-compact", ["--box", "2:1,1,9,9", "--box", "2:1,1,8,8"], USAGE,
+     "twice"),
+    ("tracked, unknown recipe", "volume", "medsam2-compact", ["--recipe", "sam3"], USAGE, "medsam2"),
+    ("tracked, not finite after rescale", "overflow", "medsam2-compact", ["--box", "10,10,40,30"], REASON, ""),
+    ("tracked frame", "frame.png", "medsam2-compact-frames", ["--box", "10,10,40,30"], RESULT, ""),
+    ("tracked frame, recipe", "frame.png", "medsam2-compact-frames", ["--recipe", "medsam2"], USAGE, "forwards in time"),
 ]
 
 
@@ -84,6 +101,9 @@ def write_inputs(folder):
     volume = generator.integers(0, 2000, (4, 48, 64)).astype(np.uint16)
     make_studies.left_atrium(f"{folder}/volume", "VOLUME", volume)
     make_studies.left_atrium(f"{folder}/flat", "FLAT", np.full_like(volume, 700))
+    make_studies.left_atrium(f"{folder}/one", "ONE", volume[:1])
+    make_studies.left_atrium(f"{folder}/many", "MANY", np.tile(volume, (75, 1, 1)))
+    make_studies.left_atrium(f"{folder}/gap", "GAP", volume * (np.arange(4) != 1)[:, None, None].astype(np.uint16))
     make_studies.left_atrium(f"{folder}/infinite", "INFINITE", volume, slope="1e308")
     make_studies.left_atrium(f"{folder}/overflow", "OVERFLOW", volume, slope="1e38")
 

@@ -93,6 +93,8 @@ public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
     case sam2
     /// SAM 2.1 T, trained on medical volumes, with an input of 512 x 512.
     case medsam2
+    /// SAM 2's structure on the image encoder of medsam-compact, input 256 x 256, trained by `training/`.
+    case medsam2Compact = "medsam2-compact"
 
     /// The name of the family for people.
     public var title: String {
@@ -103,6 +105,7 @@ public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
         case .medsamCompact: "medsam-compact"
         case .sam2: "SAM 2"
         case .medsam2: "MedSAM2"
+        case .medsam2Compact: "medsam2-compact"
         }
     }
 
@@ -112,7 +115,7 @@ public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
         case .sam: "https://github.com/facebookresearch/segment-anything#model-checkpoints"
         case .medsam: "https://github.com/bowang-lab/MedSAM#get-started"
         case .liteMedSAM: "https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM"
-        case .medsamCompact: "training/README.md of this project, which trains them"
+        case .medsamCompact, .medsam2Compact: "training/README.md of this project, which trains them"
         case .sam2: "https://github.com/facebookresearch/sam2#download-checkpoints"
         case .medsam2: "https://huggingface.co/wanglab/MedSAM2"
         }
@@ -121,7 +124,7 @@ public enum ModelFamily: String, Sendable, Hashable, Codable, CaseIterable {
     /// The terms of the publisher's checkpoints.
     public var publishedTerms: String {
         switch self {
-        case .medsamCompact: "research use, as the data it was trained on"
+        case .medsamCompact, .medsam2Compact: "research use, as the data it was trained on"
         case .medsam2: "CC-BY-SA-4.0"
         case .sam, .medsam, .liteMedSAM, .sam2: "Apache License 2.0"
         }

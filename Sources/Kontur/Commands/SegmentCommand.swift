@@ -164,6 +164,8 @@ extension SegmenterOptions {
     fileprivate func completed(by other: SegmenterOptions) -> SegmenterOptions {
         SegmenterOptions(
             box: box ?? other.box, points: points.isEmpty ? other.points : points,
-            keySlice: keySlice ?? other.keySlice, margin: margin ?? other.margin, shift: shift ?? other.shift)
+            keySlice: keySlice ?? other.keySlice,
+            slicePrompts: slicePrompts.isEmpty ? other.slicePrompts : slicePrompts, margin: margin ?? other.margin,
+            shift: shift ?? other.shift, recipe: recipe ?? other.recipe, promptEvery: promptEvery ?? other.promptEvery)
     }
 }

@@ -25,8 +25,8 @@ enum RouteReader {
         var reach = RouteReach()
         for element in node?.elements(expecting: "routes with name, when, segmenter and sendTo") ?? [] {
             let section = element.section([
-                "name", "when", "segmenter", "weights", "margin", "shift", "sendTo", "gaps", "framesPerSecond",
-                "type", "report", "pictures", "reviewBelow", "onLowConfidence",
+                "name", "when", "segmenter", "weights", "margin", "shift", "recipe", "promptEvery", "sendTo", "gaps",
+                "framesPerSecond", "type", "report", "pictures", "reviewBelow", "onLowConfidence",
             ])
             let name = section.required("name", "the audit trail names the route by it")?.name
             if let name, names.contains(name) { section["name"]?.complain("an earlier route has this name") }
@@ -82,16 +82,30 @@ enum RouteReader {
                     expecting: "a number of pixels of the network's input",
                     { Double($0).flatMap { $0.isFinite ? $0 : nil } })
             else { continue }
-            var alone = SegmenterOptions.none
-            alone[keyPath: member] = value
-            do {
-                try entry?.check(alone)
-                options[keyPath: member] = value
-            } catch {
-                place.complain("\(error)")
-            }
+            set(value, member, place, entry, &options)
+        }
+        if let place = section["recipe"], let value = place.name { set(value, \.recipe, place, entry, &options) }
+        if let place = section["promptEvery"],
+            let value = place.scalar(expecting: "a number of slices of at least 1", { Int($0) })
+        {
+            set(value, \.promptEvery, place, entry, &options)
         }
         return options
+    }
+
+    /// Sets one option, or complains if the segmenter does not take it.
+    private static func set<Value>(
+        _ value: Value, _ member: WritableKeyPath<SegmenterOptions, Value?>, _ place: ConfigurationNode,
+        _ entry: SegmenterEntry?, _ options: inout SegmenterOptions
+    ) {
+        var alone = SegmenterOptions.none
+        alone[keyPath: member] = value
+        do {
+            try entry?.check(alone)
+            options[keyPath: member] = value
+        } catch {
+            place.complain("\(error)")
+        }
     }
 
     /// The review rule of `reviewBelow` and `onLowConfidence`; the action is `mark` unless the route names another.

@@ -38,11 +38,14 @@ struct InstalledModels {
     /// - Parameters:
     ///   - name: the name of the segmenter.
     ///   - named: the name of the weights; `nil` for the only weights that fit.
+    ///   - options: options whose recipe becomes part of the segmenter's version.
     /// - Returns: the segmenter, whose weights are installed or inside the executable.
     /// - Throws: `UnavailableSegmenter`, which says what to do.
-    func segmenter(_ name: String, weights named: String?) throws(UnavailableSegmenter) -> InstalledSegmenter {
+    func segmenter(
+        _ name: String, weights named: String?, options: SegmenterOptions = .none
+    ) throws(UnavailableSegmenter) -> InstalledSegmenter {
         do {
-            return try Segmenters.choose(name, weights: named, among: weights)
+            return try Segmenters.following(options, Segmenters.choose(name, weights: named, among: weights))
         } catch {
             throw UnavailableSegmenter(reason(for: error, segmenter: name, weights: named))
         }
@@ -66,7 +69,7 @@ struct InstalledModels {
         StackPlanner.Target(
             route,
             segmenter: Result { () throws(UnavailableSegmenter) in
-                try segmenter(route.segmenter, weights: route.weights)
+                try segmenter(route.segmenter, weights: route.weights, options: route.options)
             })
     }
 
@@ -99,6 +102,7 @@ extension ModelFamily {
         case .medsamCompact: "medsam-compact.safetensors"
         case .sam2: "sam2.1_hiera_tiny.pt"
         case .medsam2: "MedSAM2_latest.pt"
+        case .medsam2Compact: "medsam2-compact.safetensors"
         }
     }
 }

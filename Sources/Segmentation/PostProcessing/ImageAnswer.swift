@@ -45,7 +45,7 @@ package struct ImageAnswer: Sendable {
             let plane = answer.logits.values[index * size * size..<(index + 1) * size * size]
             probabilities = BilinearResize.resize(plane.map(Self.sigmoid), from: [size, size], to: target)
             mask = probabilities.map { $0 > 0.5 ? 1 : 0 }
-        case .medsamCompact:
+        case .medsamCompact, .medsam2Compact:
             let plane = Array(answer.logits.values[index * size * size..<(index + 1) * size * size])
             let logits = Resampling.resize(plane, from: [size, size], to: target)
             mask = logits.map { $0 > 0 ? 1 : 0 }

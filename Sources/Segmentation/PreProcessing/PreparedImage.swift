@@ -42,7 +42,7 @@ package struct PreparedImage: Sendable {
             let spline = SplineResize.resize(image, rows: rows, columns: columns).map { UInt8($0) }
             let resized = ByteImage(rows: rows, columns: columns, channels: image.channels, values: spline)
             values = Self.minMax(resized.colour.values)
-        case .medsamCompact, .sam2, .medsam2:
+        case .medsamCompact, .sam2, .medsam2, .medsam2Compact:
             let resized = Resampling.resize(
                 colour.values.map(Float.init), from: [image.rows, image.columns], to: [rows, columns], kept: 3)
             values = resized.enumerated().map { ($1 - Self.mean[$0 % 3]) / Self.deviation[$0 % 3] }
@@ -99,7 +99,7 @@ package struct InputGrid: Sendable, Hashable {
         self.columns = columns
         self.size = size
         switch family {
-        case .medsam, .medsamCompact, .sam2, .medsam2: (insideRows, insideColumns) = (size, size)
+        case .medsam, .medsamCompact, .sam2, .medsam2, .medsam2Compact: (insideRows, insideColumns) = (size, size)
         case .sam, .liteMedSAM:
             let transform = SamTransform(height: rows, width: columns, inputSize: size)
             (insideRows, insideColumns) = (transform.resizedHeight, transform.resizedWidth)
@@ -110,7 +110,8 @@ package struct InputGrid: Sendable, Hashable {
     package var scale: (x: Double, y: Double) {
         switch family {
         case .sam: (Double(insideColumns) / Double(columns), Double(insideRows) / Double(rows))
-        case .medsam, .medsamCompact, .sam2, .medsam2: (Double(size) / Double(columns), Double(size) / Double(rows))
+        case .medsam, .medsamCompact, .sam2, .medsam2, .medsam2Compact:
+            (Double(size) / Double(columns), Double(size) / Double(rows))
         // The reference scales both axes by one factor, although it rounds the shorter side.
         case .liteMedSAM: (Double(size) / Double(max(rows, columns)), Double(size) / Double(max(rows, columns)))
         }

@@ -19,7 +19,7 @@ final class PromptedFrames: FrameSegmenter {
         descriptor = weights.descriptor
         self.recipe = recipe
         network = try PromptedNetwork(recipe, weights)
-        prompter = CompactPrompter(of: recipe, precision: weights.precision)
+        prompter = CompactPrompter(recipe.prompter, for: recipe.name, precision: weights.precision)
         precision = weights.precision
     }
 
@@ -28,7 +28,7 @@ final class PromptedFrames: FrameSegmenter {
         if case .box = recipe.prompts, options.box == nil, !options.points.isEmpty {
             throw SegmentationError.option(
                 segmenter: recipe.name, option: "points",
-                reason: "it needs a box: give one too, or choose sam-point for points alone")
+                reason: "it needs a box: give one too, or choose \(recipe.family.rawValue)-point for points alone")
         }
         return Run(self, options, trace)
     }

@@ -26,7 +26,7 @@ final class PromptedSlices: Segmenter {
         descriptor = weights.descriptor
         self.recipe = recipe
         network = try PromptedNetwork(recipe, weights)
-        prompter = CompactPrompter(of: recipe, precision: weights.precision)
+        prompter = CompactPrompter(recipe.prompter, for: recipe.name, precision: weights.precision)
         precision = weights.precision
     }
 

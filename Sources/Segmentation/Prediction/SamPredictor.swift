@@ -11,6 +11,8 @@ public struct EmbeddedFrame: Sendable {
     public let embedding: ImageEmbedding
     /// The place of the frame's pixels in the network's input.
     package let grid: InputGrid
+    /// The finer levels that SAM 2's mask decoder reads too; `nil` for other networks.
+    let features: FrameFeatures?
 
     /// Rows of the frame.
     public var rows: Int { grid.rows }
@@ -40,7 +42,20 @@ public struct PredictedMask: Sendable {
 public final class SamPredictor {
     /// The family of the weights.
     public let family: ModelFamily
-    private let network: SegmentAnything
+    private let network: Network
+
+    /// The networks of the two generations.
+    private enum Network {
+        case first(SegmentAnything)
+        case second(SegmentAnything2)
+
+        var inputSize: Int {
+            switch self {
+            case .first(let network): network.inputSize
+            case .second(let network): network.inputSize
+            }
+        }
+    }
 
     /// Packs the weights of a network.
     ///
@@ -52,7 +67,13 @@ public final class SamPredictor {
     /// - Throws: `WeightFileError` or `ComputeError`.
     public init(_ weights: SafeTensors, family: ModelFamily, precision: Precision) throws {
         self.family = family
-        network = try SegmentAnything(weights, precision: precision, inputSize: Self.inputSize(weights))
+        network =
+            switch family {
+            case .sam2, .medsam2, .medsam2Compact:
+                .second(try SegmentAnything2(weights, family: family, precision: precision))
+            case .sam, .medsam, .liteMedSAM, .medsamCompact:
+                .first(try SegmentAnything(weights, precision: precision, inputSize: Self.inputSize(weights)))
+            }
     }
 
     /// The input size in the file's metadata, which a scaled-down TinyViT needs and a published one
@@ -105,7 +126,7 @@ public final class SamPredictor {
 
     /// The frame as bytes, as the family's reference reads it.
     func image(_ frame: Frame) -> ByteImage {
-        family == .sam ? ByteImage(stretching: frame) : ByteImage(clipping: frame)
+        family == .sam || family == .sam2 ? ByteImage(stretching: frame) : ByteImage(clipping: frame)
     }
 
     /// The image as the network's input.
@@ -120,19 +141,35 @@ public final class SamPredictor {
 
     /// Runs the image encoder.
     func embed(_ prepared: PreparedImage) throws -> EmbeddedFrame {
-        EmbeddedFrame(embedding: try network.embed(prepared.input), grid: prepared.grid)
+        switch network {
+        case .first(let network):
+            return EmbeddedFrame(embedding: try network.embed(prepared.input), grid: prepared.grid, features: nil)
+        case .second(let network):
+            let features = try network.encode(prepared.input)
+            return EmbeddedFrame(
+                embedding: ImageEmbedding(values: network.imageEmbedding(of: features)), grid: prepared.grid,
+                features: features)
+        }
     }
 
     /// Runs the prompt encoder and the mask decoder.
     ///
     /// medsam-compact also gets each box drawn as a mask prompt.
     func decode(_ frame: EmbeddedFrame, _ prompts: [Prompt], multimask: Bool) throws -> [PromptAnswer] {
+        let network: SegmentAnything
+        switch self.network {
+        case .first(let first): network = first
+        case .second(let second):
+            guard let features = frame.features else { preconditionFailure("SAM 2 embedded the frame") }
+            return try prompts.map { try second.decode(features, $0, multimask: multimask) }
+        }
         guard family == .medsamCompact else {
             return try network.decode(frame.embedding, prompts, multimask: multimask)
         }
+        let size = network.lowResolutionSize
         let drawn = prompts.map { prompt in
             guard let box = prompt.box, prompt.mask == nil else { return prompt }
-            return Prompt(points: prompt.points, box: box, mask: DrawnBox.mask(box, size: network.lowResolutionSize))
+            return Prompt(points: prompt.points, box: box, mask: DrawnBox.mask(box, size: size))
         }
         return try network.decode(frame.embedding, drawn, multimask: multimask)
     }

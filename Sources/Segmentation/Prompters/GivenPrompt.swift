@@ -96,8 +96,8 @@ struct BoxNotes {
         if whole > 0 {
             notes.append(
                 "\(whole) boxes are about as large as the image: "
-                    + (family != .medsam && family != .liteMedSAM
-                        ? "the answer may be the background" : "\(family.title) fails there"))
+                    + (family == .medsam || family == .liteMedSAM
+                        ? "\(family.title) fails there" : "the answer may be the background"))
         }
         return notes
     }

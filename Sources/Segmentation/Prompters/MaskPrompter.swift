@@ -116,12 +116,13 @@ final class CompactPrompter {
     private var loaded: (any Segmenter)?
 
     /// - Parameters:
-    ///   - prompted: the recipe that needs prompts. Errors name it.
+    ///   - recipe: the compact recipe.
+    ///   - prompted: the name of the segmenter that needs prompts. Errors name it.
     ///   - precision: the number format of the network's matrix products.
-    init(of prompted: PromptedRecipe, precision: Precision) {
-        recipe = prompted.prompter
-        name = prompted.prompter.entry.name
-        asked = prompted.name
+    init(_ recipe: Recipe, for prompted: String, precision: Precision) {
+        self.recipe = recipe
+        name = recipe.entry.name
+        asked = prompted
         self.precision = precision
     }
 

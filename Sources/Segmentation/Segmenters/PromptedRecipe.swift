@@ -67,7 +67,7 @@ struct PromptedRecipe: Sendable {
         template.weightsHash = embedded?.sha256 ?? ""
         template.recommendedDisplayColor = color
         template.title = title
-        template.paper = Self.paper(of: family)
+        template.paper = family.paper
         template.licence = embedded == nil ? "" : "research use only, see training/cards/\(family.rawValue).md"
         entry = SegmenterEntry(template, family: family, options: options, refusals: refusals)
         self.prompts = prompts
@@ -80,8 +80,21 @@ struct PromptedRecipe: Sendable {
         trustsPredictedIoU = family != .medsam
     }
 
-    private static func paper(of family: ModelFamily) -> String {
-        switch family {
+    /// The recipe with the code that runs it.
+    var recipe: Recipe {
+        Recipe(entry) { weights in
+            switch prompts {
+            case .box, .points, .boxOrPoints: try PromptedFrames(self, weights)
+            case .boxPerSlice: try PromptedSlices(self, weights)
+            }
+        }
+    }
+}
+
+extension ModelFamily {
+    /// The publications that a recipe on weights of the family follows.
+    var paper: String {
+        switch self {
         case .sam: "Kirillov 2023 (Segment Anything)"
         case .medsam: "Ma 2024 (MedSAM)"
         case .liteMedSAM: "Ma 2024 (MedSAM), Wu 2022 (TinyViT)"
@@ -90,16 +103,8 @@ struct PromptedRecipe: Sendable {
                 + "trained by training/fitting/train_promptable.py"
         case .sam2: "Ravi 2024 (SAM 2)"
         case .medsam2: "Ma 2025 (MedSAM2), Ravi 2024 (SAM 2)"
-        }
-    }
-
-    /// The recipe with the code that runs it.
-    var recipe: Recipe {
-        Recipe(entry) { weights in
-            switch prompts {
-            case .box, .points, .boxOrPoints: try PromptedFrames(self, weights)
-            case .boxPerSlice: try PromptedSlices(self, weights)
-            }
+        case .medsam2Compact:
+            "Ravi 2024 (SAM 2), He 2016 (residual blocks); trained by training/fitting/train_tracker.py"
         }
     }
 }
@@ -145,6 +150,21 @@ extension PromptedRecipe {
             color: DisplayColor(red: 135, green: 120, blue: 255),
             title: "polyps in single colonoscopy frames, from points", options: [.points, .shift],
             refusals: [.box: "its prompts are points: choose sam-box"], margin: 0, shift: 10),
+
+        // The endoscopic field of the frame -> bytes -> stretched to 1024 x 1024 by torch's bilinear with antialiasing,
+        // in fp32 -> ImageNet's mean and deviation -> Hiera -> mask decoder, the single mask, or the best of three
+        // where it is unstable -> logits resized to the frame -> above 0. The object score decides nothing.
+        PromptedRecipe(
+            "sam2-box", version: "1.0.0", family: .sam2, prompts: .box, of: PolypCompact.recipe,
+            color: DisplayColor(red: 0, green: 150, blue: 150),
+            title: polypsFromBox, options: [.box, .points, .margin, .shift], margin: 10, shift: 10),
+
+        // As sam2-box, except that a lone point gets the best of three masks by predicted IoU.
+        PromptedRecipe(
+            "sam2-point", version: "1.0.0", family: .sam2, prompts: .points, of: PolypCompact.recipe,
+            color: DisplayColor(red: 75, green: 30, blue: 240),
+            title: "polyps in single colonoscopy frames, from points", options: [.points, .shift],
+            refusals: [.box: "its prompts are points: choose sam2-box"], margin: 0, shift: 10),
 
         // The endoscopic field of the frame -> bytes -> stretched to 1024 x 1024 by a cubic spline,
         // cut to bytes -> least to greatest as

@@ -22,6 +22,24 @@ public struct TracedFrame: Sendable {
     public var predictedIoU: Tensor?
     /// The records of automatic mask generation; `nil` for other segmenters.
     public var masks: Masks?
+    /// The records of tracking; `nil` for segmenters that answer each frame by itself.
+    ///
+    /// `embedding` is then the image embedding before any memory is added.
+    public var tracking: Tracking?
+
+    /// The records of one tracked slice or frame.
+    public struct Tracking: Sendable {
+        /// The object score, a logit, `[1]`.
+        public var objectScore: Tensor
+        /// The image embedding with the memories, `[1, C, E, E]`.
+        public var conditioned: Tensor?
+        /// The memory that later frames attend to, rounded to bf16, `[1, C / 4, E, E]`.
+        public var memory: Tensor?
+        /// The object pointer, `[C]`.
+        public var pointer: Tensor?
+        /// What the frame attended to; `nil` for a prompted frame.
+        public var selection: MemorySelection?
+    }
 
     /// The records of automatic mask generation for N points with M masks each.
     public struct Masks: Sendable {
@@ -55,8 +73,29 @@ public struct TracedFrame: Sendable {
         [
             ("boxes", masks?.boxes), ("crop_box", masks?.cropBox), ("image_embedding", embedding), ("input", input),
             ("iou_predictions", predictedIoU), ("kept", masks?.kept), ("low_res_logits", logits),
-            ("passed", masks?.passed), ("point_coords", masks?.points), ("stability_scores", masks?.stabilityScores),
+            ("memory", tracking?.memory), ("memory_conditioned", tracking?.conditioned),
+            ("memory_frames", tracking?.memoryFrames), ("object_pointer", tracking?.pointer),
+            ("object_score", tracking?.objectScore), ("passed", masks?.passed), ("point_coords", masks?.points),
+            ("pointer_frames", tracking?.pointerFrames), ("stability_scores", masks?.stabilityScores),
         ].compactMap { name, tensor in tensor.map { (name, $0) } }
+    }
+}
+
+extension TracedFrame.Tracking {
+    /// The frames whose memories the frame attended to, each with its temporal index, `[N, 2]`; frames count from 0.
+    var memoryFrames: Tensor? {
+        Self.pairs(selection?.memories.map { ($0.frame, $0.temporalIndex) } ?? [])
+    }
+
+    /// The frames whose object pointers the frame attended to, each with its distance, `[N, 2]`; frames count from 0.
+    var pointerFrames: Tensor? {
+        Self.pairs(selection?.pointers.map { ($0.frame, $0.distance) } ?? [])
+    }
+
+    /// A tensor cannot be empty, so the result is `nil` without pairs.
+    private static func pairs(_ pairs: [(Int, Int)]) -> Tensor? {
+        guard !pairs.isEmpty else { return nil }
+        return Tensor(shape: [pairs.count, 2], values: pairs.flatMap { [Float($0.0), Float($0.1)] })
     }
 }
 

@@ -62,6 +62,16 @@ public final class ObjectTracker {
         directions = [:]
     }
 
+    /// Forgets what was tracked, and keeps the prompts.
+    ///
+    /// The next pass gives what it would give after `reset` and the same prompts in the same order, if no prompt
+    /// corrected a tracked frame.
+    public func forgetTracked() {
+        takeOverWaiting()
+        bank.dropTracked()
+        directions = [:]
+    }
+
     /// Prompts a frame with points, a box or both; they replace earlier points and boxes of the frame.
     ///
     /// An earlier answer of the frame goes in as a mask prompt. A frame that was tracked before attends to its

@@ -70,7 +70,8 @@ public final class SegmentAnything2 {
     ///   - precision: the number format of products and attention.
     /// - Throws: `WeightFileError`, which names a tensor that is missing or has another shape, or `ComputeError`.
     public convenience init(_ weights: SafeTensors, family: ModelFamily, precision: Precision) throws {
-        precondition(family == .sam2 || family == .medsam2, "the family has SAM 2's network")
+        precondition(
+            family == .sam2 || family == .medsam2 || family == .medsam2Compact, "the family has SAM 2's network")
         let published = family == .medsam2 ? Self.medicalInputSize : Self.publishedInputSize
         guard let text = weights.metadata["inputSize"] else {
             try self.init(weights, precision: precision, inputSize: published)
@@ -162,6 +163,11 @@ public final class SegmentAnything2 {
             return PromptAnswer(logits: answer.logits, predictedIoU: [answer.predictedIoU])
         }
         return PromptAnswer(logits: decoding.logits, predictedIoU: Array(decoding.predictedIoU[1...]))
+    }
+
+    /// The image embedding of a single image, `[1, grid, grid, channels]`, as the image predictor decodes it.
+    public func imageEmbedding(of features: FrameFeatures) -> Tensor {
+        Tensor(shape: features.vision.shape, values: withoutMemory(features))
     }
 
     /// The image embedding of a frame that does not attend to memories, `[grid * grid, channels]`.

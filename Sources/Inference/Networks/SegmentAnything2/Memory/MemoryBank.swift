@@ -102,6 +102,9 @@ struct MemoryBank {
     /// Forgets what was tracked on frames that have been prompted since.
     mutating func dropTrackedOfPrompted() { for entry in prompted { tracked[entry.frame] = nil } }
 
+    /// Forgets everything that was tracked.
+    mutating func dropTracked() { tracked = [:] }
+
     /// Drops features and answers that no frame attends to any more.
     ///
     /// A frame that is still to be tracked lies beside `frame`, or beside the pass's first frame on its other side.

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A volume is segmented from prompts on a few slices, which are tracked through the others in both directions
+// (`TrackingMethod`). Slices keep the orientation in which they were acquired.
+
+internal import Imaging
+internal import Inference
+
+/// Segments a volume by tracking the structure from prompted slices through the volume.
+///
+/// A person prompts the key slice, further slices, or both. Without a prompt, left-atrium-compact segments the atrium.
+/// The slice where its answer is largest and surest becomes the key slice, unless a person names one, and the box
+/// around its mask, widened by the margin, becomes the prompt.
+final class TrackedVolume: Segmenter {
+    let descriptor: SegmenterDescriptor
+    private let recipe: TrackedRecipe
+    private let method: TrackingMethod
+    private let network: TrackingNetwork
+    private let prompter: CompactPrompter
+    private let precision: Precision
+
+    init(_ recipe: TrackedRecipe, _ weights: RecipeWeights) throws {
+        descriptor = weights.descriptor
+        self.recipe = recipe
+        method = recipe.method(of: weights.descriptor.version)
+        network = try TrackingNetwork(recipe.family, weights)
+        prompter = CompactPrompter(recipe.prompter, for: recipe.name, precision: weights.precision)
+        precision = weights.precision
+    }
+
+    /// The prompts of one segmentation.
+    private struct Plan {
+        /// The prompted slices with their prompts, in the order of prompting.
+        var prompts: [(slice: Int, prompt: Prompt)] = []
+        /// The answer of the compact network, if it found the prompts.
+        var found: SegmenterResult?
+        var boxes = BoxNotes()
+    }
+
+    func segment(
+        _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
+        progress: (Int, Int) -> Void
+    ) throws -> SegmenterResult {
+        try recipe.entry.check(options)
+        guard options.recipe == nil || options.recipe == method.rawValue else {
+            throw SegmentationError.otherRecipe(segmenter: recipe.name, version: descriptor.version)
+        }
+        let volume = try input.volume(for: recipe.name)
+        let grid = network.grid(rows: volume.rows, columns: volume.columns)
+        var ahead = 0
+        let plan = try plan(input, volume, options, grid) { done, all in
+            ahead = all
+            progress(done, all + volume.slices)
+        }
+        var answers = [ObjectTrack.Answer?](repeating: nil, count: volume.slices)
+        var done = 0
+        try naming(recipe.name) {
+            try follow(plan, volume, grid, options, trace) { slice, answer in
+                if answers[slice] == nil {
+                    done += 1
+                    progress(ahead + done, ahead + volume.slices)
+                }
+                answers[slice] = answer
+            }
+        }
+        while done < volume.slices {
+            done += 1
+            progress(ahead + done, ahead + volume.slices)
+        }
+        return result(answers, plan, volume)
+    }
+
+    // MARK: - Prompts
+
+    private func plan(
+        _ input: SegmenterInput, _ volume: Volume, _ options: SegmenterOptions, _ grid: InputGrid,
+        progress: (Int, Int) -> Void
+    ) throws -> Plan {
+        try check(options, slices: volume.slices)
+        var plan = Plan()
+        guard !options.hasPrompt else {
+            for given in prompts(options, slices: volume.slices) {
+                let prompt = try GivenPrompt(
+                    SegmenterOptions(box: given.box, points: given.points), rows: volume.rows,
+                    columns: volume.columns, segmenter: recipe.name)
+                if prompt.isClipped { plan.boxes.clipped += 1 }
+                plan.prompts.append((given.slice - 1, prompt.prompt(on: grid)))
+            }
+            plan.boxes.count(plan.prompts.map(\.prompt), on: grid)
+            return plan
+        }
+        let found = try prompter.find(input, progress: progress)
+        plan.found = found
+        let best = KeySlice.best(found.masks, confidence: found.frameConfidence.map(\.value))
+        guard let key = options.keySlice.map({ $0 - 1 }) ?? best, best != nil else { return plan }
+        guard !found.masks[key].isEmpty else {
+            let reason = "\(prompter.name) finds nothing in slice \(key + 1): give a box or another slice"
+            throw SegmentationError.option(segmenter: recipe.name, option: "keySlice", reason: reason)
+        }
+        let margin = options.margin ?? recipe.margin
+        for slice in KeySlice.prompted(found.masks, key: key, every: options.promptEvery) {
+            guard let box = MaskPrompter.box(found.masks[slice].pixels, columns: volume.columns) else { continue }
+            plan.prompts.append((slice, Prompt(box: grid.widened(grid.input(box), by: margin))))
+        }
+        plan.boxes.count(plan.prompts.map(\.prompt), on: grid)
+        return plan
+    }
+
+    private func check(_ options: SegmenterOptions, slices: Int) throws(SegmentationError) {
+        let named = [("keySlice", options.keySlice ?? 1)] + options.slicePrompts.map { ("slicePrompts", $0.slice) }
+        if let (option, slice) = named.first(where: { $0.1 > slices }) {
+            throw .option(
+                segmenter: recipe.name, option: option,
+                reason: "slice \(slice) does not exist: the volume has \(slices) slices")
+        }
+        if options.hasPrompt, options.promptEvery != nil {
+            throw .option(
+                segmenter: recipe.name, option: "promptEvery",
+                reason: "it is for boxes that the segmenter finds: leave out the prompts, or prompt further slices")
+        }
+        let key = options.keySlice ?? slices / 2 + 1
+        if options.box != nil || !options.points.isEmpty, options.slicePrompts.contains(where: { $0.slice == key }) {
+            throw .option(
+                segmenter: recipe.name, option: "slicePrompts",
+                reason: "slice \(key) has two prompts: give one box and its points")
+        }
+    }
+
+    /// A person's prompts: that of the key slice, which is the middle slice without a name, and then the others.
+    private func prompts(_ options: SegmenterOptions, slices: Int) -> [SlicePrompt] {
+        let key = SlicePrompt(
+            slice: options.keySlice ?? slices / 2 + 1, box: options.box, points: options.points)
+        return (key.box == nil && key.points.isEmpty ? [] : [key]) + options.slicePrompts
+    }
+
+    // MARK: - Tracking
+
+    /// Prompts the slices of a plan and tracks in both directions.
+    private func follow(
+        _ plan: Plan, _ volume: Volume, _ grid: InputGrid, _ options: SegmenterOptions,
+        _ trace: (any SegmentationTrace)?, onAnswer: (Int, ObjectTrack.Answer) -> Void
+    ) throws {
+        guard let last = plan.prompts.map(\.slice).max() else { return }
+        let bytes = MagneticResonance.bytes(volume.voxels)
+        let size = volume.rows * volume.columns
+        let track = ObjectTrack(
+            network, count: volume.slices, grid: grid, method: method, shift: options.shift ?? recipe.shift,
+            trace: trace
+        ) { slice in
+            ByteImage(
+                rows: volume.rows, columns: volume.columns, channels: 1,
+                values: Array(bytes[slice * size..<(slice + 1) * size]))
+        }
+        for (slice, prompt) in plan.prompts { onAnswer(slice, try track.prompt(prompt, frame: slice)) }
+        for isReverse in [false, true] {
+            if isReverse, method.forgetsBetweenPasses { track.forgetTracked() }
+            var absent = 0
+            try track.track(isReverse: isReverse) { slice, answer in
+                onAnswer(slice, answer)
+                absent = answer.isPresent ? 0 : absent + 1
+                // A pass must reach every prompted slice.
+                guard let most = recipe.mostAbsent, isReverse || slice > last else { return true }
+                return absent < most
+            }
+        }
+    }
+
+    // MARK: - Result
+
+    private func result(_ answers: [ObjectTrack.Answer?], _ plan: Plan, _ volume: Volume) -> SegmenterResult {
+        let size = volume.rows * volume.columns
+        var result = SegmenterResult(computedIn: precision)
+        var mask = [UInt8]()
+        mask.reserveCapacity(size * volume.slices)
+        for answer in answers { mask += answer?.image.mask ?? [UInt8](repeating: 0, count: size) }
+        let components =
+            method.keepsLargestComponent
+            ? ConnectedComponents.keepLargest(
+                &mask, slices: volume.slices, rows: volume.rows, columns: volume.columns) : 1
+        for (slice, answer) in answers.enumerated() {
+            let pixels = Array(mask[slice * size..<(slice + 1) * size])
+            var probabilities = answer?.image.probabilities ?? [Float](repeating: 0, count: size)
+            if let before = answer?.image.mask {
+                for index in pixels.indices where before[index] > pixels[index] { probabilities[index] = 0 }
+            }
+            result.add(
+                mask: pixels, probabilities: probabilities, rows: volume.rows, columns: volume.columns,
+                confidence: confidence(answers, slice, plan.found))
+        }
+        result.clear(volume.padding)
+        result.confidence = PromptConfidence.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
+        result.notes += notes(answers, plan, components: components)
+        return result
+    }
+
+    /// The confidence of a slice.
+    ///
+    /// A slice that the tracking did not reach takes the confidence of the last absent slice before it. If nothing
+    /// was tracked, it takes that of the network that looked for prompts.
+    private func confidence(
+        _ answers: [ObjectTrack.Answer?], _ slice: Int, _ found: SegmenterResult?
+    ) -> Confidence {
+        let reached = answers.indices.filter { answers[$0] != nil }
+        let nearest = reached.min { abs($0 - slice) < abs($1 - slice) }
+        let prompter = found?.frameConfidence[slice].value
+        if let nearest, let answer = answers[nearest] { return answer.confidence(prompter: prompter) }
+        return Confidence(value: prompter ?? 0, measures: prompter.map { ["prompterConfidence": $0] } ?? [:])
+    }
+
+    private func notes(_ answers: [ObjectTrack.Answer?], _ plan: Plan, components: Int) -> [String] {
+        var notes = plan.boxes.notes(recipe.family)
+        let slices = plan.prompts.map { $0.slice + 1 }.sorted()
+        if let found = plan.found {
+            notes.append(
+                slices.isEmpty
+                    ? "\(prompter.name) finds nothing to prompt with" : "prompts were found by \(prompter.name)")
+            if found.confidence.value < LeftAtriumCompact.doubtful, !slices.isEmpty {
+                notes.append("\(prompter.name) is not sure of its answer: check the prompted slice")
+            }
+        }
+        guard !slices.isEmpty else { return notes }
+        let shown = slices.prefix(8).map(String.init).joined(separator: ", ") + (slices.count > 8 ? " and others" : "")
+        let present = answers.count { $0?.isPresent == true }
+        notes.append(
+            "tracked by \(method.rawValue) from slice\(slices.count == 1 ? "" : "s") \(shown): "
+                + "seen in \(present) of \(answers.count) slices")
+        let empty = slices.filter { answers[$0 - 1]?.isPresent != true }
+        if !empty.isEmpty {
+            let few = empty.prefix(8).map(String.init).joined(separator: ", ")
+            notes.append("nothing was found in the prompted slice\(empty.count == 1 ? "" : "s") \(few)")
+        }
+        if components > 1 { notes.append("the largest of \(components) components was kept") }
+        return notes
+    }
+}

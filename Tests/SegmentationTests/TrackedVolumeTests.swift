@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Imaging
+import Inference
+import Segmentation
+import Testing
+
+extension SegmentationSuites {
+    /// Segmenters that track a prompt through a volume, on scaled-down networks with random weights.
+    @Suite struct TrackedVolumeTests {
+        private final class Trace: SegmentationTrace {
+            var frames = [TracedFrame]()
+            func record(_ frame: TracedFrame) { frames.append(frame) }
+            /// The slices in the order of the records.
+            var order: [Int] { frames.map(\.index) }
+            subscript(slice: Int) -> TracedFrame? { frames.first { $0.index == slice } }
+        }
+
+        private let box = Box(x0: 8, y0: 6, x1: 30, y1: 25)
+
+        private func segmenter(_ name: String, recipe: String? = nil) throws -> any Segmenter {
+            let chosen = try Segmenters.choose(name, among: DrawnModels.installed())
+            return try Segmenters.make(Segmenters.following(SegmenterOptions(recipe: recipe), chosen))
+        }
+
+        private func segment(
+            _ name: String, _ volume: Volume, _ options: SegmenterOptions, trace: Trace? = nil
+        ) throws -> SegmenterResult {
+            try segmenter(name, recipe: options.recipe).segment(.volume(volume), options: options, trace: trace) {
+                _, _ in
+            }
+        }
+
+        /// The input of the network for each slice, and the tracker that gets it.
+        private func tracker(_ volume: Volume, _ family: ModelFamily) throws -> (SegmentAnything2, ObjectTracker) {
+            let network = try SegmentAnything2(
+                DrawnModels.file(family), family: family, precision: Compute.transformerPrecision())
+            let bytes = MagneticResonance.bytes(volume.voxels)
+            let size = volume.rows * volume.columns
+            let tracker = ObjectTracker(network, frameCount: volume.slices) { slice in
+                let image = ByteImage(
+                    rows: volume.rows, columns: volume.columns, channels: 1,
+                    values: Array(bytes[slice * size..<(slice + 1) * size]))
+                return try network.encode(SequenceInput.input(image, family: family, size: network.inputSize))
+            }
+            return (network, tracker)
+        }
+
+        @Test(arguments: ["medsam2", "sam2-video"])
+        func `a box is tracked as the reference's recipe says, and each slice is encoded and dumped once`(
+            recipe: String
+        ) throws {
+            let volume = Inputs.volume(11, 31, 37, Inputs.pattern)
+            let trace = Trace()
+            let options = SegmenterOptions(box: box, keySlice: 5, recipe: recipe)
+            let result = try segment("medsam2-track", volume, options, trace: trace)
+            #expect(trace.order == [4, 5, 6, 7, 8, 9, 10, 3, 2, 1, 0] && result.masks.count == 11)
+
+            let (network, tracker) = try tracker(volume, .medsam2)
+            let grid = InputGrid(rows: 31, columns: 37, family: .medsam2, size: network.inputSize)
+            for isReverse in [false, true] {
+                if isReverse, recipe == "medsam2" { tracker.reset() }
+                if !isReverse || recipe == "medsam2" {
+                    _ = try tracker.prompt(Prompt(box: grid.input(box)), frame: 4)
+                }
+                try tracker.track(isReverse: isReverse) { expected in
+                    let found = try #require(trace[expected.frame])
+                    #expect(found.logits?.values == expected.logits.values)
+                    #expect(found.tracking?.objectScore.values == [expected.objectScore])
+                    #expect(found.tracking?.selection == expected.selection)
+                    #expect(found.tracking?.memory?.values.count == 64 * 8 * 8)
+                    return true
+                }
+            }
+            // After a reset, the first slice backwards attends to the prompted slice alone.
+            let memories = try #require(trace[3]?.tracking?.selection?.memories)
+            #expect(memories.count == (recipe == "medsam2" ? 1 : 6))
+        }
+
+        @Test func `the recipe of 2024 prompts with the image predictor's mask`() throws {
+            let volume = Inputs.volume(4, 31, 37, Inputs.pattern)
+            let trace = Trace()
+            _ = try segment(
+                "sam2-track", volume, SegmenterOptions(box: box, keySlice: 2, recipe: "medsam2-2024"), trace: trace)
+            // A mask prompt becomes logits of -10 and 10.
+            let prompted = try #require(trace[1]?.logits?.values)
+            #expect(prompted.allSatisfy { abs($0) <= 10.001 } && prompted.contains { abs(abs($0) - 10) < 1e-3 })
+            #expect(trace[2]?.tracking?.selection?.memories == [.init(frame: 1, temporalIndex: 6)])
+        }
+
+        @Test func `several prompted slices are conditioning frames, and the other slices attend to all of them`()
+            throws
+        {
+            let volume = Inputs.volume(9, 31, 37, Inputs.pattern)
+            let trace = Trace()
+            let options = SegmenterOptions(
+                box: box, keySlice: 3,
+                slicePrompts: [SlicePrompt(slice: 7, points: [LabeledPoint(x: 18, y: 15, isForeground: true)])])
+            let result = try segment("medsam2-track", volume, options, trace: trace)
+            #expect(trace.order == [2, 6, 3, 4, 5, 7, 8, 1, 0])
+            let memories = try #require(trace[3]?.tracking?.selection?.memories)
+            #expect(memories.map(\.frame) == [2, 6] && memories.map(\.temporalIndex) == [6, 6])
+            #expect(result.notes.contains { $0.hasPrefix("tracked by medsam2 from slices 3, 7") })
+        }
+
+        @Test func `a recipe is part of the version, and a segmenter of another version refuses it`() throws {
+            let usual = try Segmenters.choose("medsam2-track", among: DrawnModels.installed())
+            let other = try Segmenters.following(SegmenterOptions(recipe: "sam2-video"), usual)
+            #expect(usual.descriptor.version.hasPrefix("1.0.0+medsam2."))
+            #expect(other.descriptor.version.hasPrefix("1.0.0+sam2-video."))
+            #expect(other.descriptor.version.count <= 64)
+            #expect(try Segmenters.following(.none, usual) == usual)
+            let volume = Inputs.volume(3, 31, 37, Inputs.pattern)
+            #expect(throws: SegmentationError.self) {
+                _ = try segmenter("medsam2-track").segment(
+                    .volume(volume), options: SegmenterOptions(box: box, recipe: "sam2-video"), trace: nil
+                ) { _, _ in }
+            }
+            var wrong = usual
+            wrong.descriptor.version = "1.0.0+medsam3.x"
+            #expect(throws: SegmentationError.self) { _ = try Segmenters.make(wrong) }
+        }
+
+        @Test func `bad prompts are refused with the reason`() throws {
+            let volume = Inputs.volume(5, 31, 37, Inputs.pattern)
+            let point = LabeledPoint(x: 3, y: 3, isForeground: true)
+            for (options, reason) in [
+                (SegmenterOptions(box: Box(x0: 99, y0: 3, x1: 120, y1: 9)), "outside the image"),
+                (SegmenterOptions(box: box, keySlice: 6), "the volume has 5 slices"),
+                (SegmenterOptions(slicePrompts: [SlicePrompt(slice: 9, box: box)]), "slice 9 does not exist"),
+                (
+                    SegmenterOptions(box: box, keySlice: 2, slicePrompts: [SlicePrompt(slice: 2, box: box)]),
+                    "slice 2 has two prompts"
+                ),
+                (SegmenterOptions(box: box, slicePrompts: [SlicePrompt(slice: 3, box: box)]), "two prompts"),
+                (SegmenterOptions(slicePrompts: [SlicePrompt(slice: 2)]), "is empty"),
+                (SegmenterOptions(slicePrompts: [SlicePrompt(slice: 0, points: [point])]), "counted from 1"),
+                (SegmenterOptions(recipe: "sam3"), "medsam2, medsam2-2024, sam2-video"),
+                (SegmenterOptions(promptEvery: 0), "at least 1"),
+                (SegmenterOptions(box: box, promptEvery: 2), "boxes that the segmenter finds"),
+            ] {
+                #expect {
+                    _ = try segmenter("medsam2-track").segment(.volume(volume), options: options, trace: nil) {
+                        _, _ in
+                    }
+                } throws: { "\($0)".contains(reason) && "\($0)".contains("medsam2-track") }
+            }
+        }
+
+        @Test func `one slice, a prompt on every slice, and an empty prompted slice have a result`() throws {
+            let one = try segment("medsam2-track", Inputs.volume(1, 31, 37, Inputs.pattern), SegmenterOptions(box: box))
+            #expect(one.masks.count == 1)
+
+            let all = Trace()
+            let options = SegmenterOptions(slicePrompts: (1...6).map { SlicePrompt(slice: $0, box: box) })
+            _ = try segment("sam2-track", Inputs.volume(6, 31, 37, Inputs.pattern), options, trace: all)
+            #expect(all.order == Array(0..<6) && all.frames.allSatisfy { $0.tracking?.selection == nil })
+
+            let size = 31 * 37
+            let empty = Inputs.volume(5, 31, 37) { (2 * size..<3 * size).contains($0) ? 0 : Inputs.pattern($0) }
+            let result = try segment("medsam2-track", empty, SegmenterOptions(box: box, keySlice: 3))
+            #expect(result.masks.count == 5 && result.confidence.value.isFinite)
+        }
+
+        @Test func `a volume of 300 slices needs no more memory at its end than after 10 slices`() throws {
+            let volume = Inputs.volume(300, 40, 40, Inputs.pattern)
+            let segmenter = try segmenter("medsam2-track")
+            var early = 0
+            _ = try segmenter.segment(
+                .volume(volume), options: SegmenterOptions(box: Box(x0: 5, y0: 5, x1: 35, y1: 35), keySlice: 1),
+                trace: nil
+            ) { done, _ in if done == 10 { early = residentKiB() } }
+            // The answers of 290 slices of 40 x 40 pixels take 2.3 MB.
+            #expect(residentKiB() - early < 16 << 10)
+        }
+
+        @Test func `progress counts every slice once, whatever the number of prompts`() throws {
+            var steps = [[Int]]()
+            let options = SegmenterOptions(box: box, keySlice: 2, slicePrompts: [SlicePrompt(slice: 4, box: box)])
+            _ = try segmenter("medsam2-track").segment(
+                .volume(Inputs.volume(6, 31, 37, Inputs.pattern)), options: options, trace: nil
+            ) { steps.append([$0, $1]) }
+            #expect(steps == (1...6).map { [$0, 6] })
+        }
+
+        @Test func `confidence holds object score, predicted IoU, stability and, where prompted, jitter agreement`()
+            throws
+        {
+            let volume = Inputs.volume(5, 31, 37, Inputs.pattern)
+            let trace = Trace()
+            let options = SegmenterOptions(box: box, keySlice: 3)
+            let result = try segment("medsam2-track", volume, options, trace: trace)
+            for (slice, confidence) in result.frameConfidence.enumerated() {
+                let score = Double(try #require(trace[slice]?.tracking?.objectScore.values.first))
+                let presence = try #require(confidence.measures["objectPresence"])
+                #expect(abs(presence - 1 / (1 + exp(-score))) < 1e-5)
+                #expect((confidence.measures["predictedIoU"] != nil) == (score > 0))
+                #expect((confidence.measures["jitterAgreement"] != nil) == (score > 0 && slice == 2))
+                if score <= 0 {
+                    #expect(result.masks[slice].isEmpty && abs(confidence.value - (1 - presence)) < 1e-9)
+                }
+            }
+            let firm = try segment("medsam2-track", volume, SegmenterOptions(box: box, keySlice: 3, shift: 0))
+            #expect(firm.frameConfidence[2].measures["jitterAgreement"] == nil)
+        }
+
+        private func residentKiB() -> Int {
+            let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+            let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") } ?? ""
+            return line.split(separator: " ").compactMap { Int($0) }.first ?? 0
+        }
+    }
+
+    /// Segmenters that track a prompt through frames in the order of time.
+    @Suite struct TrackedFramesTests {
+        private final class Trace: SegmentationTrace {
+            var frames = [TracedFrame]()
+            func record(_ frame: TracedFrame) { frames.append(frame) }
+        }
+
+        // Bright edges, so a frame is its own endoscopic field.
+        private func frame(_ shift: Int, rows: Int = 70, columns: Int = 99) -> Frame {
+            Inputs.frame(rows, columns) { 60 + Inputs.pattern($0 + $1 + shift).truncatingRemainder(dividingBy: 190) }
+        }
+
+        private let box = Box(x0: 20, y0: 15, x1: 71, y1: 52)
+
+        private func segment(
+            _ frames: [Frame], _ options: SegmenterOptions, trace: Trace? = nil
+        ) throws -> SegmenterResult {
+            try DrawnModels.segmenter("sam2-track-frames").segment(.frames(frames), options: options, trace: trace) {
+                _, _ in
+            }
+        }
+
+        @Test func `frames after the prompted one attend to it, and frames before it are empty`() throws {
+            let trace = Trace()
+            let result = try segment(
+                (0..<5).map { frame(40 * $0) }, SegmenterOptions(box: box, keySlice: 2), trace: trace)
+            #expect(result.masks.count == 5 && result.masks[0].isEmpty)
+            #expect(trace.frames.map(\.index) == [1, 2, 3, 4])
+            let selections = trace.frames.map { $0.tracking?.selection?.memories.map(\.frame) }
+            #expect(selections == [nil, [1], [1, 2], [1, 2, 3]])
+        }
+
+        @Test func `a later prompt joins the track, and a frame of another size ends it`() throws {
+            let trace = Trace()
+            let options = SegmenterOptions(box: box, slicePrompts: [SlicePrompt(slice: 3, box: box)])
+            let frames = (0..<4).map { frame(40 * $0) } + [frame(0, rows: 50, columns: 80)]
+            let result = try segment(frames, options, trace: trace)
+            #expect(trace.frames.map(\.index) == [0, 1, 2, 3])
+            #expect(trace.frames[3].tracking?.selection?.memories.map(\.frame) == [0, 2, 1])
+            #expect(result.masks[4].rows == 50 && result.masks[4].isEmpty)
+        }
+
+        @Test func `a prompt on a frame that does not come is a note, and two prompts on a frame are refused`() throws {
+            func prompted(twice slice: Int) -> SegmenterOptions {
+                SegmenterOptions(box: box, slicePrompts: [SlicePrompt(slice: slice, box: box)])
+            }
+            let late = try segment([frame(0)], prompted(twice: 9))
+            #expect(late.notes.contains("there is no frame 9: its prompt was not used"))
+            for (options, reason) in [
+                (prompted(twice: 1), "frame 1 has two prompts"),
+                (SegmenterOptions(keySlice: 3), "needs a box or points"),
+                (SegmenterOptions(box: box, recipe: "medsam2"), "forwards in time only"),
+                (SegmenterOptions(box: Box(x0: 200, y0: 1, x1: 300, y1: 9)), "outside the image"),
+            ] {
+                #expect { _ = try segment([frame(0)], options) } throws: { "\($0)".contains(reason) }
+            }
+        }
+    }
+
+    /// The choice of slices without a person's prompt.
+    @Suite struct KeySliceTests {
+        private func mask(_ area: Int) -> Mask {
+            Mask(rows: 4, columns: 4, pixels: (0..<16).map { $0 < area ? 1 : 0 })
+        }
+
+        @Test func `the key slice has the largest product of area and confidence`() {
+            let masks = [0, 4, 8, 9, 0].map(mask)
+            #expect(KeySlice.best(masks, confidence: [1, 0.9, 0.9, 0.5, 1]) == 2)
+            #expect(KeySlice.best(masks, confidence: [1, 0.9, 0.9, 0.9, 1]) == 3)
+            #expect(KeySlice.best(masks, confidence: [1, 0, 0, 0, 1]) == 3)
+            #expect(KeySlice.best([0, 0].map(mask), confidence: [1, 1]) == nil)
+            #expect(KeySlice.best([5, 5].map(mask), confidence: [0.5, 0.5]) == 0)
+        }
+
+        @Test func `further slices lie at multiples of the distance where something was found`() {
+            let masks = [0, 3, 3, 3, 3, 3, 3, 0].map(mask)
+            #expect(KeySlice.prompted(masks, key: 3, every: nil) == [3])
+            #expect(KeySlice.prompted(masks, key: 3, every: 2) == [3, 1, 5])
+            #expect(KeySlice.prompted(masks, key: 3, every: 1) == [3, 1, 2, 4, 5, 6])
+            #expect(KeySlice.prompted(masks, key: 3, every: 9) == [3])
+        }
+    }
+}
