@@ -32,7 +32,6 @@ from bench_encoder import BENCHMARKS, Contender, has_bf16  # noqa: E402
 
 PARTS = ["image", "attention", "decoder", "memory"]
 PEERS = {"fp32": ["torch-fp32", "onnxruntime-fp32", "openvino-fp32"], "bf16": ["torch-bf16-autocast", "openvino-bf16"]}
-NAMES = {"t": "t", "s": "s", "b+": "b+", "l": "l"}
 POINTERS = 4 * 16  # rows of 16 object pointers
 
 
@@ -47,7 +46,7 @@ def network(size):
     options = [f"++model.image_size={side}"]
     for kind in ("self", "cross"):
         options.append(f"++model.memory_attention.layer.{kind}_attention.feat_sizes=[{grid},{grid}]")
-    return build_sam2_video_predictor(f"configs/sam2.1/sam2.1_hiera_{NAMES[name]}.yaml", None, device="cpu",
+    return build_sam2_video_predictor(f"configs/sam2.1/sam2.1_hiera_{name}.yaml", None, device="cpu",
                                       hydra_overrides_extra=options).float().eval()
 
 
