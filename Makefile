@@ -83,6 +83,8 @@ bench: setup-tests build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),s
 	timeout --foreground 7200 $(REFERENCE_PYTHON) conformance/bench_encoder.py
 	timeout --foreground 3600 $(REFERENCE_PYTHON) conformance/bench_encoder.py --prompt
 	timeout --foreground 7200 $(REFERENCE_PYTHON) conformance/bench_encoder.py --automatic
+	timeout --foreground 7200 $(REFERENCE_PYTHON) conformance/bench_tracker.py
+	timeout --foreground 3600 $(REFERENCE_PYTHON) conformance/bench_tracker.py --sizes t:512 --volume 88
 
 exact: build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),setup-reference) ## Compare full-size networks with the reference packages (takes long; ViT-H needs 12 GB of memory)
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks

@@ -132,9 +132,9 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     network, training = rounded(arguments.runs)
-    found = {prompt: score_tracker.rows(network, arguments.data, arguments.volumes, position=position, boxes=count,
-                                        automatic=position is None)
-             for prompt, (_, position, count) in PROMPTS.items()}
+    prompts = {prompt: {"position": position, "boxes": count, "automatic": position is None}
+               for prompt, (_, position, count) in PROMPTS.items()}
+    found = score_tracker.rows(network, arguments.data, prompts, arguments.volumes)
     scores = {prompt: {key: round(value, 4) for key, value in summary([row["dice"] for row in rows]).items()}
               for prompt, rows in found.items()}
     content = body(network, scores, training)

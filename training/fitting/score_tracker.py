@@ -57,24 +57,30 @@ def automatic_box(image):
     return {key: prompts.box_of(mask) if mask.any() else box}
 
 
-def volume_row(network, name, image, truth, position=0.5, boxes=1, automatic=False):
-    """Scores of one volume. With several boxes they are spread evenly over the atrium instead of at `position`."""
+def volume_row(features, name, image, truth, position=0.5, boxes=1, automatic=False):
+    """Scores of one volume. With several boxes they are spread evenly over the atrium instead of at `position`.
+
+    `features` holds the network and the `Features` of each slice.
+    """
     present = np.flatnonzero(truth.any((1, 2)))
     given = automatic_box(image) if automatic else truth_boxes(name, truth, position, boxes)
     key = max(given)
-    features = medsam2_compact.embed(network, percentile_scaled(image))
-    found = medsam2_compact.track(network, features, truth.shape[1:], given)
+    found = medsam2_compact.track(*features, truth.shape[1:], given)
     marked = np.flatnonzero(found.mask.any((1, 2)))
     return {"case": name, "dice": dice(found.mask, truth), "key": dice(found.mask[key], truth[key]), "slices": len(present),
             "below": int((marked < present[0]).sum()), "above": int((marked > present[-1]).sum()),
             "missed": int(len(present) - np.isin(present, marked).sum())}
 
 
-def rows(network, data, count=None, **options):
-    """One row for each of the first `count` held-out volumes."""
-    paths = left_atrium_volumes.split(data)[1][:count]
-    return [volume_row(network, path.stem, *volume, **options)
-            for path, volume in ((path, left_atrium_volumes.read(path)) for path in paths)]
+def rows(network, data, prompts, count=None):
+    """{prompt: one row for each of the first `count` held-out volumes} for prompts {prompt: options of volume_row}."""
+    found = {prompt: [] for prompt in prompts}
+    for path in left_atrium_volumes.split(data)[1][:count]:
+        image, truth = left_atrium_volumes.read(path)
+        features = network, medsam2_compact.embed(network, percentile_scaled(image))
+        for prompt, options in prompts.items():
+            found[prompt].append(volume_row(features, path.stem, image, truth, **options))
+    return found
 
 
 def checkpointed(runs):
@@ -96,8 +102,8 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     network = tracker.load(arguments.weights)[0] if arguments.weights else checkpointed(arguments.runs)
-    found = rows(network, arguments.data, arguments.volumes, position=POSITIONS[arguments.position],
-                 boxes=arguments.boxes, automatic=arguments.automatic)
+    options = {"position": POSITIONS[arguments.position], "boxes": arguments.boxes, "automatic": arguments.automatic}
+    found = rows(network, arguments.data, {"asked": options}, arguments.volumes)["asked"]
     for row in found:
         print(json.dumps(row))
     ends = np.array([row[end] for row in found for end in ("below", "above")])

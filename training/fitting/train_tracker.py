@@ -13,10 +13,10 @@ decides whether the structure counts as present. From LONG_FROM on, LONG of the 
 without gradients first, so that the network learns from memories as they are far from the prompt.
 
 The training reads packs (data/tracked_pack.py) and makes them from DATA if they are missing. It runs on a CUDA device if
-there is one. It plans the learning rate for `--seconds` of steps in all (processor time on a CPU), and continues from
-RUNS/medsam2-compact/checkpoint.pt if that file exists. `--stop-after` ends a run early. log.csv and curve.png lie beside the
-checkpoint. `--slim FOLDER` also keeps the averaged weights there, in files of at most PART bytes. `score_tracker` and
-exporting/export_tracker.py read a checkpoint.
+there is one. It plans the learning rate for `--seconds` of steps in all: processor time on a CPU, unless `--wall-time` is
+given. It continues from RUNS/medsam2-compact/checkpoint.pt if that file exists. `--stop-after` ends a run early. log.csv and
+curve.png lie beside the checkpoint. `--slim FOLDER` also keeps the averaged weights there, in files of at most PART bytes.
+`score_tracker` and exporting/export_tracker.py read a checkpoint.
 """
 import argparse
 import io
@@ -57,6 +57,7 @@ def options():
     add_folders(parser, required=False)
     parser.add_argument("--packs", type=Path, nargs="+", help="files of tracked_pack.py; RUNS/tracked.npz by default")
     parser.add_argument("--seconds", type=float, default=20_000, help="planned duration of the steps, over all runs")
+    parser.add_argument("--wall-time", action="store_true", help="plan by wall-clock time on a CPU, too")
     parser.add_argument("--stop-after", type=float, default=float("inf"), help="seconds after which this run ends")
     parser.add_argument("--steps", type=int, default=0, help="end this run after so many steps")
     parser.add_argument("--batch", type=int, default=BATCH, help="sequences of a step; halved if the memory does not suffice")
@@ -447,7 +448,8 @@ def main():
             torch.save({"average": {key: value.cpu() for key, value in average.state_dict().items()}, **facts}, body)
             split(body.getvalue(), arguments.slim, "checkpoint.pt")
 
-    clock = time.monotonic if device.type == "cuda" else time.process_time  # other work may share the processor
+    # Other work may share the processor.
+    clock = time.monotonic if device.type == "cuda" or arguments.wall_time else time.process_time
     losses, saved, scored, steps = [], time.monotonic(), time.monotonic(), 0
     while seconds < arguments.seconds and time.monotonic() - begun < arguments.stop_after and not 0 < arguments.steps <= steps:
         started, progress = clock(), seconds / arguments.seconds
@@ -479,6 +481,7 @@ def main():
             keep()
             saved = time.monotonic()
             scored = saved if with_score else scored
+    keep()  # the scores take a while
     report(True)
     keep()
 

@@ -96,8 +96,9 @@ class Attention(nn.Module):
         q, k, v = self.q_proj(q), self.k_proj(k), self.v_proj(v)
         if turn_q is not None:
             q, k = rotated(q, turn_q), rotated(k, turn_k)
-        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2).flatten(0, 1) for x in (q, k, v))
+        shares = torch.bmm(q * q.shape[-1] ** -0.5, k.transpose(1, 2)).softmax(dim=-1)  # its gradient is the fastest on a CPU
+        return self.out_proj(torch.bmm(shares, v).unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2))
 
 
 def rotary(grid=GRID, width=WIDTH):
@@ -457,7 +458,7 @@ def choose(answer, several):
     """The chosen logits [batch, 64, 64], predicted IoU [batch] and mask token [batch, 256] of an `Answer`.
 
     With `several`, the choice is the alternative with the highest predicted IoU. Otherwise it is the single mask, or
-    the best alternative if the single mask is unstable. In both cases the token is that of the single mask.
+    the best alternative if the single mask is unstable; the token then is that of the single mask.
     """
     every = torch.arange(len(answer.iou), device=answer.iou.device)
     best = 1 + answer.iou[:, 1:].argmax(dim=1)

@@ -8,8 +8,9 @@
 3. Each prompted slice is a conditioning frame: its box becomes two points in pixels of the square, its mask is the single
    mask, and it is remembered.
 4. From the first prompted slice the network tracks to the last slice. Then it forgets the tracked slices and tracks to
-   slice 0 (the recipe of MedSAM2: reset, prompt again). The temporal codes and pointers are SAM 2's. The length of the
-   sequence, for the scale of the pointers' codes, is the number of slices.
+   slice 0 (the recipe of MedSAM2: reset, prompt again). Beyond the prompted slices a direction ends after MOST_ABSENT slices
+   in a row that do not show the structure. The temporal codes and pointers are SAM 2's. The length of the sequence, for
+   the scale of the pointers' codes, is the number of slices.
 5. A slice whose object score is at most 0 does not show the structure. Otherwise its low-resolution logits are resized to
    the slice's size; the mask is where they are above 0. Only the largest component of the volume's mask is kept (26
    neighbours).
@@ -28,13 +29,14 @@ from training.recipes.resize import resize
 NAME = "medsam2-compact"
 VERSION = "1.0.0"  # of the recipe, as the runtime names it
 ENCODED = 8  # slices that are encoded together
+MOST_ABSENT = 3  # slices in a row without the structure that end a direction
 
 
 class Track(NamedTuple):
     """The answer for a volume [slices, rows, columns]."""
     mask: np.ndarray  # bool [slices, rows, columns]
-    scores: np.ndarray  # object score of each slice
-    iou: np.ndarray  # predicted IoU of each slice
+    scores: np.ndarray  # object score of each slice, minus infinity where the tracking did not arrive
+    iou: np.ndarray  # predicted IoU of each slice, 0 there
 
 
 @torch.no_grad()
@@ -85,15 +87,21 @@ def track(network, features, shape, boxes):
         *found[index], conditioning[index] = prompted(network, features[index], box, shape)
     first = min(boxes)
     for step, last in ((1, count), (-1, -1)):
-        others = {}
+        others, absent = {}, 0
         for index in range(first + step, last, step):
-            if index not in conditioning:
-                memories, pointers = bank(index, step, conditioning, others, count)
-                *found[index], others[index] = tracked(network, features[index], memories, pointers, count)
-                others.pop(index - step * POINTERS, None)
+            if index in conditioning:
+                absent = 0
+                continue
+            memories, pointers = bank(index, step, conditioning, others, count)
+            *found[index], others[index] = tracked(network, features[index], memories, pointers, count)
+            others.pop(index - step * POINTERS, None)
+            absent = 0 if found[index][1] > 0 else absent + 1
+            if absent >= MOST_ABSENT and (step < 0 or index > max(boxes)):
+                break
     mask = np.zeros((count, *shape), bool)
     for index, (logits, score, _) in found.items():
         if score > 0:
             mask[index] = resize(logits.numpy(), shape) > 0
-    scores, iou = (np.array([found[index][k] for index in range(count)]) for k in (1, 2))
+    scores, iou = (np.array([found[index][k] if index in found else fill for index in range(count)])
+                   for k, fill in ((1, -np.inf), (2, 0)))
     return Track(largest_component(mask), scores, iou)

@@ -42,6 +42,27 @@ public final class ResidualUNet {
         /// The number that every extent of the input must be a multiple of.
         public var totalStride: Int { 1 << widths.count }
 
+        /// Derives the sizes of an encoder without norms from the shapes of its tensors.
+        ///
+        /// A missing tensor that does not affect the sizes causes an error later, when it is read.
+        ///
+        /// - Parameters:
+        ///   - weights: the checkpoint.
+        ///   - prefix: the beginning of all tensor names.
+        /// - Throws: `WeightFileError`, which names a tensor that is missing or has another shape.
+        init(of weights: SafeTensors, prefix: String) throws(WeightFileError) {
+            let steps = (0..<weights.count("\(prefix)decoder.")).map { "\(prefix)decoder.\($0)" }
+            let levels = (0..<weights.count("\(prefix)encoder.")).map { "\(prefix)encoder.\($0)" }
+            var kernels = [[Int]]()
+            for level in levels { kernels.append(try weights.shape("\(level).down.conv.weight", axes: 4)) }
+            guard kernels.count > 1 else { throw .missing("\(prefix)encoder.1.down.conv.weight") }
+            (axes, channels, stemKernel, downKernel) = (2, kernels[0][1], kernels[0][2], kernels[1][2])
+            widths = kernels.map { $0[0] }
+            encoderBlocks = levels.map { weights.count("\($0).blocks.") }
+            decoderBlocks = steps.map { weights.count("\($0).blocks.") }
+            (norm, negativeSlope) = ("none", 0)
+        }
+
         /// Throws `WeightFileError.header` unless the sizes are those of a network of
         /// training/networks/residual_unet.py.
         func check() throws(WeightFileError) {

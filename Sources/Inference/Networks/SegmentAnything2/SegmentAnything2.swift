@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SAM 2 and SAM 2.1 (Ravi 2024) and MedSAM2 (Ma 2025), read from the tensors of their official checkpoints. This file
-// follows sam2/modeling/sam2_base.py of facebookresearch/sam2, with the options of its published configurations. It
-// leaves out multi-object constraints and training. Pre-processing and post-processing belong to the recipes.
+// SAM 2 and SAM 2.1 (Ravi 2024) and MedSAM2 (Ma 2025), read from the tensors of their official checkpoints, and
+// medsam2-compact of training/networks/tracker.py. This file follows sam2/modeling/sam2_base.py of
+// facebookresearch/sam2, with the options of its published configurations. It leaves out multi-object constraints and
+// training. Pre-processing and post-processing belong to the recipes.
 
 import Foundation
 
@@ -17,7 +18,7 @@ public final class SegmentAnything2 {
     let memoryAttention: MemoryAttention
     let pointers: ObjectPointers
     let memoryPositions: MemoryPositions
-    private let encoder: HieraEncoder
+    private let encoder: any FrameEncoder
     /// The vector that is added to every place of an image without memories, `[channels]`.
     private let noMemory: [Float]
     private let maskDownsampling: Linear
@@ -27,22 +28,30 @@ public final class SegmentAnything2 {
     public static let publishedInputSize = 1024
     /// Height and width of MedSAM2's input.
     public static let medicalInputSize = 512
+    /// Height and width of medsam2-compact's input.
+    public static let compactInputSize = 256
 
     /// Reads the network.
     ///
     /// - Parameters:
     ///   - weights: the tensors of a checkpoint under the publisher's names.
     ///   - precision: the number format of products and attention.
-    ///   - inputSize: height and width of the input, a multiple of 32.
-    ///   - architecture: the sizes of the trunk; `nil` means those of the published network with as many channels
+    ///   - inputSize: height and width of the input, a multiple of 32; `nil` means 1024, and 256 for medsam2-compact.
+    ///   - architecture: the sizes of a Hiera trunk; `nil` means those of the published network with as many channels
     ///     and blocks.
     /// - Throws: `WeightFileError`, which names a tensor that is missing or has another shape, or `ComputeError`.
     public init(
-        _ weights: SafeTensors, precision: Precision, inputSize: Int = SegmentAnything2.publishedInputSize,
-        architecture: HieraArchitecture? = nil
+        _ weights: SafeTensors, precision: Precision, inputSize: Int? = nil, architecture: HieraArchitecture? = nil
     ) throws {
-        let architecture = try architecture ?? Self.architecture(of: weights)
-        encoder = try HieraEncoder(weights, architecture, inputSize: inputSize, precision: precision)
+        if weights.shape(of: ResidualEncoder.firstTensor) != nil {
+            encoder = try ResidualEncoder(
+                weights, inputSize: inputSize ?? Self.compactInputSize, precision: precision)
+        } else {
+            encoder = try HieraEncoder(
+                weights, architecture ?? Self.architecture(of: weights),
+                inputSize: inputSize ?? Self.publishedInputSize, precision: precision)
+        }
+        let inputSize = encoder.inputSize
         let (channels, grid) = (encoder.channels, encoder.embeddingSize)
         prompts = try PromptEncoder(
             weights, inputSize: inputSize, embeddingSize: grid, channels: channels, name: "sam_prompt_encoder")
@@ -66,13 +75,13 @@ public final class SegmentAnything2 {
     ///
     /// - Parameters:
     ///   - weights: the tensors of a checkpoint under the publisher's names.
-    ///   - family: `.sam2` or `.medsam2`; their inputs differ in size.
+    ///   - family: `.sam2`, `.medsam2` or `.medsam2Compact`; their inputs differ in size.
     ///   - precision: the number format of products and attention.
     /// - Throws: `WeightFileError`, which names a tensor that is missing or has another shape, or `ComputeError`.
     public convenience init(_ weights: SafeTensors, family: ModelFamily, precision: Precision) throws {
         precondition(
             family == .sam2 || family == .medsam2 || family == .medsam2Compact, "the family has SAM 2's network")
-        let published = family == .medsam2 ? Self.medicalInputSize : Self.publishedInputSize
+        let published = family == .medsam2 ? Self.medicalInputSize : nil
         guard let text = weights.metadata["inputSize"] else {
             try self.init(weights, precision: precision, inputSize: published)
             return

@@ -30,7 +30,7 @@ final class ConvolutionalEncoder: ImageEncoder {
     ///   - precision: the number format of the convolutions.
     /// - Throws: `WeightFileError`, which names the tensor, or `ComputeError`.
     init(_ weights: SafeTensors, inputSize: Int, precision: Precision) throws {
-        let architecture = try Self.architecture(weights)
+        let architecture = try ResidualUNet.Architecture(of: weights, prefix: "\(Self.name).")
         try architecture.check()
         let levels = architecture.widths.count
         // The fine stage has twice the extents of the embedding.
@@ -53,21 +53,6 @@ final class ConvolutionalEncoder: ImageEncoder {
             weight: weights.tensor("\(Self.name).neck.0.weight", shape: [channels, trunk.outputs, 1, 1]), bias: nil,
             adds: true, precision: precision)
         norm = try weights.layerNorm("\(Self.name).neck.1", channels, epsilon: 1e-6)
-    }
-
-    /// Derives the sizes from the shapes of the tensors.
-    ///
-    /// A missing tensor that does not affect the sizes causes an error later, when it is read.
-    private static func architecture(_ weights: SafeTensors) throws -> ResidualUNet.Architecture {
-        let levels = (0..<weights.count("\(name).encoder.")).map { "\(name).encoder.\($0)" }
-        let kernels = try levels.map { try weights.shape("\($0).down.conv.weight", axes: 4) }
-        let steps = (0..<weights.count("\(name).decoder.")).map { "\(name).decoder.\($0)" }
-        guard kernels.count > 1 else { throw WeightFileError.missing("\(name).encoder.1.down.conv.weight") }
-        return ResidualUNet.Architecture(
-            axes: 2, channels: kernels[0][1], widths: kernels.map { $0[0] },
-            encoderBlocks: levels.map { weights.count("\($0).blocks.") },
-            decoderBlocks: steps.map { weights.count("\($0).blocks.") }, stemKernel: kernels[0][2],
-            downKernel: kernels[1][2], norm: "none", negativeSlope: 0)
     }
 
     func embed(
