@@ -83,11 +83,14 @@ bench: setup-tests build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),s
 	timeout --foreground 7200 $(REFERENCE_PYTHON) conformance/bench_encoder.py
 	timeout --foreground 3600 $(REFERENCE_PYTHON) conformance/bench_encoder.py --prompt
 	timeout --foreground 7200 $(REFERENCE_PYTHON) conformance/bench_encoder.py --automatic
+	timeout --foreground 7200 $(REFERENCE_PYTHON) conformance/bench_tracker.py
+	timeout --foreground 3600 $(REFERENCE_PYTHON) conformance/bench_tracker.py --sizes t:512 --volume 88
 
 exact: build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),setup-reference) ## Compare full-size networks with the reference packages (takes long; ViT-H needs 12 GB of memory)
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks
 	timeout --foreground 7200 $(REFERENCE_PYTHON) -m training.references.exact_sam .build/release/Benchmarks
 	timeout --foreground 7200 $(REFERENCE_PYTHON) -m training.references.exact_sam .build/release/Benchmarks lite:bf16 vit_b:bf16
+	timeout --foreground 7200 $(REFERENCE_PYTHON) -m training.references.exact_sam2 .build/release/Benchmarks
 	for family in sam medsam lite-medsam medsam-compact; do \
 		KONTUR_INFERENCE=fp32 timeout --foreground 1200 $(REFERENCE_PYTHON) conformance/checks/exact.py --family $$family || exit 1; \
 	done

@@ -216,7 +216,8 @@ typedef struct {
     uint16_t *output;
 } rounding;
 
-CK_VECTORISED static void round_range(const uint32_t *restrict bits, uint16_t *restrict output, int64_t count) {
+CK_VECTORISED void ck_round_range(const float *restrict input, uint16_t *restrict output, int64_t count) {
+    const uint32_t *bits = (const uint32_t *)(const void *)input;
     for (int64_t k = 0; k < count; k++) {
         uint32_t b = bits[k], rounded = (b + 0x7fff + ((b >> 16) & 1)) >> 16;
         output[k] = (uint16_t)((b & 0x7fffffff) > 0x7f800000 ? (b >> 16) | 0x40 : rounded);
@@ -225,7 +226,7 @@ CK_VECTORISED static void round_range(const uint32_t *restrict bits, uint16_t *r
 
 static void round_share(void *context, int64_t first, int64_t last) {
     const rounding *r = context;
-    round_range((const uint32_t *)r->input + first, r->output + first, last - first);
+    ck_round_range(r->input + first, r->output + first, last - first);
 }
 
 void ck_to_bf16(int64_t count, const float *input, uint16_t *output) {

@@ -24,3 +24,6 @@ void ck_share(int64_t count, ck_item item, void *context);
 // Sets the fixed number of threads for the calling thread, because OpenMP remembers it per thread. Call it before
 // oneDNN runs.
 void ck_use_fixed_threads(void);
+
+// Rounds to the nearest bf16 on the calling thread, as `ck_to_bf16`.
+void ck_round_range(const float *restrict input, uint16_t *restrict output, int64_t count);

@@ -110,6 +110,40 @@ import Testing
         #expect(abs(try #require(study.cell(enlargement: 0.5, shift: 0.3)?.dice.mean) - 0.3) < 1e-12)
     }
 
+    @Test func `a box in each slice and tracked boxes are compared on the volumes that all of them answered`() throws {
+        let middle = PromptPlan.keyBoxes(places: [0.5])
+        let wide = PromptPlan.truthBox(enlargement: 0.5, shift: 0)
+        func volumes(_ name: String, _ dice: [Double], _ prompt: PromptPlan, prompts: Int) throws -> [CaseResult] {
+            try Self.results(name, dice, prompt: prompt).map { result in
+                var result = result
+                (result.kind, result.prompts) = (.volume, prompts)
+                return result
+            }
+        }
+        let results =
+            try volumes("slices", [0.9, 0.7, 0.1], .truthBox, prompts: 40)
+            + volumes("track", [0.8, 0.6], middle, prompts: 1) + volumes("track", [0.2, 0.2], wide, prompts: 1)
+            + volumes("track", [0.7, 0.7, 0.7], .automatic, prompts: 0)
+        var tracked = Self.plan("track", middle)
+        tracked.segmenter.descriptor.accepts = .volume
+        var automatic = tracked
+        automatic.prompt = .automatic
+        let plans = [Self.plan("slices", .truthBox), tracked, Self.plan("track", wide), automatic]
+        let report = EvaluationReport(results, plans: plans, settings: Self.settings)
+        let ways = report.promptedWays
+        #expect(ways.map(\.name) == ["slices", "track", "track"] && ways.map(\.cases) == [2, 2, 2])
+        #expect(ways.map(\.isOracle) == [true, true, false] && ways.map(\.prompts) == [40, 1, 0])
+        #expect(zip(ways, [0.8, 0.7, 0.7]).allSatisfy { abs($0.dice.mean - $1) < 1e-12 })
+        #expect(
+            ways.map(\.boxes)
+                == ["one box in each slice", "one box at 50% of the structure", "its own choice of slice and box"])
+        let page = ReportPage(report, results: results, plans: plans, cases: [], output: "/nowhere").html
+        #expect(page.contains("A box in each slice, or one box that is tracked") && page.contains("<td>40.0</td>"))
+        let frames = try Self.results("one", [0.9], prompt: .truthBox)
+        let plain = EvaluationReport(frames, plans: [Self.plan("one", .truthBox)], settings: Self.settings)
+        #expect(plain.promptedWays.isEmpty)
+    }
+
     @Test func `the page is complete, escapes its input and does not load anything`() throws {
         let results = try Self.results("one", [0.9, 0.8, 0.1])
         let plans = [Self.plan("one")]

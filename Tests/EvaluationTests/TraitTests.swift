@@ -78,4 +78,23 @@ import Testing
         #expect(Set(PromptPlan.study).count == PromptPlan.enlargements.count * PromptPlan.shifts.count)
         #expect(PromptPlan.study.contains(.truthBox))
     }
+
+    /// Masks of slices with these numbers of set pixels.
+    static func slices(_ areas: [Int]) -> [Mask] {
+        areas.map { area in Mask(rows: 4, columns: 4, pixels: (0..<16).map { $0 < area ? 1 : 0 }) }
+    }
+
+    @Test func `key slices lie at fractions of the structure, and have truth`() {
+        let truth = Self.slices([0, 0, 1, 2, 3, 4, 9, 3, 0, 2, 1, 0])
+        #expect(PromptPlan.onePlace.map { $0.keySlices(of: truth) } == [[4], [6], [7]])
+        #expect(PromptPlan.severalPlaces.map { $0.keySlices(of: truth) } == [[4, 7], [3, 6, 9], [3, 4, 6, 7, 9]])
+        #expect(PromptPlan.truthBox.keySlices(of: truth) == [6])
+        #expect(PromptPlan.automatic.keySlices(of: truth).isEmpty)
+    }
+
+    @Test func `a short structure gets each slice once, and an absent one none`() {
+        let several = PromptPlan.keyBoxes(places: [0, 0.4, 0.6, 1])
+        #expect(several.keySlices(of: Self.slices([0, 5, 0])) == [1])
+        #expect(several.keySlices(of: Self.slices([0, 0])).isEmpty)
+    }
 }

@@ -40,6 +40,7 @@ typedef struct {
     const float *bias;  // [heads, T, bias_stride], divided by the scale; NULL: none
     const float *rel_height, *rel_width;  // [2 S - 1, words]; NULL: none
     int pairs, tiles;  // whether products take pairs of bf16, and whether they run on tiles, which take pairs
+    int in_place;  // whether keys and values are used where they lie: as fp32, in one row without gaps
     atomic_int status;
 } attention;
 
@@ -358,13 +359,18 @@ static void attend_panel(const attention *at, place p, block k, int64_t query, i
 }
 
 // Runs all keys of the window, block by block, against all panels.
-static void attend_panels(const attention *at, place p, int64_t query, int64_t panels, const buffers *b) {
+static void attend_panels(const attention *at, place p, int64_t query, int64_t panels, buffers *b) {
     int64_t pitch = rounded_up(at->W, at->pairs ? PLACES : 1), rows = pitch <= KEYS ? KEYS / pitch : 1;
     for (int64_t y = 0; y < at->H; y += rows)
         for (int64_t x = 0; x < at->W; x += KEYS) {
             block k = {y, x, at->H - y < rows ? at->H - y : rows, at->W - x < KEYS ? at->W - x : KEYS, 0};
             k.pitch = rounded_up(k.columns, at->pairs ? PLACES : 1);
-            fetch_keys(at, p, k, b);
+            if (at->in_place) {
+                b->keys = (float *)token_of(at, p, y, x, 1);
+                b->values = (float *)token_of(at, p, y, x, 2);
+            } else {
+                fetch_keys(at, p, k, b);
+            }
             for (int64_t panel = 0; panel < panels; panel++)
                 attend_panel(at, p, k, query + panel * COLUMNS, panel, y == 0 && x == 0, b);
         }
@@ -510,9 +516,11 @@ static ck_status attend(const ck_self_attention *a) {
     at.pairs = a->form == ck_bf16;
     if (at.pairs) at.words = (D + 1) / 2;
 #endif
+    at.in_place = a->form == ck_fp32 && at.H == 1 && !a->window && at.of[1].step == D && at.of[2].step == D;
     at.bias_stride = panels * COLUMNS;
-    // There are enough blocks to keep all threads busy.
-    int64_t lots = a->batch * a->heads * down * across, wanted = 8 * (ck_threads() > 0 ? ck_threads() : 1);
+    // There are enough blocks to keep all threads busy, but every block fetches all keys, and may have to copy them.
+    int64_t lots = a->batch * a->heads * down * across;
+    int64_t wanted = (at.in_place ? 4 : 2) * (ck_threads() > 0 ? ck_threads() : 1);
     at.blocks = (panels + PANELS - 1) / PANELS;
     if (at.blocks * lots < wanted) at.blocks = (wanted + lots - 1) / lots < panels ? (wanted + lots - 1) / lots : panels;
     at.panels = (panels + at.blocks - 1) / at.blocks;

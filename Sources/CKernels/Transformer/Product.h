@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Products with a packed matrix, on vectors. The weight lies in panels of COLUMNS outputs, [panel][k][COLUMNS]. A
-// block of the input is packed into strips of ROWS rows, [strip][k][ROWS]. Both are padded with zeros. k runs in
-// blocks whose panel stays in the first-level cache, and `partial` holds the sums between these blocks.
+// Products with a packed matrix, on vectors. The weight lies in panels of COLUMNS outputs, [panel][k][COLUMNS], padded
+// with zeros. Strips of ROWS rows of the input are read in place, or packed as [strip][k][ROWS] if the words of a row
+// are not those of the product, if the strip is not full, or if its rows would meet in one set of the first-level
+// cache. k runs in blocks whose panel stays in that cache, and `partial` holds the sums between these blocks.
 
 #define DEEP 256  // the largest block of k, in words
 #define WIDE 16  // panels whose partial sums are in memory together
@@ -121,8 +122,8 @@ static void finish(const ck_multiplication *m, vector tile[ROWS][2], int64_t row
 
 // Multiplies one tile over one block of k. `partial` [ROWS][2] holds the sums of earlier blocks, unless `starts` is
 // set, and receives the new sums.
-INLINE void multiply_tile(const float *a, const float *b, int64_t count, const float *bias, int starts,
-                          vector *restrict partial, const int pairs) {
+INLINE void multiply_tile(const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t count,
+                          const float *bias, int starts, vector *restrict partial, const int pairs) {
     vector tile[ROWS][2];
     if (starts) {
         vector low = load(bias), high = load(bias + LANES);
@@ -132,20 +133,32 @@ INLINE void multiply_tile(const float *a, const float *b, int64_t count, const f
 #pragma clang loop unroll(full)
         for (int i = 0; i < ROWS; i++) tile[i][0] = partial[2 * i], tile[i][1] = partial[2 * i + 1];
     }
-    run_tile(ROWS, a, 1, ROWS, b, count, tile, pairs);
+    run_tile(ROWS, a, row_step, k_step, b, count, tile, pairs);
 #pragma clang loop unroll(full)
     for (int i = 0; i < ROWS; i++) partial[2 * i] = tile[i][0], partial[2 * i + 1] = tile[i][1];
 }
 
-static void multiply_tile_floats(const float *a, const float *b, int64_t count, const float *bias, int starts,
+// A strip of the input: word k of row i lies at values[i * row_step + k * k_step].
+typedef struct {
+    const float *values;
+    int64_t row_step, k_step;
+} strip;
+
+static void multiply_tile_floats(strip a, const float *b, int64_t count, const float *bias, int starts,
                                  vector *partial) {
-    multiply_tile(a, b, count, bias, starts, partial, 0);
+    if (a.k_step == 1)
+        multiply_tile(a.values, a.row_step, 1, b, count, bias, starts, partial, 0);
+    else
+        multiply_tile(a.values, 1, ROWS, b, count, bias, starts, partial, 0);
 }
 
 #ifdef DOT_PAIRS
-static void multiply_tile_pairs(const float *a, const float *b, int64_t count, const float *bias, int starts,
+static void multiply_tile_pairs(strip a, const float *b, int64_t count, const float *bias, int starts,
                                 vector *partial) {
-    multiply_tile(a, b, count, bias, starts, partial, 1);
+    if (a.k_step == 1)
+        multiply_tile(a.values, a.row_step, 1, b, count, bias, starts, partial, 1);
+    else
+        multiply_tile(a.values, 1, ROWS, b, count, bias, starts, partial, 1);
 }
 #else
 #define multiply_tile_pairs multiply_tile_floats
@@ -158,7 +171,8 @@ typedef struct {
     atomic_int status;
 } product;
 
-// Prefetches a strip's share of the next panel into the second-level cache while this panel is used.
+// Prefetches a strip's share of the next panel into the second-level cache while this panel is used. A panel that is
+// used once arrives as fast without it.
 INLINE void fetch_share(const float *next, int64_t count, int64_t strip, int64_t strips) {
     const char *from = (const char *)(next + count * COLUMNS * strip / strips);
     const char *end = (const char *)(next + count * COLUMNS * (strip + 1) / strips);
@@ -177,20 +191,28 @@ INLINE void fetch_output(const ck_multiplication *m, int64_t row, int64_t rows, 
     }
 }
 
+// The bytes between the rows of the input if full strips of it can be read in place, else 0.
+static int64_t direct_step(const ck_matrix *matrix, const ck_multiplication *m, int pairs) {
+    int64_t size = matrix->precision == ck_bf16 ? 2 : 4, step = m->input_stride * size;
+    if (matrix->precision == ck_bf16 && (!pairs || matrix->k % 2)) return 0;
+    return step % 4 == 0 && step % 4096 != 0 ? step : 0;
+}
+
 // Computes the output's rows [first, first + rows) of the panels [panel, last_panel).
 static void multiply_block(product *p, int64_t first, int64_t rows, int64_t panel, int64_t last_panel) {
     const ck_matrix *matrix = p->matrix;
     int pairs = in_pairs(matrix);
     int64_t words = words_of(matrix, pairs), strips = (rows + ROWS - 1) / ROWS;
     int64_t blocks = (words + DEEP - 1) / DEEP, deep = (words + blocks - 1) / blocks;
+    int64_t step = direct_step(matrix, p->m, pairs), direct = step ? rows / ROWS : 0;
     size_t tile = sizeof(vector) * ROWS * 2;
-    float *input = ck_scratch(0, (size_t)(strips * ROWS * words) * sizeof(float));
+    float *input = ck_scratch(0, (size_t)((strips - direct) * ROWS * words) * sizeof(float));
     vector *partial = ck_scratch(1, (size_t)strips * WIDE * tile);
     if (input == NULL || partial == NULL) {
         p->status = ck_out_of_memory;
         return;
     }
-    pack_rows(matrix, p->m, first, rows, words, pairs, input);
+    pack_rows(matrix, p->m, first + direct * ROWS, rows - direct * ROWS, words, pairs, input);
     for (; panel < last_panel; panel += WIDE)
         for (int64_t k = 0; k < words; k += deep) {
             int64_t count = words - k < deep ? words - k : deep;
@@ -198,10 +220,14 @@ static void multiply_block(product *p, int64_t first, int64_t rows, int64_t pane
                 const float *b = (const float *)matrix->packed + (j * words + k) * COLUMNS;
                 vector *sums = partial + (j - panel) * strips * ROWS * 2;
                 for (int64_t i = 0; i < strips; i++, sums += ROWS * 2) {
-                    const float *a = input + (i * words + k) * ROWS;
+                    strip a = {input + ((i - direct) * words + k) * ROWS, 1, ROWS};
+                    if (i < direct) {
+                        const char *row = (const char *)p->m->input + (first + i * ROWS) * step;
+                        a = (strip){(const float *)(const void *)row + k, step / 4, 1};
+                    }
                     int64_t left = rows - i * ROWS < ROWS ? rows - i * ROWS : ROWS;
                     int ends = k + count == words;
-                    fetch_share(b + words * COLUMNS, count, i, strips);
+                    if (strips > 1) fetch_share(b + words * COLUMNS, count, i, strips);
                     if (ends) fetch_output(p->m, first + i * ROWS, left, j * COLUMNS);
                     (pairs ? multiply_tile_pairs : multiply_tile_floats)(a, b, count, matrix->bias + j * COLUMNS,
                                                                          k == 0, sums);

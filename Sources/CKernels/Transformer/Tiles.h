@@ -112,9 +112,31 @@ static void pack_rows_tiles(const ck_matrix *matrix, const ck_multiplication *m,
     }
 }
 
-// Computes sums [32][32] (+)= a b over `steps` steps.
-static void multiply_tiles(const float *a, const float *b, int64_t steps, int starts, float *sums) {
+// The sums of a strip and a panel, [32][32], whose outputs have not all been written.
+typedef struct {
+    const float *sums;
+    int64_t row, rows, column;  // of the output
+    int64_t next;  // the next row to write; `rows` if all are written
+} unfinished;
+
+// Writes up to `count` rows of outputs.
+INLINE void finish_tiles(const ck_matrix *matrix, const ck_multiplication *m, unfinished *u, int64_t count) {
+    int64_t columns = matrix->n - u->column, last = u->next + count < u->rows ? u->next + count : u->rows;
+    for (; u->next < last; u->next++)
+        for (int64_t half = 0; half < 32; half += LANES) {
+            vector x = load(u->sums + u->next * 32 + half) + load(matrix->bias + u->column + half);
+            if (columns - half >= LANES)
+                finish_vector(m, x, u->row + u->next, u->column + half);
+            else if (columns > half)
+                finish_rest(m, x, u->row + u->next, u->column + half, columns - half);
+        }
+}
+
+// Computes sums [32][32] (+)= a b over `steps` steps. While the tiles multiply, the vectors finish earlier sums.
+static void multiply_tiles(const float *a, const float *b, int64_t steps, int starts, float *sums,
+                           const ck_matrix *matrix, const ck_multiplication *m, unfinished *u) {
     const size_t line = 32 * sizeof(float);
+    int64_t each = (u->rows - u->next + steps - 1) / steps;
     if (starts) {
         TILE_ZERO(0);
         TILE_ZERO(1);
@@ -132,24 +154,12 @@ static void multiply_tiles(const float *a, const float *b, int64_t steps, int st
         TILE_LOAD(7, b + TILE_WORDS, 64);
         TILE_LOAD(5, a + TILE_WORDS, 64);
         FOUR_DOTS();
+        finish_tiles(matrix, m, u, each);
     }
     TILE_STORE(0, sums, line);
     TILE_STORE(1, sums + 16, line);
     TILE_STORE(2, sums + 16 * 32, line);
     TILE_STORE(3, sums + 16 * 32 + 16, line);
-}
-
-static void finish_tiles(const ck_matrix *matrix, const ck_multiplication *m, const float *sums, int64_t row,
-                         int64_t rows, int64_t column) {
-    int64_t columns = matrix->n - column;
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t half = 0; half < 32; half += LANES) {
-            vector x = load(sums + i * 32 + half) + load(matrix->bias + column + half);
-            if (columns - half >= LANES)
-                finish_vector(m, x, row + i, column + half);
-            else if (columns > half)
-                finish_rest(m, x, row + i, column + half, columns - half);
-        }
 }
 
 static void multiply_block_tiles(product *p, int64_t first, int64_t rows, int64_t panel, int64_t last_panel) {
@@ -163,19 +173,22 @@ static void multiply_block_tiles(product *p, int64_t first, int64_t rows, int64_
         return;
     }
     pack_rows_tiles(matrix, p->m, first, rows, steps, (uint16_t *)input);
-    for (; panel < last_panel; panel += WIDE)
+    unfinished u = {NULL, 0, 0, 0, 0};
+    for (; panel < last_panel; panel += WIDE) {
         for (int64_t k = 0; k < steps; k += deep)
             for (int64_t j = panel; j < panel + WIDE && j < last_panel; j++) {
                 int64_t count = steps - k < deep ? steps - k : deep;
                 const float *b = (const float *)matrix->packed + (j * steps + k) * 2 * TILE_WORDS;
                 float *sums = partial + (j - panel) * strips * 4 * TILE_WORDS;
                 for (int64_t i = 0; i < strips; i++, sums += 4 * TILE_WORDS) {
-                    multiply_tiles(input + (i * steps + k) * 2 * TILE_WORDS, b, count, k == 0, sums);
+                    multiply_tiles(input + (i * steps + k) * 2 * TILE_WORDS, b, count, k == 0, sums, matrix, p->m, &u);
                     if (k + count < steps) continue;
                     int64_t left = rows - i * 32;
-                    finish_tiles(matrix, p->m, sums, first + i * 32, left < 32 ? left : 32, j * 32);
+                    u = (unfinished){sums, first + i * 32, left < 32 ? left : 32, j * 32, 0};
                 }
             }
+        finish_tiles(matrix, p->m, &u, u.rows);  // the next panels overwrite the sums
+    }
 }
 
 static void multiply_item_tiles(void *context, int64_t item) {

@@ -147,6 +147,16 @@ CK_VECTORISED static void take_larger(const float *restrict x, float *restrict l
     for (int64_t i = 0; i < count; i++) largest[i] = x[i] > largest[i] ? x[i] : largest[i];
 }
 
+// bf16 numbers have the order of their bits as signed numbers if those of negative ones are inverted.
+CK_VECTORISED static void take_larger_bf16(const uint16_t *restrict x, uint16_t *restrict largest, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        int16_t a = (int16_t)x[i], b = (int16_t)largest[i];
+        int16_t left = (int16_t)(a ^ ((a >> 15) & 0x7fff)), right = (int16_t)(b ^ ((b >> 15) & 0x7fff));
+        int16_t larger = left > right ? left : right;
+        largest[i] = (uint16_t)(larger ^ ((larger >> 15) & 0x7fff));
+    }
+}
+
 static void pool_rows(void *context, int64_t first, int64_t last) {
     const pooling *p = context;
     int64_t C = p->C, width = p->W / 2;
@@ -165,8 +175,10 @@ static void pool_rows(void *context, int64_t first, int64_t last) {
             }
             uint16_t *largest = (uint16_t *)p->output + place * C;
             const uint16_t *row = (const uint16_t *)p->input + from;
-            for (int64_t c = 0; c < C; c++)
-                if (tap == 0 || ck_widened(row[c]) > ck_widened(largest[c])) largest[c] = row[c];
+            if (tap == 0)
+                memcpy(largest, row, (size_t)C * sizeof *largest);
+            else
+                take_larger_bf16(row, largest, C);
         }
     }
 }
@@ -184,23 +196,29 @@ typedef struct {
     ck_precision form;
 } rotation;
 
+#define PAIRS 128  // pairs that are rotated together, in a buffer, because the output may be the input
+
+CK_VECTORISED static void rotate_pairs(const float *restrict x, const float *restrict cosine,
+                                       const float *restrict sine, float *restrict output, int64_t count) {
+    for (int64_t j = 0; j < count; j++) {
+        output[2 * j] = x[2 * j] * cosine[j] - x[2 * j + 1] * sine[j];
+        output[2 * j + 1] = x[2 * j] * sine[j] + x[2 * j + 1] * cosine[j];
+    }
+}
+
 static void rotate_rows(void *context, int64_t first, int64_t last) {
     const rotation *r = context;
-    for (int64_t row = first; row < last; row++) {
-        const float *x = r->input + row * r->C;
-        const float *cosine = r->cosines + row % r->period * (r->C / 2), *sine = r->sines + row % r->period * (r->C / 2);
-        for (int64_t j = 0; j < r->C / 2; j++) {
-            float even = x[2 * j] * cosine[j] - x[2 * j + 1] * sine[j];
-            float odd = x[2 * j] * sine[j] + x[2 * j + 1] * cosine[j];
-            if (r->form == ck_fp32) {
-                float *to = (float *)r->output + row * r->C + 2 * j;
-                to[0] = even, to[1] = odd;
-            } else {
-                uint16_t *to = (uint16_t *)r->output + row * r->C + 2 * j;
-                to[0] = ck_rounded(even), to[1] = ck_rounded(odd);
-            }
+    float turned[2 * PAIRS];
+    for (int64_t row = first; row < last; row++)
+        for (int64_t pair = 0; pair < r->C / 2; pair += PAIRS) {
+            int64_t count = r->C / 2 - pair < PAIRS ? r->C / 2 - pair : PAIRS, at = row * r->C + 2 * pair;
+            int64_t angle = row % r->period * (r->C / 2) + pair;
+            rotate_pairs(r->input + at, r->cosines + angle, r->sines + angle, turned, count);
+            if (r->form == ck_fp32)
+                memcpy((float *)r->output + at, turned, (size_t)(2 * count) * sizeof *turned);
+            else
+                ck_round_range(turned, (uint16_t *)r->output + at, 2 * count);
         }
-    }
 }
 
 void ck_rotate(int64_t rows, int64_t channels, int64_t period, const float *input, const float *cosines,
@@ -218,22 +236,35 @@ typedef struct {
     ck_precision form;
 } patches;
 
+// Copies or rounds `count` values, few of them one by one.
+static void copy_values(const float *from, void *to, int64_t count, ck_precision form) {
+    if (form == ck_fp32)
+        memcpy(to, from, (size_t)count * sizeof *from);
+    else if (count >= 16)
+        ck_round_range(from, to, count);
+    else
+        for (int64_t i = 0; i < count; i++) ((uint16_t *)to)[i] = ck_rounded(from[i]);
+}
+
+// The taps of a row of the kernel lie side by side, in the input and in the patch.
 static void patch_rows(void *context, int64_t first, int64_t last) {
     const patches *p = context;
-    size_t width = p->form == ck_bf16 ? sizeof(uint16_t) : sizeof(float);
+    int64_t C = p->C, kernel = p->kernel;
+    size_t width = p->form == ck_bf16 ? sizeof(uint16_t) : sizeof(float), line = (size_t)(kernel * C) * width;
     for (int64_t row = first; row < last; row++) {
         int64_t image = row / p->rows, top = row % p->rows * p->stride - p->padding;
-        char *out = (char *)p->output + (size_t)(row * p->columns * p->kernel * p->kernel * p->C) * width;
-        for (int64_t i = 0; i < p->columns * p->kernel * p->kernel; i++, out += (size_t)p->C * width) {
-            int64_t column = i / (p->kernel * p->kernel), tap = i % (p->kernel * p->kernel);
-            int64_t y = top + tap / p->kernel, x = column * p->stride - p->padding + tap % p->kernel;
-            const float *from = p->input + ((image * p->H + y) * p->W + x) * p->C;
-            if (y < 0 || y >= p->H || x < 0 || x >= p->W)
-                memset(out, 0, (size_t)p->C * width);
-            else if (p->form == ck_fp32)
-                memcpy(out, from, (size_t)p->C * width);
-            else
-                for (int64_t c = 0; c < p->C; c++) ((uint16_t *)(void *)out)[c] = ck_rounded(from[c]);
+        char *out = (char *)p->output + (size_t)(row * p->columns * kernel) * line;
+        for (int64_t i = 0; i < p->columns * kernel; i++, out += line) {
+            int64_t y = top + i % kernel, x = i / kernel * p->stride - p->padding;
+            int64_t begin = x < 0 ? -x : 0, end = p->W - x < kernel ? p->W - x : kernel;
+            if (y < 0 || y >= p->H || begin >= end) {
+                memset(out, 0, line);
+                continue;
+            }
+            memset(out, 0, (size_t)(begin * C) * width);
+            copy_values(p->input + ((image * p->H + y) * p->W + x + begin) * C, out + (size_t)(begin * C) * width,
+                        (end - begin) * C, p->form);
+            memset(out + (size_t)(end * C) * width, 0, (size_t)((kernel - end) * C) * width);
         }
     }
 }

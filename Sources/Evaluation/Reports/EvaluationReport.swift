@@ -47,6 +47,8 @@ public struct EvaluationReport: Sendable, Codable {
     public var segmenters: [SegmenterSummary]
     /// The differences in Dice between any two segmenters, over the cases that both segmented.
     public var comparisons: [PairedComparison]
+    /// The ways to segment volumes with boxes, side by side; empty without volumes that got boxes.
+    public var promptedWays: [PromptedWay]
     /// The effects of the box on segmenters that take boxes.
     public var promptStudies: [PromptStudy]
 
@@ -71,6 +73,7 @@ public struct EvaluationReport: Sendable, Codable {
                 ? nil : SegmenterSummary(found, descriptor: plan.segmenter.descriptor, settings: settings)
         }
         comparisons = Self.comparisons(shown.map { (Self.title($0), own($0)) }, settings.resampling)
+        promptedWays = PromptedWay.all(results, plans: plans, resampling: settings.resampling)
         promptStudies = PromptStudy.studies(results, plans: plans, resampling: settings.resampling)
     }
 

@@ -187,7 +187,28 @@ extension ReportPage {
 
     // MARK: prompts
 
-    var prompts: String {
+    var prompts: String { promptedWays + heatMaps }
+
+    /// The table that compares a box in each slice with one box that is tracked.
+    private var promptedWays: String {
+        guard let first = report.promptedWays.first else { return "" }
+        let rows = report.promptedWays.map { way in
+            [
+                Markup.escaped(way.name), Markup.escaped(way.boxes), way.isOracle ? "truth" : "segmenter",
+                Markup.number(way.prompts, digits: 1), Markup.number(way.seconds?.mean, digits: 2),
+                Markup.interval(way.dice), Self.heat(way.dice),
+            ]
+        }
+        return "<h3>A box in each slice, or one box that is tracked</h3>"
+            + "<p>The same \(first.cases) volumes in every row. Boxes from the truth stand for a person who draws them. The segmenter's own boxes do not need a person.</p>"
+            + Markup.table(
+                [
+                    "segmenter", "boxes", "boxes from", "boxes drawn per volume", "mean seconds per volume",
+                    "mean Dice with its interval", "mean Dice",
+                ], rows, style: "heat")
+    }
+
+    private var heatMaps: String {
         report.promptStudies.map { study in
             let enlargements = PromptPlan.enlargements.filter { e in
                 study.cells.contains { abs($0.enlargement - e) < 1e-6 }

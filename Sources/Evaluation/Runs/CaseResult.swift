@@ -55,6 +55,8 @@ public struct CaseResult: Sendable, Hashable, Codable {
     /// They include decoding, inference and the writing of masks. If the worker had to start or to
     /// load weights, they include that too.
     public var seconds: Double?
+    /// The number of boxes that were taken from the truth; `nil` in results of an earlier version.
+    public var prompts: Int?
     /// Largest resident memory of the worker during the case, bytes.
     public var peakMemory: Int?
     /// Paths of PNG masks relative to the output folder, one per frame.

@@ -54,6 +54,7 @@ struct CaseRun: Sendable {
             }
         }
         let blank = CaseResult(source, digest: digest, plan: plan)
+        answer.prompts = parts.reduce(0) { $0 + ($1.options.box == nil ? 0 : 1) + $1.options.slicePrompts.count }
         let (asked, output) = (answer, output)
         let candidates = choosesAmongMasks ? candidateFolder : nil
         return await Blocking.run {
@@ -111,13 +112,15 @@ struct CaseRun: Sendable {
             }
             return each.isEmpty ? nil : each
         }
-        // The key is the slice with the largest true mask, or the frame.
-        guard let key = truth.indices.max(by: { truth[$0].area < truth[$1].area }),
-            let box = plan.prompt.box(of: truth[key], caseID: source.id)
-        else { return nil }
+        // A frame is the only slice of its case.
+        let prompts = plan.prompt.keySlices(of: truth).compactMap { key in
+            plan.prompt.box(of: truth[key], caseID: source.id).map { SlicePrompt(slice: key + 1, box: $0) }
+        }
+        guard let first = prompts.first else { return nil }
         var part = all
-        part.options.box = box
-        if source.kind == .volume { part.options.keySlice = key + 1 }
+        part.options.box = first.box
+        if source.kind == .volume { part.options.keySlice = first.slice }
+        part.options.slicePrompts = Array(prompts.dropFirst())
         return [part]
     }
 
@@ -178,6 +181,8 @@ struct CaseAnswer: Sendable {
     /// Confidence of each part with its weight.
     var confidences: [(Confidence, weight: Double)] = []
     var seconds = 0.0
+    /// The number of boxes that were taken from the truth.
+    var prompts = 0
     /// Bytes.
     var peakMemory: Int?
     var notes: [String] = []
@@ -255,6 +260,7 @@ extension CaseResult {
         traits = CaseTraits(frames: loaded.frames, truth: loaded.truth, spacing: source.spacing)
         confidence = answer.confidence
         seconds = answer.seconds
+        prompts = answer.prompts
         peakMemory = answer.peakMemory
         notes = answer.notes
     }

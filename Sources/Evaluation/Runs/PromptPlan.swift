@@ -13,6 +13,10 @@ public enum PromptPlan: Sendable, Hashable, Codable {
     /// slice with the largest true mask. `enlargement` is a fraction of width and height, negative
     /// to shrink. `shift` is a fraction of both, in a direction that is drawn for each case.
     case truthBox(enlargement: Double, shift: Double)
+    /// The unchanged bounding box of the truth on some slices of a volume, for segmenters of volumes.
+    ///
+    /// A place is a fraction of the way from the first slice with truth (0) to the last one (1).
+    case keyBoxes(places: [Double])
 
     /// The unchanged bounding box of the truth.
     public static let truthBox = PromptPlan.truthBox(enlargement: 0, shift: 0)
@@ -21,9 +25,15 @@ public enum PromptPlan: Sendable, Hashable, Codable {
     public static let enlargements = [-0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5]
     /// Shifts of the prompt study.
     public static let shifts = [0, 0.1, 0.2, 0.3]
-    /// Every plan of the prompt study.
+    /// Every enlargement and shift of the prompt study.
     public static var study: [PromptPlan] {
         shifts.flatMap { shift in enlargements.map { .truthBox(enlargement: $0, shift: shift) } }
+    }
+    /// One box at a quarter, at the middle and at three quarters of the structure.
+    public static let onePlace: [PromptPlan] = [0.25, 0.5, 0.75].map { .keyBoxes(places: [$0]) }
+    /// 2, 3 and 5 boxes, evenly spaced over the structure.
+    public static let severalPlaces: [PromptPlan] = [2, 3, 5].map { count in
+        .keyBoxes(places: (0..<count).map { (Double($0) + 0.5) / Double(count) })
     }
 
     /// The plan in tables and file names; empty for automatic prompts.
@@ -32,6 +42,28 @@ public enum PromptPlan: Sendable, Hashable, Codable {
         case .automatic: ""
         case .truthBox(let enlargement, let shift):
             "truth-box-e\(Int((enlargement * 100).rounded()))-s\(Int((shift * 100).rounded()))"
+        case .keyBoxes(let places): "key-boxes-" + places.map { String(Int(($0 * 100).rounded())) }.joined(separator: "-")
+        }
+    }
+
+    /// The slices whose truth gives the boxes of a volume that is tracked; empty for automatic prompts and without
+    /// truth.
+    ///
+    /// - Parameter truth: the true mask of every slice.
+    /// - Returns: indices, without repetition. Every slice has truth.
+    package func keySlices(of truth: [Mask]) -> [Int] {
+        let marked = truth.indices.filter { truth[$0].area > 0 }
+        guard let first = marked.first, let last = marked.last else { return [] }
+        switch self {
+        case .automatic: return []
+        case .truthBox: return marked.max { truth[$0].area < truth[$1].area }.map { [$0] } ?? []
+        case .keyBoxes(let places):
+            return places.reduce(into: []) { keys, place in
+                let wanted = Double(first) + place * Double(last - first)
+                // The first of equally near slices.
+                let key = marked.min { abs(Double($0) - wanted) < abs(Double($1) - wanted) }
+                if let key, !keys.contains(key) { keys.append(key) }
+            }
         }
     }
 
@@ -42,7 +74,14 @@ public enum PromptPlan: Sendable, Hashable, Codable {
     ///   - caseID: decides the direction of the shift.
     /// - Returns: XYXY in pixels; `nil` for automatic prompts and for an empty truth.
     func box(of truth: Mask, caseID: String) -> Box? {
-        guard case .truthBox(let enlargement, let shift) = self, let tight = Self.bounds(of: truth) else { return nil }
+        let enlargement: Double
+        let shift: Double
+        switch self {
+        case .automatic: return nil
+        case .truthBox(let wider, let moved): (enlargement, shift) = (wider, moved)
+        case .keyBoxes: (enlargement, shift) = (0, 0)
+        }
+        guard let tight = Self.bounds(of: truth) else { return nil }
         // A case keeps its direction in every plan.
         var generator = SplitMix64(seed: caseID.utf8.reduce(5381) { $0 &* 33 &+ UInt64($1) })
         let direction = Self.directions[Int.random(in: 0..<Self.directions.count, using: &generator)]

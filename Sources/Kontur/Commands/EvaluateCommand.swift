@@ -49,7 +49,11 @@ struct EvaluateCommand: AsyncParsableCommand {
     @Flag(help: "Also prompt segmenters that take boxes with the box around the true structure.")
     var truthBoxes = false
 
-    @Flag(help: "Also enlarge (-20% to +50%) and shift (0 to 30%) the true boxes: 32 runs per case.")
+    @Flag(
+        help: """
+            Also enlarge (-20% to +50%) and shift (0 to 30%) the true boxes, and give segmenters of volumes boxes at \
+            other places and several boxes: 32 to 38 runs per case.
+            """)
     var promptStudy = false
 
     @Option(help: "Segment this number of cases at once.")

@@ -16,7 +16,8 @@ struct EvaluationPlans {
     ///   - installed: the installed weights.
     ///   - cases: the labelled cases.
     ///   - truthBoxes: whether segmenters that take boxes are also measured with the box around the true structure.
-    ///   - promptStudy: whether these segmenters are also measured with every enlargement and shift of the box.
+    ///   - promptStudy: whether these segmenters are also measured with every enlargement and shift of the box, and
+    ///     segmenters of volumes with boxes on other slices, and on several.
     /// - Throws: `UnavailableSegmenter`, or `CommandError` if there is nothing to measure.
     init(
         named: [String], installed: InstalledModels, cases: [EvaluationCase], truthBoxes: Bool, promptStudy: Bool
@@ -44,9 +45,15 @@ struct EvaluationPlans {
                 "the segmenters to measure do not take boxes; leave out --truth-boxes and --prompt-study")
         }
         for plan in boxed {
-            for prompt in promptStudy ? PromptPlan.study : [.truthBox] {
+            for prompt in promptStudy ? study(plan.segmenter) : [.truthBox] {
                 plans.append(SegmenterPlan(plan.segmenter, prompt: prompt, takesSlices: plan.takesSlices))
             }
         }
+    }
+
+    private func study(_ segmenter: InstalledSegmenter) -> [PromptPlan] {
+        let options = (try? Segmenters.entry(segmenter.descriptor.name))?.options ?? []
+        guard segmenter.descriptor.accepts == .volume, options.contains(.keySlice) else { return PromptPlan.study }
+        return PromptPlan.study + PromptPlan.onePlace + (options.contains(.slicePrompts) ? PromptPlan.severalPlaces : [])
     }
 }

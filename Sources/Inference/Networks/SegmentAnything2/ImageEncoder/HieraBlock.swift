@@ -22,8 +22,8 @@ final class HieraBlock {
     private let norm2: LayerNorm
     private let mlp: [Linear]
 
-    /// The rows whose hidden channels are in memory together.
-    private static let chunk = 4096
+    /// The rows whose hidden channels are in memory together: as many as the second-level caches hold.
+    private var chunk: Int { max(512, (1 << 20) / (mlp[0].outputs * precision.width)) }
 
     init(
         _ weights: SafeTensors, _ name: String, _ sizes: HieraArchitecture.Block, grid: Int, precision: Precision
@@ -75,12 +75,12 @@ final class HieraBlock {
             try attend(hidden, to: normed, workspace)
         }
         try stopwatch.measure(.projection) { try projection.apply(rows: left, normed, to: output, residual: output) }
-        for start in stride(from: 0, to: left, by: Self.chunk) {
-            let rows = min(Self.chunk, left - start)
+        for start in stride(from: 0, to: left, by: chunk) {
+            let rows = min(chunk, left - start)
             let part = output + start * width
             stopwatch.measure(.norm) { norm2.apply(rows: rows, part, to: normed, form: precision) }
             try stopwatch.measure(.mlp) {
-                let between = workspace.numbers("mlp", Self.chunk * mlp[0].outputs, precision)
+                let between = workspace.numbers("mlp", chunk * mlp[0].outputs, precision)
                 try mlp[0].apply(rows: rows, normed, to: between, form: precision, activation: .gelu)
                 try mlp[1].apply(rows: rows, between, to: part, residual: part)
             }
