@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from training.data import left_atrium_volumes, prompts
+from training.fitting.running import has_bf16
 from training.networks import shipped as unets
 from training.networks import tracker
 from training.networks.tracker import SIZE
@@ -72,13 +73,17 @@ def volume_row(features, name, image, truth, position=0.5, boxes=1, automatic=Fa
 
 
 def rows(network, data, prompts, count=None):
-    """{prompt: one row for each of the first `count` held-out volumes} for prompts {prompt: options of volume_row}."""
+    """{prompt: one row for each of the first `count` held-out volumes} for prompts {prompt: options of volume_row}.
+
+    The network computes in bf16 where the processor can, as in the executable.
+    """
     found = {prompt: [] for prompt in prompts}
     for path in left_atrium_volumes.split(data)[1][:count]:
         image, truth = left_atrium_volumes.read(path)
-        features = network, medsam2_compact.embed(network, percentile_scaled(image))
-        for prompt, options in prompts.items():
-            found[prompt].append(volume_row(features, path.stem, image, truth, **options))
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16("cpu")):
+            features = network, medsam2_compact.embed(network, percentile_scaled(image))
+            for prompt, options in prompts.items():
+                found[prompt].append(volume_row(features, path.stem, image, truth, **options))
     return found
 
 
