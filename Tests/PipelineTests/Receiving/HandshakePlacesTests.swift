@@ -6,47 +6,57 @@ import Platform
 import Testing
 
 @Suite struct HandshakePlacesTests {
-    private static let here = IPAddress("10.1.0.7")!
-
-    /// Places of which `here` has all that one network may have, and the ids of those handshakes.
-    private static func crowded(since: Duration = .zero) -> (HandshakePlaces, [UUID]) {
+    /// Places, and the handshakes that took them, oldest first.
+    private final class Callers {
         var places = HandshakePlaces()
-        let ids = (0..<HandshakePlaces.perNetwork).map { _ in UUID() }
-        for id in ids { #expect(places.take(id, from: here, now: since)) }
-        return (places, ids)
+        var ids: [UUID] = []
+
+        /// Whether a new caller gets a place.
+        func take(_ address: String, at now: Duration = .zero) -> Bool {
+            let id = UUID()
+            let isTaken = places.take(id, from: IPAddress(address)!, now: now)
+            if isTaken { ids.append(id) }
+            return isTaken
+        }
+
+        /// Takes `count` places for each address.
+        func fill(_ addresses: [String], count: Int = 1) -> Bool {
+            addresses.allSatisfy { address in (0..<count).allSatisfy { _ in take(address) } }
+        }
+
+        var givingWay: [UUID] { ids.filter { places.givesWay($0) } }
     }
 
+    private static let here = "10.1.0.7"
+
     @Test func `callers of one network wait, and those of other networks do not`() {
-        var (places, _) = Self.crowded()
-        #expect(!places.take(UUID(), from: Self.here, now: .zero))
-        #expect(places.take(UUID(), from: IPAddress("10.1.0.8")!, now: .zero))
-        for host in 1..<HandshakePlaces.perNetwork {
-            #expect(places.take(UUID(), from: IPAddress("fd00::\(host)")!, now: .zero))
-        }
-        #expect(!places.take(UUID(), from: IPAddress("fd00::ffff")!, now: .zero))
+        let callers = Callers()
+        #expect(callers.fill([Self.here], count: HandshakePlaces.perNetwork))
+        #expect(!callers.take(Self.here))
+        #expect(callers.take("10.1.0.8"))
+        #expect(callers.fill((1..<HandshakePlaces.perNetwork).map { "fd00::\($0)" }))
+        #expect(!callers.take("fd00::ffff"))
     }
 
     @Test func `old handshakes give way to a caller that waits, and young ones do not`() {
-        var (places, ids) = Self.crowded()
-        places.release(ids.removeLast())
-        let young = UUID()
-        #expect(places.take(young, from: Self.here, now: .milliseconds(1)))
-        #expect(!places.take(UUID(), from: Self.here, now: HandshakePlaces.patience - .milliseconds(1)))
-        #expect(!ids.contains { places.givesWay($0) })
-        #expect(!places.take(UUID(), from: Self.here, now: HandshakePlaces.patience))
-        #expect(ids.allSatisfy { places.givesWay($0) })
-        #expect(!places.givesWay(young))
-        places.release(ids[0])
-        #expect(places.take(UUID(), from: Self.here, now: HandshakePlaces.patience))
+        let callers = Callers()
+        #expect(callers.fill([Self.here], count: HandshakePlaces.perNetwork - 1))
+        #expect(callers.take(Self.here, at: .milliseconds(1)))
+        #expect(!callers.take(Self.here, at: HandshakePlaces.patience - .milliseconds(1)))
+        #expect(callers.givingWay.isEmpty)
+        #expect(!callers.take(Self.here, at: HandshakePlaces.patience))
+        #expect(callers.givingWay == callers.ids.dropLast())
+        callers.places.release(callers.ids[0])
+        #expect(callers.take(Self.here, at: HandshakePlaces.patience))
     }
 
     @Test func `if all places are taken, the busiest network gives way`() {
-        var (places, ids) = Self.crowded()
-        for host in 0..<HandshakePlaces.all - HandshakePlaces.perNetwork {
-            #expect(places.take(UUID(), from: IPAddress("10.2.0.\(host)")!, now: .zero))
-        }
-        #expect(!places.take(UUID(), from: IPAddress("10.3.0.1")!, now: .seconds(1)))
-        #expect(places.givesWay(ids[0]))
-        #expect(places.count == HandshakePlaces.all)
+        let callers = Callers()
+        let others = HandshakePlaces.all - HandshakePlaces.perNetwork
+        #expect(callers.fill([Self.here], count: HandshakePlaces.perNetwork))
+        #expect(callers.fill((0..<others).map { "10.2.0.\($0)" }))
+        #expect(!callers.take("10.3.0.1", at: .seconds(1)))
+        #expect(callers.givingWay == Array(callers.ids[..<HandshakePlaces.perNetwork]))
+        #expect(callers.places.count == HandshakePlaces.all)
     }
 }
