@@ -90,6 +90,7 @@ exact: build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),setup-referen
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks
 	timeout --foreground 7200 $(REFERENCE_PYTHON) -m training.references.exact_sam .build/release/Benchmarks
 	timeout --foreground 7200 $(REFERENCE_PYTHON) -m training.references.exact_sam .build/release/Benchmarks lite:bf16 vit_b:bf16
+	timeout --foreground 7200 $(REFERENCE_PYTHON) -m training.references.exact_sam2 .build/release/Benchmarks
 	for family in sam medsam lite-medsam medsam-compact; do \
 		KONTUR_INFERENCE=fp32 timeout --foreground 1200 $(REFERENCE_PYTHON) conformance/checks/exact.py --family $$family || exit 1; \
 	done

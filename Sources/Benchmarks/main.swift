@@ -5,6 +5,7 @@
 //
 //   Benchmarks [NAME]                     all benchmarks, or those whose name contains NAME
 //   Benchmarks answer FOLDER              answers for `training/references/exact_sam.py`; it does not measure a rate
+//   Benchmarks track FOLDER               the same for `training/references/exact_sam2.py`
 //   Benchmarks frames FOLDER              milliseconds of each step for the frames of one series
 //   Benchmarks encoder|prompt|automatic WEIGHTS    serves `conformance/bench_encoder.py`
 //   Benchmarks tracker WEIGHTS SIZE       serves `conformance/bench_tracker.py`
@@ -13,6 +14,11 @@ import Foundation
 
 if CommandLine.arguments.count == 3, CommandLine.arguments[1] == "answer" {
     try SegmentAnythingAnswers.answer(folder: CommandLine.arguments[2])
+    exit(0)
+}
+
+if CommandLine.arguments.count == 3, CommandLine.arguments[1] == "track" {
+    try TrackedAnswers.answer(folder: CommandLine.arguments[2])
     exit(0)
 }
 

@@ -44,6 +44,11 @@ import Testing
         ["segment", "x", "--output", "y", "--segmenter", "medsam-slices", "--key-slice", "3"],
         ["segment", "x", "--output", "y", "--segmenter", "medsam-slices", "--box", "1,2,3,4", "--key-slice", "0"],
         ["segment", "x", "--output", "y", "--segmenter", "medsam-slices", "--margin", "wide"],
+        ["segment", "x", "--output", "y", "--segmenter", "medsam2-track", "--box", "2:1,2,3,4", "--box", "2:1,2,3,5"],
+        ["segment", "x", "--output", "y", "--segmenter", "medsam2-track", "--box", "0:1,2,3,4"],
+        ["segment", "x", "--output", "y", "--segmenter", "medsam2-track", "--recipe", "sam3"],
+        ["segment", "x", "--output", "y", "--segmenter", "medsam2-track", "--prompt-every", "0"],
+        ["segment", "x", "--output", "y", "--segmenter", "medsam-slices", "--box", "2:1,2,3,4"],
         ["segment", "x", "--output", "y", "--box", "1,2,3,4"],
         ["segment", "x", "--output", "y", "--weights", "medsam_vit_b"],
     ])

@@ -131,12 +131,15 @@ struct DrawnTrack {
     }
 
     private(set) var steps = [Step]()
+    /// The file whose memories and pointers replace those of the tracker, for tests of bf16.
+    private let kept: SafeTensors?
 
     /// Runs a recipe of golden_sam2.py.
     init(
         _ recipe: String, _ drawn: DrawnSam2, _ network: SegmentAnything2,
-        options: ObjectTracker.Options = .init()
+        options: ObjectTracker.Options = .init(), keepsReference: Bool = false
     ) throws {
+        kept = keepsReference ? drawn.golden.file : nil
         let tracker = ObjectTracker(network, frameCount: drawn.facts.frames, options: options) {
             try network.encode(drawn.frame($0))
         }
@@ -146,7 +149,7 @@ struct DrawnTrack {
         if recipe == "two" {
             _ = try tracker.prompt(Prompt(box: DrawnSam2.box(drawn.facts.secondBox)), frame: drawn.facts.key + 3)
         }
-        try run("forward", tracker, images: { images[$0] })
+        try run("forward", recipe, tracker, images: { images[$0] })
         if recipe == "correction" {
             let frame = drawn.facts.key + 2
             let answer = try tracker.prompt(Prompt(points: drawn.facts.points.map(DrawnSam2.point)), frame: frame)
@@ -154,14 +157,14 @@ struct DrawnTrack {
             // The reference encodes the memory of a click later.
             steps.append(
                 Step(name: "click.\(frame)", frame: answer, memory: [], pointer: pointer, conditioned: nil))
-            try run("again", tracker, from: drawn.facts.key + 3, atMost: 2, images: { images[$0] })
+            try run("again", recipe, tracker, from: drawn.facts.key + 3, atMost: 2, images: { images[$0] })
         }
         if recipe == "reset" {
             tracker.reset()
             try Self.prompt(tracker, recipe, drawn)
         }
         if ["continue", "reset", "two"].contains(recipe) {
-            try run("reverse", tracker, isReverse: true, images: { images[$0] })
+            try run("reverse", recipe, tracker, isReverse: true, images: { images[$0] })
         }
     }
 
@@ -176,7 +179,7 @@ struct DrawnTrack {
     }
 
     private mutating func run(
-        _ pass: String, _ tracker: ObjectTracker, isReverse: Bool = false, from start: Int? = nil,
+        _ pass: String, _ recipe: String, _ tracker: ObjectTracker, isReverse: Bool = false, from start: Int? = nil,
         atMost most: Int? = nil, images: (Int) -> [Float]?
     ) throws {
         var found = [Step]()
@@ -186,6 +189,14 @@ struct DrawnTrack {
                 Step(
                     name: "\(pass).\(frame.frame)", frame: frame, memory: stored.memory, pointer: stored.pointer,
                     conditioned: images(frame.frame)))
+            guard let kept else { return true }
+            for other in 0..<tracker.frameCount {
+                let name = "track.\(recipe).\(pass).\(other)"
+                guard kept.shape(of: "\(name).memory") != nil else { continue }
+                tracker.replaceStored(
+                    other, memory: try kept.tensor("\(name).memory").values,
+                    pointer: try kept.tensor("\(name).pointer").values)
+            }
             return true
         }
         steps += found

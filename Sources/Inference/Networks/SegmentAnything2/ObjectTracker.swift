@@ -305,4 +305,19 @@ public final class ObjectTracker {
         }
         return (features.map { Float(bitPattern: UInt32($0) << 16) }, found.pointer)
     }
+
+    /// Replaces the memory and the pointer of a frame if it was taken over; for comparisons.
+    ///
+    /// - Parameters:
+    ///   - frame: the index of the frame.
+    ///   - memory: bf16 numbers, `[grid * grid, memoryChannels]`.
+    ///   - pointer: `[channels]`.
+    package func replaceStored(_ frame: Int, memory: [Float], pointer: [Float]) {
+        let features = memory.map { UInt16($0.bitPattern >> 16) }
+        if let old = bank.prompted(frame) {
+            bank.storePrompted(FrameMemory(features: features, pointer: pointer, answer: old.answer), frame)
+        } else if let old = bank.tracked[frame] {
+            bank.storeTracked(FrameMemory(features: features, pointer: pointer, answer: old.answer), frame)
+        }
+    }
 }

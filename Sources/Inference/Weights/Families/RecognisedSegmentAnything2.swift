@@ -146,7 +146,7 @@ package struct RecognisedSegmentAnything2: Sendable {
             "sam_mask_decoder.iou_prediction_head.layers.0.weight": [256, 256],
             "memory_attention.layers.0.linear1.weight": [2048, 256],
         ]
-        if isVersion21 { sizes["no_obj_embed_spatial"] = [1, 64] }
+        if isVersion21 { for name in SegmentAnything2Shapes.addedIn21 { sizes[name] = [1, 64] } }
         guard let table = try? SegmentAnything2Shapes(sizes) else {
             preconditionFailure("the sizes are those of a published network")
         }

@@ -41,6 +41,11 @@ struct SegmentAnything2Shapes {
         memoryChannels = try found.extent("memory_encoder.out_proj.weight", rank: 4, axis: 0)
         let added = Self.addedIn21.filter { shapes[$0] != nil }
         isVersion21 = !added.isEmpty
+        let lacking = Self.addedIn21.filter { shapes[$0] == nil }
+        try found.check(
+            added.isEmpty || lacking.isEmpty,
+            "it has \(added.joined(separator: ", ")), but \(lacking.joined(separator: ", ")) is missing; SAM 2.1 has "
+                + "all of these tensors and SAM 2.0 has none")
         try found.check(
             channels.isMultiple(of: 32), "an image embedding has a multiple of 32 channels, not \(channels)")
         try found.check(
