@@ -196,16 +196,15 @@ extension ReportPage {
             [
                 Markup.escaped(way.name), Markup.escaped(way.boxes), way.isOracle ? "truth" : "segmenter",
                 Markup.number(way.prompts, digits: 1), Markup.number(way.seconds?.mean, digits: 2),
-                Markup.interval(way.dice), Self.heat(way.dice),
+                Markup.interval(way.dice),
             ]
         }
         return "<h3>A box in each slice, or one box that is tracked</h3>"
             + "<p>The same \(first.cases) volumes in every row. Boxes from the truth stand for a person who draws them. The segmenter's own boxes do not need a person.</p>"
             + Markup.table(
                 [
-                    "segmenter", "boxes", "boxes from", "boxes drawn per volume", "mean seconds per volume",
-                    "mean Dice with its interval", "mean Dice",
-                ], rows, style: "heat")
+                    "segmenter", "boxes", "boxes from", "boxes drawn per volume", "mean seconds per volume", "mean Dice",
+                ], rows)
     }
 
     private var heatMaps: String {
