@@ -203,7 +203,8 @@ extension ReportPage {
             + "<p>The same \(first.cases) volumes in every row. Boxes from the truth stand for a person who draws them. The segmenter's own boxes do not need a person.</p>"
             + Markup.table(
                 [
-                    "segmenter", "boxes", "boxes from", "boxes drawn per volume", "mean seconds per volume", "mean Dice",
+                    "segmenter", "boxes", "boxes from", "boxes drawn per volume", "mean seconds per volume",
+                    "mean Dice",
                 ], rows)
     }
 
