@@ -24,13 +24,22 @@
 .Lend1:
     .byte 0
 .Lname2:
-    .asciz "polyp-compact"
+    .asciz "medsam2-compact"
 .Lsha2:
-    .asciz "9b04f2dde63e90df1da47d83e7ac6818fb5c16f04431a0514d30e1049b3d9d98"
+    .asciz "e290d353d59ca28ee883cf539b3ba053aaf940684d964c701fdf9908bce42e92"
     .balign 64
 .Lbytes2:
-    .incbin "polyp-compact-9b04f2dd.safetensors"
+    .incbin "medsam2-compact-e290d353.safetensors"
 .Lend2:
+    .byte 0
+.Lname3:
+    .asciz "polyp-compact"
+.Lsha3:
+    .asciz "9b04f2dde63e90df1da47d83e7ac6818fb5c16f04431a0514d30e1049b3d9d98"
+    .balign 64
+.Lbytes3:
+    .incbin "polyp-compact-9b04f2dd.safetensors"
+.Lend3:
     .byte 0
 
     .section .data.rel.ro, "aw"
@@ -40,9 +49,10 @@
     .quad .Lname0, .Lsha0, .Lbytes0, .Lend0 - .Lbytes0
     .quad .Lname1, .Lsha1, .Lbytes1, .Lend1 - .Lbytes1
     .quad .Lname2, .Lsha2, .Lbytes2, .Lend2 - .Lbytes2
+    .quad .Lname3, .Lsha3, .Lbytes3, .Lend3 - .Lbytes3
 cweights_files:
     .quad .Ltable
 
     .globl cweights_count
 cweights_count:
-    .quad 3
+    .quad 4

@@ -3,9 +3,9 @@
 
 The training's sequences are short. This fit tracks whole training volumes in both directions from a jittered box on a random
 slice of the atrium, keeps the token that the score is computed from in every slice, and fits the score's MLP to whether
-the slice shows the atrium. The first round tracks with the trained score, later rounds with the fitted one, because an
-absent slice leaves another memory. Slices shared by two directions count once per direction. The fitted MLP replaces that
-of the averaged weights in the checkpoint, which then has the key `score_fit`. All other weights stay.
+the slice shows the atrium. Every slice with the atrium also counts once with a prompt of its own. A round tracks with the
+score of the round before, because an absent slice leaves another memory. The fitted MLP replaces that of the averaged
+weights in the checkpoint, and `score_fit` there lists all rounds. All other weights stay.
 """
 import argparse
 import json
@@ -28,9 +28,10 @@ SMOOTH = 0.01  # share of the labels that the fit takes as wrong, so that scores
 
 @torch.no_grad()
 def tokens(network, volumes, rng):
-    """The score's tokens [slices, 256] and whether each slice shows the atrium, of volumes (image, mask) of squares.
+    """The score's tokens [answers, 256] and whether their slices show the atrium, of volumes (image, mask) of squares.
 
-    The volumes are tracked together. A slice beyond a shorter volume's end is left out.
+    The volumes are tracked together. A slice beyond a shorter volume's end is left out. The prompted slice counts for both
+    directions.
     """
     count = max(len(image) for image, _ in volumes)
     features, truths = [], []
@@ -58,6 +59,12 @@ def tokens(network, volumes, rng):
             track.follow(k) if k else track.prompt(0)
             found.append(kept[-1][inside[k]].float())
             labels.append(shown[every, reach[k]][inside[k]].float())
+    for image, slices in enumerate(shown):
+        for part in (image * count + torch.from_numpy(np.flatnonzero(slices.numpy()))).split(32):
+            kept.clear()
+            TrackedBatch(network, gathered(features, part[None]), truth.flatten(0, 1)[part][None].float(), teacher=False).prompt(0)
+            found.append(kept[-1].float())
+            labels.append(torch.ones(len(part)))
     hook.remove()
     return torch.cat(found), torch.cat(labels)
 
@@ -97,17 +104,17 @@ def main():
                for _, image, mask in tracked_pack.read(arguments.packs)[0]["training"]]
     volumes = [(image, mask > 127) for image, mask in volumes]
     torch.manual_seed(SEED)
-    rng, found, rounds = np.random.default_rng([SEED, 11]), [], []
+    rng, found, rounds = np.random.default_rng([SEED, 11]), [], kept.get("score_fit", [])
     order = rng.permutation(len(volumes))
-    for number in range(arguments.rounds):
+    for number in range(len(rounds), len(rounds) + arguments.rounds):
         chosen = np.take(order, np.arange(number * arguments.volumes, (number + 1) * arguments.volumes), mode="wrap")
         for first in range(0, len(chosen), arguments.batch):
             with torch.autocast("cpu", torch.bfloat16):
                 found.append(tokens(network, [volumes[k] for k in chosen[first:first + arguments.batch]], rng))
-            print(f"round {number}: {sum(len(y) for _, y in found)} slices", flush=True)
+            print(f"round {number}: {sum(len(y) for _, y in found)} answers", flush=True)
         x, y = map(torch.cat, zip(*found))
         before, after = fit(network.sam_mask_decoder.pred_obj_score_head, x, y)
-        rounds.append({"volumes": len(chosen), "slices": len(y), "before": round(before, 4), "after": round(after, 4)})
+        rounds.append({"volumes": len(chosen), "answers": len(y), "before": round(before, 4), "after": round(after, 4)})
         print(json.dumps(rounds[-1]), flush=True)
     kept["average"], kept["score_fit"] = network.state_dict(), rounds
     save(checkpoint, kept)

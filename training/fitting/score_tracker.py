@@ -3,9 +3,9 @@
 
 The network comes from a file (`--weights`), or is the averaged network of the checkpoint in RUNS. The prompt is a box
 around the truth on the middle slice of the atrium, each edge moved by up to 20% of the side, and is tracked in both
-directions. With `--automatic` the prompt does not come from the truth: left-atrium-compact answers the volume, medsam-compact
-outlines the atrium in the slice where that answer is largest and surest, and the box around this outline is tracked. The
-script prints the Dice of each volume, and the number of marked slices beyond the two ends of the atrium.
+directions. With `--automatic` the prompt does not come from the truth: left-atrium-compact answers the volume, and the box
+around its mask, MARGIN pixels of the square wider on every side, is tracked from the slice where that mask is largest and
+surest. The script prints the Dice of each volume, and the number of marked slices beyond the two ends of the atrium.
 """
 import argparse
 import functools
@@ -16,14 +16,17 @@ import numpy as np
 import torch
 
 from training.data import left_atrium_volumes, prompts
+from training.fitting.running import has_bf16
 from training.networks import shipped as unets
 from training.networks import tracker
+from training.networks.tracker import SIZE
 from training.paths import add_folders, shipped
-from training.recipes import left_atrium_compact, medsam2_compact, medsam_compact
+from training.recipes import left_atrium_compact, medsam2_compact
 from training.recipes.medsam_compact import percentile_scaled
 from training.scores import dice, summary
 
 POSITIONS = {"quarter": 0.25, "middle": 0.5, "three quarters": 0.75}  # of the slices that show the atrium
+MARGIN = 3  # pixels of the square around the box of an automatic prompt
 
 
 def truth_boxes(name, truth, position, boxes):
@@ -38,23 +41,20 @@ def truth_boxes(name, truth, position, boxes):
 
 
 @functools.cache
-def prompters():
-    """The shipped left-atrium-compact and medsam-compact."""
-    from training.networks import promptable  # needs segment-anything
-    return unets.load(shipped(left_atrium_compact.NAME))[0], promptable.load(shipped(medsam_compact.NAME))[0]
+def prompter():
+    """The shipped left-atrium-compact."""
+    return unets.load(shipped(left_atrium_compact.NAME))[0]
 
 
 def automatic_box(image):
-    """One box {slice: XYXY} that the shipped networks find in a volume."""
-    atrium, outliner = prompters()
-    found = left_atrium_compact.answer(atrium, image)
+    """One box {slice: XYXY} around the mask that left-atrium-compact finds, in the slice where it is largest and surest."""
+    found = left_atrium_compact.answer(prompter(), image)
     key = int((found.probability * found.mask).sum((1, 2)).argmax())
+    whole = np.array([0, 0, *image.shape[:0:-1]], np.float32)
     if not found.mask[key].any():
-        return {len(image) // 2: np.array([0, 0, *image.shape[:0:-1]], np.float32)}
-    box, plane = prompts.box_of(found.mask[key]), np.repeat(percentile_scaled(image)[key][..., None], 3, axis=2)
-    embedding = medsam_compact.embed(outliner, plane)
-    mask, _ = medsam_compact.predict(outliner, embedding, image.shape[1:], box)
-    return {key: prompts.box_of(mask) if mask.any() else box}
+        return {len(image) // 2: whole}
+    margin = MARGIN / SIZE * np.tile(whole[2:], 2) * [-1, -1, 1, 1]
+    return {key: np.clip(prompts.box_of(found.mask[key]) + margin, 0, np.tile(whole[2:], 2)).astype(np.float32)}
 
 
 def volume_row(features, name, image, truth, position=0.5, boxes=1, automatic=False):
@@ -73,13 +73,17 @@ def volume_row(features, name, image, truth, position=0.5, boxes=1, automatic=Fa
 
 
 def rows(network, data, prompts, count=None):
-    """{prompt: one row for each of the first `count` held-out volumes} for prompts {prompt: options of volume_row}."""
+    """{prompt: one row for each of the first `count` held-out volumes} for prompts {prompt: options of volume_row}.
+
+    The network computes in bf16 where the processor can, as in the executable.
+    """
     found = {prompt: [] for prompt in prompts}
     for path in left_atrium_volumes.split(data)[1][:count]:
         image, truth = left_atrium_volumes.read(path)
-        features = network, medsam2_compact.embed(network, percentile_scaled(image))
-        for prompt, options in prompts.items():
-            found[prompt].append(volume_row(features, path.stem, image, truth, **options))
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16("cpu")):
+            features = network, medsam2_compact.embed(network, percentile_scaled(image))
+            for prompt, options in prompts.items():
+                found[prompt].append(volume_row(features, path.stem, image, truth, **options))
     return found
 
 

@@ -33,7 +33,7 @@ def frame(index):
     """A grey frame [SIZE, SIZE] of whole numbers."""
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     step = index - KEY
-    radius = 52 - 9 * abs(step)
+    radius = 52 - 6 * abs(step)
     body = ((x - 126 - 3 * step) ** 2 + (y - 120 + 2 * step) ** 2 < radius ** 2) & (radius > 0)
     fine = (drawn_weights.bits(f"tracked.{index}", SIZE * SIZE) >> np.uint64(59)).astype(int).reshape(SIZE, SIZE)
     return np.where(body, 150, 50) + fine

@@ -10,7 +10,7 @@ from PIL import Image
 
 from training.data import tracked_sequences
 from training.data.tracked_pack import LOSSLESS, packed, unpacked
-from training.fitting import train_tracker
+from training.fitting import fit_score, train_tracker
 from training.networks import tracker
 from training.networks.tracker import HIDDEN, LAYERS, SIZE, Tracker, choose
 from training.recipes import medsam2_compact
@@ -223,3 +223,29 @@ def test_a_step_gives_every_part_gradients(training, network, chosen):
 def test_the_validation_tracks_from_the_middle(training, network):
     found = train_tracker.validate(network, training.validation, nullcontext)
     assert 0 <= found["dice"] <= 1 and 0 <= found["beyond"] <= 40 and 0 <= found["missed"] <= 40
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bias", [-99.0, 99.0])
+def test_a_direction_ends_after_slices_without_the_structure(network, bias):
+    """The tracking reaches every prompted slice in any case."""
+    layer = network.sam_mask_decoder.pred_obj_score_head.layers[2]
+    before = layer.bias.clone()
+    layer.bias.fill_(bias)
+    features = medsam2_compact.embed(network, np.zeros((12, 20, 30), np.uint8) + np.arange(30, dtype=np.uint8))
+    box = np.array([5, 5, 20, 15], np.float32)
+    one = medsam2_compact.track(network, features, (20, 30), {4: box})
+    two = medsam2_compact.track(network, features, (20, 30), {4: box, 10: box})
+    layer.bias.copy_(before)
+    assert np.isfinite(one.scores).sum() == (7 if bias < 0 else 12)
+    assert np.isfinite(two.scores).sum() == (11 if bias < 0 else 12)
+
+
+def test_the_score_is_fitted_to_whole_tracks(network):
+    image, mask = (tracked_sequences.squares(np.uint8(255) * part if part.dtype == bool else part, "cpu") for part in ball(6, 14))
+    x, y = fit_score.tokens(network, [(image, mask > 127)], np.random.default_rng(0))
+    assert x.shape == (14 + 1 + 11, 256)  # a prompted slice counts for both directions; 11 slices show the ball
+    assert 0 < y.mean() < 1
+    head = train_tracker.tracker.MLP(256, 256, 256, 1)
+    before, after = fit_score.fit(head, x, y)
+    assert after < before
