@@ -206,8 +206,7 @@ static void multiply_block(product *p, int64_t first, int64_t rows, int64_t pane
     int64_t blocks = (words + DEEP - 1) / DEEP, deep = (words + blocks - 1) / blocks;
     int64_t step = direct_step(matrix, p->m, pairs), direct = step ? rows / ROWS : 0;
     size_t tile = sizeof(vector) * ROWS * 2;
-    int64_t packed = strips > direct ? strips - direct : 1;  // a thread without scratch memory gets none for 0 bytes
-    float *input = ck_scratch(0, (size_t)(packed * ROWS * words) * sizeof(float));
+    float *input = ck_scratch(0, (size_t)((strips - direct) * ROWS * words) * sizeof(float));
     vector *partial = ck_scratch(1, (size_t)strips * WIDE * tile);
     if (input == NULL || partial == NULL) {
         p->status = ck_out_of_memory;
