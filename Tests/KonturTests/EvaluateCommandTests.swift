@@ -58,8 +58,9 @@ import Testing
                 Summary.self, from: Data(contentsOf: output.appending(path: "summary.json")))
             #expect(summary.frames == 3)
             #expect(
-                summary.segmenters.map(\.name).sorted()
-                    == ["medsam-compact-box", "medsam2-compact-frames", "polyp-compact"])
+                summary.segmenters.map(\.name).sorted() == [
+                    "medsam-compact-box", "medsam2-compact-frames", "polyp-compact",
+                ])
             for segmenter in summary.segmenters {
                 #expect(segmenter.cases == 3 && segmenter.emptyCases == 1)
                 #expect((segmenter.peakMemory ?? 0) > 1 << 20)
