@@ -20,6 +20,7 @@ enum TrackerRounds {
     /// - Parameters:
     ///   - path: the weights, as safetensors under the publisher's names.
     ///   - size: height and width of the network's input.
+    /// - Throws: `WeightFileError`, `SegmentAnythingError`, `TrackingError` or `ComputeError`.
     static func serve(weights path: String, size: Int) throws {
         try Compute.startWithAnyThreads()
         let network = try SegmentAnything2(

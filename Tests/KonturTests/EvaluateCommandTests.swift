@@ -57,7 +57,10 @@ import Testing
             let summary = try JSONDecoder().decode(
                 Summary.self, from: Data(contentsOf: output.appending(path: "summary.json")))
             #expect(summary.frames == 3)
-            #expect(summary.segmenters.map(\.name).sorted() == ["medsam-compact-box", "polyp-compact"])
+            #expect(
+                summary.segmenters.map(\.name).sorted() == [
+                    "medsam-compact-box", "medsam2-compact-frames", "polyp-compact",
+                ])
             for segmenter in summary.segmenters {
                 #expect(segmenter.cases == 3 && segmenter.emptyCases == 1)
                 #expect((segmenter.peakMemory ?? 0) > 1 << 20)
@@ -70,7 +73,7 @@ import Testing
 
             let log = output.appending(path: "results.jsonl")
             let results = try Data(contentsOf: log)
-            #expect(results.split(separator: UInt8(ascii: "\n")).count == 6)
+            #expect(results.split(separator: UInt8(ascii: "\n")).count == 9)
             let second = try await runExternal(Executables.kontur, arguments, within: 120)
             #expect(second.status == 0)
             #expect(try Data(contentsOf: log) == results)

@@ -129,7 +129,7 @@ import Testing
             #expect(
                 result.errors.hasPrefix("Error: could not add '\(file.path)': the file is a web page, not a checkpoint")
             )
-            let family = try await Self.models("add", file.path, "--family", "sam2", in: folder)
+            let family = try await Self.models("add", file.path, "--family", "sam9", in: folder)
             #expect(family.status == 64)
         }
     }

@@ -67,7 +67,7 @@ CASES = [
     ("tracked", "volume", "medsam2-compact", ["--box", "10,10,40,30", "--key-slice", "2"], RESULT, "tracked by medsam2"),
     ("tracked, going on", "volume", "medsam2-compact", ["--box", "10,10,40,30", "--recipe", "sam2-video"], RESULT,
      "tracked by sam2-video"),
-    ("tracked, one slice", "one", "medsam2-compact", ["--box", "10,10,40,30"], RESULT, ""),
+    ("tracked, one slice", "one", "medsam2-compact", ["--box", "10,10,40,30"], REASON, "at least two slices"),
     ("tracked, 300 slices", "many", "medsam2-compact", ["--box", "10,10,40,30", "--key-slice", "150"], RESULT, ""),
     ("tracked, prompt on every slice", "volume", "medsam2-compact",
      [word for k in range(1, 5) for word in ("--box", f"{k}:10,10,40,30")], RESULT, "slices 1, 2, 3, 4"),

@@ -67,9 +67,10 @@ def remember(model):
     return kept
 
 
-def rows(values, key):
-    return {f"{name}.{kind}": value[kind].contiguous() for name, value in values.items() for kind in ("memory", "pointer")
-            if name.startswith(f"{key}.")}
+def rows(values, recipe):
+    """The memories and pointers of a track; each is a copy, because a file cannot hold tensors that share numbers."""
+    return {f"{name}.{kind}": value[kind].contiguous().clone() for name, value in values.items()
+            for kind in ("memory", "pointer") if name.startswith(f"{recipe}.")}
 
 
 class Answers:

@@ -206,13 +206,13 @@ static void multiply_block(product *p, int64_t first, int64_t rows, int64_t pane
     int64_t blocks = (words + DEEP - 1) / DEEP, deep = (words + blocks - 1) / blocks;
     int64_t step = direct_step(matrix, p->m, pairs), direct = step ? rows / ROWS : 0;
     size_t tile = sizeof(vector) * ROWS * 2;
-    float *input = ck_scratch(0, (size_t)((strips - direct) * ROWS * words) * sizeof(float));
+    float *input = direct < strips ? ck_scratch(0, (size_t)((strips - direct) * ROWS * words) * sizeof(float)) : NULL;
     vector *partial = ck_scratch(1, (size_t)strips * WIDE * tile);
-    if (input == NULL || partial == NULL) {
+    if ((direct < strips && input == NULL) || partial == NULL) {
         p->status = ck_out_of_memory;
         return;
     }
-    pack_rows(matrix, p->m, first + direct * ROWS, rows - direct * ROWS, words, pairs, input);
+    if (direct < strips) pack_rows(matrix, p->m, first + direct * ROWS, rows - direct * ROWS, words, pairs, input);
     for (; panel < last_panel; panel += WIDE)
         for (int64_t k = 0; k < words; k += deep) {
             int64_t count = words - k < deep ? words - k : deep;
@@ -220,10 +220,12 @@ static void multiply_block(product *p, int64_t first, int64_t rows, int64_t pane
                 const float *b = (const float *)matrix->packed + (j * words + k) * COLUMNS;
                 vector *sums = partial + (j - panel) * strips * ROWS * 2;
                 for (int64_t i = 0; i < strips; i++, sums += ROWS * 2) {
-                    strip a = {input + ((i - direct) * words + k) * ROWS, 1, ROWS};
+                    strip a;
                     if (i < direct) {
                         const char *row = (const char *)p->m->input + (first + i * ROWS) * step;
                         a = (strip){(const float *)(const void *)row + k, step / 4, 1};
+                    } else {
+                        a = (strip){input + ((i - direct) * words + k) * ROWS, 1, ROWS};
                     }
                     int64_t left = rows - i * ROWS < ROWS ? rows - i * ROWS : ROWS;
                     int ends = k + count == words;

@@ -31,9 +31,30 @@ static void gelu_values(int64_t count, float *x) {
     memcpy(x + i, values, (size_t)(count - i) * sizeof *values);
 }
 
+// Layer norm of a row of four values, as the first layer of a mask's downscaling has them for every second pixel. Sums
+// have the order of `sum_of`.
+static void norm_four(const float *x, const float *weight, const float *bias, float epsilon, void *output,
+                      ck_precision form) {
+    float mean = ((x[0] + x[2]) + (x[1] + x[3])) / 4, d[4], squares[4];
+    for (int c = 0; c < 4; c++) d[c] = x[c] - mean;
+    for (int c = 0; c < 4; c++) squares[c] = d[c] * d[c];
+    float factor = 1 / sqrtf(((squares[0] + squares[2]) + (squares[1] + squares[3])) / 4 + epsilon);
+    for (int c = 0; c < 4; c++) {
+        float y = __builtin_fmaf(d[c] * factor, weight[c], bias[c]);
+        if (form == ck_fp32)
+            ((float *)output)[c] = y;
+        else
+            ((uint16_t *)output)[c] = ck_rounded(y);
+    }
+}
+
 // Layer norm of a row of C values. It takes the mean first and then the deviations, which avoids cancellation.
 static void norm_values(int64_t C, const float *x, const float *weight, const float *bias, float epsilon, void *output,
                         ck_precision form) {
+    if (C == 4) {
+        norm_four(x, weight, bias, epsilon, output, form);
+        return;
+    }
     int64_t whole = C / LANES * LANES, rest = C - whole;
     vector sums = every(0), squares = every(0);
     for (int64_t c = 0; c < whole; c += LANES) sums += load(x + c);

@@ -27,6 +27,7 @@ public struct PromptedWay: Sendable, Hashable, Codable {
     ///   - results: the results of all plans.
     ///   - plans: the plans; without one that gives boxes to volumes, there are no rows.
     ///   - resampling: settings of the intervals.
+    /// - Returns: the rows.
     static func all(_ results: [CaseResult], plans: [SegmenterPlan], resampling: Bootstrap) -> [PromptedWay] {
         let scored = results.filter { $0.kind == .volume && $0.scores != nil }
         let ways = plans.compactMap { plan -> (plan: SegmenterPlan, results: [CaseResult])? in

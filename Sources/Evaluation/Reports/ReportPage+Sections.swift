@@ -196,7 +196,7 @@ extension ReportPage {
             [
                 Markup.escaped(way.name), Markup.escaped(way.boxes), way.isOracle ? "truth" : "segmenter",
                 Markup.number(way.prompts, digits: 1), Markup.number(way.seconds?.mean, digits: 2),
-                Markup.interval(way.dice), Self.heat(way.dice),
+                Markup.interval(way.dice),
             ]
         }
         return "<h3>A box in each slice, or one box that is tracked</h3>"
@@ -204,8 +204,8 @@ extension ReportPage {
             + Markup.table(
                 [
                     "segmenter", "boxes", "boxes from", "boxes drawn per volume", "mean seconds per volume",
-                    "mean Dice with its interval", "mean Dice",
-                ], rows, style: "heat")
+                    "mean Dice",
+                ], rows)
     }
 
     private var heatMaps: String {

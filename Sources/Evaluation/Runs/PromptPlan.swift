@@ -42,7 +42,8 @@ public enum PromptPlan: Sendable, Hashable, Codable {
         case .automatic: ""
         case .truthBox(let enlargement, let shift):
             "truth-box-e\(Int((enlargement * 100).rounded()))-s\(Int((shift * 100).rounded()))"
-        case .keyBoxes(let places): "key-boxes-" + places.map { String(Int(($0 * 100).rounded())) }.joined(separator: "-")
+        case .keyBoxes(let places):
+            "key-boxes-" + places.map { String(Int(($0 * 100).rounded())) }.joined(separator: "-")
         }
     }
 

@@ -54,6 +54,7 @@ struct EvaluationPlans {
     private func study(_ segmenter: InstalledSegmenter) -> [PromptPlan] {
         let options = (try? Segmenters.entry(segmenter.descriptor.name))?.options ?? []
         guard segmenter.descriptor.accepts == .volume, options.contains(.keySlice) else { return PromptPlan.study }
-        return PromptPlan.study + PromptPlan.onePlace + (options.contains(.slicePrompts) ? PromptPlan.severalPlaces : [])
+        let several = options.contains(.slicePrompts) ? PromptPlan.severalPlaces : []
+        return PromptPlan.study + PromptPlan.onePlace + several
     }
 }

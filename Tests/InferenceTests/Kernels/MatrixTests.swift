@@ -146,6 +146,15 @@ extension InferenceSuites {
             }
         }
 
+        @Test func `a thread that has not computed yet multiplies rows that fill their strips`() async throws {
+            let it = Case(rows: 84, n: 70, k: 64)
+            let expected = try run(Compute.kernels, ck_fp32, it)
+            let found = await withCheckedContinuation { (done: CheckedContinuation<[Float]?, Never>) in
+                Thread { done.resume(returning: try? run(Compute.kernels, ck_fp32, it)) }.start()
+            }
+            #expect(found == expected)
+        }
+
         @Test func `GELU is the one with erf, also far from zero`() throws {
             var x = stride(from: Float(-12), through: 12, by: 0.01).map(\.self)
             let expected = x.map { Double($0) / 2 * (1 + erf(Double($0) / 2.0.squareRoot())) }

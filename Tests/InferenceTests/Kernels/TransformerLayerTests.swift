@@ -10,7 +10,7 @@ extension InferenceSuites {
     @Suite struct TransformerLayerTests {
         init() throws { try Compute.startWithAnyThreads() }
 
-        @Test(arguments: [1, 3, 8, 37, 768]) func `layer norm takes mean and variance of a row`(channels: Int) {
+        @Test(arguments: [1, 3, 4, 8, 37, 768]) func `layer norm takes mean and variance of a row`(channels: Int) {
             var drawing = Drawing(seed: channels)
             let (rows, stride) = (5, channels + 2)
             let x = drawing.values(rows * stride, scale: 3)
@@ -117,6 +117,30 @@ extension InferenceSuites {
             var spread = [Float](repeating: .nan, count: 8)
             ck_pixel_shuffle(1, 1, 2, 2, 1, [1, 2, 3, 4, 5, 6, 7, 8], &spread)
             #expect(spread == [1, 2, 5, 6, 3, 4, 7, 8])
+        }
+
+        @Test func `patches of several channels are zero outside the image`() {
+            var drawing = Drawing(seed: 8)
+            let (height, width, channels, kernel) = (9, 7, 3, 7)
+            let image = drawing.values(height * width * channels)
+            var expected = [Float]()
+            for top in [-3, 1, 5] {
+                for left in [-3, 1] {
+                    for tap in 0..<kernel * kernel {
+                        let (y, x) = (top + tap / kernel, left + tap % kernel)
+                        let isInside = (0..<height).contains(y) && (0..<width).contains(x)
+                        for c in 0..<channels {
+                            expected.append(isInside ? image[(y * width + x) * channels + c] : 0)
+                        }
+                    }
+                }
+            }
+            var found = [Float](repeating: .nan, count: expected.count)
+            ck_patches(1, 9, 7, 3, 7, 4, 3, image, &found, ck_fp32)
+            #expect(found == expected)
+            var halves = [UInt16](repeating: 1, count: expected.count)
+            ck_patches(1, 9, 7, 3, 7, 4, 3, image, &halves, ck_bf16)
+            #expect(halves == rounded(expected))
         }
 
         @Test func `rows are weighed by a few vectors, and images share what is added`() {
