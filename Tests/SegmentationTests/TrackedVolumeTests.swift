@@ -163,6 +163,27 @@ extension SegmentationSuites {
             #expect(result.masks.count == 5 && result.confidence.value.isFinite)
         }
 
+        @Test func `an outline that does not follow its prompt is named`() throws {
+            let volume = Inputs.volume(3, 31, 37, Inputs.pattern)
+            var named = 0
+            for box in [box, Box(x0: 0, y0: 0, x1: 3, y1: 3), Box(x0: 0, y0: 0, x1: 37, y1: 31)] {
+                let result = try segment("medsam2-compact", volume, SegmenterOptions(box: box, keySlice: 2))
+                let mask = result.masks[1]
+                let places = mask.pixels.indices.filter { mask.pixels[$0] != 0 }
+                let outside = places.count {
+                    let (x, y) = (Double($0 % 37) + 0.5, Double($0 / 37) + 0.5)
+                    return x < box.x0 || x > box.x1 || y < box.y0 || y > box.y1
+                }
+                let strays = 2 * outside > places.count
+                #expect(result.notes.contains("the outline does not follow the prompt of slice 2") == strays)
+                #expect(result.notes.contains("nothing was found in the prompted slice 2") == places.isEmpty)
+                let outlined = result.masks.count { !$0.isEmpty }
+                #expect(result.notes.contains { $0.hasSuffix("outlined in \(outlined) of 3 slices") })
+                named += strays ? 1 : 0
+            }
+            #expect(named > 0)
+        }
+
         @Test func `a volume of 300 slices needs no more memory at its end than after 10 slices`() throws {
             let volume = Inputs.volume(300, 40, 40, Inputs.pattern)
             let segmenter = try segmenter("medsam2-track")

@@ -101,6 +101,8 @@ public struct ObjectDescription: Sendable, Hashable, Codable {
     public var softwareVersion: String
     /// The index of the source received last: patient and study attributes are copied from it.
     public var newestSource: Int
+    /// The options of a segmentation that a person prompted; `nil` if nobody did.
+    public var prompts: SegmenterOptions?
 
     // The row of an object, the payload of a job and the messages of workers have had one key for the kind since the
     // time when every object was a SEG.
@@ -108,7 +110,7 @@ public struct ObjectDescription: Sendable, Hashable, Codable {
         case sopInstanceUID, seriesInstanceUID, seriesNumber, seriesLabel, created, localOffsetFromUTC
         case kind = "viewerProfile"
         case type, segmentation, segmenter, confidence, frameConfidences, reviewBelow, predecessors, softwareVersion
-        case newestSource
+        case newestSource, prompts
     }
 
     /// Makes a description; the parameters are the properties of the same names.
@@ -117,7 +119,7 @@ public struct ObjectDescription: Sendable, Hashable, Codable {
         kind: ObjectKind, type: SegmentationType, segmentation: InstanceReference? = nil,
         segmenter: SegmenterDescriptor, confidence: Confidence? = nil, frameConfidences: [Confidence] = [],
         reviewBelow: Double? = nil, predecessors: [InstanceReference] = [], softwareVersion: String,
-        newestSource: Int = 0, seriesLabel: SeriesLabel? = nil
+        newestSource: Int = 0, seriesLabel: SeriesLabel? = nil, prompts: SegmenterOptions? = nil
     ) {
         self.sopInstanceUID = sopInstanceUID
         self.seriesInstanceUID = seriesInstanceUID
@@ -135,6 +137,15 @@ public struct ObjectDescription: Sendable, Hashable, Codable {
         self.predecessors = predecessors
         self.softwareVersion = softwareVersion
         self.newestSource = newestSource
+        self.prompts = prompts
+    }
+
+    /// Segment Algorithm Type (PS3.3 C.8.20.2): semiautomatic if a person prompted.
+    var algorithmType: String { prompts == nil ? "AUTOMATIC" : "SEMIAUTOMATIC" }
+
+    /// Algorithm Parameters (PS3.3 10.16): the hash of the weights, and the prompts of a person with all other options.
+    var algorithmParameters: String {
+        (["weights SHA-256 \(segmenter.weightsHash)"] + (prompts?.words ?? [])).joined(separator: "; ")
     }
 
     /// Series Description: at most 64 characters.

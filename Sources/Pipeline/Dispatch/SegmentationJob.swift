@@ -266,7 +266,7 @@ package struct SegmentationJob: Sendable, Hashable, Codable {
             created: created, localOffsetFromUTC: localOffsetFromUTC, kind: kind, type: type,
             segmentation: segmentation, segmenter: segmenter,
             reviewBelow: review?.markedBelow, predecessors: predecessors, softwareVersion: softwareVersion,
-            newestSource: newestSource, seriesLabel: label)
+            newestSource: newestSource, seriesLabel: label, prompts: options.flatMap { $0.hasPrompt ? $0 : nil })
     }
 
     /// Encodes the job for the journal, with sorted keys.

@@ -67,6 +67,23 @@ struct GivenPrompt {
             }
     }
 
+    /// Whether a mask follows the prompt: at least half of it lies in the box, and no point is on the wrong side.
+    ///
+    /// - Parameters:
+    ///   - mask: 1 inside; `[rows, columns]` of the image.
+    ///   - columns: columns of the image.
+    /// - Returns: true for an empty mask and a box alone.
+    func isFollowed(by mask: [UInt8], columns: Int) -> Bool {
+        let isRight = points.allSatisfy { (mask[Int($0.y) * columns + Int($0.x)] != 0) == $0.isForeground }
+        guard let box, isRight else { return isRight }
+        let places = mask.indices.filter { mask[$0] != 0 }
+        let inside = places.count {
+            (box.x0...box.x1).contains(Double($0 % columns) + 0.5)
+                && (box.y0...box.y1).contains(Double($0 / columns) + 0.5)
+        }
+        return 2 * inside >= places.count
+    }
+
     /// The prompt in pixels of the network's input.
     func prompt(on grid: InputGrid) -> Prompt { Prompt(points: points.map(grid.input), box: box.map(grid.input)) }
 }

@@ -203,8 +203,8 @@ final class TrackedFrames: FrameSegmenter {
             let recipe = segmenter.recipe
             var notes = ["computed in \(segmenter.precision.rawValue)"] + boxes.notes(recipe.family)
             if given.isEmpty { notes.append("prompts were found by \(recipe.prompter.entry.name)") }
-            notes.append("tracked forwards from \(prompted) prompted frames")
-            if restarts > 0 { notes.append("the structure was lost and found again \(restarts) times") }
+            notes.append("tracked forwards from \(prompted) prompted frame\(prompted == 1 ? "" : "s")")
+            if restarts > 0 { notes.append("times that the structure was lost and found again: \(restarts)") }
             let late = given.keys.filter { $0 >= confidences.count }.map { $0 + 1 }.sorted()
             if !late.isEmpty {
                 notes.append(

@@ -32,6 +32,8 @@ final class TrackedVolume: Segmenter {
     private struct Plan {
         /// The prompted slices with their prompts, in the order of prompting.
         var prompts: [(slice: Int, prompt: Prompt)] = []
+        /// The prompts as a person gave them, in pixels of the slices; or an empty list.
+        var given: [(slice: Int, prompt: GivenPrompt)] = []
         /// The answer of the compact network, if it found the prompts.
         var found: SegmenterResult?
         var boxes = BoxNotes()
@@ -85,6 +87,7 @@ final class TrackedVolume: Segmenter {
                     columns: volume.columns, segmenter: recipe.name)
                 if prompt.isClipped { plan.boxes.clipped += 1 }
                 plan.prompts.append((given.slice - 1, prompt.prompt(on: grid)))
+                plan.given.append((given.slice - 1, prompt))
             }
             plan.boxes.count(plan.prompts.map(\.prompt), on: grid)
             return plan
@@ -189,7 +192,7 @@ final class TrackedVolume: Segmenter {
         }
         result.clear(volume.padding)
         result.confidence = PromptConfidence.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
-        result.notes += notes(answers, plan, components: components)
+        result.notes += notes(result.masks, plan, components: components)
         return result
     }
 
@@ -207,9 +210,10 @@ final class TrackedVolume: Segmenter {
         return Confidence(value: prompter ?? 0, measures: prompter.map { ["prompterConfidence": $0] } ?? [:])
     }
 
-    private func notes(_ answers: [ObjectTrack.Answer?], _ plan: Plan, components: Int) -> [String] {
+    private func notes(_ masks: [Mask], _ plan: Plan, components: Int) -> [String] {
         var notes = plan.boxes.notes(recipe.family)
         let slices = plan.prompts.map { $0.slice + 1 }.sorted()
+        let outlined = masks.indices.filter { !masks[$0].isEmpty }.map { $0 + 1 }
         if let found = plan.found {
             notes.append(
                 slices.isEmpty
@@ -220,14 +224,22 @@ final class TrackedVolume: Segmenter {
         }
         guard !slices.isEmpty else { return notes }
         let shown = slices.prefix(8).map(String.init).joined(separator: ", ") + (slices.count > 8 ? " and others" : "")
-        let present = answers.count { $0?.isPresent == true }
         notes.append(
             "tracked by \(method.rawValue) from slice\(slices.count == 1 ? "" : "s") \(shown): "
-                + "seen in \(present) of \(answers.count) slices")
-        let empty = slices.filter { answers[$0 - 1]?.isPresent != true }
-        if !empty.isEmpty {
-            let few = empty.prefix(8).map(String.init).joined(separator: ", ")
-            notes.append("nothing was found in the prompted slice\(empty.count == 1 ? "" : "s") \(few)")
+                + "outlined in \(outlined.count) of \(masks.count) slices")
+        func note(_ text: String, _ slices: [Int]) {
+            guard !slices.isEmpty else { return }
+            let few = slices.prefix(8).map(String.init).joined(separator: ", ")
+            notes.append("\(text) slice\(slices.count == 1 ? "" : "s") \(few)")
+        }
+        note("nothing was found in the prompted", slices.filter { masks[$0 - 1].isEmpty })
+        let strays = plan.given.filter { slice, prompt in
+            let mask = masks[slice]
+            return !mask.isEmpty && !prompt.isFollowed(by: mask.pixels, columns: mask.columns)
+        }
+        note("the outline does not follow the prompt of", strays.map { $0.slice + 1 }.sorted())
+        if !outlined.isEmpty, outlined.count < masks.count, Set(outlined).isSubset(of: slices) {
+            notes.append("only prompted slices were outlined: check the prompts")
         }
         if components > 1 { notes.append("the largest of \(components) components was kept") }
         return notes

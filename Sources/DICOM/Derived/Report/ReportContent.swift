@@ -133,7 +133,7 @@ struct ReportContent {
             .text(ReportCode.algorithmVersion, segmenter.version, .hasConceptModifier),
             .text(ReportCode.algorithmManufacturer, Maker.manufacturer, .hasConceptModifier),
             .text(
-                ReportCode.algorithmParameters, "weights SHA-256 \(segmenter.weightsHash)", .hasConceptModifier),
+                ReportCode.algorithmParameters, object.description.algorithmParameters, .hasConceptModifier),
             .code(ReportCode.algorithmFamily, Code.artificialIntelligence, .hasConceptModifier),
         ]
     }

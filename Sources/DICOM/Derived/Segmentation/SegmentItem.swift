@@ -36,9 +36,9 @@ enum SegmentItem {
             // Viewers list segments by their labels: two segmenters' answers for one image must not look alike.
             (.segmentLabel, WrittenText.ascii("\(segmenter.segmentLabel) (\(segmenter.name))", limit: 64)),
             (.segmentDescription, WrittenText.ascii(text(context.description), limit: 1024)),
-            (.segmentAlgorithmType, .text("AUTOMATIC")),
+            (.segmentAlgorithmType, .text(context.description.algorithmType)),
             (.segmentAlgorithmName, WrittenText.ascii("\(segmenter.name) \(segmenter.version)", limit: 64)),
-            (.segmentationAlgorithmIdentificationSequence, .items([algorithm(segmenter)])),
+            (.segmentationAlgorithmIdentificationSequence, .items([algorithm(context.description)])),
             (.segmentedPropertyCategoryCodeSequence, Code.item(segmenter.category)),
             (.segmentedPropertyTypeCodeSequence, Code.item(segmenter.type)),
             (.anatomicRegionSequence, segmenter.anatomicRegion.map(Code.item)),
@@ -48,12 +48,13 @@ enum SegmentItem {
         ])
     }
 
-    private static func algorithm(_ segmenter: SegmenterDescriptor) -> ItemElements {
-        ItemElements([
+    private static func algorithm(_ description: ObjectDescription) -> ItemElements {
+        let segmenter = description.segmenter
+        return ItemElements([
             (.algorithmFamilyCodeSequence, Code.item(Code.artificialIntelligence)),
             (.algorithmName, WrittenText.ascii(segmenter.name, limit: 64)),
             (.algorithmVersion, WrittenText.ascii(segmenter.version, limit: 64)),
-            (.algorithmParameters, WrittenText.ascii("weights SHA-256 \(segmenter.weightsHash)", limit: 1024)),
+            (.algorithmParameters, WrittenText.ascii(description.algorithmParameters, limit: 1024)),
             (.algorithmSource, .text(Maker.manufacturer)),
         ])
     }

@@ -73,6 +73,11 @@ package struct RecognisedSegmentAnything2: Sendable {
             }
             return asked
         }
+        if publication == nil, !mayBeMedical, file.lowercased().contains("medsam") {
+            notes.append(
+                "The file's name contains 'medsam', and its tensors are those of \(label). The terms shown are those of "
+                    + "SAM 2; if its publisher has others, name them with --terms.")
+        }
         guard publication == nil, mayBeMedical else { return .sam2 }
         guard file.lowercased().contains("medsam2") else {
             notes.append(

@@ -179,6 +179,20 @@ import TestSupport
         }
     }
 
+    @Test func `a person's prompts make the algorithm semiautomatic and are among its parameters`() throws {
+        let prompts = SegmenterOptions(box: Box(x0: 1, y0: 2, x1: 3, y1: 4), keySlice: 2)
+        try written(.magneticResonance) {
+            $0.prompts = prompts
+        } then: { data, _, _ in
+            let segment = try #require(data.items(.segmentSequence).first)
+            #expect(data.string(.segmentAlgorithmType, in: segment) == "SEMIAUTOMATIC")
+            let algorithm = try #require(data.items(.segmentationAlgorithmIdentificationSequence, in: segment).first)
+            #expect(
+                data.string(.algorithmParameters, in: algorithm) == "weights SHA-256 "
+                    + String(repeating: "ab", count: 32) + "; box=1.0,2.0,3.0,4.0; keySlice=2")
+        }
+    }
+
     @Test func `carries lossy compression and leaves geometry out where there is none`() throws {
         try written(.endoscopy) { data, _, _ in
             #expect(data.string(.lossyImageCompression) == "01")
