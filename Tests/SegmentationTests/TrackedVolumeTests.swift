@@ -166,8 +166,11 @@ extension SegmentationSuites {
         @Test func `an outline that does not follow its prompt is named`() throws {
             let volume = Inputs.volume(3, 31, 37, Inputs.pattern)
             var named = 0
-            for box in [box, Box(x0: 0, y0: 0, x1: 3, y1: 3), Box(x0: 0, y0: 0, x1: 37, y1: 31)] {
-                let result = try segment("medsam2-compact", volume, SegmenterOptions(box: box, keySlice: 2))
+            let boxes = [box, Box(x0: 0, y0: 0, x1: 3, y1: 3), Box(x0: 30, y0: 2, x1: 35, y1: 29)]
+            let names = ["medsam2-track", "sam2-track", "medsam2-compact"]
+            for (name, box) in names.flatMap({ name in boxes.map { (name, $0) } }) {
+                let options = SegmenterOptions(box: box, keySlice: 2, recipe: "sam2-video")
+                let result = try segment(name, volume, options)
                 let mask = result.masks[1]
                 let places = mask.pixels.indices.filter { mask.pixels[$0] != 0 }
                 let outside = places.count {
