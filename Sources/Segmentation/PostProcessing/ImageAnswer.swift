@@ -13,6 +13,16 @@ internal import Foundation
 internal import Imaging
 package import Inference
 
+extension PromptAnswer {
+    /// The index of the mask with the highest predicted IoU; the first of equals.
+    var best: Int { predictedIoU.indices.max { (predictedIoU[$0], $1) < (predictedIoU[$1], $0) } ?? 0 }
+}
+
+extension Prompt {
+    /// Whether it is a lone point, which is ambiguous: the network makes three masks, and its own estimate chooses one.
+    var isAmbiguous: Bool { box == nil && points.count == 1 }
+}
+
 /// One mask of one prompt on the image's grid.
 package struct ImageAnswer: Sendable {
     /// Foreground probability, `[rows, columns]`.

@@ -61,13 +61,10 @@ final class PromptedNetwork {
         var each = [[String: Double]]()
         var shape = [Int]()
         for prompt in prompts {
-            // A lone point is ambiguous. Therefore the network makes three masks, and its own estimate chooses one.
-            let multimask = prompt.box == nil && prompt.points.count == 1
             let moved = PromptConfidence.moved(prompt, by: shift, on: frame.grid)
-            let answers = try predictor.decode(frame, [prompt] + moved, multimask: multimask)
+            let answers = try predictor.decode(frame, [prompt] + moved, multimask: prompt.isAmbiguous)
             let first = answers[0]
-            let best =
-                first.predictedIoU.indices.max { (first.predictedIoU[$0], $1) < (first.predictedIoU[$1], $0) } ?? 0
+            let best = first.best
             answer.image.unite(ImageAnswer(first, mask: best, on: frame.grid))
             each.append(
                 PromptConfidence.measures(answers, mask: best, on: frame.grid, predictedIoU: trustsPredictedIoU))

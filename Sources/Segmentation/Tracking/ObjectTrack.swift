@@ -127,10 +127,9 @@ final class ObjectTrack {
     private func imageMask(_ prompt: Prompt, frame: Int) throws -> [Bool] {
         let image = try latest.image(frame)
         let prepared = PreparedImage(image, family: .sam2, size: network.network.inputSize)
-        let isPoint = prompt.box == nil && prompt.points.count == 1
-        let found = try network.network.decode(network.network.encode(prepared.input), prompt, multimask: isPoint)
-        let best = found.predictedIoU.indices.max { (found.predictedIoU[$0], $1) < (found.predictedIoU[$1], $0) } ?? 0
-        return ImageAnswer(found, mask: best, on: grid).mask.map { $0 != 0 }
+        let found = try network.network.decode(
+            network.network.encode(prepared.input), prompt, multimask: prompt.isAmbiguous)
+        return ImageAnswer(found, mask: found.best, on: grid).mask.map { $0 != 0 }
     }
 
     /// The agreement of a prompted slice's answer with the answers to moved prompts; `nil` without moved prompts.
@@ -138,15 +137,12 @@ final class ObjectTrack {
         let moved = PromptConfidence.moved(prompt, by: shift, on: grid)
         guard !moved.isEmpty else { return nil }
         let features = try latest.features(frame)
-        let isPoint = prompt.box == nil && prompt.points.count == 1
         let own = answer.logits.values.map { UInt8($0 > 0 ? 1 : 0) }
         var sum = 0.0
         for other in moved {
-            let found = try network.network.decode(features, other, multimask: isPoint)
-            let best =
-                found.predictedIoU.indices.max { (found.predictedIoU[$0], $1) < (found.predictedIoU[$1], $0) } ?? 0
+            let found = try network.network.decode(features, other, multimask: prompt.isAmbiguous)
             let size = own.count
-            let plane = found.logits.values[best * size..<(best + 1) * size].map { UInt8($0 > 0 ? 1 : 0) }
+            let plane = found.logits.values[found.best * size..<(found.best + 1) * size].map { UInt8($0 > 0 ? 1 : 0) }
             sum += Dice.score(own, plane)
         }
         return sum / Double(moved.count)
