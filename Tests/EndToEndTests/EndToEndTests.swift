@@ -24,7 +24,7 @@ private func hasNode() async -> Bool {
 /// Whether the library that fakes the clock is installed.
 private func canFakeTheClock() -> Bool {
     let folders = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib")) ?? []
-    return folders.contains { FileManager.default.fileExists(atPath: "/usr/lib/\($0)/faketime/libfaketime.so.1") }
+    return folders.contains { FileManager.default.fileExists(atPath: "/usr/lib/\($0)/faketime/libfaketimeMT.so.1") }
 }
 
 /// Runs one of `conformance/checks` and expects it to pass.
