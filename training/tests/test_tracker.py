@@ -249,3 +249,17 @@ def test_the_score_is_fitted_to_whole_tracks(network):
     head = train_tracker.tracker.MLP(256, 256, 256, 1)
     before, after = fit_score.fit(head, x, y)
     assert after < before
+
+
+def test_a_lowered_score_marks_fewer_slices(network, monkeypatch):
+    monkeypatch.setattr(fit_score, "SHIFTS", (0.0, 1000.0))
+    image, mask = ball(6, 14)
+    kept, lowered = fit_score.shifted_rows(network, [("ball", image, mask)])
+    assert lowered["dice"] < kept["dice"] and lowered["beyond"] == 0
+
+
+def test_the_largest_shift_that_costs_little_is_chosen():
+    def rows(*scores):
+        return [{"shift": shift, "dice": dice} for shift, dice in zip(fit_score.SHIFTS, scores)]
+    assert fit_score.chosen_shift(rows(0.900, 0.9015, 0.901, 0.8996, 0.89)) == 1.5
+    assert fit_score.chosen_shift(rows(0.9, 0.89)) == 0
