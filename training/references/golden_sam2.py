@@ -233,9 +233,10 @@ class Tap:
             pointer = step["memory"][start:start + tokens, 0].reshape(-1)
             same = [f for f, out in outputs.items() if torch.equal(out["obj_ptr"][0], pointer)]
             known = [f for f, _ in pointers]
-            # Frames without the object share one pointer: they come in the order of their distances.
+            # Frames without the object share one pointer: conditioning frames come first, then the nearest ones.
+            conditioning = step["outputs"]["cond_frame_outputs"]
             same = sorted((f for f in same if f not in known and (index - f) * sign >= 1),
-                          key=lambda f: (index - f) * sign)
+                          key=lambda f: (f not in conditioning, (index - f) * sign))
             pointers.append([same[0], (index - same[0]) * sign])
         return {"memories": memories, "pointers": pointers}
 
