@@ -78,9 +78,9 @@ struct TimeEstimator {
             time = Self.time(of: "medsam-compact-box", Self.testFrame, SegmenterOptions(box: box))
         case .medsam2Compact:
             // A tracking that has to reach the last slice does not end before it.
-            let last = Self.testSlices
+            let last = Self.trackedSlices
             let options = SegmenterOptions(slicePrompts: [1, last].map { SlicePrompt(slice: $0, box: box) })
-            time = Self.time(of: "medsam2-compact", Self.testVolume, options).map { $0 / Double(last) }
+            time = Self.time(of: "medsam2-compact", Self.testVolume(last), options).map { $0 / Double(last) }
         case .sam, .medsam, .liteMedSAM, .sam2, .medsam2: time = nil
         }
         images[family] = time
@@ -106,7 +106,7 @@ struct TimeEstimator {
     private mutating func compactTime(_ name: String) -> Double? {
         if let known = compact[name] { return known }
         let isVolume = (try? Segmenters.entry(name))?.template.accepts == .volume
-        let input = isVolume ? Self.testVolume : Self.testFrame
+        let input = isVolume ? Self.testVolume(Self.testSlices) : Self.testFrame
         guard let seconds = Self.time(of: name, input, .none) else { return nil }
         // The test volume has 1/64 of the voxels of an ordinary one, at the same spacing.
         let time = seconds * Double(isVolume ? 64 : ExpectedTime.studyFrames)
@@ -128,19 +128,21 @@ struct TimeEstimator {
 
     /// Slices of the test volume.
     private static let testSlices = 22
+    /// Slices of the test volume of a tracker: with as many, the last ones attend to all memories.
+    private static let trackedSlices = 8
 
     private static var testFrame: SegmenterInput {
         .frames([Frame(rows: 576, columns: 720, channels: 3, samples: noise(576 * 720 * 3))])
     }
 
-    /// A volume of 100 x 100 x 27.5 mm.
-    private static var testVolume: SegmenterInput {
+    /// A volume of 100 x 100 mm, with 1.25 mm for each slice.
+    private static func testVolume(_ slices: Int) -> SegmenterInput {
         let plane = PlaneGeometry(
             position: Vector3(0, 0, 0), rowDirection: Vector3(1, 0, 0), columnDirection: Vector3(0, 1, 0),
             rowSpacing: 0.625, columnSpacing: 0.625)
         return .volume(
             Volume(
-                slices: testSlices, rows: 160, columns: 160, voxels: noise(testSlices * 160 * 160), plane: plane,
+                slices: slices, rows: 160, columns: 160, voxels: noise(slices * 160 * 160), plane: plane,
                 sliceSpacing: 1.25))
     }
 
