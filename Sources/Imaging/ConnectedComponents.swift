@@ -35,6 +35,32 @@ public enum ConnectedComponents {
         return sizes.count { $0 > 0 }
     }
 
+    /// Keeps the components that reach into at least one of some slices, and clears the others.
+    ///
+    /// Nothing changes if no component does.
+    ///
+    /// - Parameters:
+    ///   - chosen: indices of slices.
+    ///   - values: `[slices, rows, columns]`, 0 or 1.
+    ///   - slices: the number of slices.
+    ///   - rows: the number of rows.
+    ///   - columns: the number of columns.
+    /// - Returns: the number of components before the call, and of those that reach into the slices.
+    public static func keep(
+        touching chosen: [Int], in values: inout [UInt8], slices: Int, rows: Int, columns: Int
+    ) -> (found: Int, kept: Int) {
+        var labels = Labels(values, slices: slices, rows: rows, columns: columns)
+        let found = labels.sizes.count { $0 > 0 }
+        var kept = Set<Int>()
+        for slice in chosen {
+            for run in labels.lineStarts[slice * rows]..<labels.lineStarts[(slice + 1) * rows] {
+                kept.insert(root(run, &labels.parents))
+            }
+        }
+        if !kept.isEmpty { labels.clear(&values, columns: columns) { !kept.contains($0) } }
+        return (found, kept.count)
+    }
+
     /// Clears the components that have fewer elements than `least`.
     ///
     /// - Parameters:

@@ -37,11 +37,12 @@ public protocol FrameSegmenter: Segmenter {
     /// Starts a run over the frames of a stack.
     ///
     /// - Parameters:
+    ///   - frames: the number of frames that will come, with those that may be left out.
     ///   - options: a person's prompts and settings, as for `segment`.
     ///   - trace: receives the network's inputs and outputs frame by frame, if it is not `nil`.
     /// - Returns: a run without frames.
     /// - Throws: `SegmentationError.option`.
-    func run(options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun
+    func run(frames: Int, options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun
 }
 
 /// A run of a segmenter over frames, one after the other.
@@ -54,6 +55,9 @@ public protocol FrameRun: AnyObject {
     /// - Returns: the answer on the grid of the frame.
     /// - Throws: `SegmentationError`, and errors of the trace.
     func segment(_ frame: Frame) throws -> FrameAnswer
+
+    /// Counts frames of the stack that cannot be read, so that the next frame keeps its number.
+    func leaveOut(_ count: Int)
 
     /// The confidence of the whole stack, and remarks for its reader; after at least one frame.
     func summary() -> (confidence: Confidence, notes: [String])
@@ -85,6 +89,8 @@ public struct FrameAnswer: Sendable {
 }
 
 extension FrameRun {
+    public func leaveOut(_ count: Int) {}
+
     /// Segments the next frame with its padded pixels as background, and empties the answer there.
     ///
     /// - Parameter frame: a frame that `SegmenterInput.unsuitability(of:)` does not refuse.
@@ -102,16 +108,33 @@ extension FrameRun {
 struct FrameConfidences {
     private(set) var each: [Confidence] = []
     private var found: [Bool] = []
+    private var flat = 0
 
     /// The number of frames.
     var count: Int { each.count }
     /// The confidence of the stack (`PromptConfidence.mean(_:found:)`).
     var whole: Confidence { PromptConfidence.mean(each, found: found) }
 
+    /// Remarks on the frames for the reader of the answer.
+    var notes: [String] {
+        flat == 0 ? [] : ["nothing can be seen in \(flat) of \(count) frames: all pixels of a frame have one value"]
+    }
+
     /// Adds the answer for the next frame.
-    mutating func add(_ answer: FrameAnswer) {
+    ///
+    /// - Parameters:
+    ///   - answer: the answer.
+    ///   - frame: the frame.
+    /// - Returns: the answer; its confidence is 0 if the frame does not have contrast.
+    mutating func add(_ answer: FrameAnswer, of frame: Frame) -> FrameAnswer {
+        var answer = answer
+        if Contrast.isMissing(in: frame) {
+            answer.confidence.value = 0
+            flat += 1
+        }
         each.append(answer.confidence)
         found.append(!answer.mask.isEmpty)
+        return answer
     }
 }
 
@@ -120,8 +143,8 @@ extension FrameSegmenter {
         _ input: SegmenterInput, options: SegmenterOptions, trace: (any SegmentationTrace)?,
         progress: (Int, Int) -> Void
     ) throws -> SegmenterResult {
-        let run = try run(options: options, trace: trace)
         let frames = try input.frames(for: descriptor.name)
+        let run = try run(frames: frames.count, options: options, trace: trace)
         var answers: [FrameAnswer] = []
         for frame in frames {
             answers.append(try run.answer(frame))
@@ -289,7 +312,9 @@ public enum SegmentationError: Error, Sendable, Hashable, CustomStringConvertibl
     /// The segmenter cannot segment this input.
     case unsuitable(segmenter: String, reason: String)
     /// The segmenter does not take this option, or not this value of it.
-    case option(segmenter: String, option: String, reason: String)
+    case option(segmenter: String, option: SegmenterEntry.Option, reason: String)
+    /// The segmenter does not take this option; `takes` are those that it takes.
+    case optionNotTaken(segmenter: String, option: SegmenterEntry.Option, takes: Set<SegmenterEntry.Option>)
     /// The weights that the segmenter needs are not installed, or several are and none was chosen.
     case missingWeights(segmenter: String, reason: String)
     /// The job asks for another version of the recipe, other embedded weights or another rule than
@@ -302,8 +327,15 @@ public enum SegmentationError: Error, Sendable, Hashable, CustomStringConvertibl
     /// The kernels failed, or the processor lacks an instruction set that they need.
     case compute(segmenter: String, reason: String)
 
+    /// What is wrong, with which segmenter, and what to do; options have their names on the command line.
+    public var description: String { description { $0.argument } }
+
     /// What is wrong, with which segmenter, and what to do.
-    public var description: String {
+    ///
+    /// - Parameter name: gives the name of an option in the words of the person who reads the text; `nil` for an option
+    ///   that the person cannot set there.
+    /// - Returns: one sentence or two, with the remedy.
+    public func description(_ name: (SegmenterEntry.Option) -> String?) -> String {
         switch self {
         case .unknownSegmenter(let name, let known):
             "no segmenter is named \(name): choose one of \(known.joined(separator: ", "))"
@@ -312,7 +344,10 @@ public enum SegmentationError: Error, Sendable, Hashable, CustomStringConvertibl
         case .unsuitable(let segmenter, let reason):
             "\(segmenter) cannot segment this stack: \(reason)"
         case .option(let segmenter, let option, let reason):
-            "\(segmenter) cannot use the option \(option): \(reason)"
+            "\(segmenter) cannot use \(name(option) ?? option.argument): \(reason)"
+        case .optionNotTaken(let segmenter, let option, let takes):
+            "\(segmenter) cannot use \(name(option) ?? option.argument): it takes "
+                + Self.list(SegmenterEntry.Option.allCases.filter(takes.contains).compactMap(name))
         case .missingWeights(let segmenter, let reason):
             "\(segmenter) lacks its weights: \(reason)"
         case .otherRecipe(let segmenter, let version):
@@ -325,6 +360,13 @@ public enum SegmentationError: Error, Sendable, Hashable, CustomStringConvertibl
         case .compute(let segmenter, let reason):
             "\(segmenter) could not compute: \(reason)"
         }
+    }
+}
+
+extension SegmentationError {
+    /// The names of options as the end of a sentence.
+    private static func list(_ names: [String]) -> String {
+        names.isEmpty ? "no options" : names.joined(separator: ", ") + " only"
     }
 }
 

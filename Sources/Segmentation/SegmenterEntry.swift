@@ -23,6 +23,28 @@ public struct SegmenterEntry: Sendable, Hashable {
         case recipe
         /// The distance in slices between boxes that the segmenter finds by itself.
         case promptEvery
+
+        /// The option on the command line.
+        public var argument: String {
+            switch self {
+            case .box: "--box"
+            case .points: "--point"
+            case .keySlice: "--key-slice"
+            case .slicePrompts: "--box or --point with a slice in front"
+            case .margin: "--margin"
+            case .shift: "--shift"
+            case .recipe: "--recipe"
+            case .promptEvery: "--prompt-every"
+            }
+        }
+
+        /// The option in the configuration of a route, in quotes; `nil` if a route cannot set it.
+        public var routeKey: String? {
+            switch self {
+            case .margin, .shift, .recipe, .promptEvery: "'\(rawValue)'"
+            case .box, .points, .keySlice, .slicePrompts: nil
+            }
+        }
     }
 
     /// The descriptor of the segmenter.
@@ -71,10 +93,15 @@ public struct SegmenterEntry: Sendable, Hashable {
     ///
     /// - Throws: `SegmentationError.option`.
     public func check(_ asked: SegmenterOptions) throws(SegmentationError) {
+        if let recipe = asked.recipe, !TrackingMethod.allCases.contains(where: { $0.rawValue == recipe }) {
+            let known = TrackingMethod.allCases.map(\.rawValue).joined(separator: ", ")
+            throw refusal(.recipe, "no recipe is named \(recipe): choose one of \(known)")
+        }
         for option in Option.allCases where asked.has(option) && !options.contains(option) {
-            let known = options.map(\.rawValue).sorted().joined(separator: ", ")
-            let reason = refusals[option] ?? (options.isEmpty ? "it takes no options" : "it takes \(known) only")
-            throw .option(segmenter: name, option: option.rawValue, reason: reason)
+            guard let reason = refusals[option] else {
+                throw .optionNotTaken(segmenter: name, option: option, takes: options)
+            }
+            throw refusal(option, reason)
         }
         try checkNumbers(asked)
     }
@@ -106,7 +133,7 @@ public struct SegmenterEntry: Sendable, Hashable {
     }
 
     private func refusal(_ option: Option, _ reason: String) -> SegmentationError {
-        .option(segmenter: name, option: option.rawValue, reason: reason)
+        .option(segmenter: name, option: option, reason: reason)
     }
 
     private func check(_ box: Box?, _ points: [LabeledPoint]) throws(SegmentationError) {
@@ -124,15 +151,35 @@ public struct SegmenterEntry: Sendable, Hashable {
         }
     }
 
+    /// The error about a slice or frame that has two prompts.
+    func twoPrompts(_ prompt: SlicePrompt, _ place: String) -> SegmentationError {
+        refusal(prompt.option, "\(place) \(prompt.slice) has two prompts: give one box and its points")
+    }
+
+    /// Checks that every prompted slice or frame exists.
+    ///
+    /// - Parameters:
+    ///   - asked: options that `check` accepts.
+    ///   - count: the number of slices or frames.
+    ///   - thing: `slice` or `frame`.
+    /// - Throws: `SegmentationError.option`.
+    func check(_ asked: SegmenterOptions, count: Int, _ thing: String) throws(SegmentationError) {
+        let key: [(option: Option, place: Int)] = asked.keySlice.map { [(.keySlice, $0)] } ?? []
+        let named = key + asked.slicePrompts.map { ($0.option, $0.slice) }
+        guard let missing = named.first(where: { $0.place > count }) else { return }
+        let whole = thing == "slice" ? "the volume has" : "the images have"
+        throw refusal(
+            missing.option,
+            "\(thing) \(missing.place) does not exist: \(whole) \(count) \(thing)\(count == 1 ? "" : "s")")
+    }
+
     private func checkSlices(_ asked: SegmenterOptions) throws(SegmentationError) {
         if let slice = asked.keySlice, slice < 1 { throw refusal(.keySlice, "slices are counted from 1") }
         var slices = Set<Int>()
         if asked.box != nil || !asked.points.isEmpty, let key = asked.keySlice { slices.insert(key) }
         for prompt in asked.slicePrompts {
-            guard prompt.slice >= 1 else { throw refusal(.slicePrompts, "slices are counted from 1") }
-            guard slices.insert(prompt.slice).inserted else {
-                throw refusal(.slicePrompts, "slice \(prompt.slice) has two prompts: give one box and its points")
-            }
+            guard prompt.slice >= 1 else { throw refusal(prompt.option, "slices are counted from 1") }
+            guard slices.insert(prompt.slice).inserted else { throw twoPrompts(prompt, "slice") }
             guard prompt.box != nil || !prompt.points.isEmpty else {
                 throw refusal(.slicePrompts, "the prompt of slice \(prompt.slice) is empty: give a box or points")
             }
@@ -145,10 +192,16 @@ public struct SegmenterEntry: Sendable, Hashable {
         try check(asked.box, asked.points)
         try checkSlices(asked)
         if let recipe = asked.recipe, !recipes.contains(recipe) {
-            throw refuse(.recipe, "it follows one of \(recipes.joined(separator: ", "))")
+            throw refuse(
+                .recipe, "it does not follow \(recipe): it follows \(recipes.joined(separator: ", "))")
         }
         if let distance = asked.promptEvery, distance < 1 {
             throw refuse(.promptEvery, "it is a number of slices of at least 1")
+        }
+        if asked.promptEvery != nil, asked.hasPrompt {
+            throw refuse(
+                .promptEvery,
+                "it is for boxes that the segmenter finds: leave out the prompts, or prompt further slices")
         }
         if let margin = asked.margin, !(abs(margin) <= 1024) {
             throw refuse(.margin, "it must be -1024 to 1024 pixels of the network's input")
@@ -173,4 +226,9 @@ extension SegmenterOptions {
         case .promptEvery: promptEvery != nil
         }
     }
+}
+
+extension SlicePrompt {
+    /// The option with which a person gave the prompt.
+    fileprivate var option: SegmenterEntry.Option { box != nil || points.isEmpty ? .box : .points }
 }

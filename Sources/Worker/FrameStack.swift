@@ -32,7 +32,7 @@ enum FrameStack {
         guard let segmenter = segmenter as? any FrameSegmenter else {
             throw SegmentationError.wrongKind(segmenter: segmenter.descriptor.name, accepts: "volumes")
         }
-        let run = try segmenter.run(options: request.options, trace: trace)
+        let run = try segmenter.run(frames: sources.frames, options: request.options, trace: trace)
         let frames = DecodedFrames(sources)
         defer { frames.stop() }
         let pictures = PictureLine(request)
@@ -58,6 +58,7 @@ enum FrameStack {
                 if error.isFinal || request.form == .pictures { throw error.refusal }
                 refusal = refusal ?? error.refusal
                 sources.leaveOut(numbers, of: source, because: error.reason)
+                run.leaveOut(numbers.count)
                 done += numbers.count
             }
             progress(WorkProgress(phase: .segmenting, done: done, total: total))

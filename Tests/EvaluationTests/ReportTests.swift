@@ -139,6 +139,9 @@ import Testing
                 == ["one box in each slice", "one box at 50% of the structure", "its own choice of slice and box"])
         let page = ReportPage(report, results: results, plans: plans, cases: [], output: "/nowhere").html
         #expect(page.contains("A box in each slice, or one box that is tracked") && page.contains("<td>40.0</td>"))
+        // Words are at the left of their column, numbers at the right.
+        #expect(page.contains("<th class=\"word\">boxes from</th><th>boxes drawn per volume</th>"))
+        #expect(page.contains("<td class=\"word\">truth</td><td>"))
         let frames = try Self.results("one", [0.9], prompt: .truthBox)
         let plain = EvaluationReport(frames, plans: [Self.plan("one", .truthBox)], settings: Self.settings)
         #expect(plain.promptedWays.isEmpty)

@@ -55,6 +55,33 @@ import Testing
         #expect(found == expected && count == expectedCount)
     }
 
+    @Test(arguments: 0..<20) func `components that reach into chosen slices are kept`(seed: Int) {
+        var state = UInt64(seed) &* 7919 &+ 5
+        let values = (0..<6 * 7 * 9).map { _ -> UInt8 in
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return (state >> 33) % 100 < 12 ? 1 : 0
+        }
+        // Components are taken away one by one, as flooding finds them.
+        var (rest, expected, found, kept) = (values, [UInt8](repeating: 0, count: values.count), 0, 0)
+        while rest.contains(1) {
+            let (component, _) = Self.largestByFlooding(rest, 6, 7, 9)
+            let reaches = component[2 * 63..<3 * 63].contains(1) || component[5 * 63...].contains(1)
+            for index in rest.indices where component[index] == 1 {
+                rest[index] = 0
+                if reaches { expected[index] = 1 }
+            }
+            found += 1
+            if reaches { kept += 1 }
+        }
+        var changed = values
+        let counts = ConnectedComponents.keep(touching: [5, 2], in: &changed, slices: 6, rows: 7, columns: 9)
+        #expect(changed == expected && counts == (found, kept))
+        var same = values.enumerated().map { $0.offset < 63 ? 0 : $0.element }
+        let before = same
+        #expect(ConnectedComponents.keep(touching: [0], in: &same, slices: 6, rows: 7, columns: 9).kept == 0)
+        #expect(same == before)
+    }
+
     @Test func `a million runs in one component are joined without recursion`() {
         var values = [UInt8](repeating: 0, count: 1000 * 2001)
         for index in values.indices where index % 2001 % 2 == 0 || index / 2001 == 0 { values[index] = 1 }

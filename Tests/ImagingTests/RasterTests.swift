@@ -170,4 +170,27 @@ import Testing
         let empty = Overlay.contactSheet(of: volume, masks: masks.map { _ in masks[0] }, color: Self.red, tiles: 1)
         #expect(empty.rows == 150)
     }
+
+    @Test func `each tile of a contact sheet has the number of its slice`() {
+        func sheet(of slices: ClosedRange<Int>) -> Picture {
+            let plane = PlaneGeometry(
+                position: Vector3(0, 0, 0), rowDirection: Vector3(1, 0, 0), columnDirection: Vector3(0, 1, 0),
+                rowSpacing: 1, columnSpacing: 1)
+            let volume = Volume(
+                slices: 12, rows: 40, columns: 40, voxels: [Float](repeating: 1, count: 12 * 1600), plane: plane,
+                sliceSpacing: 1)
+            let masks = (0..<12).map { slice in
+                var pixels = [UInt8](repeating: 0, count: 1600)
+                if slices.contains(slice) { pixels[39 * 40 + 39] = 1 }
+                return Mask(rows: 40, columns: 40, pixels: pixels)
+            }
+            return Overlay.contactSheet(of: volume, masks: masks, color: Self.red)
+        }
+        // The sheets differ in the numbers alone: one character for slice 4, two for slice 11.
+        let (four, eleven) = (sheet(of: 3...3), sheet(of: 10...10))
+        let different = four.samples.indices.filter { four.samples[$0] != eleven.samples[$0] }
+        let places = different.map { (row: $0 / 3 / four.columns, column: $0 / 3 % four.columns) }
+        #expect(!places.isEmpty && places.allSatisfy { $0.row < 13 && $0.column < 14 })
+        #expect(places.contains { $0.column >= 7 })
+    }
 }

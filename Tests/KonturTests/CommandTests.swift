@@ -64,6 +64,41 @@ import Testing
         #expect(result.errors.contains("unknown segmenter 'polyp-compct'; did you mean 'polyp-compact'?"))
     }
 
+    @Test func `an error about a prompt names the option as the person wrote it`() async throws {
+        func errors(_ arguments: String...) async throws -> String {
+            try await runExternal(
+                Executables.kontur, ["segment", "x", "--output", "y", "--segmenter"] + arguments, within: 60
+            ).errors
+        }
+        #expect(
+            try await errors("medsam2-compact", "--box", "1,2,3,4", "--key-slice", "0")
+                .contains("medsam2-compact cannot use --key-slice: slices are counted from 1"))
+        #expect(
+            try await errors("medsam2-compact", "--box", "2:5,2,3,4")
+                .contains("medsam2-compact cannot use --box: it is inverted"))
+        #expect(
+            try await errors("medsam-slices", "--prompt-every", "3")
+                .contains(
+                    "medsam-slices cannot use --prompt-every: it takes --box, --key-slice, --margin, --shift only")
+        )
+        #expect(
+            try await errors("medsam2-compact", "--recipe", "sam3")
+                .contains("no recipe is named sam3: choose one of medsam2, medsam2-2024, sam2-video"))
+        try await withTemporaryFolder { folder in
+            let file = folder.appending(path: "kontur.yaml").path
+            let yaml = """
+                spool: {path: spool}
+                routes:
+                  - {name: a, when: {modality: MR}, segmenter: medsam2-compact, promptEvery: 9, sendTo: []}
+                """
+            try Data(yaml.utf8).write(to: URL(fileURLWithPath: file))
+            let result = try await Self.kontur(
+                "segment", "x", "--output", folder.appending(path: "out").path, "--config", file, "--route", "a",
+                "--box", "1,2,3,4")
+            #expect(result.errors.contains("medsam2-compact cannot use 'promptEvery' of the route: it is for boxes"))
+        }
+    }
+
     @Test func `weights that are not installed are an error that says how to install them`() async throws {
         try await withTemporaryFolder { folder in
             let models = folder.appending(path: "models").path

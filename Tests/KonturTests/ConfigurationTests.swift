@@ -220,7 +220,7 @@ import Testing
         ),
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, margin: 3, sendTo: []}",
-            "2:71: routes[0].margin: polyp-compact cannot use the option margin: it takes no options"
+            "2:71: routes[0].margin: polyp-compact cannot use 'margin': it takes no options"
         ),
         (
             "routes:\n  - {name: a, when: {modality: MR}, segmenter: polyp-compact, framesPerSecond: 0, sendTo: []}",

@@ -66,6 +66,16 @@ import Testing
         }
     }
 
+    @Test func `the input size of weights can be named, and is shown`() async throws {
+        try await withTemporaryFolder { folder in
+            let lite = Self.fixtures.appending(path: "lite_medsam.pth").path
+            let added = try await Self.models("add", lite, "--input-size", "64", in: folder)
+            #expect(added.status == 0 && added.output.contains("million parameters, input 64 x 64"), "\(added.errors)")
+            let wrong = try await Self.models("add", lite, "--input-size", "100", "--replace", in: folder)
+            #expect(wrong.status == 1 && wrong.errors.contains("a multiple of 16 from 32 to 1024, not 100"))
+        }
+    }
+
     @Test func `a rule beside weights makes another version of sam-auto, and a broken one is named`() async throws {
         try await withTemporaryFolder { folder in
             _ = try await Self.models("add", Self.fixtures.appending(path: "sam_flat.pth").path, in: folder)
@@ -96,7 +106,7 @@ import Testing
                 try JSONSerialization.data(withJSONObject: object).write(to: rule)
                 versions.append(try await version())
             }
-            #expect(versions.allSatisfy { $0.hasPrefix("1.1.0+rule.") })
+            #expect(versions.allSatisfy { $0.hasPrefix("1.1.1+rule.") })
             #expect(Set(versions).count == 3 && versions[1] == versions[3])
             try Data("{}".utf8).write(to: rule)
             let broken = try await Self.models("list", in: folder)

@@ -32,7 +32,7 @@ extension SegmentationSuites {
             let segmenter = try #require(try Segmenters.make("polyp-compact") as? any FrameSegmenter)
             guard case .frames(let frames) = Inputs.make(for: .frames, Inputs.pattern) else { return }
             let all = try segmenter.segment(.frames(frames)) { _, _ in }
-            let run = try segmenter.run(options: .none, trace: nil)
+            let run = try segmenter.run(frames: 1, options: .none, trace: nil)
             let answers = try frames.map { try run.segment($0) }
             #expect(answers.map(\.mask) == all.masks && answers.map(\.confidence) == all.frameConfidence)
             #expect(run.summary().confidence == all.confidence && run.summary().notes == all.notes)

@@ -201,18 +201,18 @@ extension SegmentationSuites {
             let polyp = try "+polyp-compact.\(hash("polyp-compact"))"
             let atrium = try "+left-atrium-compact.\(hash("left-atrium-compact"))"
             let expected = [
-                "polyp-compact 1.3.0", "left-atrium-compact 1.3.0", "medsam-compact-box 1.1.0\(polyp)",
-                "medsam-compact-slices 1.1.0\(atrium)",
-                "medsam2-compact 1.0.0+medsam2.\(atrium.dropFirst())",
-                "medsam2-compact-frames 1.0.0+sam2-video.\(polyp.dropFirst())",
-                "sam-auto 1.1.0", "sam-box 1.1.0\(polyp)",
-                "sam-point 1.1.0\(polyp)", "sam2-box 1.0.0\(polyp)", "sam2-point 1.0.0\(polyp)",
-                "medsam-box 1.1.0\(polyp)", "medsam-slices 1.1.0\(atrium)",
-                "lite-medsam-box 1.1.0\(polyp)", "lite-medsam-slices 1.1.0\(atrium)",
-                "medsam2-track 1.0.0+medsam2.\(atrium.dropFirst())",
-                "medsam2-track-frames 1.0.0+sam2-video.\(polyp.dropFirst())",
-                "sam2-track 1.0.0+sam2-video.\(atrium.dropFirst())",
-                "sam2-track-frames 1.0.0+sam2-video.\(polyp.dropFirst())",
+                "polyp-compact 1.3.1", "left-atrium-compact 1.3.1", "medsam-compact-box 1.1.1\(polyp)",
+                "medsam-compact-slices 1.1.1\(atrium)",
+                "medsam2-compact 1.1.0+medsam2.\(atrium.dropFirst())",
+                "medsam2-compact-frames 1.0.1+sam2-video.\(polyp.dropFirst())",
+                "sam-auto 1.1.1", "sam-box 1.1.1\(polyp)",
+                "sam-point 1.1.1\(polyp)", "sam2-box 1.0.1\(polyp)", "sam2-point 1.0.1\(polyp)",
+                "medsam-box 1.1.1\(polyp)", "medsam-slices 1.1.1\(atrium)",
+                "lite-medsam-box 1.1.1\(polyp)", "lite-medsam-slices 1.1.1\(atrium)",
+                "medsam2-track 1.0.1+medsam2.\(atrium.dropFirst())",
+                "medsam2-track-frames 1.0.1+sam2-video.\(polyp.dropFirst())",
+                "sam2-track 1.0.1+sam2-video.\(atrium.dropFirst())",
+                "sam2-track-frames 1.0.1+sam2-video.\(polyp.dropFirst())",
             ]
             #expect(Segmenters.catalogue.map { "\($0.name) \($0.template.version)" } == expected)
         }

@@ -84,7 +84,7 @@ extension SegmentationSuites {
         @Test func `every rule makes a version of its own, and a job is done with the rule it was made for`() throws {
             defer { cleanUp() }
             let builtIn = try installed.descriptor
-            #expect(builtIn.version.hasPrefix("1.1.0+rule."))
+            #expect(builtIn.version.hasPrefix("1.1.1+rule."))
             var versions = [builtIn.version]
             for threshold in [0.1, 0.2] {
                 try lay(SamAutoTests.rule(threshold: threshold))

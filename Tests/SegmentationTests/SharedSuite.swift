@@ -164,12 +164,34 @@ extension SegmentationSuites {
         }
 
         @Test(arguments: builtIn, [Float(0), 128, -1000, 70_000, 1e30])
-        func `a constant input has an answer`(name: String, value: Float) throws {
+        func `a constant input has an answer without confidence`(name: String, value: Float) throws {
             let segmenter = try make(name)
             let input = Inputs.make(for: segmenter.descriptor.accepts) { _ in value }
-            let result = try segmenter.segment(input) { _, _ in }
+            try expectDoubt(segmenter.segment(input) { _, _ in })
+        }
+
+        @Test(arguments: names) func `a prompt does not make the answer for a constant input sure`(name: String) throws
+        {
+            let segmenter = try make(name)
+            let takesBox = try Segmenters.entry(name).options.contains(.box)
+            let options = SegmenterOptions(box: takesBox ? Box(x0: 4, y0: 3, x1: 30, y1: 25) : nil)
+            let input = Inputs.make(for: segmenter.descriptor.accepts) { _ in 90 }
+            try expectDoubt(segmenter.segment(input, options: options, trace: nil) { _, _ in })
+        }
+
+        private func expectDoubt(_ result: SegmenterResult) {
             #expect(result.probabilities.joined().allSatisfy { $0.isFinite })
-            #expect(result.confidence.value.isFinite)
+            #expect(result.confidence.value == 0 && result.frameConfidence.allSatisfy { $0.value == 0 })
+            #expect(result.notes.count { $0.hasPrefix("nothing can be seen") } == 1)
+        }
+
+        @Test(arguments: names) func `one voxel that differs does not make a volume worth looking at`(
+            name: String
+        ) throws {
+            let segmenter = try make(name)
+            guard segmenter.descriptor.accepts == .volume else { return }
+            let input = Inputs.make(for: .volume) { $0 == 7 ? 900 : 90 }
+            try expectDoubt(segmenter.segment(input) { _, _ in })
         }
 
         @Test(arguments: builtIn, [Float.nan, .infinity, -.infinity])

@@ -107,8 +107,8 @@ extension SegmentationSuites {
         @Test func `a recipe is part of the version, and a segmenter of another version refuses it`() throws {
             let usual = try Segmenters.choose("medsam2-track", among: DrawnModels.installed())
             let other = try Segmenters.following(SegmenterOptions(recipe: "sam2-video"), usual)
-            #expect(usual.descriptor.version.hasPrefix("1.0.0+medsam2."))
-            #expect(other.descriptor.version.hasPrefix("1.0.0+sam2-video."))
+            #expect(usual.descriptor.version.hasPrefix("1.0.1+medsam2."))
+            #expect(other.descriptor.version.hasPrefix("1.0.1+sam2-video."))
             #expect(other.descriptor.version.count <= 64)
             #expect(try Segmenters.following(.none, usual) == usual)
             let volume = Inputs.volume(3, 31, 37, Inputs.pattern)
@@ -118,34 +118,134 @@ extension SegmentationSuites {
                 ) { _, _ in }
             }
             var wrong = usual
-            wrong.descriptor.version = "1.0.0+medsam3.x"
+            wrong.descriptor.version = "1.0.1+medsam3.x"
             #expect(throws: SegmentationError.self) { _ = try Segmenters.make(wrong) }
         }
 
-        @Test func `bad prompts are refused with the reason`() throws {
-            let volume = Inputs.volume(5, 31, 37, Inputs.pattern)
-            let point = LabeledPoint(x: 3, y: 3, isForeground: true)
-            for (options, reason) in [
-                (SegmenterOptions(box: Box(x0: 99, y0: 3, x1: 120, y1: 9)), "outside the image"),
-                (SegmenterOptions(box: box, keySlice: 6), "the volume has 5 slices"),
-                (SegmenterOptions(slicePrompts: [SlicePrompt(slice: 9, box: box)]), "slice 9 does not exist"),
-                (
-                    SegmenterOptions(box: box, keySlice: 2, slicePrompts: [SlicePrompt(slice: 2, box: box)]),
-                    "slice 2 has two prompts"
-                ),
-                (SegmenterOptions(box: box, slicePrompts: [SlicePrompt(slice: 3, box: box)]), "two prompts"),
-                (SegmenterOptions(slicePrompts: [SlicePrompt(slice: 2)]), "is empty"),
-                (SegmenterOptions(slicePrompts: [SlicePrompt(slice: 0, points: [point])]), "counted from 1"),
-                (SegmenterOptions(recipe: "sam3"), "medsam2, medsam2-2024, sam2-video"),
-                (SegmenterOptions(promptEvery: 0), "at least 1"),
-                (SegmenterOptions(box: box, promptEvery: 2), "boxes that the segmenter finds"),
-            ] {
-                #expect {
-                    _ = try segmenter("medsam2-track").segment(.volume(volume), options: options, trace: nil) {
-                        _, _ in
-                    }
-                } throws: { "\($0)".contains(reason) && "\($0)".contains("medsam2-track") }
+        /// Prompts that are refused, and the reason after the name of the segmenter.
+        private var refused: [(SegmenterOptions, String)] {
+            func points(_ slice: Int, x: Double = 3) -> SegmenterOptions {
+                SegmenterOptions(
+                    slicePrompts: [SlicePrompt(slice: slice, points: [LabeledPoint(x: x, y: 3, isForeground: true)])])
             }
+            func boxes(_ slice: Int, key: Int? = nil, _ other: Box? = nil) -> SegmenterOptions {
+                SegmenterOptions(
+                    box: other == nil ? box : nil, keySlice: key,
+                    slicePrompts: [SlicePrompt(slice: slice, box: other ?? box)])
+            }
+            let (outside, reversed) = (Box(x0: 99, y0: 3, x1: 120, y1: 9), Box(x0: 9, y0: 3, x1: 2, y1: 9))
+            let (unknown, empty) = (Box(x0: 9, y0: .nan, x1: 12, y1: 9), Box(x0: 9, y0: 3, x1: 9, y1: 9))
+            return [
+                (
+                    SegmenterOptions(box: outside),
+                    "--box: it lies outside the image of slice 3, which has 37 x 31 pixels"
+                ),
+                (boxes(4, outside), "--box: it lies outside the image of slice 4"),
+                (points(4, x: 37), "--point: a point lies outside the image of slice 4"),
+                (SegmenterOptions(box: reversed), "--box: it is inverted"),
+                (boxes(2, reversed), "--box: it is inverted"),
+                (SegmenterOptions(box: unknown), "--box: its corners are not numbers"),
+                (boxes(2, empty), "--box: it is empty"), (points(2, x: .nan), "--point: their coordinates are not"),
+                (
+                    SegmenterOptions(box: box, keySlice: 6),
+                    "--key-slice: slice 6 does not exist: the volume has 5 slices"
+                ),
+                (SegmenterOptions(keySlice: 6), "--key-slice: slice 6 does not exist"),
+                (SegmenterOptions(box: box, keySlice: 0), "--key-slice: slices are counted from 1"),
+                (boxes(9), "--box: slice 9 does not exist: the volume has 5 slices"),
+                (points(9), "--point: slice 9 does not exist"), (points(0), "--point: slices are counted from 1"),
+                (boxes(2, key: 2), "--box: slice 2 has two prompts"), (boxes(3), "--box: slice 3 has two prompts"),
+                (SegmenterOptions(slicePrompts: [SlicePrompt(slice: 2)]), "the prompt of slice 2 is empty"),
+                (
+                    SegmenterOptions(recipe: "sam3"),
+                    "--recipe: no recipe is named sam3: choose one of medsam2, medsam2-2024, sam2-video"
+                ),
+                (SegmenterOptions(promptEvery: 0), "--prompt-every: it is a number of slices of at least 1"),
+                (
+                    SegmenterOptions(box: box, promptEvery: 2),
+                    "--prompt-every: it is for boxes that the segmenter finds"
+                ),
+            ]
+        }
+
+        @Test func `bad prompts are refused with the reason, in the words of the command line`() throws {
+            let volume = Inputs.volume(5, 31, 37, Inputs.pattern)
+            let segmenter = try segmenter("medsam2-track")
+            for (options, reason) in refused {
+                #expect {
+                    _ = try segmenter.segment(.volume(volume), options: options, trace: nil) { _, _ in }
+                } throws: { error in
+                    "\(error)".hasPrefix("medsam2-track cannot use ") && "\(error)".contains(reason)
+                }
+            }
+        }
+
+        @Test func `an unknown recipe, one of another segmenter, and options in a route have their own sentences`()
+            throws
+        {
+            func text(_ name: String, _ options: SegmenterOptions, inRoute: Bool = false) throws -> String {
+                do {
+                    try Segmenters.entry(name).check(options)
+                    return ""
+                } catch let error as SegmentationError {
+                    return inRoute ? error.description(\.routeKey) : "\(error)"
+                }
+            }
+            let named = "cannot use --recipe: no recipe is named x: choose one of medsam2, medsam2-2024, sam2-video"
+            for name in ["medsam2-compact", "medsam2-compact-frames", "polyp-compact"] {
+                #expect(try text(name, SegmenterOptions(recipe: "x")) == "\(name) \(named)")
+            }
+            #expect(
+                try text("medsam2-compact", SegmenterOptions(recipe: "medsam2-2024"))
+                    == "medsam2-compact cannot use --recipe: it does not follow medsam2-2024: it follows medsam2, "
+                    + "sam2-video")
+            let several = SegmenterOptions(slicePrompts: [SlicePrompt(slice: 2, box: box)])
+            #expect(
+                try text("medsam-compact-slices", several)
+                    == "medsam-compact-slices cannot use --box or --point with a slice in front: it takes --box, "
+                    + "--key-slice, --margin, --shift only")
+            #expect(
+                try text("medsam-slices", SegmenterOptions(recipe: "medsam2"), inRoute: true)
+                    == "medsam-slices cannot use 'recipe': it takes 'margin', 'shift' only")
+            #expect(
+                try text("polyp-compact", SegmenterOptions(margin: 3), inRoute: true)
+                    == "polyp-compact cannot use 'margin': it takes no options")
+        }
+
+        @Test(arguments: ["medsam2-track", "sam2-track", "medsam2-compact"])
+        func `prompts at the ends, beyond an edge and on a blank slice have a result`(name: String) throws {
+            let size = 31 * 37
+            let volume = Inputs.volume(5, 31, 37) { (2 * size..<3 * size).contains($0) ? 90 : Inputs.pattern($0) }
+            for options in [
+                SegmenterOptions(box: box, keySlice: 1), SegmenterOptions(box: box, keySlice: 5),
+                SegmenterOptions(box: box, keySlice: 3),
+                SegmenterOptions(box: Box(x0: -9, y0: -3, x1: 30, y1: 99), keySlice: 2),
+                SegmenterOptions(points: [LabeledPoint(x: 36, y: 0, isForeground: true)], keySlice: 4),
+            ] {
+                let result = try segment(name, volume, options)
+                #expect(result.masks.count == 5 && result.frameConfidence.allSatisfy { (0...1).contains($0.value) })
+                let isClipped = options.box.map { $0.x0 < 0 } ?? false
+                #expect(result.notes.contains("the box was cut off at the edges of 1 images") == isClipped)
+            }
+        }
+
+        @Test func `slices that a person prompted keep their answer, also beyond a gap`() throws {
+            let volume = Inputs.volume(6, 31, 37, Inputs.pattern)
+            // With a prompt on every slice, the ways of tracking differ only in the components that they keep.
+            func answer(_ name: String, _ recipe: String) throws -> SegmenterResult {
+                let prompts = (1...6).map { SlicePrompt(slice: $0, box: box) }
+                return try segment(name, volume, SegmenterOptions(slicePrompts: prompts, recipe: recipe))
+            }
+            let everything = try answer("medsam2-compact", "sam2-video").masks
+            var largest = everything.flatMap(\.pixels)
+            ConnectedComponents.keepLargest(&largest, slices: 6, rows: 31, columns: 37)
+            #expect(largest != everything.flatMap(\.pixels))
+            #expect(try answer("medsam2-compact", "medsam2").masks == everything)
+            // The recipe of MedSAM2's authors keeps the largest component.
+            let reference = try answer("medsam2-track", "medsam2")
+            var theirs = try answer("medsam2-track", "sam2-video").masks.flatMap(\.pixels)
+            ConnectedComponents.keepLargest(&theirs, slices: 6, rows: 31, columns: 37)
+            #expect(reference.masks.flatMap(\.pixels) == theirs)
         }
 
         @Test func `one slice, a prompt on every slice, and an empty prompted slice have a result`() throws {
@@ -278,19 +378,59 @@ extension SegmentationSuites {
             #expect(result.masks[4].rows == 50 && result.masks[4].isEmpty)
         }
 
-        @Test func `a prompt on a frame that does not come is a note, and two prompts on a frame are refused`() throws {
+        @Test func `bad prompts are refused with the reason, before the first frame is segmented`() throws {
             func prompted(twice slice: Int) -> SegmenterOptions {
                 SegmenterOptions(box: box, slicePrompts: [SlicePrompt(slice: slice, box: box)])
             }
-            let late = try segment([frame(0)], prompted(twice: 9))
-            #expect(late.notes.contains("there is no frame 9: its prompt was not used"))
             for (options, reason) in [
-                (prompted(twice: 1), "frame 1 has two prompts"),
-                (SegmenterOptions(keySlice: 3), "needs a box or points"),
-                (SegmenterOptions(box: box, recipe: "medsam2"), "forwards in time only"),
-                (SegmenterOptions(box: Box(x0: 200, y0: 1, x1: 300, y1: 9)), "outside the image"),
+                (prompted(twice: 9), "--box: frame 9 does not exist: the images have 2 frames"),
+                (SegmenterOptions(box: box, keySlice: 3), "--key-slice: frame 3 does not exist"),
+                (prompted(twice: 1), "--box: frame 1 has two prompts"),
+                (SegmenterOptions(keySlice: 2), "--key-slice: it needs a box or points"),
+                (SegmenterOptions(box: box, recipe: "medsam2"), "--recipe: it tracks frames forwards in time only"),
+                (
+                    SegmenterOptions(box: Box(x0: 200, y0: 1, x1: 300, y1: 9)),
+                    "--box: it lies outside the image of frame 1, which has 99 x 70 pixels"
+                ),
             ] {
-                #expect { _ = try segment([frame(0)], options) } throws: { "\($0)".contains(reason) }
+                let trace = Trace()
+                #expect { _ = try segment([frame(0), frame(40)], options, trace: trace) } throws: {
+                    "\($0)".contains(reason)
+                }
+                #expect(trace.frames.isEmpty)
+            }
+        }
+
+        @Test func `a frame that cannot be read keeps its number`() throws {
+            let trace = Trace()
+            let segmenter = try #require(DrawnModels.segmenter("sam2-track-frames") as? any FrameSegmenter)
+            let run = try segmenter.run(
+                frames: 5,
+                options: SegmenterOptions(box: box, keySlice: 2, slicePrompts: [SlicePrompt(slice: 5, box: box)]),
+                trace: trace)
+            _ = try run.answer(frame(0))
+            run.leaveOut(2)
+            _ = try run.answer(frame(40))
+            _ = try run.answer(frame(80))
+            #expect(trace.frames.map(\.index) == [4])
+            #expect(run.summary().notes.contains("frame 2 could not be read: its prompt was not used"))
+        }
+
+        @Test func `a person's prompt is needed where polyp-compact does not know the images`() throws {
+            // Grey images, as slices of an MR volume are.
+            let grey = Inputs.frame(70, 99, channels: 1) { pixel, _ in
+                60 + Inputs.pattern(pixel).truncatingRemainder(dividingBy: 190)
+            }
+            let note = "polyp-compact looked for prompts, and 1 of 1 images do not look like frames of a colonoscopy"
+            for name in ["medsam-compact-box", "sam-point", "medsam2-compact-frames"] {
+                let segmenter = try DrawnModels.segmenter(name)
+                let found = try segmenter.segment(.frames([grey])) { _, _ in }
+                #expect(found.confidence.value <= 0.25 && found.notes.contains { $0.hasPrefix(note) })
+                let point = LabeledPoint(x: 40, y: 30, isForeground: true)
+                let asked = try segmenter.segment(
+                    .frames([grey]), options: SegmenterOptions(points: [point]), trace: nil
+                ) { _, _ in }
+                #expect(!asked.notes.contains { $0.hasPrefix(note) })
             }
         }
     }

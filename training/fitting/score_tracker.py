@@ -65,7 +65,7 @@ def volume_row(features, name, image, truth, position=0.5, boxes=1, automatic=Fa
     present = np.flatnonzero(truth.any((1, 2)))
     given = automatic_box(image) if automatic else truth_boxes(name, truth, position, boxes)
     key = max(given)
-    found = medsam2_compact.track(*features, truth.shape[1:], given)
+    found = medsam2_compact.track(*features, truth.shape[1:], given, drawn=not automatic)
     marked = np.flatnonzero(found.mask.any((1, 2)))
     return {"case": name, "dice": dice(found.mask, truth), "key": dice(found.mask[key], truth[key]), "slices": len(present),
             "below": int((marked < present[0]).sum()), "above": int((marked > present[-1]).sum()),

@@ -36,7 +36,7 @@ from training.recipes.likeness import likeness, statistics
 from training.recipes.resize import grid_shape, resize
 
 NAME = "left-atrium-compact"
-VERSION = "1.3.0"  # of the recipe, as the runtime names it
+VERSION = "1.3.1"  # of the recipe, as the runtime names it
 ARCHITECTURE = LEFT_ATRIUM_COMPACT
 SPACING = 1.25
 STRIDE = LEFT_ATRIUM_COMPACT.total_stride

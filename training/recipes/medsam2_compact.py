@@ -12,13 +12,14 @@
    in a row that do not show the structure. The temporal codes and pointers are SAM 2's. The length of the sequence, for
    the scale of the pointers' codes, is the number of slices.
 5. A slice whose object score is at most 0 does not show the structure. Otherwise its low-resolution logits are resized to
-   the slice's size; the mask is where they are above 0. Only the largest component of the volume's mask is kept (26
-   neighbours).
+   the slice's size; the mask is where they are above 0. Of the volume's mask (26 neighbours), the components that reach into
+   a slice with a box that a person drew are kept, and otherwise only the largest component.
 """
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from training.networks.tracker import MEMORIES, POINTERS, SIZE, Features, choose
 from training.recipes.left_atrium_compact import largest_component
@@ -27,7 +28,7 @@ from training.recipes.polyp_compact import normalise
 from training.recipes.resize import resize
 
 NAME = "medsam2-compact"
-VERSION = "1.0.0"  # of the recipe, as the runtime names it
+VERSION = "1.1.0"  # of the recipe, as the runtime names it
 ENCODED = 8  # slices that are encoded together
 MOST_ABSENT = 3  # slices in a row without the structure that end a direction
 
@@ -78,9 +79,16 @@ def bank(index, step, conditioning, others, frames):
     return memories, pointers
 
 
+def kept(mask, slices):
+    """The components of a volume's mask that reach into the given slices; the largest one if none does."""
+    labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
+    chosen = np.setdiff1d(labels[sorted(slices)], [0])
+    return np.isin(labels, chosen) if chosen.size else largest_component(mask)
+
+
 @torch.no_grad()
-def track(network, features, shape, boxes):
-    """The `Track` of slices of shape (rows, columns) with boxes XYXY {slice: box}."""
+def track(network, features, shape, boxes, drawn=True):
+    """The `Track` of slices of shape (rows, columns) with boxes XYXY {slice: box}, which a person has drawn or not."""
     count, found = len(features), {}
     conditioning = {}
     for index, box in sorted(boxes.items()):
@@ -104,4 +112,4 @@ def track(network, features, shape, boxes):
             mask[index] = resize(logits.numpy(), shape) > 0
     scores, iou = (np.array([found[index][k] if index in found else fill for index in range(count)])
                    for k, fill in ((1, -np.inf), (2, 0)))
-    return Track(largest_component(mask), scores, iou)
+    return Track(kept(mask, boxes if drawn else ()), scores, iou)

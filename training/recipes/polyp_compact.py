@@ -28,7 +28,7 @@ from training.recipes.resize import resize
 from training.scores import dice
 
 NAME = "polyp-compact"
-VERSION = "1.3.0"  # of the recipe, as the runtime names it
+VERSION = "1.3.1"  # of the recipe, as the runtime names it
 ARCHITECTURE = POLYP_COMPACT
 SIZE = 256
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)

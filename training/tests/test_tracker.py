@@ -241,6 +241,15 @@ def test_a_direction_ends_after_slices_without_the_structure(network, bias):
     assert np.isfinite(two.scores).sum() == (11 if bias < 0 else 12)
 
 
+def test_components_of_prompted_slices_are_kept():
+    mask = np.zeros((5, 4, 4), bool)
+    mask[0, :2, :2] = mask[1, 0, 0] = mask[3, 2:, 2:] = mask[3, 0, 0] = True
+    assert (medsam2_compact.kept(mask, [3]) == mask * (np.arange(5) == 3)[:, None, None]).all()
+    assert (medsam2_compact.kept(mask, [1, 3]) == mask).all()
+    for slices in ((), [2]):
+        assert (medsam2_compact.kept(mask, slices) == mask * (np.arange(5) < 2)[:, None, None]).all()
+
+
 def test_the_score_is_fitted_to_whole_tracks(network):
     image, mask = (tracked_sequences.squares(np.uint8(255) * part if part.dtype == bool else part, "cpu") for part in ball(6, 14))
     x, y = fit_score.tokens(network, [(image, mask > 127)], np.random.default_rng(0))

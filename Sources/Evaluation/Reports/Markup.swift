@@ -36,18 +36,22 @@ enum Markup {
         } ?? ""
     }
 
-    /// A table with names in the first column and numbers in the others.
+    /// A table with names in the first column, and numbers in the others after those with words.
     ///
     /// - Parameters:
     ///   - titles: text, one per column.
     ///   - rows: cells as HTML.
+    ///   - words: the number of columns with words, at the left.
     ///   - style: a class of the page's style sheet.
     /// - Returns: HTML.
-    static func table(_ titles: [String], _ rows: [[String]], style: String = "") -> String {
-        let head = titles.map { "<th>\(escaped($0))</th>" }.joined()
+    static func table(_ titles: [String], _ rows: [[String]], words: Int = 1, style: String = "") -> String {
+        func kind(_ column: Int) -> String { (1..<max(words, 1)).contains(column) ? " class=\"word\"" : "" }
+        let head = titles.enumerated().map { "<th\(kind($0))>\(escaped($1))</th>" }.joined()
         let body = rows.map { row in
-            "<tr>" + row.enumerated().map { $0 == 0 ? "<th scope=\"row\">\($1)</th>" : "<td>\($1)</td>" }.joined()
-                + "</tr>"
+            let cells = row.enumerated().map { column, cell in
+                column == 0 ? "<th scope=\"row\">\(cell)</th>" : "<td\(kind(column))>\(cell)</td>"
+            }
+            return "<tr>\(cells.joined())</tr>"
         }
         return
             "<div class=\"scroll\"><table class=\"\(style)\"><thead><tr>\(head)</tr></thead><tbody>\(body.joined(separator: "\n"))</tbody></table></div>\n"

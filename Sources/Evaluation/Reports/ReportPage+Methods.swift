@@ -42,7 +42,8 @@ extension ReportPage {
         }
         return "<ul>\(items.map { "<li>\(Markup.escaped($0))</li>" }.joined())</ul>"
             + Markup.table(
-                ["segmenter", "version", "weights (SHA-256)", "terms of use", "published method"], rows, style: "words")
+                ["segmenter", "version", "weights (SHA-256)", "terms of use", "published method"], rows, words: 5,
+                style: "words")
             + (failed.isEmpty
                 ? ""
                 : "<h3>Failed cases</h3><ul>\(failed.map { "<li>\(Markup.escaped($0))</li>" }.joined())</ul>")
@@ -58,7 +59,7 @@ extension ReportPage {
         section{background:var(--paper);border:1px solid var(--line);border-radius:8px;padding:18px 20px;margin:16px 0}
         .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.4em 0}
         th,td{padding:5px 12px 5px 0;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;white-space:nowrap}
-        th:first-child{text-align:left}thead th{white-space:normal;vertical-align:bottom;color:var(--soft);font-weight:600;font-size:13px}tbody th{font-weight:500;white-space:normal}
+        th:first-child,.word{text-align:left}thead th{white-space:normal;vertical-align:bottom;color:var(--soft);font-weight:600;font-size:13px}tbody th{font-weight:500;white-space:normal}
         td small,p small{color:var(--soft)}figure{margin:10px 0}figcaption{color:var(--soft);font-size:13px}
         svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,"DejaVu Sans",sans-serif;fill:#3a4653}
         .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:6px 22px}
@@ -67,7 +68,7 @@ extension ReportPage {
         .legend{margin:.2em 0;font-size:13px;color:var(--soft)}.legend span{margin-right:16px}.legend i{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:5px;vertical-align:-1px}
         .heat td{padding:1px;border:0}.heat td span{display:block;padding:6px 10px;min-width:58px;text-align:center;border-radius:3px}
         input,select{font:inherit;padding:4px 6px;border:1px solid #b8c0c9;border-radius:4px;width:110px;text-align:right}select{width:auto;text-align:left}
-        .grid.costs{grid-template-columns:repeat(auto-fill,minmax(400px,1fr))}.costs td,.costs th{vertical-align:middle}.words td:nth-child(n+4){white-space:normal;text-align:left;min-width:200px}output{font-weight:600}details{margin:.6em 0}summary{cursor:pointer}
+        .grid.costs{grid-template-columns:repeat(auto-fill,minmax(400px,1fr))}.costs td,.costs th{vertical-align:middle}.words td:nth-child(n+4){white-space:normal;min-width:200px}output{font-weight:600}details{margin:.6em 0}summary{cursor:pointer}
         @media print{body{background:#fff}section{break-inside:avoid;border:0;padding:0}}
         """
 }

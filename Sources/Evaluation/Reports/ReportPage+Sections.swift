@@ -205,7 +205,7 @@ extension ReportPage {
                 [
                     "segmenter", "boxes", "boxes from", "boxes drawn per volume", "mean seconds per volume",
                     "mean Dice",
-                ], rows)
+                ], rows, words: 3)
     }
 
     private var heatMaps: String {

@@ -37,7 +37,9 @@ public enum Overlay {
             enlargement: enlargement, color: color)
     }
 
-    /// Draws slices of a volume as tiles in reading order.
+    /// Draws slices of a volume as tiles in reading order, each with its number in the upper left corner.
+    ///
+    /// Slices are counted from 1, as prompts and notes count them.
     ///
     /// The slices are spread from the first to the last that has a mask, or over the volume if all masks are empty.
     ///
@@ -66,11 +68,12 @@ public enum Overlay {
                 rows: volume.rows, columns: volume.columns, mask: masks[slice].pixels[...], reduction: reduction,
                 enlargement: enlargement, color: color)
         }
-        return montage(pictures, across: Int(Double(count).squareRoot().rounded(.up)))
+        return montage(
+            pictures, labels: chosen.map { "\($0 + 1)" }, across: Int(Double(count).squareRoot().rounded(.up)))
     }
 
-    /// Joins pictures of one size, `across` in a row, with 2 black pixels between them.
-    private static func montage(_ pictures: [Picture], across: Int) -> Picture {
+    /// Joins pictures of one size, `across` in a row, with 2 black pixels between them and labels in their corners.
+    private static func montage(_ pictures: [Picture], labels: [String], across: Int) -> Picture {
         let (height, width) = (pictures[0].rows + 2, pictures[0].columns + 2)
         let down = (pictures.count + across - 1) / across
         let (rows, columns) = (down * height - 2, across * width - 2)
@@ -81,6 +84,16 @@ public enum Overlay {
                 let line = picture.samples[row * picture.columns * 3..<(row + 1) * picture.columns * 3]
                 let start = ((top + row) * columns + left) * 3
                 samples.replaceSubrange(start..<start + line.count, with: line)
+            }
+            // Black around the characters keeps them legible on bright tissue.
+            let label = Array(labels[index])
+            for row in 0..<min(PixelFont.height, picture.rows) {
+                for column in 0..<min(label.count * PixelFont.width, picture.columns) {
+                    let isSet = PixelFont.isSet(
+                        label[column / PixelFont.width], row: row, column: column % PixelFont.width)
+                    let start = ((top + row) * columns + left + column) * 3
+                    for channel in 0..<3 { samples[start + channel] = isSet ? 255 : 0 }
+                }
             }
         }
         return Picture(rows: rows, columns: columns, channels: 3, samples: samples)

@@ -34,6 +34,8 @@ public struct InstalledWeights: Sendable, Hashable, Codable {
     public var bytes: Int
     /// The number of parameters of the network.
     public var parameters: Int
+    /// Height and width of the network's input, pixels; `nil` for those that the tensors or the publisher say.
+    public var inputSize: Int?
     /// The checkpoint that the weights were converted from.
     public var source: OriginalFile
     /// The terms of the weights, as far as they are known.
@@ -45,7 +47,7 @@ public struct InstalledWeights: Sendable, Hashable, Codable {
     /// Creates a record.
     public init(
         name: String, family: ModelFamily, architecture: String, sha256: String, bytes: Int, parameters: Int,
-        source: OriginalFile, licence: String, path: String
+        inputSize: Int? = nil, source: OriginalFile, licence: String, path: String
     ) {
         self.name = name
         self.family = family
@@ -53,6 +55,7 @@ public struct InstalledWeights: Sendable, Hashable, Codable {
         self.sha256 = sha256
         self.bytes = bytes
         self.parameters = parameters
+        self.inputSize = inputSize
         self.source = source
         self.licence = licence
         self.path = path

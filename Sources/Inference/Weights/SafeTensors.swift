@@ -20,8 +20,10 @@ public enum WeightFileError: Error, Sendable, Hashable, CustomStringConvertible 
     case header(reason: String)
     /// The header describes a tensor wrongly, or a type that is not read.
     case tensor(String, reason: String)
-    /// Some bytes of the file do not belong to a tensor, or belong to two tensors.
+    /// Some bytes of the file do not belong to a tensor.
     case layout(reason: String)
+    /// Two tensors share bytes of the file.
+    case shared(String, with: String)
     /// A tensor that the network needs is missing.
     case missing(String)
     /// A tensor has another shape than the network needs.
@@ -37,6 +39,9 @@ public enum WeightFileError: Error, Sendable, Hashable, CustomStringConvertible 
         case .header(let reason): "the header is not valid: \(reason)"
         case .tensor(let name, let reason): "tensor \(name): \(reason)"
         case .layout(let reason): "the tensors do not fill the file exactly: \(reason)"
+        case .shared(let name, let other):
+            "tensors \(other.quoted) and \(name.quoted) share bytes of the file, which safetensors does not allow; "
+                + "save the file again with a copy of each tensor: tensor.clone()"
         case .missing(let name): "tensor \(name) is missing"
         case .shape(let name, let expected, let found): "tensor \(name) has shape \(found), expected \(expected)"
         }

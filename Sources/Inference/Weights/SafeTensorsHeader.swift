@@ -45,9 +45,11 @@ struct SafeTensorsHeader {
     /// The tensors of a safetensors file as those of a checkpoint.
     ///
     /// - Parameter file: the safetensors file.
-    /// - Returns: the tensors in any order.
+    /// - Returns: the tensors in any order, and the file's `__metadata__`.
     /// - Throws: `CheckpointError`.
-    static func tensors(of file: CheckpointFile) throws(CheckpointError) -> [CheckpointTensor] {
+    static func tensors(
+        of file: CheckpointFile
+    ) throws(CheckpointError) -> (tensors: [CheckpointTensor], metadata: [String: String]) {
         guard let length = LittleEndian(try file.bytes(at: 0, count: 8)).integer(at: 0, width: 8),
             length <= SafeTensors.largestHeader, Int(length) <= file.size - 8
         else {
@@ -62,11 +64,12 @@ struct SafeTensorsHeader {
         } catch {
             throw .format(reason: "the file is not a valid safetensors file: \(error)")
         }
-        return header.tensors.map { name, tensor in
+        let tensors = header.tensors.map { name, tensor in
             CheckpointTensor(
                 name: name, type: tensor.type, shape: tensor.shape, strides: rowMajor(tensor.shape),
                 offset: start + tensor.range.lowerBound)
         }
+        return (tensors, header.metadata)
     }
 
     private static func rowMajor(_ shape: [Int]) -> [Int] {
@@ -101,12 +104,14 @@ struct SafeTensorsHeader {
 
     private static func checkTiling(_ tensors: [String: DescribedTensor], bytes: Int) throws(WeightFileError) {
         var end = 0
-        for (name, tensor) in tensors.sorted(by: { $0.value.range.lowerBound < $1.value.range.lowerBound }) {
+        var before = ""
+        let ordered = tensors.sorted { ($0.value.range.lowerBound, $0.key) < ($1.value.range.lowerBound, $1.key) }
+        for (name, tensor) in ordered {
+            guard tensor.range.lowerBound >= end else { throw .shared(name, with: before) }
             guard tensor.range.lowerBound == end else {
-                let what = tensor.range.lowerBound < end ? "overlaps the tensor before it" : "follows a gap"
-                throw .layout(reason: "\(name.quoted) \(what) at byte \(tensor.range.lowerBound)")
+                throw .layout(reason: "\(name.quoted) follows a gap at byte \(tensor.range.lowerBound)")
             }
-            end = tensor.range.upperBound
+            (end, before) = (tensor.range.upperBound, name)
         }
         guard end == bytes else {
             throw .layout(reason: "\(bytes - end) bytes at the end do not belong to a tensor")

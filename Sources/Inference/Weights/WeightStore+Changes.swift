@@ -10,6 +10,8 @@ extension WeightStore {
         public var name: String?
         /// The required family; `nil` means that the names of the tensors and of the file decide.
         public var family: ModelFamily?
+        /// Height and width of the network's input if they are not the published ones, pixels.
+        public var inputSize: Int?
         /// The terms of the weights if they differ from the publisher's.
         public var terms: String?
         /// Whether the weights may replace others of the same name.
@@ -17,10 +19,12 @@ extension WeightStore {
 
         /// Creates options; by default, the checkpoint decides about the name and the family.
         public init(
-            name: String? = nil, family: ModelFamily? = nil, terms: String? = nil, replaces: Bool = false
+            name: String? = nil, family: ModelFamily? = nil, inputSize: Int? = nil, terms: String? = nil,
+            replaces: Bool = false
         ) {
             self.name = name
             self.family = family
+            self.inputSize = inputSize
             self.terms = terms
             self.replaces = replaces
         }
@@ -55,7 +59,7 @@ extension WeightStore {
     ///
     /// - Parameters:
     ///   - path: the path of the checkpoint.
-    ///   - options: the name, family and terms of the weights.
+    ///   - options: the name, family, input size and terms of the weights.
     ///   - progress: receives the progress of each step.
     /// - Returns: the installed weights, and notes for the operator.
     /// - Throws: `CheckpointError` or `WeightStoreError`.
@@ -66,18 +70,21 @@ extension WeightStore {
         // All faults that show in a small part of the file are found before the whole file is read.
         let checkpoint = try Checkpoint(path: path)
         let file = URL(fileURLWithPath: path).lastPathComponent
-        _ = try RecognisedModel(checkpoint, file: file, sha256: "", asked: options.family)
+        _ = try RecognisedModel(
+            checkpoint, file: file, sha256: "", asked: options.family, inputSize: options.inputSize)
         var checksums = checkpoint.checksums
         let sha256 = try Self.hash(checkpoint.file) { done, all in
             progress(.hashing, done, all)
         } piece: { bytes throws(CheckpointError) in
             try checksums?.pass(bytes)
         }
-        let model = try RecognisedModel(checkpoint, file: file, sha256: sha256, asked: options.family)
+        let model = try RecognisedModel(
+            checkpoint, file: file, sha256: sha256, asked: options.family, inputSize: options.inputSize)
         return try changing { () throws in
             let name = options.name ?? model.name
             let existing = try installed().first { $0.name == name }
             if let existing, existing.source.sha256 == sha256, existing.family == model.family,
+                existing.inputSize == model.settings.inputSize,
                 FileManager.default.fileExists(atPath: existing.path)
             {
                 return Addition(
@@ -88,7 +95,7 @@ extension WeightStore {
             }
             var weights = InstalledWeights(
                 name: name, family: model.family, architecture: model.architecture, sha256: "", bytes: 0,
-                parameters: model.parameters,
+                parameters: model.parameters, inputSize: model.settings.inputSize,
                 source: .init(file: file, sha256: sha256, publication: model.publication?.title),
                 licence: options.terms ?? Self.terms(of: model), path: "")
             try store(model, of: checkpoint, as: &weights) { progress(.converting, $0, $1) }
@@ -139,7 +146,7 @@ extension WeightStore {
         let total = columns.reduce(0) { $0 + $1.bytes }
         try checkRoom(total)
         let output = try NewWeightFile(path(Self.unfinished))
-        var writer = try SafeTensorsWriter(output, columns, metadata: Self.metadata(weights))
+        var writer = try SafeTensorsWriter(output, columns, metadata: Self.metadata(weights, model.settings))
         let reader = TensorReader(file: checkpoint.file)
         var done = 0
         for tensor in tensors {
@@ -158,12 +165,13 @@ extension WeightStore {
         weights.path = path(file)
     }
 
-    private static func metadata(_ weights: InstalledWeights) -> [String: String] {
-        var metadata = [
+    private static func metadata(_ weights: InstalledWeights, _ settings: NetworkSettings) -> [String: String] {
+        var metadata = settings.metadata
+        metadata.merge([
             "format": "pt", "kontur.family": weights.family.rawValue, "kontur.architecture": weights.architecture,
             "kontur.source": weights.source.file, "kontur.source_sha256": weights.source.sha256,
             "kontur.terms": weights.licence,
-        ]
+        ]) { _, stored in stored }
         metadata["kontur.publication"] = weights.source.publication
         return metadata
     }

@@ -15,9 +15,10 @@ struct ModelsAddCommand: ParsableCommand {
         commandName: "add", abstract: "Adds a checkpoint: recognises, checks, converts and stores it.",
         discussion: """
             FILE is a checkpoint as its publisher offers it (sam_vit_b_01ec64.pth, medsam_vit_b.pth, lite_medsam.pth, \
-            sam2.1_hiera_tiny.pt, MedSAM2_latest.pt), a checkpoint that was trained with the publisher's scripts, or a safetensors file. A safetensors file may use \
-            the names of transformers. Kontur does not run anything in the file, and refuses a file that asks for \
-            anything but tensors. FILE is not needed afterwards.
+            sam2.1_hiera_tiny.pt, MedSAM2_latest.pt), a checkpoint that was trained with the publisher's scripts, or a \
+            safetensors file. A safetensors file may use the names of transformers, and its metadata may have the \
+            inputSize of a scaled-down network. Kontur does not run anything in the file, and refuses a file that asks \
+            for anything but tensors. FILE is not needed afterwards.
             """)
 
     @Argument(help: ArgumentHelp("The checkpoint.", valueName: "file"))
@@ -28,6 +29,14 @@ struct ModelsAddCommand: ParsableCommand {
 
     @Option(help: "Take the weights for this family if the tensors do not show it: sam, medsam, sam2 or medsam2.")
     var family: ChoiceArgument<ModelFamily>?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Height and width of the network's input, for a network that was trained at another size than the published \
+            one. SAM 2, MedSAM2 and LiteMedSAM need it, because their tensors do not show the size.
+            """, valueName: "pixels"))
+    var inputSize: Int?
 
     @Option(help: ArgumentHelp("Record these terms instead of the publisher's.", valueName: "text"))
     var terms: String?
@@ -44,7 +53,8 @@ struct ModelsAddCommand: ParsableCommand {
         // Opened first, so that weights are not added if the trail cannot be opened.
         let journal = try place.journal(configuration, for: store)
         let progress = StoreProgress()
-        let options = WeightStore.AddOptions(name: name, family: family?.value, terms: terms, replaces: replace)
+        let options = WeightStore.AddOptions(
+            name: name, family: family?.value, inputSize: inputSize, terms: terms, replaces: replace)
         let addition: WeightStore.Addition
         do {
             defer { progress.clear() }
@@ -100,8 +110,9 @@ struct AdditionReport: Report {
         let source = weights.source
         let numbers = String(format: "%.1f", Double(weights.parameters) / 1e6)
         let origin = source.publication.map { "as published: \($0)" } ?? "not a published file that is known here"
+        let input = weights.inputSize.map { ", input \($0) x \($0)" } ?? ""
         var rows = [
-            ["network", "\(weights.family.title), \(weights.architecture), \(numbers) million parameters"],
+            ["network", "\(weights.family.title), \(weights.architecture), \(numbers) million parameters\(input)"],
             ["source", "\(source.file) (\(format))"],
             ["SHA-256", "\(source.sha256), \(origin)"],
             ["stored", "\(weights.path), \(Formatted.bytes(Int64(weights.bytes)))"],

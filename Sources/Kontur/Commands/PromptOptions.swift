@@ -89,7 +89,7 @@ struct PromptOptions: ParsableArguments {
         }
     }
 
-    /// Checks that a segmenter takes these options.
+    /// Checks that a segmenter takes these options, and those of a route that complete them.
     ///
     /// - Throws: `ValidationError` if the segmenter does not take one of them.
     func check(_ options: SegmenterOptions, segmenter: String) throws {
@@ -100,7 +100,12 @@ struct PromptOptions: ParsableArguments {
                 throw ValidationError("--key-slice needs --box")
             }
         } catch let error as SegmentationError {
-            throw ValidationError("\(error)")
+            let given = self.options
+            throw ValidationError(
+                error.description { option in
+                    let key = given.has(option) || !options.has(option) ? nil : option.routeKey
+                    return key.map { "\($0) of the route" } ?? option.argument
+                })
         }
     }
 }

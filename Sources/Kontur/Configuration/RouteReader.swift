@@ -104,7 +104,7 @@ enum RouteReader {
             try entry?.check(alone)
             options[keyPath: member] = value
         } catch {
-            place.complain("\(error)")
+            place.complain(error.description(\.routeKey))
         }
     }
 

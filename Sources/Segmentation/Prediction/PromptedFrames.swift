@@ -23,11 +23,11 @@ final class PromptedFrames: FrameSegmenter {
         precision = weights.precision
     }
 
-    func run(options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun {
+    func run(frames: Int, options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun {
         try recipe.entry.check(options)
         if case .box = recipe.prompts, options.box == nil, !options.points.isEmpty {
             throw SegmentationError.option(
-                segmenter: recipe.name, option: "points",
+                segmenter: recipe.name, option: .points,
                 reason: "it needs a box: give one too, or choose \(recipe.family.rawValue)-point for points alone")
         }
         return Run(self, options, trace)
@@ -42,6 +42,8 @@ final class PromptedFrames: FrameSegmenter {
         private var boxes = BoxNotes()
         /// The number of objects that were too small.
         private var dropped = 0
+        /// The number of frames in which polyp-compact looked for prompts although they are not like its own.
+        private var unlike = 0
 
         init(_ segmenter: PromptedFrames, _ options: SegmenterOptions, _ trace: (any SegmentationTrace)?) {
             self.segmenter = segmenter
@@ -56,7 +58,7 @@ final class PromptedFrames: FrameSegmenter {
                 ? GivenPrompt(options, rows: frame.rows, columns: frame.columns, segmenter: recipe.name) : nil
             if given?.isClipped == true { boxes.clipped += 1 }
             let (found, confidence) = try naming(recipe.name) {
-                try segmenter.answer(frame, confidences.count, given, options, trace, &boxes)
+                try segmenter.answer(frame, confidences.count, given, options, trace, &boxes, &unlike)
             }
             var image = found.image
             dropped += image.dropObjects(
@@ -64,8 +66,7 @@ final class PromptedFrames: FrameSegmenter {
             let answer = FrameAnswer(
                 mask: Mask(rows: frame.rows, columns: frame.columns, pixels: image.mask),
                 probabilities: image.probabilities, confidence: confidence)
-            confidences.add(answer)
-            return answer
+            return confidences.add(answer, of: frame)
         }
 
         func summary() -> (confidence: Confidence, notes: [String]) {
@@ -75,13 +76,14 @@ final class PromptedFrames: FrameSegmenter {
             if dropped > 0 {
                 notes.append("\(dropped) objects of fewer than \(recipe.smallestObject) pixels were dropped")
             }
-            return (confidences.whole, notes)
+            notes += segmenter.prompter.notes(onUnlike: unlike, of: confidences.count)
+            return (confidences.whole, notes + confidences.notes)
         }
     }
 
     private func answer(
         _ frame: Frame, _ index: Int, _ given: GivenPrompt?, _ options: SegmenterOptions,
-        _ trace: (any SegmentationTrace)?, _ boxes: inout BoxNotes
+        _ trace: (any SegmentationTrace)?, _ boxes: inout BoxNotes, _ unlike: inout Int
     ) throws -> (PromptedAnswer, Confidence) {
         // A person who points beside the endoscope's picture means the whole frame.
         let field = given.map { EndoscopicField(of: frame, showing: $0) } ?? EndoscopicField(of: frame)
@@ -102,10 +104,14 @@ final class PromptedFrames: FrameSegmenter {
         answer.image = field.placed(answer.image)
         let prompter = found?.confidence.value
         // If the prompter does not find anything, the answer takes the prompter's confidence.
-        let confidence =
+        var confidence =
             prompts.isEmpty
             ? Confidence(value: prompter ?? 0, measures: ["prompterConfidence": prompter ?? 0])
             : PromptConfidence.confidence(answer.measures, prompter: prompter)
+        if let found, self.prompter.doubts(found) {
+            confidence.value = min(confidence.value, PolypCompact.doubtful)
+            unlike += 1
+        }
         return (answer, confidence)
     }
 

@@ -64,10 +64,7 @@ final class PromptedSlices: Segmenter {
 
     /// A person's prompt, checked before the first slice is computed.
     private func prompt(_ options: SegmenterOptions, in volume: Volume) throws -> GivenPrompt? {
-        if let slice = options.keySlice, slice > volume.slices {
-            throw SegmentationError.option(
-                segmenter: recipe.name, option: "keySlice", reason: "the volume has \(volume.slices) slices")
-        }
+        try recipe.entry.check(options, count: volume.slices, "slice")
         guard options.hasPrompt else { return nil }
         return try GivenPrompt(options, rows: volume.rows, columns: volume.columns, segmenter: recipe.name)
     }
@@ -86,7 +83,7 @@ final class PromptedSlices: Segmenter {
         guard options.keySlice != nil, boxes.contains(where: { $0 != nil }) else { return .slices(boxes) }
         guard let box = boxes[key] else {
             let reason = "\(prompter.name) finds nothing in slice \(key + 1): give a box or another slice"
-            throw SegmentationError.option(segmenter: recipe.name, option: "keySlice", reason: reason)
+            throw SegmentationError.option(segmenter: recipe.name, option: .keySlice, reason: reason)
         }
         return .walk(from: key, box: box)
     }
@@ -122,6 +119,7 @@ final class PromptedSlices: Segmenter {
         if dropped > 0 {
             result.notes.append("\(dropped) objects of fewer than \(recipe.smallestObject) voxels were dropped")
         }
+        if run.isFlat { result.doubtWithoutContrast() }
         return result
     }
 

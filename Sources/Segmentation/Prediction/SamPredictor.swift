@@ -72,18 +72,11 @@ public final class SamPredictor {
             case .sam2, .medsam2, .medsam2Compact:
                 .second(try SegmentAnything2(weights, family: family, precision: precision))
             case .sam, .medsam, .liteMedSAM, .medsamCompact:
-                .first(try SegmentAnything(weights, precision: precision, inputSize: Self.inputSize(weights)))
+                .first(
+                    try SegmentAnything(
+                        weights, precision: precision,
+                        inputSize: NetworkSettings(weights.metadata, family: family).inputSize))
             }
-    }
-
-    /// The input size in the file's metadata, which a scaled-down TinyViT needs and a published one
-    /// lacks.
-    private static func inputSize(_ weights: SafeTensors) throws(WeightFileError) -> Int? {
-        guard let text = weights.metadata["inputSize"] else { return nil }
-        guard let size = Int(text), (32...1024).contains(size), size % 16 == 0 else {
-            throw .header(reason: "its inputSize is not a multiple of 16 from 32 to 1024")
-        }
-        return size
     }
 
     /// Runs the image encoder.

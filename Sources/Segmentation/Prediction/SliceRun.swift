@@ -24,6 +24,8 @@ struct SliceRun {
     }
 
     let grid: InputGrid
+    /// Whether the volume lacks contrast.
+    var isFlat: Bool { Contrast.isMissing(in: bytes) }
     /// One answer per slice; `nil` for a slice that was not given to the network.
     private(set) var answers: [SliceAnswer?]
     private(set) var boxes = BoxNotes()

@@ -18,23 +18,24 @@ struct GivenPrompt {
     ///   - rows: rows of the image.
     ///   - columns: columns of the image.
     ///   - segmenter: its name, for errors.
+    ///   - place: the prompted slice or frame in words, for errors; `nil` if the prompt is that of all images.
     /// - Throws: `SegmentationError.option` if a box or point lies outside the image.
-    init(_ options: SegmenterOptions, rows: Int, columns: Int, segmenter: String) throws(SegmentationError) {
-        let size = "\(columns) x \(rows) pixels"
+    init(
+        _ options: SegmenterOptions, rows: Int, columns: Int, segmenter: String, place: String? = nil
+    ) throws(SegmentationError) {
+        let image = "the image\(place.map { " of \($0)" } ?? ""), which has \(columns) x \(rows) pixels"
         var clipped: Box?
         if let box = options.box {
             let inside = Box(
                 x0: max(box.x0, 0), y0: max(box.y0, 0), x1: min(box.x1, Double(columns)), y1: min(box.y1, Double(rows)))
             guard inside.width > 0, inside.height > 0 else {
-                throw .option(
-                    segmenter: segmenter, option: "box", reason: "it lies outside the image, which has \(size)")
+                throw .option(segmenter: segmenter, option: .box, reason: "it lies outside \(image)")
             }
             clipped = inside
         }
         for point in options.points {
             guard (0..<Double(columns)).contains(point.x), (0..<Double(rows)).contains(point.y) else {
-                throw .option(
-                    segmenter: segmenter, option: "points", reason: "a point lies outside the image, which has \(size)")
+                throw .option(segmenter: segmenter, option: .points, reason: "a point lies outside \(image)")
             }
         }
         box = clipped

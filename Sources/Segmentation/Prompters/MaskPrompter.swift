@@ -126,6 +126,20 @@ final class CompactPrompter {
         self.precision = precision
     }
 
+    /// Whether the compact network says of its answer for a frame that the frame is not like those that it knows.
+    ///
+    /// The prompts that it finds in such a frame mean nothing, however sure the prompted network is of its answer.
+    func doubts(_ found: SegmenterResult) -> Bool { found.frameConfidence.first.map(PolypCompact.isUnlike) ?? false }
+
+    /// The note on frames whose prompts the compact network doubts.
+    func notes(onUnlike frames: Int, of count: Int) -> [String] {
+        guard frames > 0 else { return [] }
+        return [
+            "\(name) looked for prompts, and \(frames) of \(count) images do not look like frames of a colonoscopy: "
+                + "prompt the images yourself, or choose a segmenter for them"
+        ]
+    }
+
     /// Segments `input` by the compact network.
     ///
     /// - Throws: `SegmentationError`.

@@ -22,7 +22,7 @@ final class LeftAtriumCompact: Segmenter {
         SegmenterEntry(
             SegmenterDescriptor(
                 name: "left-atrium-compact",
-                version: "1.3.0",
+                version: "1.3.1",
                 accepts: .volume,
                 weightsHash: EmbeddedWeights.hash(of: "left-atrium-compact"),
                 segmentLabel: "left atrium",
@@ -93,7 +93,7 @@ final class LeftAtriumCompact: Segmenter {
 
         let normalised = Self.normalised(region.cut(values, of: grid))
         // The network finds something even where there is nothing to see.
-        let isFlat = values.min() == values.max()
+        let isFlat = values.min() == values.max() || place == nil && Contrast.isMissing(in: normalised)
         var each = [[Float]]()
         for shift in Self.shifts {
             each.append(
@@ -104,8 +104,8 @@ final class LeftAtriumCompact: Segmenter {
         }
         var result = answer(
             each, region, grid, orientation, likeness: Self.known.value(normalised, shape: region.shape))
-        if isFlat { result.notes.append("nothing can be seen: all pixels have one value") }
-        if let place {
+        if isFlat { result.doubtWithoutContrast() }
+        if place != nil {
             let (seen, largest) = (Int(Self.trainedExtent), Int(extent + 0.5))
             result.notes.append("field of view outside training: \(largest) mm, trained on up to \(seen) mm")
         }

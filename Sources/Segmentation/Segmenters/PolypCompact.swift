@@ -24,7 +24,7 @@ final class PolypCompact: FrameSegmenter {
         SegmenterEntry(
             SegmenterDescriptor(
                 name: "polyp-compact",
-                version: "1.3.0",
+                version: "1.3.1",
                 accepts: .frames,
                 weightsHash: EmbeddedWeights.hash(of: "polyp-compact"),
                 segmentLabel: "polyp",
@@ -83,7 +83,7 @@ final class PolypCompact: FrameSegmenter {
         precision = weights.precision
     }
 
-    func run(options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun {
+    func run(frames: Int, options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun {
         try Self.recipe.entry.check(options)
         return Run(self)
     }
@@ -97,8 +97,7 @@ final class PolypCompact: FrameSegmenter {
         init(_ segmenter: PolypCompact) { self.segmenter = segmenter }
 
         func segment(_ frame: Frame) throws -> FrameAnswer {
-            let answer = try segmenter.segment(frame)
-            confidences.add(answer)
+            let answer = confidences.add(try segmenter.segment(frame), of: frame)
             if frame.channels == 1 { grey += 1 }
             return answer
         }
@@ -114,7 +113,7 @@ final class PolypCompact: FrameSegmenter {
             if grey > 0 {
                 notes.append("\(grey) of \(confidences.count) frames are grey: the network was trained on colour only")
             }
-            return (confidence, notes)
+            return (confidence, notes + confidences.notes)
         }
     }
 
@@ -157,7 +156,7 @@ final class PolypCompact: FrameSegmenter {
     }
 
     /// Whether the frame of an answer is not like those of the training.
-    private static func isUnlike(_ confidence: Confidence) -> Bool {
+    static func isUnlike(_ confidence: Confidence) -> Bool {
         (confidence.measures["likeness"] ?? 1) < leastLike
     }
 

@@ -120,7 +120,7 @@ extension PromptedRecipe {
         // drawn as a mask prompt -> the single mask, or the best of three for a lone point ->
         // logits resized to the frame -> above 0.
         PromptedRecipe(
-            "medsam-compact-box", version: "1.1.0", family: .medsamCompact, prompts: .boxOrPoints,
+            "medsam-compact-box", version: "1.1.1", family: .medsamCompact, prompts: .boxOrPoints,
             of: PolypCompact.recipe, color: DisplayColor(red: 225, green: 255, blue: 0),
             title: "polyps in single colonoscopy frames, from a box or points",
             options: [.box, .points, .margin, .shift], margin: 3, shift: 3),
@@ -129,7 +129,7 @@ extension PromptedRecipe {
         // as bytes -> each slice as in medsam-compact-box -> objects of fewer than 100 voxels
         // dropped.
         PromptedRecipe(
-            "medsam-compact-slices", version: "1.1.0", family: .medsamCompact, prompts: .boxPerSlice,
+            "medsam-compact-slices", version: "1.1.1", family: .medsamCompact, prompts: .boxPerSlice,
             of: LeftAtriumCompact.recipe, color: DisplayColor(red: 255, green: 180, blue: 15),
             title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift],
             refusals: [.points: "it segments a volume from boxes: give a box"], margin: 3, shift: 3,
@@ -140,13 +140,13 @@ extension PromptedRecipe {
         // padded with zeros -> image encoder -> mask decoder, the single mask -> logits enlarged to
         // 1024, the padding cut off, resized to the frame -> above 0.
         PromptedRecipe(
-            "sam-box", version: "1.1.0", family: .sam, prompts: .box, of: PolypCompact.recipe,
+            "sam-box", version: "1.1.1", family: .sam, prompts: .box, of: PolypCompact.recipe,
             color: DisplayColor(red: 0, green: 165, blue: 255),
             title: polypsFromBox, options: [.box, .points, .margin, .shift], margin: 10, shift: 10),
 
         // As sam-box, except that a lone point gets the best of three masks by predicted IoU.
         PromptedRecipe(
-            "sam-point", version: "1.1.0", family: .sam, prompts: .points, of: PolypCompact.recipe,
+            "sam-point", version: "1.1.1", family: .sam, prompts: .points, of: PolypCompact.recipe,
             color: DisplayColor(red: 135, green: 120, blue: 255),
             title: "polyps in single colonoscopy frames, from points", options: [.points, .shift],
             refusals: [.box: "its prompts are points: choose sam-box"], margin: 0, shift: 10),
@@ -155,13 +155,13 @@ extension PromptedRecipe {
         // in fp32 -> ImageNet's mean and deviation -> Hiera -> mask decoder, the single mask, or the best of three
         // where it is unstable -> logits resized to the frame -> above 0. The object score decides nothing.
         PromptedRecipe(
-            "sam2-box", version: "1.0.0", family: .sam2, prompts: .box, of: PolypCompact.recipe,
+            "sam2-box", version: "1.0.1", family: .sam2, prompts: .box, of: PolypCompact.recipe,
             color: DisplayColor(red: 0, green: 150, blue: 150),
             title: polypsFromBox, options: [.box, .points, .margin, .shift], margin: 10, shift: 10),
 
         // As sam2-box, except that a lone point gets the best of three masks by predicted IoU.
         PromptedRecipe(
-            "sam2-point", version: "1.0.0", family: .sam2, prompts: .points, of: PolypCompact.recipe,
+            "sam2-point", version: "1.0.1", family: .sam2, prompts: .points, of: PolypCompact.recipe,
             color: DisplayColor(red: 75, green: 30, blue: 240),
             title: "polyps in single colonoscopy frames, from points", options: [.points, .shift],
             refusals: [.box: "its prompts are points: choose sam2-box"], margin: 0, shift: 10),
@@ -171,7 +171,7 @@ extension PromptedRecipe {
         // 0...1 -> image encoder -> mask decoder, the single mask -> sigmoid -> resized to the
         // frame -> above 0.5 -> objects of fewer than 100 pixels dropped.
         PromptedRecipe(
-            "medsam-box", version: "1.1.0", family: .medsam, prompts: .box, of: PolypCompact.recipe,
+            "medsam-box", version: "1.1.1", family: .medsam, prompts: .box, of: PolypCompact.recipe,
             color: DisplayColor(red: 240, green: 0, blue: 255),
             title: polypsFromBox, options: [.box, .margin, .shift], refusals: boxesOnly, margin: 12, shift: 10,
             smallestObject: 100),
@@ -180,7 +180,7 @@ extension PromptedRecipe {
         // objects of fewer than 1000 voxels dropped. The margin is the reference's: 3 pixels of
         // 256.
         PromptedRecipe(
-            "medsam-slices", version: "1.1.0", family: .medsam, prompts: .boxPerSlice, of: LeftAtriumCompact.recipe,
+            "medsam-slices", version: "1.1.1", family: .medsam, prompts: .boxPerSlice, of: LeftAtriumCompact.recipe,
             color: DisplayColor(red: 255, green: 15, blue: 135),
             title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift], refusals: boxesOnly, margin: 12,
             shift: 10, smallestObject: 1000),
@@ -191,7 +191,7 @@ extension PromptedRecipe {
         // frame -> sigmoid -> above 0.5 -> objects of fewer than 10 pixels dropped. Boxes lie in
         // whole pixels of the input.
         PromptedRecipe(
-            "lite-medsam-box", version: "1.1.0", family: .liteMedSAM, prompts: .box, of: PolypCompact.recipe,
+            "lite-medsam-box", version: "1.1.1", family: .liteMedSAM, prompts: .box, of: PolypCompact.recipe,
             color: DisplayColor(red: 255, green: 150, blue: 240),
             title: polypsFromBox, options: [.box, .margin, .shift], refusals: boxesOnly, margin: 3, shift: 3,
             smallestObject: 10),
@@ -199,7 +199,7 @@ extension PromptedRecipe {
         // The volume's intensities as in medsam-compact-slices -> each slice as in lite-medsam-box
         // -> objects of fewer than 100 voxels dropped.
         PromptedRecipe(
-            "lite-medsam-slices", version: "1.1.0", family: .liteMedSAM, prompts: .boxPerSlice,
+            "lite-medsam-slices", version: "1.1.1", family: .liteMedSAM, prompts: .boxPerSlice,
             of: LeftAtriumCompact.recipe, color: DisplayColor(red: 120, green: 150, blue: 30),
             title: leftAtriumFromBoxes, options: [.box, .keySlice, .margin, .shift],
             refusals: boxesOnly, margin: 3, shift: 3, smallestObject: 100),

@@ -19,7 +19,7 @@ final class SamAuto: FrameSegmenter {
     static let recipe: Recipe = {
         var template = PolypCompact.recipe.entry.template
         template.name = "sam-auto"
-        template.version = "1.1.0"
+        template.version = "1.1.1"
         template.weightsHash = ""
         template.recommendedDisplayColor = DisplayColor(red: 0, green: 255, blue: 225)
         template.title = "polyps in single colonoscopy frames, without a prompt"
@@ -74,7 +74,7 @@ final class SamAuto: FrameSegmenter {
         }
     }
 
-    func run(options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun {
+    func run(frames: Int, options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun {
         try Self.recipe.entry.check(options)
         return Run(self, trace)
     }
@@ -104,8 +104,7 @@ final class SamAuto: FrameSegmenter {
             }
             generated += masks.count
             let answer = segmenter.answer(choices, of: masks, image, field)
-            confidences.add(answer)
-            return answer
+            return confidences.add(answer, of: frame)
         }
 
         func summary() -> (confidence: Confidence, notes: [String]) {
@@ -115,7 +114,7 @@ final class SamAuto: FrameSegmenter {
                     "computed in \(segmenter.precision.rawValue)",
                     "\(generated) masks were generated, the rule chose among them",
                     segmenter.rule.note(weights: segmenter.descriptor.weightsHash),
-                ]
+                ] + confidences.notes
             )
         }
     }

@@ -50,6 +50,10 @@ struct TrackedRecipe: Sendable {
     /// The tracking of a volume ends after this many slices in a row without the structure; `nil` for the references'
     /// way: the tracking goes on to the last slice.
     let mostAbsent: Int?
+    /// Whether the components of prompted slices are kept, instead of the largest one, if a person gave the prompts.
+    ///
+    /// The references keep the largest component.
+    let keepsPrompted: Bool
 
     var name: String { entry.name }
 
@@ -67,9 +71,11 @@ struct TrackedRecipe: Sendable {
     ///   - margin: widens boxes made from masks, pixels of the network's input.
     ///   - shift: moves prompts to test an answer, pixels of the network's input.
     ///   - mostAbsent: the tracking of a volume ends after this many slices in a row without the structure.
+    ///   - keepsPrompted: whether every component of a slice that a person prompted is kept.
     private init(
         _ name: String, version: String, family: ModelFamily, methods: [TrackingMethod], of prompter: Recipe,
-        color: DisplayColor, title: String, margin: Double, shift: Double, mostAbsent: Int? = nil
+        color: DisplayColor, title: String, margin: Double, shift: Double, mostAbsent: Int? = nil,
+        keepsPrompted: Bool = false
     ) {
         var template = prompter.entry.template
         let embedded = EmbeddedWeights(family.rawValue)
@@ -97,6 +103,7 @@ struct TrackedRecipe: Sendable {
         self.margin = margin
         self.shift = shift
         self.mostAbsent = mostAbsent
+        self.keepsPrompted = keepsPrompted
     }
 
     /// The recipe with the code that runs it.
@@ -124,15 +131,16 @@ extension TrackedRecipe {
         // The volume's intensities clipped to the 0.5 and 99.5 percentiles of the positive values, as bytes ->
         // each slice stretched to 256 x 256 as training/recipes/resize.py does -> ImageNet's mean and deviation ->
         // the encoder of medsam-compact -> prompts, memories, SAM 2's decoder -> empty where the object score is at
-        // most 0, else logits resized to the slice -> above 0 -> the largest component.
+        // most 0, else logits resized to the slice -> above 0 -> the components of the slices that a person prompted,
+        // or the largest component.
         TrackedRecipe(
-            "medsam2-compact", version: "1.0.0", family: .medsam2Compact, methods: [.medsam2, .sam2Video],
+            "medsam2-compact", version: "1.1.0", family: .medsam2Compact, methods: [.medsam2, .sam2Video],
             of: LeftAtriumCompact.recipe, color: DisplayColor(red: 150, green: 0, blue: 150),
-            title: atriumTracked, margin: 3, shift: 3, mostAbsent: 3),
+            title: atriumTracked, margin: 3, shift: 3, mostAbsent: 3, keepsPrompted: true),
 
         // The endoscopic field of the frame -> bytes -> as in medsam2-compact, forwards in time.
         TrackedRecipe(
-            "medsam2-compact-frames", version: "1.0.0", family: .medsam2Compact, methods: [.sam2Video],
+            "medsam2-compact-frames", version: "1.0.1", family: .medsam2Compact, methods: [.sam2Video],
             of: PolypCompact.recipe, color: DisplayColor(red: 210, green: 240, blue: 240),
             title: polypTracked, margin: 3, shift: 3),
 
@@ -140,25 +148,25 @@ extension TrackedRecipe {
         // mean and deviation -> Hiera, memories, decoder -> -1024 where the object score is at most 0 -> logits
         // resized to the slice -> above 0 -> the largest component, if the way of tracking says so.
         TrackedRecipe(
-            "medsam2-track", version: "1.0.0", family: .medsam2, methods: [.medsam2, .medsam2Of2024, .sam2Video],
+            "medsam2-track", version: "1.0.1", family: .medsam2, methods: [.medsam2, .medsam2Of2024, .sam2Video],
             of: LeftAtriumCompact.recipe, color: DisplayColor(red: 240, green: 225, blue: 150),
             title: atriumTracked, margin: 6, shift: 5),
 
         // The endoscopic field of the frame -> bytes -> as in medsam2-track, forwards in time.
         TrackedRecipe(
-            "medsam2-track-frames", version: "1.0.0", family: .medsam2, methods: [.sam2Video],
+            "medsam2-track-frames", version: "1.0.1", family: .medsam2, methods: [.sam2Video],
             of: PolypCompact.recipe, color: DisplayColor(red: 120, green: 90, blue: 150),
             title: polypTracked, margin: 6, shift: 5),
 
         // As medsam2-track at 1024 x 1024.
         TrackedRecipe(
-            "sam2-track", version: "1.0.0", family: .sam2, methods: [.sam2Video, .medsam2Of2024, .medsam2],
+            "sam2-track", version: "1.0.1", family: .sam2, methods: [.sam2Video, .medsam2Of2024, .medsam2],
             of: LeftAtriumCompact.recipe, color: DisplayColor(red: 255, green: 165, blue: 150),
             title: atriumTracked, margin: 12, shift: 10),
 
         // As medsam2-track-frames at 1024 x 1024.
         TrackedRecipe(
-            "sam2-track-frames", version: "1.0.0", family: .sam2, methods: [.sam2Video],
+            "sam2-track-frames", version: "1.0.1", family: .sam2, methods: [.sam2Video],
             of: PolypCompact.recipe, color: DisplayColor(red: 150, green: 90, blue: 15),
             title: polypTracked, margin: 10, shift: 10),
     ]

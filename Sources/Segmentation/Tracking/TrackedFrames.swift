@@ -27,18 +27,17 @@ final class TrackedFrames: FrameSegmenter {
         precision = weights.precision
     }
 
-    func run(options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun {
+    func run(frames: Int, options: SegmenterOptions, trace: (any SegmentationTrace)?) throws -> any FrameRun {
         try recipe.entry.check(options)
+        try recipe.entry.check(options, count: frames, "frame")
         let first = options.keySlice ?? 1
         let isPrompted = options.box != nil || !options.points.isEmpty
-        if isPrompted, options.slicePrompts.contains(where: { $0.slice == first }) {
-            throw SegmentationError.option(
-                segmenter: recipe.name, option: "slicePrompts",
-                reason: "frame \(first) has two prompts: give one box and its points")
+        if isPrompted, let other = options.slicePrompts.first(where: { $0.slice == first }) {
+            throw recipe.entry.twoPrompts(other, "frame")
         }
         if options.keySlice != nil, !isPrompted {
             throw SegmentationError.option(
-                segmenter: recipe.name, option: "keySlice", reason: "it needs a box or points on that frame")
+                segmenter: recipe.name, option: .keySlice, reason: "it needs a box or points on that frame")
         }
         return Run(self, options, trace)
     }
@@ -60,6 +59,12 @@ final class TrackedFrames: FrameSegmenter {
         private var current: Current?
         private var prompted = 0
         private var restarts = 0
+        /// The number of frames that could not be read so far.
+        private var leftOut = 0
+        /// The prompted frames that could not be read, counted from 1.
+        private var missed: [Int] = []
+        /// The number of frames in which polyp-compact looked for prompts although they are not like its own.
+        private var unlike = 0
         /// Whether the latest frame of the track does not show the structure.
         private var isLost = true
 
@@ -94,11 +99,16 @@ final class TrackedFrames: FrameSegmenter {
         }
 
         func segment(_ frame: Frame) throws -> FrameAnswer {
-            let index = confidences.count
+            let index = confidences.count + leftOut
             if let current, (current.rows, current.columns) != (frame.rows, frame.columns) { self.current = nil }
             let answer = try naming(segmenter.recipe.name) { try self.answer(frame, index) }
-            confidences.add(answer)
-            return answer
+            return confidences.add(answer, of: frame)
+        }
+
+        func leaveOut(_ count: Int) {
+            let next = confidences.count + leftOut
+            missed += (next..<next + count).filter { given[$0] != nil }.map { $0 + 1 }
+            leftOut += count
         }
 
         private func answer(_ frame: Frame, _ index: Int) throws -> FrameAnswer {
@@ -110,6 +120,7 @@ final class TrackedFrames: FrameSegmenter {
             }
             guard given.isEmpty else { return try lost(frame, index) }
             let found = try segmenter.prompter.find(.frames([frame]))
+            if segmenter.prompter.doubts(found) { unlike += 1 }
             guard let object = MaskPrompter.objects(found.masks[0]).first else {
                 let value = found.confidence.value
                 return FrameAnswer(
@@ -117,14 +128,18 @@ final class TrackedFrames: FrameSegmenter {
                     probabilities: [Float](repeating: 0, count: frame.rows * frame.columns),
                     confidence: Confidence(value: value, measures: ["prompterConfidence": value]))
             }
-            return try restart(frame, index, object, confidence: found.confidence.value)
+            var answer = try restart(frame, index, object, confidence: found.confidence.value)
+            if segmenter.prompter.doubts(found) {
+                answer.confidence.value = min(answer.confidence.value, PolypCompact.doubtful)
+            }
+            return answer
         }
 
         /// The answer for a frame that a person prompts; the prompt joins the track that goes on.
         private func answer(_ frame: Frame, _ index: Int, _ given: SlicePrompt) throws -> FrameAnswer {
             let prompt = try GivenPrompt(
                 SegmenterOptions(box: given.box, points: given.points), rows: frame.rows, columns: frame.columns,
-                segmenter: segmenter.recipe.name)
+                segmenter: segmenter.recipe.name, place: "frame \(index + 1)")
             if prompt.isClipped { boxes.clipped += 1 }
             let going = current.flatMap { prompt.lies(in: $0.field.box) ? $0 : nil }
             let current = going ?? start(frame, EndoscopicField(of: frame, showing: prompt))
@@ -205,12 +220,9 @@ final class TrackedFrames: FrameSegmenter {
             if given.isEmpty { notes.append("prompts were found by \(recipe.prompter.entry.name)") }
             notes.append("tracked forwards from \(prompted) prompted frame\(prompted == 1 ? "" : "s")")
             if restarts > 0 { notes.append("times that the structure was lost and found again: \(restarts)") }
-            let late = given.keys.filter { $0 >= confidences.count }.map { $0 + 1 }.sorted()
-            if !late.isEmpty {
-                notes.append(
-                    "there is no frame \(late.map(String.init).joined(separator: ", ")): its prompt was not used")
-            }
-            return (confidences.whole, notes)
+            for frame in missed { notes.append("frame \(frame) could not be read: its prompt was not used") }
+            notes += segmenter.prompter.notes(onUnlike: unlike, of: confidences.count)
+            return (confidences.whole, notes + confidences.notes)
         }
     }
 }

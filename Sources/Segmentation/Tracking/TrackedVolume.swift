@@ -84,7 +84,7 @@ final class TrackedVolume: Segmenter {
             for given in prompts(options, slices: volume.slices) {
                 let prompt = try GivenPrompt(
                     SegmenterOptions(box: given.box, points: given.points), rows: volume.rows,
-                    columns: volume.columns, segmenter: recipe.name)
+                    columns: volume.columns, segmenter: recipe.name, place: "slice \(given.slice)")
                 if prompt.isClipped { plan.boxes.clipped += 1 }
                 plan.prompts.append((given.slice - 1, prompt.prompt(on: grid)))
                 plan.given.append((given.slice - 1, prompt))
@@ -98,7 +98,7 @@ final class TrackedVolume: Segmenter {
         guard let key = options.keySlice.map({ $0 - 1 }) ?? best, best != nil else { return plan }
         guard !found.masks[key].isEmpty else {
             let reason = "\(prompter.name) finds nothing in slice \(key + 1): give a box or another slice"
-            throw SegmentationError.option(segmenter: recipe.name, option: "keySlice", reason: reason)
+            throw SegmentationError.option(segmenter: recipe.name, option: .keySlice, reason: reason)
         }
         let margin = options.margin ?? recipe.margin
         for slice in KeySlice.prompted(found.masks, key: key, every: options.promptEvery) {
@@ -110,22 +110,12 @@ final class TrackedVolume: Segmenter {
     }
 
     private func check(_ options: SegmenterOptions, slices: Int) throws(SegmentationError) {
-        let named = [("keySlice", options.keySlice ?? 1)] + options.slicePrompts.map { ("slicePrompts", $0.slice) }
-        if let (option, slice) = named.first(where: { $0.1 > slices }) {
-            throw .option(
-                segmenter: recipe.name, option: option,
-                reason: "slice \(slice) does not exist: the volume has \(slices) slices")
-        }
-        if options.hasPrompt, options.promptEvery != nil {
-            throw .option(
-                segmenter: recipe.name, option: "promptEvery",
-                reason: "it is for boxes that the segmenter finds: leave out the prompts, or prompt further slices")
-        }
+        try recipe.entry.check(options, count: slices, "slice")
         let key = options.keySlice ?? slices / 2 + 1
-        if options.box != nil || !options.points.isEmpty, options.slicePrompts.contains(where: { $0.slice == key }) {
-            throw .option(
-                segmenter: recipe.name, option: "slicePrompts",
-                reason: "slice \(key) has two prompts: give one box and its points")
+        if options.box != nil || !options.points.isEmpty,
+            let other = options.slicePrompts.first(where: { $0.slice == key })
+        {
+            throw recipe.entry.twoPrompts(other, "slice")
         }
     }
 
@@ -176,10 +166,7 @@ final class TrackedVolume: Segmenter {
         var mask = [UInt8]()
         mask.reserveCapacity(size * volume.slices)
         for answer in answers { mask += answer?.image.mask ?? [UInt8](repeating: 0, count: size) }
-        let components =
-            method.keepsLargestComponent
-            ? ConnectedComponents.keepLargest(
-                &mask, slices: volume.slices, rows: volume.rows, columns: volume.columns) : 1
+        let components = keep(of: &mask, plan, volume)
         for (slice, answer) in answers.enumerated() {
             let pixels = Array(mask[slice * size..<(slice + 1) * size])
             var probabilities = answer?.image.probabilities ?? [Float](repeating: 0, count: size)
@@ -192,8 +179,27 @@ final class TrackedVolume: Segmenter {
         }
         result.clear(volume.padding)
         result.confidence = PromptConfidence.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
-        result.notes += notes(result.masks, plan, components: components)
+        result.notes += notes(result.masks, plan, components)
+        if Contrast.isMissing(in: MagneticResonance.bytes(volume.voxels)) { result.doubtWithoutContrast() }
         return result
+    }
+
+    /// The number of components that were found and kept.
+    private typealias Components = (found: Int, kept: Int)
+
+    /// Clears the components of the volume's mask that the way of tracking does not keep.
+    ///
+    /// A slice that a person prompted keeps its answer, also if the structure is interrupted between two prompts.
+    private func keep(of mask: inout [UInt8], _ plan: Plan, _ volume: Volume) -> Components {
+        guard method.keepsLargestComponent else { return (1, 1) }
+        let (slices, rows, columns) = (volume.slices, volume.rows, volume.columns)
+        if recipe.keepsPrompted, !plan.given.isEmpty {
+            let kept = ConnectedComponents.keep(
+                touching: plan.given.map(\.slice), in: &mask, slices: slices, rows: rows, columns: columns)
+            if kept.kept > 0 { return kept }
+        }
+        let found = ConnectedComponents.keepLargest(&mask, slices: slices, rows: rows, columns: columns)
+        return (found, min(found, 1))
     }
 
     /// The confidence of a slice.
@@ -210,7 +216,7 @@ final class TrackedVolume: Segmenter {
         return Confidence(value: prompter ?? 0, measures: prompter.map { ["prompterConfidence": $0] } ?? [:])
     }
 
-    private func notes(_ masks: [Mask], _ plan: Plan, components: Int) -> [String] {
+    private func notes(_ masks: [Mask], _ plan: Plan, _ components: Components) -> [String] {
         var notes = plan.boxes.notes(recipe.family)
         let slices = plan.prompts.map { $0.slice + 1 }.sorted()
         let outlined = masks.indices.filter { !masks[$0].isEmpty }.map { $0 + 1 }
@@ -241,7 +247,12 @@ final class TrackedVolume: Segmenter {
         if !outlined.isEmpty, outlined.count < masks.count, Set(outlined).isSubset(of: slices) {
             notes.append("only prompted slices were outlined: check the prompts")
         }
-        if components > 1 { notes.append("the largest of \(components) components was kept") }
+        if components.found > components.kept {
+            notes.append(
+                recipe.keepsPrompted && !plan.given.isEmpty
+                    ? "\(components.kept) of \(components.found) components lie in prompted slices, and were kept"
+                    : "the largest of \(components.found) components was kept")
+        }
         return notes
     }
 }

@@ -78,6 +78,15 @@ import Testing
         #expect(throws: WeightFileError.self) { try SafeTensors(Self.file(header, [UInt8](repeating: 0, count: 8))) }
     }
 
+    @Test func `tensors that share bytes are named`() {
+        let header =
+            #"{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"y":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#
+        #expect(throws: WeightFileError.shared("y", with: "x")) {
+            try SafeTensors(Self.file(header, [UInt8](repeating: 0, count: 8)))
+        }
+        #expect("\(WeightFileError.shared("y", with: "x"))".hasPrefix("tensors 'x' and 'y' share bytes of the file"))
+    }
+
     @Test(arguments: [UInt64.max, UInt64(Int64.max), 1 << 32, SafeTensors.largestHeader + 1, 1000])
     func `a header longer than the file or the limit is refused`(length: UInt64) {
         var data = Data()

@@ -53,22 +53,65 @@ import Testing
             if let parameters = expected.parameters {
                 #expect(shapes.values.reduce(0) { $0 + $1.reduce(1, *) } == parameters)
             }
-            let lines = shapes.map { "\($0.key) \($0.value)" }.sorted().joined(separator: "\n")
-            var hasher = SHA256()
-            Array(lines.utf8).withUnsafeBytes { hasher.update(bufferPointer: $0) }
-            #expect(hasher.finalize().hexadecimal == expected.digest, "\(expected.name)")
+            #expect(Self.digest(of: shapes) == expected.digest, "\(expected.name)")
         }
     }
 
+    /// SHA-256 of the sorted lines `name [shape]`.
+    static func digest(of shapes: [String: [Int]]) -> String {
+        let lines = shapes.map { "\($0.key) \($0.value)" }.sorted().joined(separator: "\n")
+        var hasher = SHA256()
+        Array(lines.utf8).withUnsafeBytes { hasher.update(bufferPointer: $0) }
+        return hasher.finalize().hexadecimal
+    }
+
+    /// SHA-256 of the sorted lines `name [shape]` of `state_dict()` in transformers 5.24 (Sam2VideoModel), as
+    /// make_transformers_names.py prints them.
+    static let transformers = [
+        Expected(
+            name: "t", isVersion21: true, tensors: 469,
+            digest: "3cf8486bf3b86ee54bb3bb804c799331a4090f111c323d215da92cf7b4eb4704"),
+        Expected(
+            name: "s", isVersion21: true, tensors: 517,
+            digest: "bb949b2231d9d6849efecb7b3b9c3f3bb927631fe6e6d61d39158b8ff9bb42fc"),
+        Expected(
+            name: "b+", isVersion21: true, tensors: 613,
+            digest: "6f2bcab9210ba6b2bf4530bcb72f1fea3e76b00bb292f45ee59c95f9ff65407b"),
+        Expected(
+            name: "l", isVersion21: true, tensors: 901,
+            digest: "3d23e5f05757da4dc0555c1f43e16009c4d15091f43f10e84a027a557d30599f"),
+        Expected(
+            name: "t", isVersion21: false, tensors: 466,
+            digest: "666509757f3e69d0cb2b10c6f4df4cbad95f04b0608cac90e8b2e1af9822d577"),
+        Expected(
+            name: "b+", isVersion21: false, tensors: 610,
+            digest: "eabac49f950b032963fc0da859c1acad7c32a0aaff6f892543f57475ec235da0"),
+    ]
+
+    /// The tensors of transformers' model of this size.
+    static func renamed(_ name: String, isVersion21: Bool = true) throws -> [String: [Int]] {
+        var renamed = [String: [Int]]()
+        for (tensor, shape) in try shapes(name, isVersion21: isVersion21) where !tensor.contains("point_embeddings") {
+            renamed[RecognisedSegmentAnything2.transformersName(tensor)] = shape
+        }
+        renamed["prompt_encoder.point_embed.weight"] = [4, 256]
+        renamed["shared_image_embedding.positional_embedding"] = [2, 128]
+        return renamed
+    }
+
     /// Recognises a sparse safetensors file with these tensors.
+    ///
+    /// - Parameter beginnings: the first bytes of some tensors; all other bytes are 0.
     static func recognised(
         _ shapes: [String: [Int]], file: String = "x.safetensors", type: String = "F16", asked: ModelFamily? = nil,
-        sha256: String = ""
+        sha256: String = "", metadata: String = "{}", inputSize: Int? = nil, beginnings: [String: [UInt8]] = [:]
     ) throws -> RecognisedModel {
         try withTemporaryFolder { folder in
-            var entries = [String]()
+            var entries = ["\"__metadata__\":\(metadata)"]
             var end = 0
+            var starts = [String: Int]()
             for (name, shape) in shapes.sorted(by: { $0.key < $1.key }) {
+                starts[name] = end
                 let bytes = shape.reduce(1, *) * (type == "F32" ? 4 : 2)
                 entries.append(
                     "\"\(name)\":{\"dtype\":\"\(type)\",\"shape\":\(shape),\"data_offsets\":[\(end),\(end + bytes)]}")
@@ -78,8 +121,13 @@ import Testing
             let path = try folder.file(file, little(UInt64(header.count), 8) + header)
             let handle = try FileHandle(forWritingTo: URL(filePath: path))
             try handle.truncate(atOffset: UInt64(8 + header.count + end))
+            for (name, bytes) in beginnings {
+                try handle.seek(toOffset: UInt64(8 + header.count + (starts[name] ?? 0)))
+                try handle.write(contentsOf: Data(bytes))
+            }
             try handle.close()
-            return try RecognisedModel(Checkpoint(path: path), file: file, sha256: sha256, asked: asked)
+            return try RecognisedModel(
+                Checkpoint(path: path), file: file, sha256: sha256, asked: asked, inputSize: inputSize)
         }
     }
 
@@ -133,14 +181,10 @@ import Testing
     }
 
     @Test func `the names of transformers give the same tensors`() throws {
-        for name in ["t", "l"] {
-            let official = try Self.shapes(name)
-            var renamed = [String: [Int]]()
-            for (tensor, shape) in official where !tensor.contains("point_embeddings") {
-                renamed[RecognisedSegmentAnything2.transformersName(tensor)] = shape
-            }
-            renamed["prompt_encoder.point_embed.weight"] = [4, 256]
-            renamed["shared_image_embedding.positional_embedding"] = [2, 128]
+        for expected in Self.transformers {
+            let renamed = try Self.renamed(expected.name, isVersion21: expected.isVersion21)
+            #expect(renamed.count == expected.tensors && Self.digest(of: renamed) == expected.digest)
+            let official = try Self.shapes(expected.name, isVersion21: expected.isVersion21)
             let found = try Self.recognised(renamed)
             #expect(Dictionary(uniqueKeysWithValues: found.tensors.map { ($0.name, $0.shape) }) == official)
             // The point embeddings are rows of one tensor.
@@ -177,6 +221,49 @@ import Testing
         #expect(RecognisedSegmentAnything2.transformersName(official) == theirs)
     }
 
+    @Test func `the two copies of the positional encoding in transformers must be equal`() throws {
+        let shapes = try Self.renamed("t")
+        let (one, other) = (
+            "shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding"
+        )
+        _ = try Self.recognised(shapes, beginnings: [one: [1], other: [1]])
+        #expect {
+            _ = try Self.recognised(shapes, beginnings: [one: [1], other: [2]])
+        } throws: { "\($0)".contains("'\(one)': its numbers differ from those of '\(other)'") }
+    }
+
+    @Test func `the image part of SAM 2 alone is named`() throws {
+        let part = try Self.renamed("t").filter { name, _ in
+            !["memory_", "mask_downsample", "object_pointer", "temporal_", "occlusion_"].contains(where: name.hasPrefix)
+        }
+        #expect(try Self.problem(part).contains("image part of SAM 2 without its memory, as Sam2Model"))
+    }
+
+    @Test func `the size of the input is the published one, the metadata's or the caller's`() throws {
+        let tiny = try Self.shapes("t")
+        #expect(try Self.recognised(tiny).settings.inputSize == nil)
+        #expect(try Self.recognised(tiny, metadata: #"{"inputSize":"256"}"#).settings.inputSize == 256)
+        #expect(try Self.recognised(tiny, metadata: #"{"inputSize":"1024"}"#).settings.inputSize == nil)
+        let asked = try Self.recognised(tiny, metadata: #"{"inputSize":"256"}"#, inputSize: 128)
+        #expect(asked.settings.inputSize == 128)
+        #expect(try Self.recognised(tiny, asked: .medsam2, inputSize: 512).settings.inputSize == nil)
+        for size in [0, 100, 2048] {
+            #expect {
+                _ = try Self.recognised(tiny, inputSize: size)
+            } throws: { "\($0)".hasSuffix("a multiple of 32 from 32 to 1024, not \(size)") }
+        }
+        for metadata in [
+            #"{"inputSize":"many"}"#, #"{"inputSize":"48"}"#, #"{"hiera":"x"}"#,
+            #"{"hiera":"{\"width\":96,\"heads\":1,\"stages\":[-1,2,7,2],\"globalBlocks\":[],\"windows\":[8,4,14,7]}"}"#,
+            #"{"hiera":"{\"width\":96,\"heads\":0,\"stages\":[1,2,7,2],\"globalBlocks\":[],\"windows\":[8,4,14,7]}"}"#,
+            #"{"hiera":"{\"width\":96,\"heads\":1,\"stages\":[1,2,7,2],\"globalBlocks\":[12],\"windows\":[8,4,14,7]}"}"#,
+        ] {
+            #expect {
+                _ = try Self.recognised(tiny, metadata: metadata)
+            } throws: { "\($0)".hasPrefix("the file cannot be used: the header is not valid: its ") }
+        }
+    }
+
     @Test func `hostile and incomplete checkpoints are named`() throws {
         var shapes = try Self.shapes("t")
         shapes["memory_attention.layers.2.linear1.bias"] = nil
@@ -196,6 +283,47 @@ import Testing
         shapes = ["image_encoder.neck.convs.0.conv_1x1.weight": [1], "image_encoder.trunk.pos_embed": [1, 9, 9]]
         #expect(try Self.problem(shapes).contains("Efficient MedSAM2"))
         #expect(throws: CheckpointError.self) { try Self.recognised(Self.shapes("t"), type: "I16") }
+    }
+
+    @Test func `tensors may share a storage, unless a small file then claims too much`() throws {
+        let golden = try Golden("sam_vit")
+        struct Facts: Decodable { let shapes: [String: [Int]] }
+        let shapes = try golden.facts(Facts.self).shapes.sorted { $0.key < $1.key }
+        func added(tied: (Int) -> Bool) throws -> (claimed: Int, file: Int, problem: String?) {
+            var (entries, records, claimed) = ([(String, [UInt8])](), [(String, [UInt8])](), 0)
+            var keys = [Int: String]()
+            for (name, shape) in shapes {
+                let count = shape.reduce(1, *)
+                let isNew = keys[count] == nil || !tied(count)
+                let key = isNew ? "\(records.count)" : keys[count] ?? ""
+                if isNew { records.append((key, [UInt8](repeating: 0, count: 4 * count))) }
+                keys[count] = key
+                claimed += 4 * count
+                let strides = shape.indices.map { shape[($0 + 1)...].reduce(1, *) }
+                entries.append(
+                    (
+                        name,
+                        PickleBuilder.tensor(
+                            key, count: Int64(count), shape: shape.map(Int64.init), strides: strides.map(Int64.init))
+                    ))
+            }
+            return try withTemporaryFolder { folder in
+                let path = try folder.file(
+                    "x.pth", PickleBuilder.archive(PickleBuilder.dictionary(entries), records: records))
+                let checkpoint = try Checkpoint(path: path)
+                do {
+                    _ = try RecognisedModel(checkpoint, file: "x.pth", sha256: "", asked: nil)
+                    return (claimed, checkpoint.size, nil)
+                } catch {
+                    return (claimed, checkpoint.size, "\(error)")
+                }
+            }
+        }
+        let largest = shapes.map { $0.value.reduce(1, *) }.max() ?? 0
+        let some = try added { $0 >= largest / 4 }
+        #expect(some.claimed > some.file && some.claimed <= 2 * some.file && some.problem == nil)
+        let all = try added { _ in true }
+        #expect(all.claimed > 2 * all.file && all.problem?.hasPrefix("its tensors share their numbers") == true)
     }
 
     @Test func `the prefix of a fine-tuned model is left out`() throws {

@@ -70,6 +70,25 @@ import Testing
         }
     }
 
+    @Test func `another input size is stored, and makes other weights`() throws {
+        try Self.withStore { store, _ in
+            let lite = Fixture.path("lite_medsam.pth")
+            let weights = try store.add(lite, .init(name: "x", inputSize: 64)).weights
+            #expect(weights.inputSize == 64)
+            #expect(try weights.open().metadata["inputSize"] == "64")
+            #expect(try store.installed() == [weights])
+            #expect(try store.add(lite, .init(name: "x", inputSize: 64)).wasThere)
+            #expect(throws: WeightStoreError.nameTaken("x", family: .liteMedSAM, source: "lite_medsam.pth")) {
+                try store.add(lite, .init(name: "x"))
+            }
+            let usual = try store.add(lite, .init(name: "y", inputSize: 256)).weights
+            #expect(try usual.inputSize == nil && usual.open().metadata["inputSize"] == nil)
+            #expect {
+                _ = try store.add(Fixture.path("sam_flat.pth"), .init(inputSize: 64))
+            } throws: { "\($0)".contains("show the size of its input: leave out the input size") }
+        }
+    }
+
     @Test func `the same file of another family is other weights`() throws {
         try Self.withStore { store, _ in
             _ = try store.add(Fixture.path("sam_flat.pth"), .init(name: "x"))

@@ -70,8 +70,7 @@ public final class SegmentAnything2 {
 
     /// Reads the network of installed weights.
     ///
-    /// A scaled-down network says its `inputSize` and its `hiera` (a `HieraArchitecture` in JSON) in the file's
-    /// metadata. Published ones have neither.
+    /// A scaled-down network says its sizes in the file's metadata (`NetworkSettings`). Published ones do not.
     ///
     /// - Parameters:
     ///   - weights: the tensors of a checkpoint under the publisher's names.
@@ -81,23 +80,10 @@ public final class SegmentAnything2 {
     public convenience init(_ weights: SafeTensors, family: ModelFamily, precision: Precision) throws {
         precondition(
             family == .sam2 || family == .medsam2 || family == .medsam2Compact, "the family has SAM 2's network")
-        let published = family == .medsam2 ? Self.medicalInputSize : nil
-        guard let text = weights.metadata["inputSize"] else {
-            try self.init(weights, precision: precision, inputSize: published)
-            return
-        }
-        guard let size = Int(text), (32...1024).contains(size), size % 32 == 0 else {
-            throw WeightFileError.header(reason: "its inputSize is not a multiple of 32 from 32 to 1024")
-        }
-        let architecture = try weights.metadata["hiera"].map { text in
-            guard let trunk = try? JSONDecoder().decode(HieraArchitecture.self, from: Data(text.utf8)),
-                trunk.stages.count == 4, trunk.windows.count == 4
-            else {
-                throw WeightFileError.header(reason: "its hiera is not the JSON of a trunk")
-            }
-            return trunk
-        }
-        try self.init(weights, precision: precision, inputSize: size, architecture: architecture)
+        let settings = try NetworkSettings(weights.metadata, family: family)
+        try self.init(
+            weights, precision: precision, inputSize: settings.inputSize ?? family.publishedInputSize,
+            architecture: settings.hiera)
     }
 
     /// The published trunk that the tensors belong to.

@@ -46,6 +46,8 @@ package struct Checkpoint: Sendable {
     package var tensors: [CheckpointTensor]
     /// The names of entries that are not part of the model, such as `optimizer` and `epoch`.
     package let beside: [String]
+    /// The `__metadata__` of a safetensors file; empty for other formats.
+    let metadata: [String: String]
     let file: CheckpointFile
     /// Compares the entries with their stored checksums; `nil` if the format does not have
     /// checksums.
@@ -65,14 +67,55 @@ package struct Checkpoint: Sendable {
         case .zip:
             let found = try TorchArchive(file)
             (format, tensors, beside) = (.torch, found.model.tensors, found.model.beside)
-            checksums = EntryChecksums(found.archive)
+            (metadata, checksums) = ([:], EntryChecksums(found.archive))
         case .safetensors:
-            (format, tensors, beside) = (.safetensors, try SafeTensorsHeader.tensors(of: file), [])
-            checksums = nil
+            let found = try SafeTensorsHeader.tensors(of: file)
+            (format, tensors, beside) = (.safetensors, found.tensors, [])
+            (metadata, checksums) = (found.metadata, nil)
         case .refused(let error): throw error
         }
         guard !tensors.isEmpty else { throw .format(reason: "the file does not contain a tensor") }
         self.file = file
+    }
+
+    /// The settings in the metadata, for a network of `family`.
+    ///
+    /// - Throws: `CheckpointError.format`.
+    func settings(of family: ModelFamily) throws(CheckpointError) -> NetworkSettings {
+        do throws(WeightFileError) {
+            return try NetworkSettings(metadata, family: family)
+        } catch {
+            throw .format(reason: "the file cannot be used: \(error)")
+        }
+    }
+
+    /// Checks that two tensors have the same numbers.
+    ///
+    /// - Parameters:
+    ///   - copy: the tensor that is left out; it has the shape of the other one.
+    ///   - original: the tensor that is kept.
+    /// - Throws: `CheckpointError.tensor` if the numbers differ or cannot be read.
+    func checkCopy(_ copy: CheckpointTensor, of original: CheckpointTensor) throws(CheckpointError) {
+        guard try bytes(of: copy) == bytes(of: original) else {
+            throw .tensor(
+                copy.name,
+                reason: "its numbers differ from those of \(original.name.quoted), but the published network has one "
+                    + "positional encoding for images and prompts; save the model with equal copies")
+        }
+    }
+
+    /// The numbers of a small tensor in the types of the store.
+    private func bytes(of tensor: CheckpointTensor) throws(CheckpointError) -> [UInt8] {
+        guard tensor.count <= 1 << 16 else { throw .tensor(tensor.name, reason: "it is too large for this network") }
+        var bytes = [UInt8]()
+        do {
+            try TensorReader(file: file).read(tensor) { bytes += Array($0) }
+        } catch let error as CheckpointError {
+            throw error
+        } catch {
+            throw .unreadable(reason: "\(error)")
+        }
+        return bytes
     }
 }
 
@@ -99,6 +142,8 @@ public enum CheckpointError: Error, Sendable, Hashable, CustomStringConvertible 
     case unknownNetwork(reason: String)
     /// Tensors are missing, surplus, or have other shapes than those of the network.
     case mismatch(network: String, problems: [String])
+    /// The network cannot have an input of the size that the caller or the file names.
+    case inputSize(reason: String)
     /// The caller requires a family that has other tensors.
     case otherFamily(asked: ModelFamily, network: String)
 
@@ -122,6 +167,7 @@ public enum CheckpointError: Error, Sendable, Hashable, CustomStringConvertible 
             "the tensors are not weights of SAM, MedSAM, LiteMedSAM, medsam-compact, SAM 2 or MedSAM2: \(reason)"
         case .mismatch(let network, let problems):
             "the tensors are not those of \(network): " + Self.first(problems)
+        case .inputSize(let reason): reason
         case .otherFamily(let asked, let network): "the tensors are weights of \(network), not of \(asked.title)"
         }
     }

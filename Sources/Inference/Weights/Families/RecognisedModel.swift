@@ -16,6 +16,8 @@ package struct RecognisedModel {
     package let notes: [String]
     /// The publication of the checkpoint if its hash is known.
     let publication: Publication?
+    /// The metadata that the stored file keeps.
+    package let settings: NetworkSettings
 
     /// The number of parameters of the network.
     var parameters: Int { tensors.reduce(0) { $0 + $1.count } }
@@ -29,16 +31,19 @@ package struct RecognisedModel {
     ///   - sha256: the hash of the file, 64 lower-case hexadecimal digits, or empty if it is not
     ///     known yet.
     ///   - asked: the family that the caller requires, or `nil` for any.
+    ///   - inputSize: height and width of the network's input, if the caller knows that it is not the published one.
     /// - Throws: `CheckpointError`.
     package init(
-        _ checkpoint: Checkpoint, file: String, sha256: String, asked: ModelFamily?
+        _ checkpoint: Checkpoint, file: String, sha256: String, asked: ModelFamily?, inputSize: Int? = nil
     ) throws(CheckpointError) {
         publication = Publication.all.first { $0.sha256 == sha256 }
         if RecognisedSegmentAnything2.isMeant(by: checkpoint.tensors.lazy.map(\.name)) {
             let model = try RecognisedSegmentAnything2(checkpoint, file: file, publication: publication, asked: asked)
             try Self.checkSize(model.tensors, checkpoint)
             (tensors, family, name) = (model.tensors, model.family, model.name)
-            (architecture, isOfPublishedSize) = (model.architecture, true)
+            settings = try Self.settings(checkpoint, model.family, inputSize: inputSize)
+            architecture = model.architecture
+            isOfPublishedSize = model.isOfPublishedSize && settings.inputSize == nil
             self.notes = model.notes + Self.notes(about: tensors, beside: checkpoint.beside)
             return
         }
@@ -51,9 +56,32 @@ package struct RecognisedModel {
         try Self.checkNumbers(found, checkpoint)
         (family, name) = try network.family(file: file, publication: publication, asked: asked, notes: &notes)
         architecture = network.architecture
-        isOfPublishedSize = !architecture.contains(where: \.isNumber)
+        settings = try Self.settings(checkpoint, family, inputSize: inputSize)
+        isOfPublishedSize = !architecture.contains(where: \.isNumber) && settings.inputSize == nil
         tensors = found.values.sorted { $0.name < $1.name }
         self.notes = notes + Self.notes(about: tensors, beside: checkpoint.beside)
+    }
+
+    /// The settings in the checkpoint's metadata, with the size of the input that the caller names.
+    private static func settings(
+        _ checkpoint: Checkpoint, _ family: ModelFamily, inputSize: Int?
+    ) throws(CheckpointError) -> NetworkSettings {
+        var settings = try checkpoint.settings(of: family)
+        let published = family.publishedInputSize
+        if let inputSize {
+            guard published != nil else {
+                throw .inputSize(
+                    reason: "the tensors of \(family.title) show the size of its input: leave out the input size")
+            }
+            guard NetworkSettings.isInputSize(inputSize, of: family) else {
+                throw .inputSize(
+                    reason: "the height and width of the input of \(family.title) are "
+                        + "\(NetworkSettings.inputSizes(of: family)), not \(inputSize)")
+            }
+            settings.inputSize = inputSize
+        }
+        if published == nil || settings.inputSize == published { settings.inputSize = nil }
+        return settings
     }
 
     /// Renames the tensors to the publisher's names.
@@ -73,6 +101,7 @@ package struct RecognisedModel {
                 guard other.shape == tensor.shape, usesOtherNames else {
                     throw .tensor(name, reason: "another tensor is called \(tensor.name) too")
                 }
+                try checkpoint.checkCopy(other, of: tensor)
                 notes.append("Left out \(TransformersNames.tiedCopy), which is a copy of another tensor.")
             }
         }
@@ -109,9 +138,11 @@ package struct RecognisedModel {
         _ tensors: some Sequence<CheckpointTensor>, _ checkpoint: Checkpoint
     ) throws(CheckpointError) {
         let bytes = tensors.reduce(0) { $0 + $1.count * $1.type.width }
-        // Tensors that share a storage could claim more bytes than the file has.
-        guard bytes <= checkpoint.size else {
-            throw .format(reason: "its tensors claim \(bytes) bytes, and the file has \(checkpoint.size)")
+        // Tensors may share a storage, as tied weights do. Many of them could make a small file fill the disk.
+        guard bytes <= 2 * checkpoint.size else {
+            throw .format(
+                reason: "its tensors share their numbers: they have \(bytes) bytes together, and the file has "
+                    + "\(checkpoint.size); save it again with a copy of each tensor: tensor.clone()")
         }
     }
 

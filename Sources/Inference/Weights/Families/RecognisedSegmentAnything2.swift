@@ -8,17 +8,25 @@ package struct RecognisedSegmentAnything2: Sendable {
     let family: ModelFamily
     /// `2.0` or `2.1`.
     let version: String
-    /// The image encoder: tiny, small, base plus or large.
-    let trunk: HieraArchitecture.Published
+    /// The image encoder: tiny, small, base plus or large, or the one of the file's metadata.
+    let trunk: HieraArchitecture
     /// Sentences that say which assumptions were made and which tensors were left out.
     let notes: [String]
 
-    /// The image encoder and the version of the network, such as `Hiera-B+ (2.1)`.
-    var architecture: String { "Hiera-\(trunk.name.uppercased()) (\(version))" }
+    /// The published image encoder; `nil` for another one.
+    private var published: HieraArchitecture.Published? {
+        HieraArchitecture.published.first { $0.architecture == trunk }
+    }
+
+    /// Whether the publisher offers an image encoder of these sizes.
+    var isOfPublishedSize: Bool { published != nil }
+
+    /// The image encoder and the version of the network, such as `Hiera-B+ (2.1)` or `Hiera 16/8 (2.1)`.
+    var architecture: String { "\(trunk.title) (\(version))" }
 
     /// The default name of the weights, such as `sam2.1_hiera_base_plus` or `medsam2`.
     var name: String {
-        family == .medsam2 ? "medsam2" : "sam\(version == "2.0" ? "2" : version)_hiera_\(trunk.word)"
+        family == .medsam2 ? "medsam2" : "sam\(version == "2.0" ? "2" : version)_hiera_\(published?.word ?? "custom")"
     }
 
     /// Whether a checkpoint has the names of SAM 2's image encoder or of a relative's.
@@ -38,7 +46,7 @@ package struct RecognisedSegmentAnything2: Sendable {
         _ checkpoint: Checkpoint, file: String, publication: Publication?, asked: ModelFamily?
     ) throws(CheckpointError) {
         var notes: [String] = []
-        let found = try Self.renamed(checkpoint.tensors, notes: &notes)
+        let found = try Self.renamed(checkpoint, notes: &notes)
         let shapes = found.mapValues(\.shape)
         if let name = shapes.keys.first(where: { $0.contains("neck.convs.0.conv_1x1") })
             ?? (shapes["image_encoder.trunk.pos_embed"]?.count == 3 ? "image_encoder.trunk.pos_embed" : nil)
@@ -46,9 +54,15 @@ package struct RecognisedSegmentAnything2: Sendable {
             throw .unknownNetwork(
                 reason: "\(name.quoted) belongs to Efficient MedSAM2, whose image encoder is another one")
         }
-        let network = try SegmentAnything2Shapes(shapes)
+        guard shapes.keys.contains(where: { $0.hasPrefix("memory_encoder.") || $0.hasPrefix("memory_attention.") })
+        else {
+            throw .unknownNetwork(
+                reason: "the file has the image part of SAM 2 without its memory, as Sam2Model of transformers saves "
+                    + "it; add the publisher's file, or one of Sam2VideoModel")
+        }
+        let network = try SegmentAnything2Shapes(shapes, checkpoint.settings(of: .sam2).hiera)
         let problems = network.network.problems(in: shapes)
-        let label = "SAM \(network.isVersion21 ? "2.1" : "2.0"), Hiera-\(network.trunk.name.uppercased())"
+        let label = "SAM \(network.isVersion21 ? "2.1" : "2.0"), \(network.trunk.title)"
         guard problems.isEmpty else { throw .mismatch(network: label, problems: problems) }
         for tensor in found.values.sorted(by: { $0.name < $1.name }) where tensor.type.stored == nil {
             throw .tensor(tensor.name, reason: "its numbers are of type \(tensor.type.rawValue), not floating-point")
@@ -66,7 +80,9 @@ package struct RecognisedSegmentAnything2: Sendable {
         _ network: SegmentAnything2Shapes, _ label: String, file: String, publication: Publication?,
         asked: ModelFamily?, notes: inout [String]
     ) throws(CheckpointError) -> ModelFamily {
-        let mayBeMedical = network.isVersion21 && network.trunk.name == "t"
+        let tiny = HieraArchitecture.published[0].architecture
+        let isPublished = HieraArchitecture.published.contains { $0.architecture == network.trunk }
+        let mayBeMedical = network.isVersion21 && (network.trunk == tiny || !isPublished)
         if let asked {
             guard asked == .sam2 || (asked == .medsam2 && mayBeMedical) else {
                 throw .otherFamily(asked: asked, network: label)
@@ -93,14 +109,21 @@ package struct RecognisedSegmentAnything2: Sendable {
 
     /// Renames the tensors to the publisher's names.
     private static func renamed(
-        _ tensors: [CheckpointTensor], notes: inout [String]
+        _ checkpoint: Checkpoint, notes: inout [String]
     ) throws(CheckpointError) -> [String: CheckpointTensor] {
+        let tensors = checkpoint.tensors
         guard SegmentAnything2Names.areUsed(in: tensors.lazy.map(\.name)) else {
             return Dictionary(tensors.map { ($0.name, $0) }) { _, last in last }
         }
         let official = Dictionary(
             officialNames.map { (SegmentAnything2Names.theirs($0), $0) }, uniquingKeysWith: { first, _ in first })
         var found: [String: CheckpointTensor] = [:]
+        if let copy = tensors.first(where: { $0.name == SegmentAnything2Names.tiedCopy }),
+            let original = tensors.first(where: { $0.name == SegmentAnything2Names.gaussian }),
+            copy.shape == original.shape
+        {
+            try checkpoint.checkCopy(copy, of: original)
+        }
         for var tensor in tensors where tensor.name != SegmentAnything2Names.tiedCopy {
             if tensor.name == SegmentAnything2Names.points {
                 guard tensor.shape.count == 2, tensor.shape[0] == 4 else {
@@ -152,7 +175,7 @@ package struct RecognisedSegmentAnything2: Sendable {
             "memory_attention.layers.0.linear1.weight": [2048, 256],
         ]
         if isVersion21 { for name in SegmentAnything2Shapes.addedIn21 { sizes[name] = [1, 64] } }
-        guard let table = try? SegmentAnything2Shapes(sizes) else {
+        guard let table = try? SegmentAnything2Shapes(sizes, nil) else {
             preconditionFailure("the sizes are those of a published network")
         }
         return table.network.shapes

@@ -13,6 +13,8 @@ enum SegmentAnything2Names {
 
     /// The tensor whose rows are the point embeddings.
     static let points = "prompt_encoder.point_embed.weight"
+    /// The positional encoding of the prompt encoder.
+    static let gaussian = "prompt_encoder.shared_embedding.positional_embedding"
     /// The copy of the positional encoding outside the prompt encoder.
     static let tiedCopy = "shared_image_embedding.positional_embedding"
     /// The publisher's name of a point embedding.

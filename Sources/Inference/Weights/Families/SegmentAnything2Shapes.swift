@@ -7,8 +7,8 @@
 struct SegmentAnything2Shapes {
     /// The tensors that the network must have.
     private(set) var network = NetworkShapes()
-    /// The published trunk.
-    let trunk: HieraArchitecture.Published
+    /// The sizes of the trunk.
+    let trunk: HieraArchitecture
     /// Whether the network has the tensors that SAM 2.1 added.
     let isVersion21: Bool
 
@@ -20,14 +20,25 @@ struct SegmentAnything2Shapes {
 
     /// Takes the sizes from a few of the shapes and lists all tensors that follow from them.
     ///
-    /// - Parameter shapes: the tensors of a checkpoint.
+    /// - Parameters:
+    ///   - shapes: the tensors of a checkpoint.
+    ///   - named: the sizes of a trunk that was not published; `nil` for the published one that the tensors show.
     /// - Throws: `CheckpointError.mismatch`.
-    init(_ shapes: [String: [Int]]) throws(CheckpointError) {
+    init(_ shapes: [String: [Int]], _ named: HieraArchitecture?) throws(CheckpointError) {
         let found = FoundShapes(shapes: shapes, network: "SAM 2")
         let trunkName = "image_encoder.trunk."
         let width = try found.extent(trunkName + "patch_embed.proj.weight", rank: 4, axis: 0)
         let blocks = found.count(trunkName + "blocks.")
-        guard let published = HieraArchitecture.published(width: width, blocks: blocks) else {
+        let published = HieraArchitecture.published(width: width, blocks: blocks)?.architecture
+        if let named, (named.width, named.blocks) != (width, blocks) {
+            throw .mismatch(
+                network: "SAM 2",
+                problems: [
+                    "its image encoder has \(width) channels and \(blocks) blocks, its metadata says \(named.width) and "
+                        + "\(named.blocks)"
+                ])
+        }
+        guard let trunk = named ?? published else {
             let known = HieraArchitecture.published.map { "\($0.architecture.width) and \($0.architecture.blocks)" }
             throw .mismatch(
                 network: "SAM 2",
@@ -36,7 +47,7 @@ struct SegmentAnything2Shapes {
                         + known.joined(separator: ", ")
                 ])
         }
-        trunk = published
+        self.trunk = trunk
         channels = try found.extent("image_encoder.neck.convs.0.conv.weight", rank: 4, axis: 0)
         memoryChannels = try found.extent("memory_encoder.out_proj.weight", rank: 4, axis: 0)
         let added = Self.addedIn21.filter { shapes[$0] != nil }
@@ -59,12 +70,12 @@ struct SegmentAnything2Shapes {
 
     private mutating func addTrunk(side: Int) {
         let name = "image_encoder.trunk."
-        let width = trunk.architecture.width
+        let width = trunk.width
         network.add(name + "pos_embed", [1, width, side, side])
-        let window = trunk.architecture.windows[0]
+        let window = trunk.windows[0]
         network.add(name + "pos_embed_window", [1, width, window, window])
         network.add(layer: name + "patch_embed.proj", [width, 3, 7, 7])
-        for (index, block) in trunk.architecture.table.enumerated() {
+        for (index, block) in trunk.table.enumerated() {
             let prefix = name + "blocks.\(index)."
             network.add(layer: prefix + "norm1", [block.inputs])
             network.add(layer: prefix + "attn.qkv", [3 * block.outputs, block.inputs])

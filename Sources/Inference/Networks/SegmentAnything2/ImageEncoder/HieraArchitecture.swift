@@ -25,6 +25,13 @@ public struct HieraArchitecture: Sendable, Hashable, Codable {
         self.windows = windows
     }
 
+    /// Whether the sizes can be those of a trunk; a file can claim any.
+    var isValid: Bool {
+        stages.count == 4 && windows.count == 4 && (1...4096).contains(width) && (1...width).contains(heads)
+            && width % heads == 0 && stages.allSatisfy { (1...64).contains($0) }
+            && windows.allSatisfy { (1...64).contains($0) } && globalBlocks.allSatisfy { (0..<blocks).contains($0) }
+    }
+
     /// A published trunk and its short name.
     public struct Published: Sendable, Hashable {
         /// The suffix of the configuration's name: `t`, `s`, `b+` or `l`.
@@ -58,6 +65,12 @@ public struct HieraArchitecture: Sendable, Hashable, Codable {
     /// The published trunk with this width and number of blocks, or `nil`.
     public static func published(width: Int, blocks: Int) -> Published? {
         published.first { $0.architecture.width == width && $0.architecture.blocks == blocks }
+    }
+
+    /// The name of the trunk for people: `Hiera-B+`, or width and number of blocks of another one, `Hiera 16/8`.
+    var title: String {
+        let published = Self.published.first { $0.architecture == self }
+        return published.map { "Hiera-\($0.name.uppercased())" } ?? "Hiera \(width)/\(blocks)"
     }
 
     /// The number of blocks.
