@@ -100,9 +100,9 @@ def confidence(task, scores, rows, training, fit):
 
 TRACKED = """
 `confidence` of a volume is the Dice that the answer is expected to reach. A box that does not show the atrium asks for nothing
-that is there, so every outline for it counts as a Dice of 0. `confidence` of a slice or frame is the Dice expected there; of an
-empty one, the probability that nothing is there. All are logistic fits that never decrease when a measure increases
-(`training/recipes/tracked_confidence.py`):
+that is there, so every outline for it counts as a Dice of 0. `confidence` of an outlined slice or frame is the Dice expected
+there. These are logistic fits that never decrease when a measure increases (`training/recipes/tracked_confidence.py`). The
+confidence of an empty answer is 1 - its largest object presence, which was not fitted.
 
 {terms}
 

@@ -8,7 +8,7 @@ Volumes: the six that validated the training. The network's weights never saw th
 is tracked with jittered boxes at three places, with a box of half or twice the size, with a box beside the atrium and with
 one beyond its ends, and in parts without an atrium. Copies are blurred, noisy, of another contrast or cropped (as in
 fit_confidence.py), inverted, or noise alone. recipes/tracked_confidence.py says which Dice counts. The fit of slices takes
-the slices of all tracks whose box shows the atrium.
+the outlined slices of all tracks whose box shows the atrium.
 
 Frames: the Kvasir-SEG validation frames, which no network was trained on, under the camera movement that the training draws,
 with a box around the polyp or beside it on the first frame. Real videos were not available.
@@ -163,7 +163,7 @@ def copies(image, truth, number):
 
 
 def frame_rows(network, data):
-    """The rows of tracked frames."""
+    """The rows of tracked frames with an outline."""
     rng, rows = np.random.default_rng([31, 99]), []
     torch.manual_seed(31)
     shown = (case[1:] for case in polyp_frames.held_out(data) if case[2].any())
@@ -181,9 +181,9 @@ def frame_rows(network, data):
         features = [tracker.Features(*(part[k:k + 1] for part in parts)) for k in range(LENGTH)]
         for (logits, score, iou), target in zip(followed(network, features, given), truth & shows):
             mask = (score > 0) & (resize(logits.numpy(), target.shape) > 0)
-            rows.append({"case": str(number), "weight": 1 if shows else UNUSUAL, "found": bool(mask.any()),
-                         "present": bool(target.any()), "dice": dice(mask, target),
-                         **slice_measures(score, iou, stability(logits))})
+            if mask.any():
+                rows.append({"case": str(number), "weight": 1 if shows else UNUSUAL, "found": True, "dice": dice(mask, target),
+                             "present": bool(target.any()), **slice_measures(score, iou, stability(logits))})
     return rows
 
 
@@ -200,9 +200,9 @@ def followed(network, features, box):
 
 
 def slice_rows(rows):
-    """The rows of slices. The slices of a track share its weight."""
+    """The rows of outlined slices. The slices of a track share its weight."""
     return [{"case": row["case"], "weight": row["weight"] / len(row["slices"]), **part}
-            for row in rows for part in row["slices"]]
+            for row in rows for part in row["slices"] if part["found"]]
 
 
 def study(rows, values):

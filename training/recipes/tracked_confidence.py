@@ -18,8 +18,9 @@ weights the Dice of its slices, and:
     likeness         of the volume to the training volumes of left-atrium-compact (likeness.py)
 
 The confidence of a volume is the Dice that the answer is expected to reach. A box that does not show the structure asks for
-nothing that is there, so every answer to it but the empty one counts as a Dice of 0. The absence of an empty answer is 1 -
-the largest objectPresence. The confidence of a slice is fitted to the slice's own three measures.
+nothing that is there, so every answer to it but the empty one counts as a Dice of 0. The absence of an empty volume is 1 -
+the largest objectPresence. The confidence of an outlined slice is fitted to the slice's own three measures, and that of an
+empty slice is 1 - its objectPresence.
 fitting/fit_tracked_confidence.py fits the coefficients, and the weight file carries them.
 """
 import numpy as np
