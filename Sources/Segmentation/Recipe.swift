@@ -128,13 +128,19 @@ struct RecipeWeights {
         }
     }
 
-    /// The confidence that was fitted to this network; `nil` if the file does not hold one.
+    /// The confidence that was fitted to this network.
     ///
+    /// - Parameters:
+    ///   - subject: the answers that the fit is for.
+    ///   - names: the measures that the recipe takes.
+    /// - Returns: the fit; `nil` if the file does not hold one.
     /// - Throws: `SegmentationError.weights` for coefficients that cannot be used.
-    func confidenceFit() throws(SegmentationError) -> ConfidenceFit? {
+    func confidenceFit(
+        _ subject: ConfidenceFit.Subject = .whole, measures names: [String] = AnswerMeasures.names
+    ) throws(SegmentationError) -> ConfidenceFit? {
         guard let metadata else { return nil }
         do {
-            return try ConfidenceFit(facts: metadata)
+            return try ConfidenceFit(facts: metadata, subject: subject, measures: names)
         } catch {
             throw .weights(segmenter: descriptor.name, reason: error.description)
         }

@@ -33,6 +33,13 @@ enum DrawnModels {
 
     static func installed() throws -> [InstalledWeights] { try weights.get() }
 
+    /// A tracker alone, whose weight file has the members of `facts` in its metadata.
+    static func tracker(facts: String) throws -> [InstalledWeights] {
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let name = "tracker-\(UInt(bitPattern: facts.hashValue))"
+        return [try install(name, .medsam2Compact, shapes: "sam2_1", kontur: facts)]
+    }
+
     static func file(_ family: ModelFamily) throws -> SafeTensors {
         let chosen = try installed().first { $0.family == family }
         return try SafeTensors(path: chosen?.path ?? "")
@@ -42,13 +49,15 @@ enum DrawnModels {
         try Segmenters.make(Segmenters.choose(name, among: installed()))
     }
 
-    private static func install(_ name: String, _ family: ModelFamily, shapes: String) throws -> InstalledWeights {
+    private static func install(
+        _ name: String, _ family: ModelFamily, shapes: String, kontur: String = "{}"
+    ) throws -> InstalledWeights {
         let golden = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "InferenceTests/Golden/\(shapes).safetensors")
         let text = try SafeTensors(path: golden.path).metadata["kontur"] ?? ""
         let facts = try JSONDecoder().decode(Facts.self, from: Data(text.utf8))
         let path = folder.appending(path: "\(name).safetensors").path
-        try checkpoint(facts).write(to: URL(filePath: path))
+        try checkpoint(facts, kontur).write(to: URL(filePath: path))
         let file = try SafeTensors(path: path)
         return InstalledWeights(
             name: name, family: family, architecture: "drawn", sha256: file.sha256, bytes: 1, parameters: 1,
@@ -58,11 +67,12 @@ enum DrawnModels {
 
     /// Random weights: norm weights around 1, positive variances, and matrices that keep the scale
     /// of their inputs.
-    private static func checkpoint(_ facts: Facts) -> Data {
+    private static func checkpoint(_ facts: Facts, _ kontur: String) -> Data {
         var random = Random(state: 1)
         let trunk = (try? JSONEncoder().encode(hiera)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        func quoted(_ text: String) -> String { "\"\(text.replacing("\"", with: "\\\""))\"" }
         let metadata =
-            "\"inputSize\":\"\(facts.size)\",\"hiera\":\"\(trunk.replacing("\"", with: "\\\""))\""
+            "\"inputSize\":\"\(facts.size)\",\"hiera\":\(quoted(trunk)),\"kontur\":\(quoted(kontur))"
         var (header, bytes) = (["\"__metadata__\":{\(metadata)}"], Data())
         for (name, shape) in facts.shapes.sorted(by: { $0.key < $1.key }) {
             let spread = 1.5 / Float(max(1, shape.dropFirst().reduce(1, *))).squareRoot()

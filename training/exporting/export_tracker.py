@@ -5,7 +5,9 @@ The export takes the averaged weights, whose object score fitting/fit_score.py h
 Sources/CWeights/files/medsam2-compact-<first 8 hex digits of its SHA-256>.safetensors, removes the older file of that name,
 and writes weights.S and the numbers for the Swift tests. Then it scores the rounded network on the held-out volumes and
 writes training/cards/medsam2-compact.md. With `--output FILE` it writes only FILE, and a draft of the card beside it. All
-tensors have SAM 2's names; those of the trunk are `image_encoder.trunk.encoder.*` and `….decoder.*`.
+tensors have SAM 2's names; those of the trunk are `image_encoder.trunk.encoder.*` and `….decoder.*`. The metadata also hold
+the confidence that fitting/fit_tracked_confidence.py fitted to exactly these weights, if it did. `--weights FILE` exports
+the network of a shipped file again, with a new fit.
 """
 import argparse
 import hashlib
@@ -17,12 +19,13 @@ import torch
 from safetensors.torch import save
 
 from training.data import tracked_sequences
+from training.exporting import cards
 from training.exporting.export import write_shipped
-from training.fitting import fit_score, score_tracker
+from training.fitting import fit_score, fit_tracked_confidence, score_tracker
 from training.networks import tracker
 from training.paths import CARDS, add_folders
 from training.recipes import medsam2_compact
-from training.references import golden_tracker
+from training.references import golden_tracked_confidence, golden_tracker
 from training.scores import summary
 
 # Text of the card, position of the prompted slice in the atrium, number of boxes.
@@ -69,6 +72,10 @@ an end of the atrium, mean and most.
 
 The prompted slice itself reaches a mean Dice of {key:.3f} (middle slice).
 
+## Confidence
+
+{confidence}
+
 ## Reproducibility
 
 Trained in stages of {stages} tracks. The runs were stopped and resumed, and their length was fitted to the time there was, which
@@ -97,19 +104,28 @@ def rounded(runs):
             {**last, "stages": [*kept["stages"], last]} if kept["stages"] else last)
 
 
-def body(network, training):
-    """The bytes of the shipped file."""
+def again(path):
+    """The network of a shipped file, and the facts of its training."""
+    network, facts = tracker.load(path)
+    return network.to(memory_format=torch.channels_last), facts["training"]
+
+
+def body(network, training, fits):
+    """The bytes of the shipped file. `fits` holds the coefficients of the confidence by their names in the metadata."""
     facts = {"name": medsam2_compact.NAME, "version": medsam2_compact.VERSION, "kind": "tracker2d",
              "architecture": {"trunk": tracker.TRUNK.as_dict(), "size": tracker.SIZE, "memory_attention_layers": tracker.LAYERS,
                               "hidden": tracker.HIDDEN, "memories": tracker.MEMORIES, "pointers": tracker.POINTERS},
              "data": tracked_sequences.DATA_SETS, "training": training,
-             "licence": "weights: research use, see the model card"}
+             "licence": "weights: research use, see the model card", **fits}
     tensors = {key: value.half().contiguous() for key, value in network.state_dict().items()}
     return save(tensors, {"kontur": json.dumps(facts, sort_keys=True)})
 
 
-def card(name, content, found, training):
-    """The text of the model card of a file with this name and content. `found` holds the rows of each kind of prompt."""
+def card(name, content, found, training, sure):
+    """The text of the model card of a file with this name and content.
+
+    `found` holds the rows of each kind of prompt, `sure` what fit_tracked_confidence.py wrote, or None.
+    """
     def beyond(rows):
         return np.array([row[end] for row in rows for end in ("below", "above")])
 
@@ -121,7 +137,8 @@ def card(name, content, found, training):
     stages, middle = training.get("stages") or [training], found["middle"]
     fitted = sum(entry["volumes"] for entry in stages[-1]["score_fit"])
     return CARD.format(
-        file=name, fitted=fitted, shift=fit_score.chosen_shift(stages[-1]["score_shift"]), digest=hashlib.sha256(content).hexdigest(), size=len(content) / 1e6, seed=stages[0]["seed"],
+        file=name, fitted=fitted, shift=fit_score.chosen_shift(stages[-1]["score_shift"]), seed=stages[0]["seed"],
+        digest=hashlib.sha256(content).hexdigest(), size=len(content) / 1e6, confidence=cards.tracked_confidence(sure),
         samples=sum(stage["samples"] for stage in stages), hours=sum(stage["seconds"] for stage in stages) / 3600,
         **{key: stages[-1][key] for key in ("volumes", "validation", "frames")},
         device={"cuda": "a CUDA device", "cpu": "a shared processor core"}[stages[-1]["device"]],
@@ -133,25 +150,30 @@ def card(name, content, found, training):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_folders(parser)
+    parser.add_argument("--weights", type=Path, help="a file of this script instead of the checkpoint")
     parser.add_argument("--output", type=Path, help="write only this file, and a draft of the card beside it")
     parser.add_argument("--volumes", type=int, help="score only the first held-out volumes")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    network, training = rounded(arguments.runs)
-    content, card_path = body(network, training), CARDS / f"{medsam2_compact.NAME}.md"
+    network, training = again(arguments.weights) if arguments.weights else rounded(arguments.runs)
+    sure = fit_tracked_confidence.of(network, arguments.runs / medsam2_compact.NAME / "confidence.json")
+    if sure is None:
+        print("the confidence was not fitted to these weights: run python -m training.fitting.fit_tracked_confidence")
+    content, card_path = body(network, training, sure["fits"] if sure else {}), CARDS / f"{medsam2_compact.NAME}.md"
     if arguments.output:
         path, card_path = arguments.output, arguments.output.with_suffix(".md")
         path.write_bytes(content)
     else:
         path, _ = write_shipped(medsam2_compact.NAME, content)
         golden_tracker.main()
+        golden_tracked_confidence.main()
     prompts = {prompt: {"position": position, "boxes": count, "automatic": position is None}
                for prompt, (_, position, count) in PROMPTS.items()}
     found = score_tracker.rows(network, arguments.data, prompts, arguments.volumes)
     for prompt, rows in found.items():
         print(prompt, json.dumps(summary([row["dice"] for row in rows])))
-    card_path.write_text(card(path.name, content, found, training))
+    card_path.write_text(card(path.name, content, found, training, sure))
 
 
 if __name__ == "__main__":

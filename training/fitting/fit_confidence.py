@@ -94,16 +94,19 @@ def regression(x, share, weight):
 
 
 def weights(rows):
-    return np.array([1 if row["kind"] == "clean" else COPIES / len(KINDS) for row in rows])
+    """The weight of each row in a fit: its `weight`, or one that follows from its kind."""
+    return np.array([row["weight"] if "weight" in row else 1 if row["kind"] == "clean" else COPIES / len(KINDS)
+                     for row in rows])
 
 
-def fit(rows):
+def fit(rows, names=NAMES):
     """The coefficients: {"found": {"bias", "weights": {measure: weight}}, "empty": {"bias", "weight"}}.
 
-    `empty` is left out if there are too few empty answers.
+    `names` are those of the measures; those that the first row with a mask lacks are left out. `empty` is left out if
+    there are too few empty answers.
     """
     found, empty = [row for row in rows if row["found"]], [row for row in rows if not row["found"]]
-    names = [name for name in NAMES if name in rows[0]]
+    names = [name for name in names if name in found[0]]
     bias, *slopes = regression(np.array([[confidence.logit(row[name]) for name in names] for row in found]),
                                np.array([row["dice"] for row in found]), weights(found))
     terms = {"found": {"bias": bias, "weights": {name: slope for name, slope in zip(names, slopes) if slope > 0}}}
@@ -114,13 +117,13 @@ def fit(rows):
     return terms
 
 
-def cross_fitted(rows):
+def cross_fitted(rows, names=NAMES):
     """The confidence of each row by a fit to the other folds. A case and its copies are in one fold."""
-    names = sorted({row["case"] for row in rows})
-    fold = dict(zip(np.random.default_rng(7).permutation(names), np.arange(len(names)) % FOLDS))
+    cases = sorted({row["case"] for row in rows})
+    fold = dict(zip(np.random.default_rng(7).permutation(cases), np.arange(len(cases)) % FOLDS))
     found = np.empty(len(rows))
-    for k in range(FOLDS):
-        terms = fit([row for row in rows if fold[row["case"]] != k])
+    for k in range(min(FOLDS, len(cases))):
+        terms = fit([row for row in rows if fold[row["case"]] != k], names)
         for n, row in enumerate(rows):
             if fold[row["case"]] == k:
                 found[n] = confidence.confidence(row, not row["found"], terms)

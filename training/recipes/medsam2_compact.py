@@ -22,10 +22,12 @@ import torch
 from scipy import ndimage
 
 from training.networks.tracker import MEMORIES, POINTERS, SIZE, Features, choose
+from training.recipes import tracked_confidence
 from training.recipes.left_atrium_compact import largest_component
 from training.recipes.medsam_compact import scaled
 from training.recipes.polyp_compact import normalise
 from training.recipes.resize import resize
+from training.scores import dice
 
 NAME = "medsam2-compact"
 VERSION = "1.1.0"  # of the recipe, as the runtime names it
@@ -38,6 +40,8 @@ class Track(NamedTuple):
     mask: np.ndarray  # bool [slices, rows, columns]
     scores: np.ndarray  # object score of each slice, minus infinity where the tracking did not arrive
     iou: np.ndarray  # predicted IoU of each slice, 0 there
+    stability: np.ndarray  # stability score of each slice (tracked_confidence.py), 0 there
+    jitter: dict  # agreement of each prompted slice with the answers to moved boxes
 
 
 @torch.no_grad()
@@ -59,6 +63,16 @@ def prompted(network, features, box, shape):
     logits, iou, token = choose(answer, several=False)
     memory = network.remember(features.vision, logits, token, answer.score > 0, prompted=True)
     return logits[0], float(answer.score), float(iou), memory
+
+
+def jitter_agreement(network, features, box, shape, logits):
+    """The mean Dice of a prompted slice's mask, logits [64, 64] above 0, with the masks of its box moved in four ways."""
+    found = []
+    for moved in tracked_confidence.moved(scaled(box, shape)):
+        answer = network.decode(features.vision + network.no_mem_embed[0], features, torch.from_numpy(moved).reshape(1, 2, 2),
+                                torch.tensor([[2, 3]]))
+        found.append(dice(choose(answer, several=False)[0][0] > 0, logits > 0))
+    return float(np.mean(found))
 
 
 def tracked(network, features, memories, pointers, frames):
@@ -90,9 +104,11 @@ def kept(mask, slices):
 def track(network, features, shape, boxes, drawn=True):
     """The `Track` of slices of shape (rows, columns) with boxes XYXY {slice: box}, which a person has drawn or not."""
     count, found = len(features), {}
-    conditioning = {}
+    conditioning, jitter = {}, {}
     for index, box in sorted(boxes.items()):
         *found[index], conditioning[index] = prompted(network, features[index], box, shape)
+        logits, score, _ = found[index]
+        jitter[index] = jitter_agreement(network, features[index], box, shape, logits) if score > 0 else 0.0
     first = min(boxes)
     for step, last in ((1, count), (-1, -1)):
         others, absent = {}, 0
@@ -112,4 +128,5 @@ def track(network, features, shape, boxes, drawn=True):
             mask[index] = resize(logits.numpy(), shape) > 0
     scores, iou = (np.array([found[index][k] if index in found else fill for index in range(count)])
                    for k, fill in ((1, -np.inf), (2, 0)))
-    return Track(kept(mask, boxes if drawn else ()), scores, iou)
+    stability = np.array([tracked_confidence.stability(found[index][0]) if index in found else 0 for index in range(count)])
+    return Track(kept(mask, boxes if drawn else ()), scores, iou, stability, jitter)

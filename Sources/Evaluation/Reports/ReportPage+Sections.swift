@@ -161,6 +161,8 @@ extension ReportPage {
             "presence": "probability that the structure is present",
             "likeness": "likeness to the training volumes", "predictedIoU": "predicted IoU",
             "stabilityScore": "stability score", "jitterAgreement": "agreement under moved prompts",
+            "objectPresence": "probability that the structure is present",
+            "promptAgreement": "agreement of outline and prompt",
             "prompterConfidence": "confidence of the network that found the prompt",
             "estimatedDice": "Dice estimated by the rule",
         ]

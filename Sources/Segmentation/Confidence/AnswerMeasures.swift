@@ -60,7 +60,7 @@ package struct AnswerMeasures: Sendable, Equatable {
     }
 
     /// Names of the measures that a confidence may be fitted to; reports show them beside the confidence.
-    static let names = [
+    package static let names = [
         "expectedDice", "viewAgreement", "boundaryCertainty", "meanForegroundProbability", "presence", "likeness",
     ]
 

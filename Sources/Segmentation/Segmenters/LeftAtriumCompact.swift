@@ -119,6 +119,48 @@ final class LeftAtriumCompact: Segmenter {
         return result
     }
 
+    /// The likeness of a volume to the training volumes.
+    ///
+    /// In a field of view far larger than the training's, a window of the training's size around the masks counts.
+    ///
+    /// - Parameters:
+    ///   - volume: any orientation and spacing.
+    ///   - masks: one mask per slice, not all empty.
+    /// - Returns: 0...1, as `VolumeLikeness.value` gives it.
+    static func likeness(of volume: Volume, around masks: [Mask]) -> Double {
+        let orientation = CanonicalOrientation(of: volume)
+        var region = GridRegion(starts: [0, 0, 0], shape: orientation.shape)
+        let extents = zip(orientation.shape, orientation.spacing).map { Double($0) * $1 }
+        if !extents.allSatisfy({ $0 <= searched }) {
+            let inside = orientation.canonical(masks.flatMap { $0.pixels.map(Float.init) })
+            region = window(around: inside, orientation)
+        }
+        let grid = zip(region.shape, orientation.spacing).map { count, step in
+            max(1, Int(min(Double(count) * step, searched) / spacing + 0.5))
+        }
+        let values = region.cut(orientation.canonical(volume.voxels), of: orientation.shape)
+        return known.value(normalised(Resampling.resize(values, from: region.shape, to: grid)), shape: grid)
+    }
+
+    /// A window of the training's size around the centre of mass of a mask, which is not empty.
+    private static func window(around inside: [Float], _ orientation: CanonicalOrientation) -> GridRegion {
+        let shape = orientation.shape
+        let sides = zip(shape, orientation.spacing).map { extent, spacing in
+            max(1, Int(min(Double(extent), Double(FieldSearch.window) * Self.spacing / spacing)))
+        }
+        var (sums, count) = ([0.0, 0.0, 0.0], 0.0)
+        for index in inside.indices where inside[index] > 0 {
+            sums[0] += Double(index / (shape[1] * shape[2]))
+            sums[1] += Double(index / shape[2] % shape[1])
+            sums[2] += Double(index % shape[2])
+            count += 1
+        }
+        let starts = (0..<3).map { axis in
+            min(max(Int(sums[axis] / max(1, count)) - sides[axis] / 2, 0), shape[axis] - sides[axis])
+        }
+        return GridRegion(starts: starts, shape: sides)
+    }
+
     /// The plausibility of an answer; 1 for an empty one, which claims nothing.
     private static func plausibility(of result: SegmenterResult) -> Double {
         guard result.masks.contains(where: { !$0.isEmpty }) else { return 1 }

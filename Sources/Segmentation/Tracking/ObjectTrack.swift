@@ -22,13 +22,20 @@ final class ObjectTrack {
         ///
         /// An empty mask is right if the object is absent. Its confidence is the probability of absence.
         ///
-        /// - Parameter prompter: the confidence of the network that found the prompts, which is recorded only.
+        /// - Parameters:
+        ///   - fit: the fitted confidence of a slice or frame, if the weights have one.
+        ///   - isEmpty: whether the final mask is empty. Without a fit, the object score alone decides.
+        ///   - prompter: the confidence of the network that found the prompts, which is recorded only.
         /// - Returns: a value of 0...1 with its measures.
-        func confidence(prompter: Double?) -> Confidence {
-            guard !isPresent else { return PromptConfidence.confidence(measures, prompter: prompter) }
-            var confidence = PromptConfidence.confidence([:], prompter: prompter)
+        func confidence(_ fit: ConfidenceFit?, isEmpty: Bool, prompter: Double?) -> Confidence {
+            var confidence = PromptConfidence.confidence(isPresent ? measures : [:], prompter: prompter)
             confidence.measures.merge(measures) { first, _ in first }
-            confidence.value = 1 - (measures["objectPresence"] ?? 0)
+            let absence = 1 - (measures["objectPresence"] ?? 0)
+            if let fit, isEmpty || fit.isComplete(measures) {
+                confidence.value = isEmpty ? fit.value(absence: absence) : fit.value(found: measures)
+            } else if !isPresent {
+                confidence.value = absence
+            }
             return confidence
         }
     }

@@ -16,6 +16,7 @@ final class TrackedFrames: FrameSegmenter {
     private let method: TrackingMethod
     private let network: TrackingNetwork
     private let prompter: CompactPrompter
+    private let confidence: TrackConfidence
     private let precision: Precision
 
     init(_ recipe: TrackedRecipe, _ weights: RecipeWeights) throws {
@@ -23,6 +24,7 @@ final class TrackedFrames: FrameSegmenter {
         self.recipe = recipe
         method = recipe.method(of: weights.descriptor.version)
         network = try TrackingNetwork(recipe.family, weights)
+        confidence = try TrackConfidence(weights)
         prompter = CompactPrompter(recipe.prompter, for: recipe.name, precision: weights.precision)
         precision = weights.precision
     }
@@ -201,9 +203,9 @@ final class TrackedFrames: FrameSegmenter {
             _ answer: ObjectTrack.Answer, _ frame: Frame, _ current: Current, prompter: Double?
         ) -> FrameAnswer {
             let image = current.field.placed(answer.image)
-            return FrameAnswer(
-                mask: Mask(rows: frame.rows, columns: frame.columns, pixels: image.mask),
-                probabilities: image.probabilities, confidence: answer.confidence(prompter: prompter))
+            let mask = Mask(rows: frame.rows, columns: frame.columns, pixels: image.mask)
+            let confidence = answer.confidence(segmenter.confidence.frame, isEmpty: mask.isEmpty, prompter: prompter)
+            return FrameAnswer(mask: mask, probabilities: image.probabilities, confidence: confidence)
         }
 
         /// The answer for a frame without a track: nothing.

@@ -17,6 +17,7 @@ final class TrackedVolume: Segmenter {
     private let method: TrackingMethod
     private let network: TrackingNetwork
     private let prompter: CompactPrompter
+    private let confidence: TrackConfidence
     private let precision: Precision
 
     init(_ recipe: TrackedRecipe, _ weights: RecipeWeights) throws {
@@ -24,6 +25,7 @@ final class TrackedVolume: Segmenter {
         self.recipe = recipe
         method = recipe.method(of: weights.descriptor.version)
         network = try TrackingNetwork(recipe.family, weights)
+        confidence = try TrackConfidence(weights)
         prompter = CompactPrompter(recipe.prompter, for: recipe.name, precision: weights.precision)
         precision = weights.precision
     }
@@ -69,7 +71,7 @@ final class TrackedVolume: Segmenter {
             done += 1
             progress(ahead + done, ahead + volume.slices)
         }
-        return result(answers, plan, volume)
+        return result(answers, plan, volume, grid, isJittered: (options.shift ?? recipe.shift) > 0)
     }
 
     // MARK: - Prompts
@@ -160,7 +162,9 @@ final class TrackedVolume: Segmenter {
 
     // MARK: - Result
 
-    private func result(_ answers: [ObjectTrack.Answer?], _ plan: Plan, _ volume: Volume) -> SegmenterResult {
+    private func result(
+        _ answers: [ObjectTrack.Answer?], _ plan: Plan, _ volume: Volume, _ grid: InputGrid, isJittered: Bool
+    ) -> SegmenterResult {
         let size = volume.rows * volume.columns
         var result = SegmenterResult(computedIn: precision)
         var mask = [UInt8]()
@@ -175,10 +179,13 @@ final class TrackedVolume: Segmenter {
             }
             result.add(
                 mask: pixels, probabilities: probabilities, rows: volume.rows, columns: volume.columns,
-                confidence: confidence(answers, slice, plan.found))
+                confidence: confidence(answers, slice, isEmpty: !pixels.contains(1), plan.found))
         }
         result.clear(volume.padding)
-        result.confidence = PromptConfidence.mean(result.frameConfidence, found: result.masks.map { !$0.isEmpty })
+        result.confidence = whole(
+            TrackConfidence.Track(
+                volume: volume, answers: answers, masks: result.masks, prompts: plan.prompts, grid: grid,
+                isJittered: isJittered), result.frameConfidence, plan.found)
         result.notes += notes(result.masks, plan, components)
         if Contrast.isMissing(in: MagneticResonance.bytes(volume.voxels)) { result.doubtWithoutContrast() }
         return result
@@ -207,13 +214,33 @@ final class TrackedVolume: Segmenter {
     /// A slice that the tracking did not reach takes the confidence of the last absent slice before it. If nothing
     /// was tracked, it takes that of the network that looked for prompts.
     private func confidence(
-        _ answers: [ObjectTrack.Answer?], _ slice: Int, _ found: SegmenterResult?
+        _ answers: [ObjectTrack.Answer?], _ slice: Int, isEmpty: Bool, _ found: SegmenterResult?
     ) -> Confidence {
         let reached = answers.indices.filter { answers[$0] != nil }
         let nearest = reached.min { abs($0 - slice) < abs($1 - slice) }
         let prompter = found?.frameConfidence[slice].value
-        if let nearest, let answer = answers[nearest] { return answer.confidence(prompter: prompter) }
+        if let nearest, let answer = answers[nearest] {
+            return answer.confidence(confidence.slice, isEmpty: isEmpty, prompter: prompter)
+        }
         return Confidence(value: prompter ?? 0, measures: prompter.map { ["prompterConfidence": $0] } ?? [:])
+    }
+
+    /// The confidence of the volume: the fitted one, or the mean over the outlined slices if the weights have no fit.
+    ///
+    /// A fitted confidence is at most that of a doubtful answer if the network that found the prompts doubts its own
+    /// answer, because its prompt may then show anything.
+    private func whole(
+        _ track: TrackConfidence.Track, _ slices: [Confidence], _ found: SegmenterResult?
+    ) -> Confidence {
+        let mean = PromptConfidence.mean(slices, found: track.masks.map { !$0.isEmpty })
+        guard !track.prompts.isEmpty, var whole = confidence.whole(track) else { return mean }
+        if let found {
+            whole.measures["prompterConfidence"] = found.confidence.value
+            if found.confidence.value <= LeftAtriumCompact.doubtful {
+                whole.value = min(whole.value, LeftAtriumCompact.doubtful)
+            }
+        }
+        return whole
     }
 
     private func notes(_ masks: [Mask], _ plan: Plan, _ components: Components) -> [String] {
@@ -224,7 +251,7 @@ final class TrackedVolume: Segmenter {
             notes.append(
                 slices.isEmpty
                     ? "\(prompter.name) finds nothing to prompt with" : "prompts were found by \(prompter.name)")
-            if found.confidence.value < LeftAtriumCompact.doubtful, !slices.isEmpty {
+            if found.confidence.value <= LeftAtriumCompact.doubtful, !slices.isEmpty {
                 notes.append("\(prompter.name) is not sure of its answer: check the prompted slice")
             }
         }
