@@ -65,7 +65,7 @@ import Testing
         var (rest, expected, found, kept) = (values, [UInt8](repeating: 0, count: values.count), 0, 0)
         while rest.contains(1) {
             let (component, _) = Self.largestByFlooding(rest, 6, 7, 9)
-            let reaches = component[2 * 63..<3 * 63].contains(1) || component[5 * 63...].contains(1)
+            let reaches = component[2 * 63..<3 * 63].contains(1) || component[(5 * 63)...].contains(1)
             for index in rest.indices where component[index] == 1 {
                 rest[index] = 0
                 if reaches { expected[index] = 1 }

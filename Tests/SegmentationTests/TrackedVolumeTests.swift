@@ -187,7 +187,7 @@ extension SegmentationSuites {
                 do {
                     try Segmenters.entry(name).check(options)
                     return ""
-                } catch let error as SegmentationError {
+                } catch {
                     return inRoute ? error.description(\.routeKey) : "\(error)"
                 }
             }
