@@ -275,11 +275,11 @@ def measured(make, number, path, data, weights, runs):
         return list(make(network, number, path.stem, *left_atrium_volumes.read(path)) if path else make(network, data))
 
 
-def collect(data, weights, runs, processes):
-    """The rows of the validation volumes, of the frames and of the held-out volumes."""
+def collect(data, weights, runs, processes, count):
+    """The rows of the validation volumes, of the frames and of the first `count` held-out volumes."""
     validation = [path for part, path in tracked_pack.parts(data) if part == "validation"]
     jobs = [(volume_rows, number, path) for number, path in enumerate(validation)] + [(frame_rows, 0, None)]
-    jobs += [(held_out_rows, number, path) for number, path in enumerate(left_atrium_volumes.split(data)[1])]
+    jobs += [(held_out_rows, number, path) for number, path in enumerate(left_atrium_volumes.split(data)[1][:count])]
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         waiting = [pool.submit(measured, *job, data, weights, runs) for job in jobs]
         for count, job in enumerate(as_completed(waiting), 1):
@@ -294,8 +294,9 @@ def main():
     add_folders(parser)
     parser.add_argument("--weights", type=Path, help="a file of export_tracker.py instead of the checkpoint")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--held-out", type=int, default=16, help="held-out volumes of the report")
     arguments = parser.parse_args()
-    rows, frames, held_out = collect(arguments.data, arguments.weights, arguments.runs, arguments.processes)
+    rows, frames, held_out = collect(arguments.data, arguments.weights, arguments.runs, arguments.processes, arguments.held_out)
     fits = rounded({"confidence": fit(rows, VOLUME_NAMES), "slice_confidence": fit(slice_rows(rows), SLICE_NAMES),
                     "frame_confidence": fit(frames, SLICE_NAMES)})
     found = {"tensors": digest(load(arguments.weights, arguments.runs)), "fits": fits,

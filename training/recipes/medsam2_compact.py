@@ -69,8 +69,8 @@ def jitter_agreement(network, features, box, shape, logits):
     """The mean Dice of a prompted slice's mask, logits [64, 64] above 0, with the masks of its box moved in four ways."""
     found = []
     for moved in tracked_confidence.moved(scaled(box, shape)):
-        answer = network.decode(features.vision + network.no_mem_embed[0], features, torch.from_numpy(moved).reshape(1, 2, 2),
-                                torch.tensor([[2, 3]]))
+        points = torch.from_numpy(moved).reshape(1, 2, 2)
+        answer = network.decode(features.vision + network.no_mem_embed[0], features, points, torch.tensor([[2, 3]]))
         found.append(dice(choose(answer, several=False)[0][0] > 0, logits > 0))
     return float(np.mean(found))
 
