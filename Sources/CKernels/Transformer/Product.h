@@ -3,7 +3,8 @@
 // Products with a packed matrix, on vectors. The weight lies in panels of COLUMNS outputs, [panel][k][COLUMNS], padded
 // with zeros. Strips of ROWS rows of the input are read in place, or packed as [strip][k][ROWS] if the words of a row
 // are not those of the product, or if its rows would meet in one set of the first-level cache. The last strip has a
-// tile of 1, FEW or ROWS rows, and is packed if it does not fill the tile. k runs in blocks whose panel stays in that cache, and `partial` holds the sums between these blocks.
+// tile of 1, FEW or ROWS rows, and is packed if it does not fill the tile. k runs in blocks whose panel stays in that
+// cache, and `partial` holds the sums between these blocks.
 
 #define DEEP 256  // the largest block of k, in words
 #define WIDE 16  // panels whose partial sums are in memory together

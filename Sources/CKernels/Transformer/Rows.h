@@ -57,7 +57,8 @@ static void norm_four(const float *x, const float *weight, const float *bias, fl
     }
 }
 
-// Layer norm of a row of C values, with an activation behind it. It takes the mean first and then the deviations, which avoids cancellation.
+// Layer norm of a row of C values, with an activation behind it. It takes the mean first and then the deviations, which
+// avoids cancellation.
 static void norm_values(int64_t C, const float *x, const float *weight, const float *bias, float epsilon,
                         ck_activation activation, void *output, ck_precision form) {
     if (C == 4) {
@@ -96,8 +97,8 @@ static void norm_values(int64_t C, const float *x, const float *weight, const fl
 
 #define ACROSS 8  // outputs of a depthwise convolution that are computed together
 
-// Computes ACROSS outputs of a row, from `column` on, for the channels [c, c + some). `top` is the input row of the first
-// tap. If `inside` is set, all inputs are in the image and the channels fill a vector.
+// Computes ACROSS outputs of a row, from `column` on, for the channels [c, c + some). `top` is the input row of the
+// first tap. If `inside` is set, all inputs are in the image and the channels fill a vector.
 INLINE void convolve_depthwise(const ck_depthwise_layer *p, int64_t image, int64_t top, int64_t column, int64_t c,
                                int64_t some, const int inside, vector sums[ACROSS]) {
     int64_t C = p->channels, step = p->stride * C;

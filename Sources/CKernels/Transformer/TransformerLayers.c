@@ -36,8 +36,8 @@ static void norm_rows(void *context, int64_t first, int64_t last) {
 void ck_layer_norm(int64_t rows, int64_t channels, const float *input, int64_t input_stride, const float *weight,
                    const float *bias, float epsilon, ck_activation activation, void *output, ck_precision output_form,
                    int64_t output_stride) {
-    layer_norm n = {channels, input_stride, output_stride, input, weight, bias, epsilon, activation, output, output_form,
-                    ck_current_kernels()};
+    layer_norm n = {channels,   input_stride, output_stride, input, weight, bias, epsilon,
+                    activation, output,       output_form,   ck_current_kernels()};
     ck_parallel_numbers(rows, rows * channels, norm_rows, &n);
 }
 
@@ -124,8 +124,9 @@ ck_status ck_downsample_mask(int64_t height, int64_t width, int64_t channels, co
                              void *output, ck_precision output_form) {
     if (height < 2 || width < 2 || height % 2 || width % 2 || channels < 1 || channels > ck_mask_channels)
         return ck_bad_argument;
-    downsampling p = {{height, width, channels, mask, weight, bias, norm_weight, norm_bias, epsilon, output, output_form},
-                      ck_current_kernels()};
+    downsampling p = {
+        {height, width, channels, mask, weight, bias, norm_weight, norm_bias, epsilon, output, output_form},
+        ck_current_kernels()};
     ck_parallel(height / 2, downsample_rows, &p);
     return ck_ok;
 }

@@ -177,8 +177,8 @@ typedef struct {
     const float *residual;  // [rows, n] fp32 or NULL; may be the output itself if that is fp32
     int64_t residual_stride;
     int activates_last;  // 0: activation(product + bias) + residual; 1: activation(product + bias + residual)
-    // If above 0, rows of the output and of the residual come in groups of `group` rows. Strides hold within a group, and
-    // groups begin `group_stride` elements apart. An enlarging convolution writes every second row of an image that way.
+    // If above 0, rows of the output and of the residual come in groups of `group` rows. Strides hold within a group,
+    // and groups begin `group_stride` elements apart. An enlarging convolution writes every second row of an image.
     int64_t group, group_stride;
 } ck_multiplication;
 
@@ -297,10 +297,10 @@ void ck_add(int64_t batch, int64_t count, const float *x, const float *addend, i
 void ck_depthwise(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t kernel, int64_t stride,
                   const float *input, const float *weight, const float *bias, ck_activation activation, float *output);
 
-// The first step of the downsampling of SAM 2's masks, in fp32: a convolution of one channel with kernel 3, stride 2 and
-// padding 1, a layer norm over its outputs, and GELU. mask is [height, width], both even; weight is [channels, 3, 3] with
-// at most `ck_mask_channels` channels (ck_bad_argument), the other vectors are [channels]. The output is
-// [height / 2, width / 2, channels].
+// The first step of the downsampling of SAM 2's masks, in fp32: a convolution of one channel with kernel 3, stride 2
+// and padding 1, a layer norm over its outputs, and GELU. mask is [height, width], both even; weight is
+// [channels, 3, 3] with at most `ck_mask_channels` channels (ck_bad_argument), the other vectors are [channels]. The
+// output is [height / 2, width / 2, channels].
 enum { ck_mask_channels = 64 };
 ck_status ck_downsample_mask(int64_t height, int64_t width, int64_t channels, const float *mask, const float *weight,
                              const float *bias, const float *norm_weight, const float *norm_bias, float epsilon,

@@ -79,8 +79,9 @@ final class Linear {
         var call = ck_multiplication(
             rows: Int64(rows), input: input, input_stride: Int64(inputStride ?? inputs), output: output,
             output_form: form.form, output_stride: Int64(outputStride ?? outputs), activation: activation.code,
-            residual: residual, residual_stride: Int64(residualStride ?? outputs), activates_last: activatesLast ? 1 : 0,
-            group: Int64(groups?.rows ?? 0), group_stride: Int64(groups?.stride ?? 0))
+            residual: residual, residual_stride: Int64(residualStride ?? outputs),
+            activates_last: activatesLast ? 1 : 0, group: Int64(groups?.rows ?? 0),
+            group_stride: Int64(groups?.stride ?? 0))
         try ComputeError.check(ck_matrix_multiply(handle, &call), "a product with \(outputs) x \(inputs)")
     }
 }
@@ -200,8 +201,8 @@ func roundToBF16(_ input: UnsafePointer<Float>, count: Int, to output: UnsafeMut
 ///   - rows: `[patches, kernel, kernel, channels]` in `form`.
 ///   - form: the number format of the rows.
 func gatherPatches(
-    _ input: UnsafeRawPointer, _ inputForm: Precision = .fp32, size: Int, channels: Int, kernel: Int, stride: Int, padding: Int,
-    to rows: UnsafeMutableRawPointer, _ form: Precision
+    _ input: UnsafeRawPointer, _ inputForm: Precision = .fp32, size: Int, channels: Int, kernel: Int, stride: Int,
+    padding: Int, to rows: UnsafeMutableRawPointer, _ form: Precision
 ) {
     precondition(inputForm == .fp32 || form == .bf16, "numbers are not widened")
     _ = ck_patches(

@@ -45,7 +45,8 @@ extension InferenceSuites {
             var matrix: OpaquePointer?
             #expect(ck_matrix_create(Int64(it.n), Int64(it.k), weight, bias, precision, &matrix) == ck_ok)
             defer { ck_matrix_destroy(matrix) }
-            var output = it.residual == .output ? residual : [Float](repeating: it.group == 0 ? .nan : 0.5, count: count)
+            let empty: Float = it.group == 0 ? .nan : 0.5
+            var output = it.residual == .output ? residual : [Float](repeating: empty, count: count)
             var half = [UInt16](repeating: it.group == 0 ? 0xffff : 0x3f00, count: count)
             let halves = rounded(input)
             let status = input.withUnsafeBytes { full in

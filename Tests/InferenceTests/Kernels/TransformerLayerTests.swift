@@ -60,9 +60,8 @@ extension InferenceSuites {
             #expect(nothing[0].isNaN)
         }
 
-        @Test(arguments: [(8, 4), (34, 4), (70, 5)]) func `a mask's first downsampling is a convolution, a norm and GELU`(
-            width: Int, channels: Int
-        ) {
+        @Test(arguments: [(8, 4), (34, 4), (70, 5)])
+        func `a mask's first downsampling is a convolution, a norm and GELU`(width: Int, channels: Int) {
             var drawing = Drawing(seed: width)
             let height = 6
             let mask = drawing.values(height * width, scale: 10)
@@ -153,9 +152,8 @@ extension InferenceSuites {
             #expect(relativeError(found, expected) < 2e-6)
         }
 
-        @Test(arguments: [1, 2], [(6, 11), (6, 16), (23, 27)]) func `a depthwise convolution weights the nine neighbours`(
-            stride: Int, size: (width: Int, channels: Int)
-        ) {
+        @Test(arguments: [1, 2], [(6, 11), (6, 16), (23, 27)])
+        func `a depthwise convolution weights the nine neighbours`(stride: Int, size: (width: Int, channels: Int)) {
             var drawing = Drawing(seed: stride)
             let (height, width, channels) = (5, size.width, size.channels)
             let x = drawing.values(height * width * channels)

@@ -91,6 +91,7 @@ private struct Enlargement {
     ///   - output: `[2 * size, 2 * size, outputs]`.
     ///   - activation: the activation.
     ///   - residual: has the shape of the output, or `nil`.
+    /// - Throws: `ComputeError`.
     func apply(
         size: Int, _ image: UnsafeRawPointer, to output: UnsafeMutablePointer<Float>,
         activation: Linear.Activation = .identity, residual: UnsafePointer<Float>?

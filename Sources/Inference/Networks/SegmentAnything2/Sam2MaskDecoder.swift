@@ -159,9 +159,11 @@ final class Sam2MaskDecoder {
         return try features.s1.values.withUnsafeBufferPointer { s1 in
             try features.s0.values.withUnsafeBufferPointer { s0 in
                 // The caller has checked the shapes, so the levels have first values.
-                guard let s1 = s1.baseAddress, let s0 = s0.baseAddress else { preconditionFailure("levels have values") }
-                return try upscaling.logits(
-                    rows, vectors, masks: masks.count, levels: HighResolutionLevels(doubled: s1, enlarged: s0), workspace)
+                guard let s1 = s1.baseAddress, let s0 = s0.baseAddress else {
+                    preconditionFailure("the levels have values")
+                }
+                let levels = HighResolutionLevels(doubled: s1, enlarged: s0)
+                return try upscaling.logits(rows, vectors, masks: masks.count, levels: levels, workspace)
             }
         }
     }
