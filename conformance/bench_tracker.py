@@ -185,9 +185,11 @@ def weights_of(size, folder):
 
 
 def kontur(precision, size, folder):
-    # Threads that sleep while they wait leave the cores to the others.
+    # The variables of `WorkerSlot`. Threads that sleep while they wait leave the cores to the others.
     return Contender(f"kontur-{precision}", [BENCHMARKS, "tracker", weights_of(size, folder), size.split(":")[1]],
-                     {"KONTUR_INFERENCE": precision, "OMP_WAIT_POLICY": "passive"})
+                     {"KONTUR_INFERENCE": precision, "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "500",
+                      "MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+                      "MALLOC_TRIM_THRESHOLD_": str(128 << 20)})
 
 
 def compare(size, part, folder, options):

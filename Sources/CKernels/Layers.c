@@ -231,5 +231,5 @@ static void round_share(void *context, int64_t first, int64_t last) {
 
 void ck_to_bf16(int64_t count, const float *input, uint16_t *output) {
     rounding r = {input, output};
-    ck_parallel(count, round_share, &r);
+    ck_parallel_numbers(count, count, round_share, &r);
 }

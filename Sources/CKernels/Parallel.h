@@ -13,8 +13,15 @@
 
 typedef void (*ck_body)(void *context, int64_t first, int64_t last);
 
+// Multiply-adds that a thread does while another one wakes, and numbers that it handles one after the other.
+enum { ck_few_products = 1 << 20, ck_few_numbers = 1 << 14 };
+
 // Runs `body` over [0, count), one contiguous piece per thread of the OpenMP team that oneDNN also uses.
 void ck_parallel(int64_t count, ck_body body, void *context);
+
+// Runs as `ck_parallel`, but on the calling thread alone if all items together handle few numbers, because waking
+// another thread would take longer.
+void ck_parallel_numbers(int64_t count, int64_t numbers, ck_body body, void *context);
 
 typedef void (*ck_item)(void *context, int64_t item);
 

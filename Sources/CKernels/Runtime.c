@@ -59,6 +59,13 @@ void ck_parallel(int64_t count, ck_body body, void *context) {
     GOMP_parallel(run_share, &work, (unsigned)fixed_threads, 0);
 }
 
+void ck_parallel_numbers(int64_t count, int64_t numbers, ck_body body, void *context) {
+    if (numbers > ck_few_numbers)
+        ck_parallel(count, body, context);
+    else if (count > 0)
+        body(context, 0, count);
+}
+
 typedef struct {
     int64_t count;
     _Atomic int64_t next;

@@ -33,7 +33,8 @@ static void spread(const ck_pass *p, int64_t place, float *placed, float *shares
         for (int64_t t = 0; t < T; t++)
             for (int64_t c = 0; c < C; c++) row[c] += shares[t] / sum * p->value[(t * HEADS + head) * C + c];
     }
-    ck_layer_norm(1, C, row, C, p->norm_weight, p->norm_bias, p->epsilon, row, ck_fp32, C);
+    ck_layer_norm(1, C, row, C, p->norm_weight, p->norm_bias, p->epsilon, ck_identity, row, ck_fp32,
+                  C);
 }
 
 static ck_status pass_plain(const ck_pass *p) {
@@ -81,15 +82,26 @@ ck_status ck_pass_tokens(const ck_pass *pass) {
     }
 }
 
+enum { TOGETHER = 64, FEW = 16 };  // sums that stay in registers
+
+// Computes sums[i] += factor * row[i], for a count that the compiler knows.
+#define ADD_SCALED(sums, factor, row, count) \
+    for (int64_t i = 0; i < (count); i++) (sums)[i] += (factor) * (row)[i]
+
 CK_VECTORISED void ck_fold_heads(int64_t rows, int64_t heads, int64_t head_size, int64_t channels, float scale,
                                  const float *x, const float *matrix, float *restrict output) {
     for (int64_t item = 0; item < rows * heads; item++) {
         float *restrict to = output + item * channels;
         const float *from = x + item * head_size, *m = matrix + item % heads * head_size * channels;
-        for (int64_t c = 0; c < channels; c++) to[c] = scale * from[0] * m[c];
-        for (int64_t d = 1; d < head_size; d++) {
-            float factor = scale * from[d];
-            for (int64_t c = 0; c < channels; c++) to[c] += factor * m[d * channels + c];
+        int64_t c = 0;
+        for (; c + TOGETHER <= channels; c += TOGETHER) {
+            float sums[TOGETHER] = {0};
+            for (int64_t d = 0; d < head_size; d++) ADD_SCALED(sums, scale * from[d], m + d * channels + c, TOGETHER);
+            memcpy(to + c, sums, sizeof sums);
+        }
+        for (; c < channels; c++) {
+            to[c] = 0;
+            for (int64_t d = 0; d < head_size; d++) to[c] += scale * from[d] * m[d * channels + c];
         }
     }
 }
@@ -97,13 +109,18 @@ CK_VECTORISED void ck_fold_heads(int64_t rows, int64_t heads, int64_t head_size,
 CK_VECTORISED void ck_unfold_heads(int64_t rows, int64_t heads, int64_t head_size, int64_t channels, const float *x,
                                    const float *matrix, const float *bias, float *restrict output) {
     for (int64_t item = 0; item < rows * heads; item++) {
-        int64_t head = item % heads;
-        float *restrict to = output + item * head_size;
-        for (int64_t d = 0; d < head_size; d++) to[d] = bias[head * head_size + d];
-        for (int64_t c = 0; c < channels; c++) {
-            float factor = x[item * channels + c];
-            const float *m = matrix + (head * channels + c) * head_size;
-            for (int64_t d = 0; d < head_size; d++) to[d] += factor * m[d];
+        int64_t head = item % heads, d = 0;
+        const float *from = x + item * channels, *m = matrix + head * channels * head_size;
+        for (; d + FEW <= head_size; d += FEW) {
+            float sums[FEW];
+            memcpy(sums, bias + head * head_size + d, sizeof sums);
+            for (int64_t c = 0; c < channels; c++) ADD_SCALED(sums, from[c], m + c * head_size + d, FEW);
+            memcpy(output + item * head_size + d, sums, sizeof sums);
+        }
+        for (; d < head_size; d++) {
+            float sum = bias[head * head_size + d];
+            for (int64_t c = 0; c < channels; c++) sum += from[c] * m[c * head_size + d];
+            output[item * head_size + d] = sum;
         }
     }
 }

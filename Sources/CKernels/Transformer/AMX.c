@@ -43,6 +43,7 @@ static const tile_configuration eight_tiles = {
 #include "Rows.h"
 #pragma clang attribute pop
 
-const ck_kernels ck_amx_kernels = {packed_size_either, pack_either, multiply_either, attend,
-    gelu_values,        norm_values, dot_values,      run_bare_either};
+const ck_kernels ck_amx_kernels = {
+    .packed_size = packed_size_either, .pack = pack_either, .multiply = multiply_either, .attend = attend,
+    .bare = run_bare_either, ROW_KERNELS};
 #endif

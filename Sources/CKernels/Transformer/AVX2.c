@@ -20,6 +20,7 @@
 #include "Rows.h"
 #pragma clang attribute pop
 
-const ck_kernels ck_avx2_kernels = {packed_size, pack,        multiply,   attend,
-    gelu_values, norm_values, dot_values, run_bare};
+const ck_kernels ck_avx2_kernels = {
+    .packed_size = packed_size, .pack = pack, .multiply = multiply, .attend = attend,
+    .bare = run_bare, ROW_KERNELS};
 #endif

@@ -10,7 +10,8 @@
 // on the key's row is added with the maximum.
 
 // Keys are taken in blocks of whole rows, or of a part of one row if that is long. A row of a block takes `pitch`
-// places: one per key, or in pairs the next multiple of PLACES. A place without a key has the share 0.
+// places: one per key, or in pairs the next multiple of PLACES. A place without a key has the share 0. Without biases,
+// all keys of a window are one row.
 
 #define KEYS 256  // the most keys in a block, whose scores stay in the first-level cache
 #ifdef TILES
@@ -33,7 +34,7 @@ typedef struct {
 typedef struct {
     const ck_self_attention *a;
     tokens of[3];  // q, k, v
-    int64_t H, W, down, across;  // windows of H x W keys
+    int64_t H, W, down, across;  // windows of H x W keys, or of H = 1 row without biases
     int64_t D, words, depth;  // numbers per head; words of a head along D; rows of its sums
     int64_t blocks, panels;  // blocks of queries in a window; panels in a block
     int64_t bias_stride;  // T rounded up to C
@@ -89,6 +90,7 @@ typedef struct {
 // The head's part (0 is q, 1 is k, 2 is v) of a token, or NULL outside the grid.
 INLINE const void *token_of(const attention *at, place p, int64_t y, int64_t x, int64_t part) {
     const tokens *t = &at->of[part];
+    if (x >= t->W) y += x / t->W, x %= t->W;  // all keys are one row
     y += p.row * t->H, x += p.column * t->W;
     if (y >= t->height || x >= t->width) return NULL;
     int64_t element = ((p.image * t->height + y) * t->width + x) * t->step + p.head * at->D;
@@ -142,16 +144,74 @@ static void pair_values(const attention *at, const uint16_t *even, const uint16_
         for (int64_t d = 0; d < at->D; d++) to[d * step] = even[d] | (odd ? (uint32_t)odd[d] << 16 : 0);
 }
 
+#ifdef TILES
+// Exchanges rows and columns of 16 x 16 words: of halves, then of quarters, and so on.
+INLINE void transpose(vector v[16]) {
+#define EXCHANGE(step, first, second)                                      \
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 16; i++) {      \
+        if (i & step) continue;                                            \
+        vector a = v[i], b = v[i + step];                                  \
+        v[i] = __builtin_shufflevector(a, b, first);                       \
+        v[i + step] = __builtin_shufflevector(a, b, second);               \
+    }
+#define LIST(...) __VA_ARGS__
+    EXCHANGE(8, LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
+             LIST(8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+    EXCHANGE(4, LIST(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
+             LIST(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))
+    EXCHANGE(2, LIST(0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
+             LIST(2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
+    EXCHANGE(1, LIST(0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),
+             LIST(1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
+#undef LIST
+#undef EXCHANGE
+}
+
+// Writes values^T of a block for tiles, if D is a multiple of 16: in row d the d-th value of all places, in pairs.
+static void transpose_values(const attention *at, place p, block k, const buffers *b) {
+    static const uint16_t nothing[256];
+    const float *padding = padding_of(at->a, 2, p.head);
+    const uint16_t *from[ROOM];
+    uint16_t outside[256];
+    for (int64_t d = 0; padding && d < at->D; d++) outside[d] = ck_rounded(padding[d]);
+    int64_t count = rounded_up(k.rows * k.pitch, 32), place = 0;
+    for (int64_t row = 0; row < k.rows; row++)
+        for (int64_t column = 0; column < k.pitch; column++, place++) {
+            const void *token = column < k.columns ? token_of(at, p, k.y + row, k.x + column, 2) : nothing;
+            from[place] = token ? token : outside;
+        }
+    for (; place < count; place++) from[place] = nothing;
+    for (place = 0; place < count; place += 32)
+        for (int64_t d = 0; d < at->D; d += 16) {
+            vector v[16];
+#pragma clang loop unroll(full)
+            for (int i = 0; i < 16; i++) {
+                integers even = (integers)load_bf16(from[place + 2 * i] + d);
+                integers odd = (integers)load_bf16(from[place + 2 * i + 1] + d);
+                v[i] = (vector)(odd | ((even >> 16) & 0xffff));
+            }
+            transpose(v);
+#pragma clang loop unroll(full)
+            for (int i = 0; i < 16; i++) store(b->values + (d + i) * (ROOM / 2) + place / 2, v[i]);
+        }
+}
+#endif
+
 // Copies the keys and values of a block. In pairs, a word of the values holds two neighbouring places.
 static void fetch_keys(const attention *at, place p, block k, const buffers *b) {
     const ck_self_attention *a = at->a;
     const float *key_padding = padding_of(a, 1, p.head), *value_padding = padding_of(a, 2, p.head);
     uint16_t even[256], odd[256];
-    if (at->tiles) memset(b->values, 0, (size_t)(ROOM / 2 * at->depth) * sizeof(float));
+    int turns = at->tiles && at->D % 16 == 0;
+#ifdef TILES
+    if (turns) transpose_values(at, p, k, b);
+#endif
+    if (at->tiles && !turns) memset(b->values, 0, (size_t)(ROOM / 2 * at->depth) * sizeof(float));
     for (int64_t row = 0; row < k.rows; row++)
         for (int64_t column = 0; column < k.columns; column++) {
             int64_t place = row * k.pitch + column, y = k.y + row, x = k.x + column;
             copy_words(at, token_of(at, p, y, x, 1), key_padding, b->keys + place * at->words);
+            if (turns) continue;
             const void *value = token_of(at, p, y, x, 2);
             if (!at->pairs) {
                 copy_words(at, value, value_padding, b->values + place * at->D);
@@ -506,7 +566,9 @@ static void find_tokens(const ck_self_attention *a, tokens of[3]) {
 static ck_status attend(const ck_self_attention *a) {
     int64_t H = a->window ? a->window : a->height, W = a->window ? a->window : a->width, D = a->head_size;
     int64_t down = (a->height + H - 1) / H, across = (a->width + W - 1) / W;
-    attention at = {.a = a, .H = H, .W = W, .down = down, .across = across, .D = D, .words = D, .depth = D};
+    int flat = !a->rel_height && !a->bias;  // the order of keys in a window does not matter
+    attention at = {.a = a, .H = flat ? 1 : H, .W = flat ? H * W : W, .down = down, .across = across, .D = D,
+                    .words = D, .depth = D};
     find_tokens(a, at.of);
     int64_t panels = (at.of[0].H * at.of[0].W + COLUMNS - 1) / COLUMNS;
 #ifdef TILES

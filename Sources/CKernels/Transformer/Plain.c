@@ -71,10 +71,10 @@ static void multiply_rows(void *context, int64_t first, int64_t last) {
             add_scaled(sum, packed + k * N, element(m->input, matrix->precision, row * m->input_stride + k), N);
         for (int64_t n = 0; n < N; n++) {
             float value = sum[n] + matrix->bias[n];
-            float residual = m->residual ? m->residual[row * m->residual_stride + n] : 0;
+            float residual = m->residual ? m->residual[ck_row_start(m, row, m->residual_stride) + n] : 0;
             value = m->activates_last ? activated(value + residual, m->activation)
                                       : activated(value, m->activation) + residual;
-            put(m->output, m->output_form, row * m->output_stride + n, value);
+            put(m->output, m->output_form, ck_row_start(m, row, m->output_stride) + n, value);
         }
     }
 }
@@ -181,18 +181,50 @@ static ck_status attend(const ck_self_attention *a) {
 
 // Rows ----------------------------------------------------------------------------------------------------------------
 
-static void gelu_values(int64_t count, float *x) {
-    for (int64_t i = 0; i < count; i++) x[i] = activated(x[i], ck_gelu);
+static void sigmoid_values(int64_t count, float *x, float scale, float shift) {
+    for (int64_t i = 0; i < count; i++) x[i] = scale / (1 + expf(-x[i])) + shift;
 }
 
-static void norm_values(int64_t C, const float *x, const float *weight, const float *bias, float epsilon, void *output,
-                        ck_precision form) {
+static void norm_values(int64_t C, const float *x, const float *weight, const float *bias, float epsilon,
+                        ck_activation activation, void *output, ck_precision form) {
     double sum = 0, squares = 0;
     for (int64_t c = 0; c < C; c++) sum += x[c];
     float mean = (float)(sum / (double)C);
     for (int64_t c = 0; c < C; c++) squares += (x[c] - mean) * (x[c] - mean);
     float factor = 1 / sqrtf((float)(squares / (double)C) + epsilon);
-    for (int64_t c = 0; c < C; c++) put(output, form, c, (x[c] - mean) * factor * weight[c] + bias[c]);
+    for (int64_t c = 0; c < C; c++)
+        put(output, form, c, activated((x[c] - mean) * factor * weight[c] + bias[c], activation));
+}
+
+static void depthwise_row(const ck_depthwise_layer *p, int64_t image, int64_t row) {
+    int64_t C = p->channels, reach = p->kernel / 2;
+    for (int64_t column = 0; column < p->columns; column++)
+        for (int64_t c = 0; c < C; c++) {
+            float sum = p->bias ? p->bias[c] : 0;
+            for (int64_t tap = 0; tap < p->kernel * p->kernel; tap++) {
+                int64_t y = row * p->stride - reach + tap / p->kernel, x = column * p->stride - reach + tap % p->kernel;
+                if (y >= 0 && y < p->height && x >= 0 && x < p->width)
+                    sum += p->input[((image * p->height + y) * p->width + x) * C + c] * p->weight[tap * C + c];
+            }
+            p->output[((image * p->rows + row) * p->columns + column) * C + c] = activated(sum, p->activation);
+        }
+}
+
+static void downsample_row(const ck_mask_layer *p, int64_t row) {
+    int64_t C = p->channels, columns = p->width / 2;
+    float sums[ck_mask_channels];
+    for (int64_t column = 0; column < columns; column++) {
+        for (int64_t c = 0; c < C; c++) {
+            sums[c] = p->bias[c];
+            for (int64_t tap = 0; tap < 9; tap++) {
+                int64_t y = 2 * row + tap / 3 - 1, x = 2 * column + tap % 3 - 1;
+                if (y >= 0 && x >= 0) sums[c] += p->mask[y * p->width + x] * p->weight[c * 9 + tap];
+            }
+        }
+        int64_t at = (row * columns + column) * C;
+        void *to = p->form == ck_fp32 ? (void *)((float *)p->output + at) : (void *)((uint16_t *)p->output + at);
+        norm_values(C, sums, p->norm_weight, p->norm_bias, p->epsilon, ck_gelu, to, p->form);
+    }
 }
 
 static void dot_values(int64_t k, int64_t count, const float *x, const float *vectors, float *output, int64_t step) {
@@ -213,5 +245,7 @@ static double run_bare(int64_t rounds, ck_precision precision) {
     return (double)rounds * 8 * 2;
 }
 
-const ck_kernels ck_plain_kernels = {packed_size, pack,        multiply,   attend,
-                                     gelu_values, norm_values, dot_values, run_bare};
+const ck_kernels ck_plain_kernels = {
+    .packed_size = packed_size, .pack = pack, .multiply = multiply, .attend = attend,
+    .sigmoid = sigmoid_values, .norm = norm_values, .depthwise = depthwise_row, .downsample = downsample_row,
+    .dot = dot_values, .bare = run_bare};

@@ -2,11 +2,16 @@
 //
 // Products with a packed matrix, on vectors. The weight lies in panels of COLUMNS outputs, [panel][k][COLUMNS], padded
 // with zeros. Strips of ROWS rows of the input are read in place, or packed as [strip][k][ROWS] if the words of a row
-// are not those of the product, if the strip is not full, or if its rows would meet in one set of the first-level
-// cache. k runs in blocks whose panel stays in that cache, and `partial` holds the sums between these blocks.
+// are not those of the product, or if its rows would meet in one set of the first-level cache. The last strip has a
+// tile of 1, FEW or ROWS rows, and is packed if it does not fill the tile. k runs in blocks whose panel stays in that
+// cache, and `partial` holds the sums between these blocks.
 
 #define DEEP 256  // the largest block of k, in words
 #define WIDE 16  // panels whose partial sums are in memory together
+#define FEW (ROWS < 8 ? ROWS : 8)  // as many as the tokens of the mask decoder
+
+// The rows of the tile for a strip of `left` rows, at most ROWS.
+INLINE int64_t tile_height(int64_t left) { return left <= 1 ? 1 : left <= FEW ? FEW : ROWS; }
 
 // The number of words along k: one per number, or one per pair of bf16 if the path has instructions for pairs.
 INLINE int64_t words_of(const ck_matrix *matrix, int pairs) { return pairs ? (matrix->k + 1) / 2 : matrix->k; }
@@ -50,92 +55,114 @@ static void pack(const ck_matrix *matrix, const float *weight) {
         }
 }
 
+// Packs `left` rows of the input as a strip with `height` rows. Missing rows repeat the last one; their results are not
+// used.
+INLINE void pack_strip(const ck_matrix *matrix, const ck_multiplication *m, int64_t first, int64_t left, int64_t words,
+                       int pairs, float *packed, const int height) {
+    int64_t whole = 0;
+    size_t size = matrix->precision == ck_bf16 ? sizeof(uint16_t) : sizeof(float);
+    const char *from[ROWS];
+    for (int i = 0; i < height; i++)
+        from[i] = (const char *)m->input + (size_t)((first + (i < left ? i : left - 1)) * m->input_stride) * size;
+    if (matrix->precision == ck_bf16 && !pairs) {
+        for (; whole < words; whole++)
+            for (int i = 0; i < height; i++)
+                packed[whole * height + i] = ck_widened(((const uint16_t *)(const void *)from[i])[whole]);
+        return;
+    }
+    int64_t complete = pairs ? matrix->k / 2 : words;
+    for (; whole < complete; whole++)
+#pragma clang loop unroll(full)
+        for (int i = 0; i < height; i++) memcpy(packed + whole * height + i, from[i] + 4 * whole, 4);
+    if (whole < words)
+        for (int i = 0; i < height; i++)
+            packed[whole * height + i] = pair_of(((const uint16_t *)(const void *)from[i])[2 * whole], 0);
+}
+
 // Packs the input's rows [first, first + rows) into strips. Rows are copied as words: floats, bf16 pairs, or widened
 // bf16.
 static void pack_rows(const ck_matrix *matrix, const ck_multiplication *m, int64_t first, int64_t rows, int64_t words,
                       int pairs, float *packed) {
-    for (int64_t strip = 0; strip < rows; strip += ROWS, packed += words * ROWS) {
-        int64_t left = rows - strip < ROWS ? rows - strip : ROWS, whole = 0;
-        size_t size = matrix->precision == ck_bf16 ? sizeof(uint16_t) : sizeof(float);
-        const char *from[ROWS];  // missing rows repeat the last one; their results are not used
-        for (int64_t i = 0; i < ROWS; i++) {
-            int64_t row = first + strip + (i < left ? i : left - 1);
-            from[i] = (const char *)m->input + (size_t)(row * m->input_stride) * size;
-        }
-        if (matrix->precision == ck_bf16 && !pairs) {
-            for (; whole < words; whole++)
-                for (int64_t i = 0; i < ROWS; i++)
-                    packed[whole * ROWS + i] = ck_widened(((const uint16_t *)(const void *)from[i])[whole]);
-        } else {
-            int64_t complete = pairs ? matrix->k / 2 : words;
-            for (; whole < complete; whole++)
-#pragma clang loop unroll(full)
-                for (int64_t i = 0; i < ROWS; i++) memcpy(packed + whole * ROWS + i, from[i] + 4 * whole, 4);
-            if (whole < words)
-                for (int64_t i = 0; i < ROWS; i++)
-                    packed[whole * ROWS + i] = pair_of(((const uint16_t *)(const void *)from[i])[2 * whole], 0);
-        }
+    for (; rows > 0; first += ROWS, rows -= ROWS, packed += words * ROWS) {
+        int64_t left = rows < ROWS ? rows : ROWS, height = tile_height(left);
+        if (height == ROWS)
+            pack_strip(matrix, m, first, left, words, pairs, packed, ROWS);
+        else if (height == 1)
+            pack_strip(matrix, m, first, left, words, pairs, packed, 1);
+        else
+            pack_strip(matrix, m, first, left, words, pairs, packed, FEW);
     }
 }
 
-// Writes one vector of finished sums to the output, after bias, activation and residual.
-INLINE void finish_vector(const ck_multiplication *m, vector x, int64_t row, int64_t column) {
-    if (m->residual && m->activates_last) x += load(m->residual + row * m->residual_stride + column);
-    x = activated(x, m->activation);
-    if (m->residual && !m->activates_last) x += load(m->residual + row * m->residual_stride + column);
-    int64_t at = row * m->output_stride + column;
-    if (m->output_form == ck_fp32)
-        store((float *)m->output + at, x);
-    else
-        store_bf16((uint16_t *)m->output + at, x);
+// The places of some columns of a row in the residual (or NULL) and in the output.
+typedef struct {
+    const float *residual;
+    void *output;
+} row_place;
+
+INLINE row_place place_of(const ck_multiplication *m, int64_t row, int64_t column) {
+    int64_t at = ck_row_start(m, row, m->output_stride) + column;
+    return (row_place){m->residual ? m->residual + ck_row_start(m, row, m->residual_stride) + column : NULL,
+                       m->output_form == ck_fp32 ? (void *)((float *)m->output + at)
+                                                 : (void *)((uint16_t *)m->output + at)};
 }
 
-// Does the same for the last columns if they do not fill a vector. It goes through a copy of them.
-static void finish_rest(const ck_multiplication *m, vector x, int64_t row, int64_t column, int64_t count) {
-    float residual[LANES] = {0}, output[LANES];
-    uint16_t rounded[LANES];
-    ck_multiplication copy = *m;
-    if (m->residual) {
-        memcpy(residual, m->residual + row * m->residual_stride + column, (size_t)count * sizeof *residual);
-        copy.residual = residual;
+// Writes finished sums of a row and a panel to the output, after bias, activation and residual.
+INLINE void finish_panel(const ck_multiplication *m, vector low, vector high, row_place place) {
+    int adds = place.residual != NULL, last = m->activates_last;
+    ck_activation activation = m->activation;
+    if (adds && last) low += load(place.residual), high += load(place.residual + LANES);
+    low = activated(low, activation), high = activated(high, activation);
+    if (adds && !last) low += load(place.residual), high += load(place.residual + LANES);
+    if (m->output_form == ck_fp32) {
+        store((float *)place.output, low);
+        store((float *)place.output + LANES, high);
+    } else {
+        store_bf16((uint16_t *)place.output, low);
+        store_bf16((uint16_t *)place.output + LANES, high);
     }
-    copy.output = m->output_form == ck_fp32 ? (void *)output : (void *)rounded;
-    finish_vector(&copy, x, 0, 0);
-    int64_t at = row * m->output_stride + column;
-    if (m->output_form == ck_fp32)
-        memcpy((float *)m->output + at, output, (size_t)count * sizeof *output);
-    else
-        memcpy((uint16_t *)m->output + at, rounded, (size_t)count * sizeof *rounded);
 }
 
-static void finish(const ck_multiplication *m, vector tile[ROWS][2], int64_t row, int64_t rows, int64_t column,
+// Does the same for the first `columns` columns of a panel, through a copy of them.
+static void finish_columns(const ck_multiplication *m, vector low, vector high, row_place place, int64_t columns) {
+    float residual[COLUMNS] = {0}, output[COLUMNS];
+    uint16_t rounded[COLUMNS];
+    if (place.residual) memcpy(residual, place.residual, (size_t)columns * sizeof *residual);
+    row_place copy = {place.residual ? residual : NULL, m->output_form == ck_fp32 ? (void *)output : (void *)rounded};
+    finish_panel(m, low, high, copy);
+    if (m->output_form == ck_fp32)
+        memcpy(place.output, output, (size_t)columns * sizeof *output);
+    else
+        memcpy(place.output, rounded, (size_t)columns * sizeof *rounded);
+}
+
+static void finish(const ck_multiplication *m, const vector *sums, int64_t row, int64_t rows, int64_t column,
                    int64_t columns) {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t half = 0; half < 2; half++) {
-            int64_t left = columns - half * LANES;
-            if (left >= LANES)
-                finish_vector(m, tile[i][half], row + i, column + half * LANES);
-            else if (left > 0)
-                finish_rest(m, tile[i][half], row + i, column + half * LANES, left);
-        }
+    for (int64_t i = 0; i < rows; i++, sums += 2) {
+        row_place place = place_of(m, row + i, column);
+        if (columns >= COLUMNS)
+            finish_panel(m, sums[0], sums[1], place);
+        else
+            finish_columns(m, sums[0], sums[1], place, columns);
+    }
 }
 
-// Multiplies one tile over one block of k. `partial` [ROWS][2] holds the sums of earlier blocks, unless `starts` is
-// set, and receives the new sums.
-INLINE void multiply_tile(const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t count,
-                          const float *bias, int starts, vector *restrict partial, const int pairs) {
+// Multiplies one tile of `height` rows over one block of k. `partial` [height][2] holds the sums of earlier blocks,
+// unless `starts` is set, and receives the new sums.
+INLINE void multiply_tile(const int height, const float *a, int64_t row_step, int64_t k_step, const float *b,
+                          int64_t count, const float *bias, int starts, vector *restrict partial, const int pairs) {
     vector tile[ROWS][2];
     if (starts) {
         vector low = load(bias), high = load(bias + LANES);
 #pragma clang loop unroll(full)
-        for (int i = 0; i < ROWS; i++) tile[i][0] = low, tile[i][1] = high;
+        for (int i = 0; i < height; i++) tile[i][0] = low, tile[i][1] = high;
     } else {
 #pragma clang loop unroll(full)
-        for (int i = 0; i < ROWS; i++) tile[i][0] = partial[2 * i], tile[i][1] = partial[2 * i + 1];
+        for (int i = 0; i < height; i++) tile[i][0] = partial[2 * i], tile[i][1] = partial[2 * i + 1];
     }
-    run_tile(ROWS, a, row_step, k_step, b, count, tile, pairs);
+    run_tile(height, a, row_step, k_step, b, count, tile, pairs);
 #pragma clang loop unroll(full)
-    for (int i = 0; i < ROWS; i++) partial[2 * i] = tile[i][0], partial[2 * i + 1] = tile[i][1];
+    for (int i = 0; i < height; i++) partial[2 * i] = tile[i][0], partial[2 * i + 1] = tile[i][1];
 }
 
 // A strip of the input: word k of row i lies at values[i * row_step + k * k_step].
@@ -144,24 +171,32 @@ typedef struct {
     int64_t row_step, k_step;
 } strip;
 
-static void multiply_tile_floats(strip a, const float *b, int64_t count, const float *bias, int starts,
-                                 vector *partial) {
-    if (a.k_step == 1)
-        multiply_tile(a.values, a.row_step, 1, b, count, bias, starts, partial, 0);
+INLINE void multiply_strip(strip a, int64_t height, const float *b, int64_t count, const float *bias, int starts,
+                           vector *partial, const int pairs) {
+    if (height == 1)
+        multiply_tile(1, a.values, 1, 1, b, count, bias, starts, partial, pairs);
+    else if (height < ROWS && a.k_step == 1)
+        multiply_tile(FEW, a.values, a.row_step, 1, b, count, bias, starts, partial, pairs);
+    else if (height < ROWS)
+        multiply_tile(FEW, a.values, 1, FEW, b, count, bias, starts, partial, pairs);
+    else if (a.k_step == 1)
+        multiply_tile(ROWS, a.values, a.row_step, 1, b, count, bias, starts, partial, pairs);
     else
-        multiply_tile(a.values, 1, ROWS, b, count, bias, starts, partial, 0);
+        multiply_tile(ROWS, a.values, 1, ROWS, b, count, bias, starts, partial, pairs);
+}
+
+static void multiply_strip_of_floats(strip a, int64_t height, const float *b, int64_t count, const float *bias,
+                                     int starts, vector *partial) {
+    multiply_strip(a, height, b, count, bias, starts, partial, 0);
 }
 
 #ifdef DOT_PAIRS
-static void multiply_tile_pairs(strip a, const float *b, int64_t count, const float *bias, int starts,
-                                vector *partial) {
-    if (a.k_step == 1)
-        multiply_tile(a.values, a.row_step, 1, b, count, bias, starts, partial, 1);
-    else
-        multiply_tile(a.values, 1, ROWS, b, count, bias, starts, partial, 1);
+static void multiply_strip_of_pairs(strip a, int64_t height, const float *b, int64_t count, const float *bias,
+                                    int starts, vector *partial) {
+    multiply_strip(a, height, b, count, bias, starts, partial, 1);
 }
 #else
-#define multiply_tile_pairs multiply_tile_floats
+#define multiply_strip_of_pairs multiply_strip_of_floats
 #endif
 
 typedef struct {
@@ -182,16 +217,13 @@ INLINE void fetch_share(const float *next, int64_t count, int64_t strip, int64_t
 // Prefetches the lines that `finish` will read and write, while their sums are computed.
 INLINE void fetch_output(const ck_multiplication *m, int64_t row, int64_t rows, int64_t column) {
     for (int64_t i = row; i < row + rows; i++) {
-        if (m->residual) __builtin_prefetch(m->residual + i * m->residual_stride + column, 0, 3);
-        int64_t at = i * m->output_stride + column;
-        if (m->output_form == ck_fp32)
-            __builtin_prefetch((float *)m->output + at, 1, 3);
-        else
-            __builtin_prefetch((uint16_t *)m->output + at, 1, 3);
+        row_place place = place_of(m, i, column);
+        if (place.residual) __builtin_prefetch(place.residual, 0, 3);
+        __builtin_prefetch(place.output, 1, 3);
     }
 }
 
-// The bytes between the rows of the input if full strips of it can be read in place, else 0.
+// The bytes between the rows of the input if strips that fill their tile can be read in place, else 0.
 static int64_t direct_step(const ck_matrix *matrix, const ck_multiplication *m, int pairs) {
     int64_t size = matrix->precision == ck_bf16 ? 2 : 4, step = m->input_stride * size;
     if (matrix->precision == ck_bf16 && (!pairs || matrix->k % 2)) return 0;
@@ -204,7 +236,8 @@ static void multiply_block(product *p, int64_t first, int64_t rows, int64_t pane
     int pairs = in_pairs(matrix);
     int64_t words = words_of(matrix, pairs), strips = (rows + ROWS - 1) / ROWS;
     int64_t blocks = (words + DEEP - 1) / DEEP, deep = (words + blocks - 1) / blocks;
-    int64_t step = direct_step(matrix, p->m, pairs), direct = step ? rows / ROWS : 0;
+    int64_t step = direct_step(matrix, p->m, pairs), direct = 0;
+    if (step) direct = (rows - 1) % ROWS + 1 == tile_height((rows - 1) % ROWS + 1) ? strips : strips - 1;
     size_t tile = sizeof(vector) * ROWS * 2;
     float *input = direct < strips ? ck_scratch(0, (size_t)((strips - direct) * ROWS * words) * sizeof(float)) : NULL;
     vector *partial = ck_scratch(1, (size_t)strips * WIDE * tile);
@@ -220,21 +253,21 @@ static void multiply_block(product *p, int64_t first, int64_t rows, int64_t pane
                 const float *b = (const float *)matrix->packed + (j * words + k) * COLUMNS;
                 vector *sums = partial + (j - panel) * strips * ROWS * 2;
                 for (int64_t i = 0; i < strips; i++, sums += ROWS * 2) {
+                    int64_t left = rows - i * ROWS < ROWS ? rows - i * ROWS : ROWS, height = tile_height(left);
                     strip a;
                     if (i < direct) {
                         const char *row = (const char *)p->m->input + (first + i * ROWS) * step;
                         a = (strip){(const float *)(const void *)row + k, step / 4, 1};
                     } else {
-                        a = (strip){input + ((i - direct) * words + k) * ROWS, 1, ROWS};
+                        a = (strip){input + (i - direct) * words * ROWS + k * height, 1, height};
                     }
-                    int64_t left = rows - i * ROWS < ROWS ? rows - i * ROWS : ROWS;
                     int ends = k + count == words;
                     if (strips > 1) fetch_share(b + words * COLUMNS, count, i, strips);
                     if (ends) fetch_output(p->m, first + i * ROWS, left, j * COLUMNS);
-                    (pairs ? multiply_tile_pairs : multiply_tile_floats)(a, b, count, matrix->bias + j * COLUMNS,
-                                                                         k == 0, sums);
+                    (pairs ? multiply_strip_of_pairs : multiply_strip_of_floats)(
+                        a, height, b, count, matrix->bias + j * COLUMNS, k == 0, sums);
                     if (ends)
-                        finish(p->m, (vector(*)[2])sums, first + i * ROWS, left, j * COLUMNS, matrix->n - j * COLUMNS);
+                        finish(p->m, sums, first + i * ROWS, left, j * COLUMNS, matrix->n - j * COLUMNS);
                 }
             }
         }
@@ -252,9 +285,11 @@ static void multiply_item(void *context, int64_t item) {
 
 #define BLOCK_ROWS 192  // rows of the input that a thread packs together
 
-// Divides the output into items: by rows, or by columns if there are too few rows for all threads.
+// Divides the output into items: by rows, or by columns if there are too few rows for all threads. A small product is
+// one item, on the calling thread.
 static void divide(product *p, int64_t strip_rows, int64_t panel_columns, int64_t block_rows) {
     int64_t threads = ck_threads() > 0 ? ck_threads() : 1, rows = p->m->rows;
+    if (rows <= block_rows && rows * p->matrix->n * p->matrix->k <= ck_few_products) return;
     int64_t strips = (rows + strip_rows - 1) / strip_rows, panels = (p->matrix->n + panel_columns - 1) / panel_columns;
     p->row_blocks = (rows + block_rows - 1) / block_rows;
     p->column_blocks = 1;

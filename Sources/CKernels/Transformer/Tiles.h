@@ -61,15 +61,21 @@ static void score_tiles(int64_t rows, const float *keys, int64_t words, const fl
     tile_rows(rows, keys, words, queries, words, start, start_step, scores);
 }
 
+static const float no_sums[32] __attribute__((aligned(64)));
+
 // `values` are [depth, value_step] words with places in pairs; `shares` are [pair][32].
 static void add_values_tiles(int64_t depth, const float *values, int64_t value_step, const float *shares, int64_t count,
                              const vector *factor, float *sums) {
-    for (int64_t d = 0; d < depth; d++) {
+    int64_t words = rounded_up(count, 32) / 2;
+    if (factor == NULL) return tile_rows(depth, values, value_step, shares, words, no_sums, 0, sums);
+    // The largest score of a query seldom grows once it has met many keys.
+    int stay = 1;
+    for (int i = 0; i < LANES; i++) stay &= (factor[0][i] == 1) & (factor[1][i] == 1);
+    for (int64_t d = 0; d < depth && !stay; d++) {
         float *sum = sums + d * 32;
-        vector low = factor ? load(sum) * factor[0] : every(0), high = factor ? load(sum + 16) * factor[1] : every(0);
-        store(sum, low), store(sum + 16, high);
+        store(sum, load(sum) * factor[0]), store(sum + 16, load(sum + 16) * factor[1]);
     }
-    tile_rows(depth, values, value_step, shares, rounded_up(count, 32) / 2, sums, 32, sums);
+    tile_rows(depth, values, value_step, shares, words, sums, 32, sums);
 }
 
 // Products ------------------------------------------------------------------------------------------------------------
@@ -122,14 +128,15 @@ typedef struct {
 // Writes up to `count` rows of outputs.
 INLINE void finish_tiles(const ck_matrix *matrix, const ck_multiplication *m, unfinished *u, int64_t count) {
     int64_t columns = matrix->n - u->column, last = u->next + count < u->rows ? u->next + count : u->rows;
-    for (; u->next < last; u->next++)
-        for (int64_t half = 0; half < 32; half += LANES) {
-            vector x = load(u->sums + u->next * 32 + half) + load(matrix->bias + u->column + half);
-            if (columns - half >= LANES)
-                finish_vector(m, x, u->row + u->next, u->column + half);
-            else if (columns > half)
-                finish_rest(m, x, u->row + u->next, u->column + half, columns - half);
-        }
+    for (; u->next < last; u->next++) {
+        const float *sums = u->sums + u->next * 32, *bias = matrix->bias + u->column;
+        vector low = load(sums) + load(bias), high = load(sums + 16) + load(bias + 16);
+        row_place place = place_of(m, u->row + u->next, u->column);
+        if (columns >= 32)
+            finish_panel(m, low, high, place);
+        else
+            finish_columns(m, low, high, place, columns);
+    }
 }
 
 // Computes sums [32][32] (+)= a b over `steps` steps. While the tiles multiply, the vectors finish earlier sums.
@@ -167,7 +174,9 @@ static void multiply_block_tiles(product *p, int64_t first, int64_t rows, int64_
     int64_t steps = rounded_up(matrix->k, 32) / 32, strips = (rows + 31) / 32;
     int64_t blocks = (steps + TILE_DEEP - 1) / TILE_DEEP, deep = (steps + blocks - 1) / blocks;
     float *input = ck_scratch(0, (size_t)(strips * steps * 2 * TILE_WORDS) * sizeof(float));
-    float *partial = ck_scratch(1, (size_t)(strips * WIDE * 4 * TILE_WORDS) * sizeof(float));
+    // If k is one block, sums are finished while the next ones are computed, and two buffers are enough.
+    int64_t buffers = blocks == 1 ? 2 : strips * WIDE, turn = 0;
+    float *partial = ck_scratch(1, (size_t)(buffers * 4 * TILE_WORDS) * sizeof(float));
     if (input == NULL || partial == NULL) {
         p->status = ck_out_of_memory;
         return;
@@ -179,8 +188,8 @@ static void multiply_block_tiles(product *p, int64_t first, int64_t rows, int64_
             for (int64_t j = panel; j < panel + WIDE && j < last_panel; j++) {
                 int64_t count = steps - k < deep ? steps - k : deep;
                 const float *b = (const float *)matrix->packed + (j * steps + k) * 2 * TILE_WORDS;
-                float *sums = partial + (j - panel) * strips * 4 * TILE_WORDS;
-                for (int64_t i = 0; i < strips; i++, sums += 4 * TILE_WORDS) {
+                for (int64_t i = 0; i < strips; i++) {
+                    float *sums = partial + (blocks == 1 ? turn++ % 2 : (j - panel) * strips + i) * 4 * TILE_WORDS;
                     multiply_tiles(input + (i * steps + k) * 2 * TILE_WORDS, b, count, k == 0, sums, matrix, p->m, &u);
                     if (k + count < steps) continue;
                     int64_t left = rows - i * 32;

@@ -17,6 +17,7 @@ typedef struct {
     int64_t C, input_stride, output_stride;
     const float *input, *weight, *bias;
     float epsilon;
+    ck_activation activation;
     void *output;
     ck_precision form;
     const ck_kernels *kernels;
@@ -28,36 +29,37 @@ static void norm_rows(void *context, int64_t first, int64_t last) {
         const float *x = n->input + row * n->input_stride;
         size_t size = n->form == ck_bf16 ? sizeof(uint16_t) : sizeof(float);
         void *out = (char *)n->output + (size_t)(row * n->output_stride) * size;
-        n->kernels->norm(n->C, x, n->weight, n->bias, n->epsilon, out, n->form);
+        n->kernels->norm(n->C, x, n->weight, n->bias, n->epsilon, n->activation, out, n->form);
     }
 }
 
 void ck_layer_norm(int64_t rows, int64_t channels, const float *input, int64_t input_stride, const float *weight,
-                   const float *bias, float epsilon, void *output, ck_precision output_form, int64_t output_stride) {
-    layer_norm n = {channels, input_stride, output_stride, input, weight, bias, epsilon, output, output_form,
-                    ck_current_kernels()};
-    ck_parallel(rows, norm_rows, &n);
+                   const float *bias, float epsilon, ck_activation activation, void *output, ck_precision output_form,
+                   int64_t output_stride) {
+    layer_norm n = {channels,   input_stride, output_stride, input, weight, bias, epsilon,
+                    activation, output,       output_form,   ck_current_kernels()};
+    ck_parallel_numbers(rows, rows * channels, norm_rows, &n);
 }
 
 // Pointwise -----------------------------------------------------------------------------------------------------------
 
+#define CHUNK 4096  // elements per item that a thread takes
+
 typedef struct {
     const ck_kernels *kernels;
     int64_t count;
-    float *x;
-} gelu;
+    float *x, scale, shift;
+} sigmoid;
 
-#define CHUNK 4096  // elements per item that a thread takes
-
-static void gelu_chunks(void *context, int64_t first, int64_t last) {
-    const gelu *g = context;
-    int64_t end = last * CHUNK < g->count ? last * CHUNK : g->count;
-    g->kernels->gelu(end - first * CHUNK, g->x + first * CHUNK);
+static void sigmoid_chunks(void *context, int64_t first, int64_t last) {
+    const sigmoid *s = context;
+    int64_t end = last * CHUNK < s->count ? last * CHUNK : s->count;
+    s->kernels->sigmoid(end - first * CHUNK, s->x + first * CHUNK, s->scale, s->shift);
 }
 
-void ck_gelu_in_place(int64_t count, float *x) {
-    gelu g = {ck_current_kernels(), count, x};
-    ck_parallel((count + CHUNK - 1) / CHUNK, gelu_chunks, &g);
+void ck_scaled_sigmoid(int64_t count, float *x, float scale, float shift) {
+    sigmoid s = {ck_current_kernels(), count, x, scale, shift};
+    ck_parallel_numbers((count + CHUNK - 1) / CHUNK, count, sigmoid_chunks, &s);
 }
 
 typedef struct {
@@ -83,55 +85,50 @@ static void add_chunks(void *context, int64_t first, int64_t last) {
 
 void ck_add(int64_t batch, int64_t count, const float *x, const float *addend, int64_t addend_stride, float *output) {
     sum s = {count, addend_stride, x, addend, output};
-    ck_parallel(batch * ((count + CHUNK - 1) / CHUNK), add_chunks, &s);
+    ck_parallel_numbers(batch * ((count + CHUNK - 1) / CHUNK), batch * count, add_chunks, &s);
 }
 
-// Depthwise convolution -----------------------------------------------------------------------------------------------
+// Convolutions without a product --------------------------------------------------------------------------------------
 
 typedef struct {
-    int64_t H, W, C, kernel, stride, rows, columns;
-    const float *input, *weight, *bias;
-    ck_activation activation;
-    float *output;
+    ck_depthwise_layer layer;
     const ck_kernels *kernels;
 } depthwise;
 
-CK_VECTORISED static void add_products(float *restrict sum, const float *restrict x, const float *restrict w,
-                                       int64_t count) {
-    for (int64_t i = 0; i < count; i++) sum[i] += x[i] * w[i];
-}
-
 static void depthwise_rows(void *context, int64_t first, int64_t last) {
     const depthwise *p = context;
-    int64_t C = p->C, kernel = p->kernel;
-    for (int64_t row = first; row < last; row++) {
-        int64_t image = row / p->rows, top = row % p->rows * p->stride - kernel / 2;
-        float *out = p->output + row * p->columns * C;
-        for (int64_t column = 0; column < p->columns; column++) {
-            float *sum = out + column * C;
-            if (p->bias)
-                memcpy(sum, p->bias, (size_t)C * sizeof *sum);
-            else
-                memset(sum, 0, (size_t)C * sizeof *sum);
-            for (int64_t tap = 0; tap < kernel * kernel; tap++) {
-                int64_t y = top + tap / kernel, x = column * p->stride - kernel / 2 + tap % kernel;
-                if (y < 0 || y >= p->H || x < 0 || x >= p->W) continue;
-                add_products(sum, p->input + ((image * p->H + y) * p->W + x) * C, p->weight + tap * C, C);
-            }
-        }
-        if (p->activation == ck_gelu) p->kernels->gelu(p->columns * C, out);
-        if (p->activation == ck_relu)
-            for (int64_t i = 0; i < p->columns * C; i++) out[i] = out[i] < 0 ? 0 : out[i];
-    }
+    for (int64_t row = first; row < last; row++)
+        p->kernels->depthwise(&p->layer, row / p->layer.rows, row % p->layer.rows);
 }
 
 void ck_depthwise(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t kernel, int64_t stride,
                   const float *input, const float *weight, const float *bias, ck_activation activation, float *output) {
-    depthwise p = {.H = height, .W = width, .C = channels, .kernel = kernel, .stride = stride};
-    p.rows = (height - 1) / stride + 1, p.columns = (width - 1) / stride + 1;
-    p.input = input, p.weight = weight, p.bias = bias, p.output = output;
-    p.activation = activation, p.kernels = ck_current_kernels();
-    ck_parallel(batch * p.rows, depthwise_rows, &p);
+    depthwise p = {{height, width, channels, kernel, stride, (height - 1) / stride + 1, (width - 1) / stride + 1, input,
+                    weight, bias, activation, output},
+                   ck_current_kernels()};
+    ck_parallel(batch * p.layer.rows, depthwise_rows, &p);
+}
+
+typedef struct {
+    ck_mask_layer layer;
+    const ck_kernels *kernels;
+} downsampling;
+
+static void downsample_rows(void *context, int64_t first, int64_t last) {
+    const downsampling *p = context;
+    for (int64_t row = first; row < last; row++) p->kernels->downsample(&p->layer, row);
+}
+
+ck_status ck_downsample_mask(int64_t height, int64_t width, int64_t channels, const float *mask, const float *weight,
+                             const float *bias, const float *norm_weight, const float *norm_bias, float epsilon,
+                             void *output, ck_precision output_form) {
+    if (height < 2 || width < 2 || height % 2 || width % 2 || channels < 1 || channels > ck_mask_channels)
+        return ck_bad_argument;
+    downsampling p = {
+        {height, width, channels, mask, weight, bias, norm_weight, norm_bias, epsilon, output, output_form},
+        ck_current_kernels()};
+    ck_parallel(height / 2, downsample_rows, &p);
+    return ck_ok;
 }
 
 // Pooling and rotation ------------------------------------------------------------------------------------------------
@@ -231,14 +228,20 @@ void ck_rotate(int64_t rows, int64_t channels, int64_t period, const float *inpu
 
 typedef struct {
     int64_t H, W, C, kernel, stride, padding, rows, columns;
-    const float *input;
+    const void *input;
+    ck_precision input_form;
     void *output;
     ck_precision form;
 } patches;
 
-// Copies or rounds `count` values, few of them one by one.
-static void copy_values(const float *from, void *to, int64_t count, ck_precision form) {
-    if (form == ck_fp32)
+// Copies or rounds `count` values of the input from number `at` on, few of them one by one.
+static void copy_values(const patches *p, int64_t at, void *to, int64_t count) {
+    if (p->input_form == ck_bf16) {
+        memcpy(to, (const uint16_t *)p->input + at, (size_t)count * sizeof(uint16_t));
+        return;
+    }
+    const float *from = (const float *)p->input + at;
+    if (p->form == ck_fp32)
         memcpy(to, from, (size_t)count * sizeof *from);
     else if (count >= 16)
         ck_round_range(from, to, count);
@@ -261,41 +264,22 @@ static void patch_rows(void *context, int64_t first, int64_t last) {
                 memset(out, 0, line);
                 continue;
             }
-            memset(out, 0, (size_t)(begin * C) * width);
-            copy_values(p->input + ((image * p->H + y) * p->W + x + begin) * C, out + (size_t)(begin * C) * width,
-                        (end - begin) * C, p->form);
-            memset(out + (size_t)(end * C) * width, 0, (size_t)((kernel - end) * C) * width);
+            if (begin > 0) memset(out, 0, (size_t)(begin * C) * width);
+            copy_values(p, ((image * p->H + y) * p->W + x + begin) * C, out + (size_t)(begin * C) * width,
+                        (end - begin) * C);
+            if (end < kernel) memset(out + (size_t)(end * C) * width, 0, (size_t)((kernel - end) * C) * width);
         }
     }
 }
 
-void ck_patches(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t kernel, int64_t stride,
-                int64_t padding, const float *input, void *output, ck_precision output_form) {
+ck_status ck_patches(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t kernel, int64_t stride,
+                     int64_t padding, const void *input, ck_precision input_form, void *output,
+                     ck_precision output_form) {
+    if (input_form == ck_bf16 && output_form == ck_fp32) return ck_bad_argument;
     patches p = {height, width, channels, kernel, stride, padding, (height + 2 * padding - kernel) / stride + 1,
-                 (width + 2 * padding - kernel) / stride + 1, input, output, output_form};
+                 (width + 2 * padding - kernel) / stride + 1, input, input_form, output, output_form};
     ck_parallel(batch * p.rows, patch_rows, &p);
-}
-
-typedef struct {
-    int64_t W, factor, C;
-    const float *input;
-    float *output;
-} shuffle;
-
-static void shuffle_rows(void *context, int64_t first, int64_t last) {
-    const shuffle *s = context;
-    int64_t f = s->factor, C = s->C;
-    for (int64_t row = first; row < last; row++)
-        for (int64_t x = 0; x < s->W; x++)
-            for (int64_t i = 0; i < f * f; i++)
-                memcpy(s->output + ((row * f + i / f) * s->W * f + x * f + i % f) * C,
-                       s->input + ((row * s->W + x) * f * f + i) * C, (size_t)C * sizeof(float));
-}
-
-void ck_pixel_shuffle(int64_t batch, int64_t height, int64_t width, int64_t factor, int64_t channels,
-                      const float *input, float *output) {
-    shuffle s = {width, factor, channels, input, output};
-    ck_parallel(batch * height, shuffle_rows, &s);
+    return ck_ok;
 }
 
 typedef struct {
@@ -313,7 +297,7 @@ static void dot_rows(void *context, int64_t first, int64_t last) {
 
 void ck_dot_rows(int64_t rows, int64_t k, int64_t count, const float *x, const float *vectors, float *output) {
     dots d = {rows, k, count, x, vectors, output, ck_current_kernels()};
-    ck_parallel(rows, dot_rows, &d);
+    ck_parallel_numbers(rows, rows * k * count, dot_rows, &d);
 }
 
 // Cross attention -----------------------------------------------------------------------------------------------------
@@ -358,7 +342,8 @@ static void cross_queries(void *context, int64_t first, int64_t last) {
 ck_status ck_cross_attend(const ck_cross_attention *a) {
     if (a->batch < 0 || a->queries < 0 || a->keys < 1 || a->heads < 1 || a->head_size < 1) return ck_bad_argument;
     crossing c = {a, ck_ok};
-    ck_parallel(a->batch * a->queries * a->heads, cross_queries, &c);
+    int64_t items = a->batch * a->queries * a->heads;
+    ck_parallel_numbers(items, items * a->keys * a->head_size, cross_queries, &c);
     return (ck_status)c.status;
 }
 

@@ -177,6 +177,9 @@ typedef struct {
     const float *residual;  // [rows, n] fp32 or NULL; may be the output itself if that is fp32
     int64_t residual_stride;
     int activates_last;  // 0: activation(product + bias) + residual; 1: activation(product + bias + residual)
+    // If above 0, rows of the output and of the residual come in groups of `group` rows. Strides hold within a group,
+    // and groups begin `group_stride` elements apart. An enlarging convolution writes every second row of an image.
+    int64_t group, group_stride;
 } ck_multiplication;
 
 // output = input weight^T + bias, with the activation and the residual of `m`.
@@ -275,13 +278,14 @@ double ck_bare_loop(int64_t rounds, ck_precision precision);
 // Layers of transformers ----------------------------------------------------------------------------------------------
 
 // Layer norm over the channels of every row, with biased variance:
-//     output = (row - mean) / sqrt(variance + epsilon) * weight + bias
+//     output = activation((row - mean) / sqrt(variance + epsilon) * weight + bias)
 // It is also the LayerNorm2d of channels-last images. The output may be the input if it is fp32 with the same stride.
 void ck_layer_norm(int64_t rows, int64_t channels, const float *input, int64_t input_stride, const float *weight,
-                   const float *bias, float epsilon, void *output, ck_precision output_form, int64_t output_stride);
+                   const float *bias, float epsilon, ck_activation activation, void *output, ck_precision output_form,
+                   int64_t output_stride);
 
-// x = x / 2 * (1 + erf(x / sqrt 2)), in place.
-void ck_gelu_in_place(int64_t count, float *x);
+// x = scale / (1 + exp(-x)) + shift, in place.
+void ck_scaled_sigmoid(int64_t count, float *x, float scale, float shift);
 
 // output[b, i] = x[b, i] + addend[i] for i < count. addend_stride counts the elements between the batch entries of
 // addend; 0 means that all batch entries share one addend. output may be x.
@@ -292,6 +296,15 @@ void ck_add(int64_t batch, int64_t count, const float *x, const float *addend, i
 // does not overlap the input.
 void ck_depthwise(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t kernel, int64_t stride,
                   const float *input, const float *weight, const float *bias, ck_activation activation, float *output);
+
+// The first step of the downsampling of SAM 2's masks, in fp32: a convolution of one channel with kernel 3, stride 2
+// and padding 1, a layer norm over its outputs, and GELU. mask is [height, width], both even; weight is
+// [channels, 3, 3] with at most `ck_mask_channels` channels (ck_bad_argument), the other vectors are [channels]. The
+// output is [height / 2, width / 2, channels].
+enum { ck_mask_channels = 64 };
+ck_status ck_downsample_mask(int64_t height, int64_t width, int64_t channels, const float *mask, const float *weight,
+                             const float *bias, const float *norm_weight, const float *norm_bias, float epsilon,
+                             void *output, ck_precision output_form);
 
 // Maxima over 2 x 2 places: [height, width] rows of `channels` numbers, `input_stride` numbers apart, to
 // [height / 2, width / 2, channels], both in `form`. Height and width are even.
@@ -307,18 +320,10 @@ void ck_rotate(int64_t rows, int64_t channels, int64_t period, const float *inpu
 // Copies the patches that a convolution of kernel x kernel sees, with zeros outside the image, as rows for a matrix
 // [n, kernel * kernel * channels] whose columns are ordered (ky, kx, channel). The output is
 // [batch, out_height, out_width, kernel, kernel, channels] with out = (in + 2 * padding - kernel) / stride + 1. A 2 x 2
-// convolution of stride 2 has kernel 2, stride 2 and padding 0.
-void ck_patches(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t kernel, int64_t stride,
-                int64_t padding, const float *input, void *output, ck_precision output_form);
-
-// Reorders [batch, height, width, factor, factor, channels] to [batch, height * factor, width * factor, channels].
-//
-// A transposed convolution with kernel = stride = f is a product with a matrix [f * f * outputs, inputs], whose rows
-// are ordered (ky, kx, output), followed by this shuffle. Operations on single pixels (LayerNorm2d, GELU, further such
-// matrices, ck_dot_rows) may come before the shuffle, which then moves only the last result. In that case, shuffle the
-// inner factor last.
-void ck_pixel_shuffle(int64_t batch, int64_t height, int64_t width, int64_t factor, int64_t channels,
-                      const float *input, float *output);
+// convolution of stride 2 has kernel 2, stride 2 and padding 0. A bf16 input needs a bf16 output (ck_bad_argument).
+ck_status ck_patches(int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t kernel, int64_t stride,
+                     int64_t padding, const void *input, ck_precision input_form, void *output,
+                     ck_precision output_form);
 
 // output[v, row] = x[row, :] . vectors[v, :] for a few vectors: the masks of the mask decoder. x is [rows, k], vectors
 // is [count, k], output is [count, rows]; count is at most 16.

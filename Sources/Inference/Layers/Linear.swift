@@ -68,18 +68,31 @@ final class Linear {
     ///   - residual: `[rows, outputs]`, or `nil`.
     ///   - residualStride: numbers between the starts of neighbouring residual rows; `nil` means
     ///     dense.
+    ///   - groups: how rows of the output and of the residual are grouped; `nil` means that they are not.
     /// - Throws: `ComputeError`.
     func apply(
         rows: Int, _ input: UnsafeRawPointer, inputStride: Int? = nil, to output: UnsafeMutableRawPointer,
         form: Precision = .fp32, outputStride: Int? = nil, activation: Activation = .identity,
-        activatesLast: Bool = false, residual: UnsafePointer<Float>? = nil, residualStride: Int? = nil
+        activatesLast: Bool = false, residual: UnsafePointer<Float>? = nil, residualStride: Int? = nil,
+        groups: RowGroups? = nil
     ) throws(ComputeError) {
         var call = ck_multiplication(
             rows: Int64(rows), input: input, input_stride: Int64(inputStride ?? inputs), output: output,
             output_form: form.form, output_stride: Int64(outputStride ?? outputs), activation: activation.code,
-            residual: residual, residual_stride: Int64(residualStride ?? outputs), activates_last: activatesLast ? 1 : 0
-        )
+            residual: residual, residual_stride: Int64(residualStride ?? outputs),
+            activates_last: activatesLast ? 1 : 0, group: Int64(groups?.rows ?? 0),
+            group_stride: Int64(groups?.stride ?? 0))
         try ComputeError.check(ck_matrix_multiply(handle, &call), "a product with \(outputs) x \(inputs)")
+    }
+}
+
+extension Linear {
+    /// Rows of an output that lie at their stride within a group only.
+    struct RowGroups {
+        /// The number of rows of a group.
+        let rows: Int
+        /// Numbers between the starts of neighbouring groups.
+        let stride: Int
     }
 }
 
@@ -178,7 +191,8 @@ func roundToBF16(_ input: UnsafePointer<Float>, count: Int, to output: UnsafeMut
 /// Copies the patches that a convolution sees of a square image into rows for a linear layer.
 ///
 /// - Parameters:
-///   - input: `[size, size, channels]`.
+///   - input: `[size, size, channels]` in `inputForm`.
+///   - inputForm: the number format of the image; bf16 needs rows of bf16.
 ///   - size: height and width of the image.
 ///   - channels: the number of channels.
 ///   - kernel: height and width of a patch.
@@ -187,10 +201,11 @@ func roundToBF16(_ input: UnsafePointer<Float>, count: Int, to output: UnsafeMut
 ///   - rows: `[patches, kernel, kernel, channels]` in `form`.
 ///   - form: the number format of the rows.
 func gatherPatches(
-    _ input: UnsafePointer<Float>, size: Int, channels: Int, kernel: Int, stride: Int, padding: Int,
-    to rows: UnsafeMutableRawPointer, _ form: Precision
+    _ input: UnsafeRawPointer, _ inputForm: Precision = .fp32, size: Int, channels: Int, kernel: Int, stride: Int,
+    padding: Int, to rows: UnsafeMutableRawPointer, _ form: Precision
 ) {
-    ck_patches(
-        1, Int64(size), Int64(size), Int64(channels), Int64(kernel), Int64(stride), Int64(padding), input, rows,
-        form.form)
+    precondition(inputForm == .fp32 || form == .bf16, "numbers are not widened")
+    _ = ck_patches(
+        1, Int64(size), Int64(size), Int64(channels), Int64(kernel), Int64(stride), Int64(padding), input,
+        inputForm.form, rows, form.form)
 }

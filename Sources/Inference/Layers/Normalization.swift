@@ -92,12 +92,14 @@ struct LayerNorm: Sendable {
     ///   - input: `[rows, channels]`.
     ///   - output: `[rows, channels]` in `form`; it may be the input if `form` is fp32.
     ///   - form: the number format of the output.
+    ///   - activation: is applied to the normalised rows.
     func apply(
-        rows: Int, _ input: UnsafePointer<Float>, to output: UnsafeMutableRawPointer, form: Precision = .fp32
+        rows: Int, _ input: UnsafePointer<Float>, to output: UnsafeMutableRawPointer, form: Precision = .fp32,
+        activation: Linear.Activation = .identity
     ) {
         ck_layer_norm(
-            Int64(rows), Int64(channels), input, Int64(channels), weight, bias, epsilon, output, form.form,
-            Int64(channels))
+            Int64(rows), Int64(channels), input, Int64(channels), weight, bias, epsilon, activation.code, output,
+            form.form, Int64(channels))
     }
 }
 

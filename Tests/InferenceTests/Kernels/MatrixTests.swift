@@ -23,6 +23,8 @@ extension InferenceSuites {
             var rounds = false
             /// The number of unused elements between rows.
             var slack = 0
+            /// The number of rows of a group of the output; 0 means that rows are not grouped.
+            var group = 0
         }
 
         /// The result of `path` for a case whose numbers are drawn alike for all paths.
@@ -34,14 +36,18 @@ extension InferenceSuites {
             let bias = drawing.values(it.n)
             let stride = it.k + it.slack
             let input = drawing.values(it.rows * stride)
-            let residual = drawing.values(it.rows * it.n)
+            // The output has room for a second group behind each group.
+            let groupStride = 2 * it.group * it.n
+            let count = it.group == 0 ? it.rows * it.n : (it.rows + it.group - 1) / it.group * groupStride
+            let residual = drawing.values(count)
             let some = some ?? 0..<it.rows
             try Compute.use(path)
             var matrix: OpaquePointer?
             #expect(ck_matrix_create(Int64(it.n), Int64(it.k), weight, bias, precision, &matrix) == ck_ok)
             defer { ck_matrix_destroy(matrix) }
-            var output = it.residual == .output ? residual : [Float](repeating: .nan, count: it.rows * it.n)
-            var half = [UInt16](repeating: 0xffff, count: it.rows * it.n)
+            let empty: Float = it.group == 0 ? .nan : 0.5
+            var output = it.residual == .output ? residual : [Float](repeating: empty, count: count)
+            var half = [UInt16](repeating: it.group == 0 ? 0xffff : 0x3f00, count: count)
             let halves = rounded(input)
             let status = input.withUnsafeBytes { full in
                 halves.withUnsafeBytes { short in
@@ -64,6 +70,7 @@ extension InferenceSuites {
                                 m.activation = it.activation
                                 m.activates_last = it.activatesLast ? 1 : 0
                                 m.residual_stride = Int64(it.n)
+                                (m.group, m.group_stride) = (Int64(it.group), Int64(groupStride))
                                 switch it.residual {
                                 case .none: break
                                 case .another: m.residual = residual.baseAddress.map { $0 + start }
@@ -79,6 +86,7 @@ extension InferenceSuites {
             }
             #expect(status == ck_ok)
             let all = it.rounds ? widened(half) : output
+            if it.group > 0 { return all }
             return Array(all[some.lowerBound * it.n..<some.upperBound * it.n])
         }
 
@@ -98,7 +106,7 @@ extension InferenceSuites {
         }
 
         @Test func `every path multiplies matrices of odd sizes`() throws {
-            for rows in [1, 5, 7, 97] {
+            for rows in [1, 5, 8, 97] {
                 for n in [1, 15, 33, 100] {
                     for k in [1, 3, 27, 64, 515] {
                         try compare(Case(rows: rows, n: n, k: k), 2e-6, "\(rows) \(n) \(k)")
@@ -127,6 +135,37 @@ extension InferenceSuites {
             }
         }
 
+        @Test func `rows in groups leave the room between the groups as it was`() throws {
+            let before = Compute.kernels
+            defer { try? Compute.use(before) }
+            for path in Compute.availableKernels {
+                for precision in [ck_fp32, ck_bf16] {
+                    for rounds in [false, true] {
+                        var it = Case(rows: 45, n: 37, activation: ck_gelu, rounds: rounds)
+                        let expected = try run(path, precision, it)
+                        it.group = 7
+                        let found = try run(path, precision, it)
+                        for row in 0..<45 {
+                            let start = (row / 7 * 14 + row % 7) * 37
+                            #expect(Array(found[start..<start + 37]) == Array(expected[row * 37..<(row + 1) * 37]))
+                        }
+                        for group in 0..<7 {
+                            let gap = (group * 14 + 7) * 37..<(group + 1) * 14 * 37
+                            #expect(found[gap].allSatisfy { $0 == 0.5 }, "\(path) \(precision)")
+                        }
+                    }
+                }
+            }
+        }
+
+        @Test func `rows in groups meet the residual at their own place`() throws {
+            for rows in [1, 8, 33] {
+                try compare(
+                    Case(rows: rows, n: 40, residual: .another, activatesLast: true, group: 8), 2e-6, "\(rows)")
+                try compare(Case(rows: rows, n: 40, residual: .output, group: 8), 2e-6, "\(rows) in place")
+            }
+        }
+
         @Test func `a row has the same bits whichever rows are computed with it, and so for any number of threads`()
             throws
         {
@@ -137,7 +176,7 @@ extension InferenceSuites {
                 for precision in [ck_fp32, ck_bf16] {
                     let whole = try run(path, precision, it)
                     #expect(try run(path, precision, it) == whole, "\(path) \(precision) again")
-                    for rows in [0..<1, 3..<10, 100..<211] {
+                    for rows in [0..<1, 3..<11, 100..<211] {
                         let part = try run(path, precision, it, rows: rows)
                         #expect(
                             part == Array(whole[rows.lowerBound * 70..<rows.upperBound * 70]), "\(path) \(precision)")
@@ -156,10 +195,21 @@ extension InferenceSuites {
         }
 
         @Test func `GELU is the one with erf, also far from zero`() throws {
-            var x = stride(from: Float(-12), through: 12, by: 0.01).map(\.self)
+            let x = stride(from: Float(-12), through: 12, by: 0.01).map(\.self)
             let expected = x.map { Double($0) / 2 * (1 + erf(Double($0) / 2.0.squareRoot())) }
-            ck_gelu_in_place(Int64(x.count), &x)
-            for (found, expected) in zip(x, expected) { #expect(abs(Double(found) - expected) < 1e-6) }
+            var matrix: OpaquePointer?
+            #expect(ck_matrix_create(1, 1, [1], nil, ck_fp32, &matrix) == ck_ok)
+            defer { ck_matrix_destroy(matrix) }
+            var found = [Float](repeating: .nan, count: x.count)
+            x.withUnsafeBytes { input in
+                found.withUnsafeMutableBytes { output in
+                    var m = ck_multiplication()
+                    (m.rows, m.input_stride, m.output_stride) = (Int64(x.count), 1, 1)
+                    (m.input, m.output, m.activation) = (input.baseAddress, output.baseAddress, ck_gelu)
+                    #expect(ck_matrix_multiply(matrix, &m) == ck_ok)
+                }
+            }
+            for (found, expected) in zip(found, expected) { #expect(abs(Double(found) - expected) < 1e-6) }
         }
 
         @Test func `strides that are too short and a rounded residual in place are refused`() throws {

@@ -26,12 +26,86 @@ extension InferenceSuites {
             }
             var found = [Float](repeating: .nan, count: rows * channels)
             ck_layer_norm(
-                Int64(rows), Int64(channels), x, Int64(stride), weight, bias, 1e-6, &found, ck_fp32, Int64(channels))
+                Int64(rows), Int64(channels), x, Int64(stride), weight, bias, 1e-6, ck_identity, &found, ck_fp32,
+                Int64(channels))
             #expect(relativeError(found, expected) < 1e-6)
-            var half = [UInt16](repeating: 0xffff, count: rows * channels)
-            ck_layer_norm(
-                Int64(rows), Int64(channels), x, Int64(stride), weight, bias, 1e-6, &half, ck_bf16, Int64(channels))
-            #expect(half == rounded(found))
+            for activation in [ck_identity, ck_gelu, ck_relu] {
+                let active = expected.map { value -> Float in
+                    switch activation {
+                    case ck_gelu: Float(Double(value) / 2 * (1 + erf(Double(value) / 2.0.squareRoot())))
+                    case ck_relu: max(value, 0)
+                    default: value
+                    }
+                }
+                ck_layer_norm(
+                    Int64(rows), Int64(channels), x, Int64(stride), weight, bias, 1e-6, activation, &found, ck_fp32,
+                    Int64(channels))
+                // GELU is known up to an absolute error.
+                #expect(zip(found, active).allSatisfy { abs($0 - $1) < 2e-6 * max(1, abs($1)) })
+                var half = [UInt16](repeating: 0xffff, count: rows * channels)
+                ck_layer_norm(
+                    Int64(rows), Int64(channels), x, Int64(stride), weight, bias, 1e-6, activation, &half, ck_bf16,
+                    Int64(channels))
+                #expect(half == rounded(found))
+            }
+        }
+
+        @Test func `a scaled sigmoid rises from its shift to its scale above it`() {
+            var x = stride(from: Float(-100), through: 100, by: 0.037).map(\.self) + [-.infinity, .infinity, -0.0]
+            let expected = x.map { 20 / (1 + exp(-Double($0))) - 10 }
+            ck_scaled_sigmoid(Int64(x.count), &x, 20, -10)
+            #expect(zip(x, expected).allSatisfy { abs(Double($0) - $1) < 3e-6 })
+            var nothing: [Float] = [.nan]
+            ck_scaled_sigmoid(1, &nothing, 20, -10)
+            #expect(nothing[0].isNaN)
+        }
+
+        @Test(arguments: [(8, 4), (34, 4), (70, 5)])
+        func `a mask's first downsampling is a convolution, a norm and GELU`(width: Int, channels: Int) {
+            var drawing = Drawing(seed: width)
+            let height = 6
+            let mask = drawing.values(height * width, scale: 10)
+            let (weight, bias) = (drawing.values(9 * channels), drawing.values(channels))
+            let (scale, shift) = (drawing.values(channels), drawing.values(channels))
+            var expected: [Float] = []
+            for place in 0..<height * width / 4 {
+                let sums = (0..<channels).map { channel in
+                    (0..<9).reduce(Double(bias[channel])) { sum, tap in
+                        let (y, x) = (2 * (place / (width / 2)) + tap / 3 - 1, 2 * (place % (width / 2)) + tap % 3 - 1)
+                        guard y >= 0, x >= 0 else { return sum }
+                        return sum + Double(mask[y * width + x]) * Double(weight[channel * 9 + tap])
+                    }
+                }
+                let mean = sums.reduce(0, +) / Double(channels)
+                let variance = sums.map { ($0 - mean) * ($0 - mean) }.reduce(0, +) / Double(channels)
+                expected += (0..<channels).map { channel in
+                    let normed = (sums[channel] - mean) / (variance + 1e-6).squareRoot()
+                    let y = normed * Double(scale[channel]) + Double(shift[channel])
+                    return Float(y / 2 * (1 + erf(y / 2.0.squareRoot())))
+                }
+            }
+            var found = [Float](repeating: .nan, count: expected.count)
+            let status = ck_downsample_mask(
+                Int64(height), Int64(width), Int64(channels), mask, weight, bias, scale, shift, 1e-6, &found, ck_fp32)
+            #expect(status == ck_ok)
+            #expect(relativeError(found, expected) < 2e-6)
+            var halves = [UInt16](repeating: 0xffff, count: expected.count)
+            #expect(
+                ck_downsample_mask(
+                    Int64(height), Int64(width), Int64(channels), mask, weight, bias, scale, shift, 1e-6, &halves,
+                    ck_bf16) == ck_ok)
+            #expect(halves == rounded(found))
+        }
+
+        @Test func `a mask of odd size or too many channels are refused`() {
+            var output = [Float](repeating: 0, count: 65)
+            for (height, width, channels) in [(3, 2, 1), (2, 3, 1), (0, 2, 1), (2, 2, 0), (2, 2, 65)] {
+                let zeros = [Float](repeating: 0, count: 9 * 65)
+                #expect(
+                    ck_downsample_mask(
+                        Int64(height), Int64(width), Int64(channels), zeros, zeros, zeros, zeros, zeros, 1e-6, &output,
+                        ck_fp32) == ck_bad_argument)
+            }
         }
 
         @Test func `queries attend to keys that all of a batch may share`() {
@@ -78,9 +152,10 @@ extension InferenceSuites {
             #expect(relativeError(found, expected) < 2e-6)
         }
 
-        @Test(arguments: [1, 2]) func `a depthwise convolution weights the nine neighbours`(stride: Int) {
+        @Test(arguments: [1, 2], [(6, 11), (6, 16), (23, 27)])
+        func `a depthwise convolution weights the nine neighbours`(stride: Int, size: (width: Int, channels: Int)) {
             var drawing = Drawing(seed: stride)
-            let (height, width, channels) = (5, 6, 11)
+            let (height, width, channels) = (5, size.width, size.channels)
             let x = drawing.values(height * width * channels)
             let (weight, bias) = (drawing.values(9 * channels), drawing.values(channels))
             let (rows, columns) = ((height - 1) / stride + 1, (width - 1) / stride + 1)
@@ -106,17 +181,19 @@ extension InferenceSuites {
             #expect(relativeError(found, expected) < 1e-6)
         }
 
-        @Test func `patches hold the pixels of a kernel, and a shuffle orders the output of a transposed one`() {
+        @Test func `patches hold the pixels of a kernel`() {
+            let image: [Float] = [1, 2, 3, 4, 5, 6, 7, 8, 9]
             var patches = [Float](repeating: .nan, count: 2 * 2 * 9)
-            ck_patches(1, 3, 3, 1, 3, 2, 1, [1, 2, 3, 4, 5, 6, 7, 8, 9], &patches, ck_fp32)
+            #expect(ck_patches(1, 3, 3, 1, 3, 2, 1, image, ck_fp32, &patches, ck_fp32) == ck_ok)
             #expect(Array(patches[0..<9]) == [0, 0, 0, 0, 1, 2, 0, 4, 5])
             #expect(Array(patches[27..<36]) == [5, 6, 0, 8, 9, 0, 0, 0, 0])
             var halves = [UInt16](repeating: 1, count: 36)
-            ck_patches(1, 3, 3, 1, 3, 2, 1, [1, 2, 3, 4, 5, 6, 7, 8, 9], &halves, ck_bf16)
+            #expect(ck_patches(1, 3, 3, 1, 3, 2, 1, image, ck_fp32, &halves, ck_bf16) == ck_ok)
             #expect(widened(halves) == patches)
-            var spread = [Float](repeating: .nan, count: 8)
-            ck_pixel_shuffle(1, 1, 2, 2, 1, [1, 2, 3, 4, 5, 6, 7, 8], &spread)
-            #expect(spread == [1, 2, 5, 6, 3, 4, 7, 8])
+            halves = [UInt16](repeating: 1, count: 36)
+            #expect(ck_patches(1, 3, 3, 1, 3, 2, 1, rounded(image), ck_bf16, &halves, ck_bf16) == ck_ok)
+            #expect(widened(halves) == patches)
+            #expect(ck_patches(1, 3, 3, 1, 3, 2, 1, rounded(image), ck_bf16, &patches, ck_fp32) == ck_bad_argument)
         }
 
         @Test func `patches of several channels are zero outside the image`() {
@@ -136,10 +213,13 @@ extension InferenceSuites {
                 }
             }
             var found = [Float](repeating: .nan, count: expected.count)
-            ck_patches(1, 9, 7, 3, 7, 4, 3, image, &found, ck_fp32)
+            #expect(ck_patches(1, 9, 7, 3, 7, 4, 3, image, ck_fp32, &found, ck_fp32) == ck_ok)
             #expect(found == expected)
             var halves = [UInt16](repeating: 1, count: expected.count)
-            ck_patches(1, 9, 7, 3, 7, 4, 3, image, &halves, ck_bf16)
+            #expect(ck_patches(1, 9, 7, 3, 7, 4, 3, image, ck_fp32, &halves, ck_bf16) == ck_ok)
+            #expect(halves == rounded(expected))
+            halves = [UInt16](repeating: 1, count: expected.count)
+            #expect(ck_patches(1, 9, 7, 3, 7, 4, 3, rounded(image), ck_bf16, &halves, ck_bf16) == ck_ok)
             #expect(halves == rounded(expected))
         }
 

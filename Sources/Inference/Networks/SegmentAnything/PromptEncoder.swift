@@ -4,7 +4,6 @@
 // tokens: random Fourier features of their position (Tancik 2020) plus a learned vector for their
 // kind. A mask becomes a tensor that is added to the image embedding.
 
-import CKernels
 import Foundation
 
 /// The prompt encoder, which turns prompts into the inputs of the mask decoder; it computes in
@@ -154,8 +153,7 @@ private final class MaskDownscaling {
             gatherPatches(x, size: side, channels: channels, kernel: 2, stride: 2, padding: 0, to: patches, .fp32)
             (side, channels) = (side / 2, convolution.outputs)
             try convolution.apply(rows: side * side, patches, to: x)
-            norm.apply(rows: side * side, x, to: x)
-            ck_gelu_in_place(Int64(side * side * channels), x)
+            norm.apply(rows: side * side, x, to: x, activation: .gelu)
         }
         try last.apply(rows: side * side, x, to: output)
     }

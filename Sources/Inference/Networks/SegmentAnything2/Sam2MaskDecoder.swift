@@ -150,37 +150,21 @@ final class Sam2MaskDecoder {
                 rows: 1, maskTokens + mask * channels, stride: channels, to: vectors + index * upscaling.channels,
                 outputStride: upscaling.channels, workspace)
         }
-        let levels = HighResolutionLevels(
-            doubled: nested(features.s1, depth: 1, "nested s1"), enlarged: nested(features.s0, depth: 2, "nested s0"))
         var rows = UnsafeRawPointer(places)
         if precision == .bf16 {
             let rounded = workspace.numbers("rounded places", size * size * channels, .bf16)
             roundToBF16(places, count: size * size * channels, to: rounded)
             rows = UnsafeRawPointer(rounded)
         }
-        return try upscaling.logits(rows, vectors, masks: masks.count, levels: levels, workspace)
-    }
-
-    /// Brings the pixels of a finer level into the order of the upscaling's rows: by place of the embedding, then by
-    /// half of it along y and x, `depth` times.
-    private func nested(_ level: Tensor, depth: Int, _ name: String) -> UnsafePointer<Float> {
-        let (side, channels, grid) = (level.shape[1], level.channels, size)
-        let rows = workspace.floats(name, level.count)
-        level.values.withUnsafeBufferPointer { pixels in
-            guard let pixels = pixels.baseAddress else { return }
-            let each = side / grid
-            for row in 0..<side * side {
-                var (y, x, rest) = (0, 0, row % (each * each))
-                for step in 0..<depth {
-                    y += ((rest & 2) >> 1) << step
-                    x += (rest & 1) << step
-                    rest >>= 2
+        return try features.s1.values.withUnsafeBufferPointer { s1 in
+            try features.s0.values.withUnsafeBufferPointer { s0 in
+                // The caller has checked the shapes, so the levels have first values.
+                guard let s1 = s1.baseAddress, let s0 = s0.baseAddress else {
+                    preconditionFailure("the levels have values")
                 }
-                let place = row / (each * each)
-                let pixel = (place / grid * each + y) * side + place % grid * each + x
-                (rows + row * channels).update(from: pixels + pixel * channels, count: channels)
+                let levels = HighResolutionLevels(doubled: s1, enlarged: s0)
+                return try upscaling.logits(rows, vectors, masks: masks.count, levels: levels, workspace)
             }
         }
-        return UnsafePointer(rows)
     }
 }

@@ -25,6 +25,8 @@ final class MemoryAttention {
     /// A tenth of the grid's positional encoding, `[grid * grid, channels]`.
     private let positions: [Float]
     private let channels: Int
+    private let memoryChannels: Int
+    private let precision: Precision
     private let workspace = Workspace()
 
     static let name = "memory_attention"
@@ -40,6 +42,8 @@ final class MemoryAttention {
     /// - Throws: `WeightFileError`, which names the tensor, or `ComputeError`.
     init(_ weights: SafeTensors, grid: Int, channels: Int, memoryChannels: Int, precision: Precision) throws {
         self.channels = channels
+        self.memoryChannels = memoryChannels
+        self.precision = precision
         let depth = weights.count("\(Self.name).layers.")
         guard (1...64).contains(depth) else {
             throw WeightFileError.missing("\(Self.name).layers.0.self_attn.q_proj.weight")
@@ -65,16 +69,42 @@ final class MemoryAttention {
         let count = vision.count
         let x = workspace.floats("residual stream", count)
         ck_add(1, Int64(count), vision.values, positions, 0, x)
-        for layer in layers { try layer.apply(to: x, memory, workspace) }
+        let rows = MemoryAttentionLayer.Rows(
+            values: numbers(memory.values, "memory values"), keys: numbers(memory.keys, "memory keys"),
+            count: memory.values.count / memoryChannels, onGrid: memory.gridRows)
+        for layer in layers { try layer.apply(to: x, rows, workspace) }
         return [Float](unsafeUninitializedCapacity: count) { output, filled in
             if let base = output.baseAddress { norm.apply(rows: count / channels, x, to: base) }
             filled = count
         }
     }
+
+    /// The numbers in the layers' precision, copied into the workspace.
+    private func numbers(_ values: [Float], _ name: String) -> UnsafeRawPointer {
+        let copy = workspace.numbers(name, values.count, precision)
+        values.withUnsafeBufferPointer { values in
+            guard let base = values.baseAddress else { return }
+            if precision == .bf16 {
+                roundToBF16(base, count: values.count, to: copy)
+            } else {
+                copy.copyMemory(from: base, byteCount: values.count * MemoryLayout<Float>.size)
+            }
+        }
+        return UnsafeRawPointer(copy)
+    }
 }
 
 /// One layer: self-attention, attention to the memories, MLP, each behind a norm and around a residual.
 private final class MemoryAttentionLayer {
+    /// `MemoryRows` in the layers' precision.
+    struct Rows {
+        let values: UnsafeRawPointer
+        let keys: UnsafeRawPointer
+        /// The number of rows, and of those that belong to grids.
+        let count: Int
+        let onGrid: Int
+    }
+
     private let grid: Int
     private let channels: Int
     private let precision: Precision
@@ -104,7 +134,7 @@ private final class MemoryAttentionLayer {
     }
 
     /// Replaces `x`, `[grid * grid, channels]`, by the layer's output.
-    func apply(to x: UnsafeMutablePointer<Float>, _ memory: MemoryRows, _ workspace: Workspace) throws {
+    func apply(to x: UnsafeMutablePointer<Float>, _ memory: Rows, _ workspace: Workspace) throws {
         let places = grid * grid
         let normed = workspace.numbers("normed", places * channels, precision)
         norms[0].apply(rows: places, x, to: normed, form: precision)
@@ -112,35 +142,18 @@ private final class MemoryAttentionLayer {
             queries: normed, keys: normed, values: normed, keyRows: places, rotatedRows: places, addingTo: x,
             workspace)
         norms[1].apply(rows: places, x, to: normed, form: precision)
-        let keyRows = memory.values.count / crossAttention.keyChannels
         try crossAttention.apply(
-            queries: normed, keys: rows(of: memory.keys, "memory keys", workspace),
-            values: rows(of: memory.values, "memory values", workspace), keyRows: keyRows, rotatedRows: memory.gridRows,
-            addingTo: x, workspace)
+            queries: normed, keys: memory.keys, values: memory.values, keyRows: memory.count,
+            rotatedRows: memory.onGrid, addingTo: x, workspace)
         norms[2].apply(rows: places, x, to: normed, form: precision)
         let hidden = workspace.numbers("hidden", places * linear1.outputs, precision)
         try linear1.apply(rows: places, normed, to: hidden, form: precision, activation: .relu)
         try linear2.apply(rows: places, hidden, to: x, residual: x)
     }
-
-    /// The numbers in the layer's precision, copied into the workspace.
-    private func rows(of values: [Float], _ name: String, _ workspace: Workspace) -> UnsafeRawPointer {
-        let copy = workspace.numbers(name, values.count, precision)
-        values.withUnsafeBufferPointer { values in
-            guard let base = values.baseAddress else { return }
-            if precision == .bf16 {
-                roundToBF16(base, count: values.count, to: copy)
-            } else {
-                copy.copyMemory(from: base, byteCount: values.count * MemoryLayout<Float>.size)
-            }
-        }
-        return UnsafeRawPointer(copy)
-    }
 }
 
 /// An attention with one head, whose queries and keys are rotated by their places.
 private final class RotaryAttention {
-    let keyChannels: Int
     private let turns: RotaryTable
     private let precision: Precision
     private let q: Linear
@@ -152,7 +165,6 @@ private final class RotaryAttention {
         _ weights: SafeTensors, _ name: String, turns: RotaryTable, channels: Int, keyChannels: Int,
         precision: Precision
     ) throws {
-        self.keyChannels = keyChannels
         self.turns = turns
         self.precision = precision
         q = try weights.linear("\(name).q_proj", channels, channels, precision: precision)

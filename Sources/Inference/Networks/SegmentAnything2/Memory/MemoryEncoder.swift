@@ -12,6 +12,8 @@ final class MemoryEncoder {
     private let grid: Int
     private let channels: Int
     private let precision: Precision
+    private let firstStep: FirstStep
+    /// The other three steps of the mask's downsampling.
     private let downsampling: [(convolution: Linear, norm: LayerNorm)]
     private let last: Linear
     private let projection: Linear
@@ -23,7 +25,7 @@ final class MemoryEncoder {
 
     static let name = "memory_encoder"
     /// The numbers of the convolutions in `mask_downsampler.encoder`; each is followed by its norm.
-    private static let steps = [0, 3, 6, 9]
+    private static let steps = (first: 0, others: [3, 6, 9])
 
     /// Reads the encoder.
     ///
@@ -38,9 +40,10 @@ final class MemoryEncoder {
         self.channels = channels
         self.precision = precision
         let encoder = "\(Self.name).mask_downsampler.encoder"
+        firstStep = try FirstStep(weights, encoder, Self.steps.first)
         var downsampling = [(convolution: Linear, norm: LayerNorm)]()
-        for step in Self.steps {
-            let inputs = downsampling.last?.convolution.outputs ?? 1
+        for step in Self.steps.others {
+            let inputs = downsampling.last?.convolution.outputs ?? firstStep.outputs
             let outputs = try weights.shape("\(encoder).\(step).weight", axes: 4)[0]
             let kernel = try weights.tensor("\(encoder).\(step).weight", shape: [outputs, inputs, 3, 3]).channelsLast()
             let convolution = try Linear(
@@ -106,27 +109,28 @@ final class MemoryEncoder {
         if isBinary {
             for index in 0..<size * size { mask[index] = mask[index] > 0 ? 10 : -10 }
         } else {
-            ck_sigmoid(Int64(size * size), mask)
-            for index in 0..<size * size { mask[index] = 20 * mask[index] - 10 }
+            ck_scaled_sigmoid(Int64(size * size), mask, 20, -10)
         }
         return mask
     }
 
     /// Four convolutions that each halve height and width, then a 1 x 1 convolution to `[grid * grid, channels]`.
     private func downsample(_ mask: UnsafeMutablePointer<Float>, to output: UnsafeMutablePointer<Float>) throws {
-        var (x, side, inputs) = (UnsafePointer(mask), 16 * grid, 1)
+        var (side, inputs) = (8 * grid, firstStep.outputs)
+        var x = workspace.numbers("downsampled", side * side * inputs, precision)
+        try firstStep.apply(size: 16 * grid, mask, to: x, precision)
         for (index, step) in downsampling.enumerated() {
             let rows = side * side / 4
             let patches = workspace.numbers("patches", rows * step.convolution.inputs, precision)
-            gatherPatches(x, size: side, channels: inputs, kernel: 3, stride: 2, padding: 1, to: patches, precision)
+            gatherPatches(
+                x, precision, size: side, channels: inputs, kernel: 3, stride: 2, padding: 1, to: patches, precision)
             (side, inputs) = (side / 2, step.convolution.outputs)
-            let next = workspace.floats("downsampled \(index % 2)", rows * inputs)
-            try step.convolution.apply(rows: rows, patches, to: next)
-            step.norm.apply(rows: rows, next, to: next)
-            ck_gelu_in_place(Int64(rows * inputs), next)
-            x = UnsafePointer(next)
+            let sums = workspace.floats("downsampling", rows * inputs)
+            try step.convolution.apply(rows: rows, patches, to: sums)
+            x = workspace.numbers("downsampled \(index)", rows * inputs, precision)
+            step.norm.apply(rows: rows, sums, to: x, form: precision, activation: .gelu)
         }
-        try last.apply(rows: side * side, rows(x, side * side * inputs), to: output)
+        try last.apply(rows: side * side, x, to: output)
     }
 
     /// Numbers in the precision of the products.
@@ -135,6 +139,40 @@ final class MemoryEncoder {
         let rounded = workspace.numbers("rounded", count, .bf16)
         roundToBF16(values, count: count, to: rounded)
         return UnsafeRawPointer(rounded)
+    }
+}
+
+/// The first convolution of a mask's downsampling with its norm and GELU, in fp32 in both precisions.
+private struct FirstStep {
+    /// The number of output channels.
+    let outputs: Int
+    /// `[outputs, 3, 3]`.
+    private let weight: [Float]
+    private let bias: [Float]
+    private let norm: LayerNorm
+
+    /// Reads the convolution `name.number` and the norm behind it.
+    init(_ weights: SafeTensors, _ name: String, _ number: Int) throws {
+        outputs = try weights.shape("\(name).\(number).weight", axes: 4)[0]
+        guard outputs <= ck_mask_channels else {
+            throw WeightFileError.tensor(
+                "\(name).\(number).weight",
+                reason: "a mask's first convolution has at most \(ck_mask_channels) outputs, not \(outputs)")
+        }
+        weight = try weights.tensor("\(name).\(number).weight", shape: [outputs, 1, 3, 3]).values
+        bias = try weights.tensor("\(name).\(number).bias", shape: [outputs]).values
+        norm = try weights.layerNorm("\(name).\(number + 1)", outputs, epsilon: 1e-6)
+    }
+
+    /// Computes `[size / 2, size / 2, outputs]` in `form` from a mask `[size, size]`.
+    func apply(
+        size: Int, _ mask: UnsafePointer<Float>, to output: UnsafeMutableRawPointer, _ form: Precision
+    ) throws(ComputeError) {
+        let status = norm.withParameters { scale, shift, epsilon in
+            ck_downsample_mask(
+                Int64(size), Int64(size), Int64(outputs), mask, weight, bias, scale, shift, epsilon, output, form.form)
+        }
+        try ComputeError.check(status, "the downsampling of a mask of \(size) x \(size)")
     }
 }
 
