@@ -37,16 +37,16 @@ extension SegmentationSuites {
             try Segmenters.make(Segmenters.choose(name, among: DrawnModels.tracker(facts: facts)))
         }
 
-        private func segment(_ options: SegmenterOptions, facts: String = fits) throws -> SegmenterResult {
+        private func segment(_ options: SegmenterOptions) throws -> SegmenterResult {
             let volume = Inputs.volume(6, 31, 37, Inputs.pattern)
-            return try segmenter("medsam2-compact", facts).segment(.volume(volume), options: options, trace: nil) {
+            return try segmenter("medsam2-compact", Self.fits).segment(.volume(volume), options: options, trace: nil) {
                 _, _ in
             }
         }
 
         private let box = Box(x0: 8, y0: 6, x1: 30, y1: 25)
 
-        @Test func `a volume's measures are weighted by area, and its confidence is fitted to them`() throws {
+        @Test func `a volume's measures are weighted by area, and it and its slices have fits of their own`() throws {
             let result = try segment(SegmenterOptions(box: box, keySlice: 3))
             let measures = result.confidence.measures
             try #require(result.masks.contains { !$0.isEmpty })
@@ -59,10 +59,6 @@ extension SegmentationSuites {
             let prompted = result.masks[2].isEmpty ? 0 : result.frameConfidence[2].measures["jitterAgreement"]
             #expect(measures["jitterAgreement"] == prompted)
             #expect(abs(result.confidence.value - value(-0.4, Self.volumeTerms, measures)) < 1e-9)
-        }
-
-        @Test func `a slice's confidence is fitted to its own measures, and an empty slice's to its absence`() throws {
-            let result = try segment(SegmenterOptions(box: box, keySlice: 3))
             for (mask, confidence) in zip(result.masks, result.frameConfidence) {
                 let presence = try #require(confidence.measures["objectPresence"])
                 let expected =
@@ -73,24 +69,17 @@ extension SegmentationSuites {
             }
         }
 
-        @Test func `without a fit, or without a measure that it needs, the mean over the outlined slices counts`()
-            throws
-        {
-            for (options, facts) in [
-                (SegmenterOptions(box: box, keySlice: 3), "{}"),
-                (SegmenterOptions(box: box, keySlice: 3, shift: 0), Self.fits),
-            ] {
-                let result = try segment(options, facts: facts)
-                let outlined = result.masks.indices.filter { !result.masks[$0].isEmpty }
-                try #require(!outlined.isEmpty)
-                let mean = outlined.reduce(0) { $0 + result.frameConfidence[$1].value } / Double(outlined.count)
-                #expect(abs(result.confidence.value - mean) < 1e-9)
-                #expect(result.confidence.measures["promptAgreement"] == nil)
-            }
+        @Test func `without a measure that the fit needs, the mean over the outlined slices counts`() throws {
+            let result = try segment(SegmenterOptions(box: box, keySlice: 3, shift: 0))
+            let outlined = result.masks.indices.filter { !result.masks[$0].isEmpty }
+            try #require(!outlined.isEmpty)
+            let mean = outlined.reduce(0) { $0 + result.frameConfidence[$1].value } / Double(outlined.count)
+            #expect(abs(result.confidence.value - mean) < 1e-9)
+            #expect(result.confidence.measures["promptAgreement"] == nil)
         }
 
         @Test func `frames have a fit of their own`() throws {
-            let frames = (0..<3).map { shift in
+            let frames = (0..<2).map { shift in
                 Inputs.frame(70, 99) { 60 + Inputs.pattern($0 + $1 + shift).truncatingRemainder(dividingBy: 190) }
             }
             let options = SegmenterOptions(box: Box(x0: 20, y0: 15, x1: 71, y1: 52), keySlice: 1)
