@@ -101,12 +101,14 @@ def shifted_rows(network, volumes):
 
     A row holds the shift, the mean Dice, and the most slices that are marked beyond an end.
     """
-    embedded = [medsam2_compact.embed(network, image) for _, image, _ in volumes]
+    with torch.autocast("cpu", torch.bfloat16):
+        embedded = [medsam2_compact.embed(network, image) for _, image, _ in volumes]
     rows = []
     for shift in SHIFTS:
         lower(network, shift)
-        found = [score_tracker.volume_row((network, features), name, image, mask > 0)
-                 for features, (name, image, mask) in zip(embedded, volumes)]
+        with torch.autocast("cpu", torch.bfloat16):  # a context of its own, because a context keeps the bias that it saw first
+            found = [score_tracker.volume_row((network, features), name, image, mask > 0)
+                     for features, (name, image, mask) in zip(embedded, volumes)]
         lower(network, -shift)
         rows.append({"shift": shift, "dice": round(float(np.mean([row["dice"] for row in found])), 4),
                      "beyond": max(row[end] for row in found for end in ("below", "above"))})
@@ -152,8 +154,7 @@ def main():
         before, after = fit(network.sam_mask_decoder.pred_obj_score_head, x, y)
         rounds.append({"volumes": len(chosen), "answers": len(y), "before": round(before, 4), "after": round(after, 4)})
         print(json.dumps(rounds[-1]), flush=True)
-    with torch.autocast("cpu", torch.bfloat16):
-        shifts = shifted_rows(network, packed["validation"])
+    shifts = shifted_rows(network, packed["validation"])
     lower(network, chosen_shift(shifts))
     print(json.dumps(shifts), "chosen:", chosen_shift(shifts), flush=True)
     kept |= {"average": network.state_dict(), "score_fit": rounds, "score_shift": shifts}

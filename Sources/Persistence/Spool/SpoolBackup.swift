@@ -123,7 +123,7 @@ private struct Copy {
             let database = try snapshot()
             defer { try? database.close() }
             summary = try complete(database, &folders)
-            // A file that was moved to `quarantine/` in between has its new name in the next snapshot.
+            // A file that was deleted in between has no row in the next snapshot.
             if summary.missing == 0 || attempt == Self.attempts { break }
         }
         try copyModels()
@@ -204,7 +204,7 @@ private struct Copy {
         if (try? FileSystem.status(new))?.size == size { return true }
         // The file was still being received when it was copied, or the spool's file does not fit its row either.
         try FileSystem.remove(new)
-        guard try place(folder, name, &folders) else { return false }
+        guard try place(folder, name, &folders) || placeMoved(folder, name, &folders) else { return false }
         let source = try? FileSystem.status(spool.absolute(folder + "/" + name))
         return source.map { $0.size == (try? FileSystem.status(new))?.size } ?? true
     }
@@ -217,14 +217,31 @@ private struct Copy {
         guard spool.isInside(stored), (try? FileSystem.status(spool.absolute(stored)))?.kind == .file else {
             return false
         }
-        if folders.insert(folder).inserted {
-            var parent = path
-            for part in folder.split(separator: "/") {
-                parent += "/" + part
-                try FileSystem.makeFolder(parent)
-            }
-        }
+        try makeFolder(folder, &folders)
         return try place(spool.absolute(stored), at: path + "/" + stored)
+    }
+
+    /// Gives a file that has moved to `quarantine/` since the snapshot the name in the copy that the snapshot knows.
+    ///
+    /// - Returns: `false` if the file is not in quarantine.
+    private func placeMoved(_ folder: String, _ name: String, _ folders: inout Set<String>) throws -> Bool {
+        let quarantine = Spool.Folder.quarantine.rawValue
+        for day in (try? FileSystem.names(in: spool.absolute(quarantine))) ?? [] {
+            let moved = quarantine + "/" + day + "/" + name
+            guard spool.isInside(moved), FileSystem.exists(spool.absolute(moved)) else { continue }
+            try makeFolder(folder, &folders)
+            return try place(spool.absolute(moved), at: path + "/" + folder + "/" + name)
+        }
+        return false
+    }
+
+    private func makeFolder(_ folder: String, _ folders: inout Set<String>) throws {
+        guard folders.insert(folder).inserted else { return }
+        var parent = path
+        for part in folder.split(separator: "/") {
+            parent += "/" + part
+            try FileSystem.makeFolder(parent)
+        }
     }
 
     private func place(_ old: String, at new: String) throws -> Bool {

@@ -210,6 +210,15 @@ import Testing
         #expect(try Self.error(tar).contains("files you trust"))
         #expect(try Self.error([]) == "the file is empty")
         #expect(try Self.error(Array("\n<!DOCTYPE html><html>".utf8)).contains("web page"))
+        // The header's length may begin with any character: 0x3c is "<", and 0x8b1f begins a file of gzip.
+        for length in [0x3c, 0x8b1f] {
+            let header = #"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#
+            let bytes =
+                (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) } + Array(header.utf8)
+                + [UInt8](repeating: 0x20, count: length - header.utf8.count) + [0, 0, 0, 0]
+            let found = try Self.error(bytes)
+            #expect(!found.contains("web page") && !found.contains("gzip"))
+        }
         #expect(try Self.error(Array("version https://git-lfs.github.com/spec/v1\n".utf8)).contains("Git LFS"))
         #expect(try Self.error([0x1f, 0x8b, 8]).contains("gunzip"))
         #expect(try Self.error([UInt8](repeating: 7, count: 99)).contains("neither a PyTorch checkpoint"))

@@ -93,6 +93,9 @@ enum FileKind {
         let text = String(decoding: bytes.prefix(64), as: UTF8.self)
         if bytes.starts(with: Array("PK\u{3}\u{4}".utf8)) {
             self = .zip
+        } else if bytes.count > 8, bytes[4..<8].allSatisfy({ $0 == 0 }), bytes[8] == UInt8(ascii: "{") {
+            // The header's length comes first: its lowest byte may be any character.
+            self = .safetensors
         } else if bytes.starts(with: Self.legacyMagic) {
             self = .refused(Self.resave("checkpoints of PyTorch before 1.6", name, weightsOnly: true))
         } else if bytes.count >= 262, bytes[257..<262].elementsEqual("ustar".utf8) {
@@ -112,8 +115,6 @@ enum FileKind {
                 .format(
                     reason: "the file is a web page, not a checkpoint: the download failed; open the link in a browser"
                 ))
-        } else if bytes.count > 8, bytes[8] == UInt8(ascii: "{") {
-            self = .safetensors
         } else {
             self = .refused(.format(reason: "the file is neither a PyTorch checkpoint (zip) nor a safetensors file"))
         }
