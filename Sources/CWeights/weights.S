@@ -26,10 +26,10 @@
 .Lname2:
     .asciz "medsam2-compact"
 .Lsha2:
-    .asciz "e290d353d59ca28ee883cf539b3ba053aaf940684d964c701fdf9908bce42e92"
+    .asciz "592b9cb254c18649de471c6edba1dae8abcfc080af694b9f6cc603cd9d80f0ad"
     .balign 64
 .Lbytes2:
-    .incbin "medsam2-compact-e290d353.safetensors"
+    .incbin "medsam2-compact-592b9cb2.safetensors"
 .Lend2:
     .byte 0
 .Lname3:

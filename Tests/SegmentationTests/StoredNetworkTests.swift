@@ -26,26 +26,28 @@ extension SegmentationSuites {
             return try segmenter.segment(input, options: SegmenterOptions(box: box), trace: nil) { _, _ in }
         }
 
-        private static let segmenters: [(String, ModelFamily, String)] = [
+        private static let segmenters: [(String, ModelFamily, String?)] = [
             ("sam2-track", .sam2, "Hiera 16/8 (2.1)"), ("sam2-box", .sam2, "Hiera 16/8 (2.1)"),
-            ("lite-medsam-box", .liteMedSAM, "TinyViT"), ("medsam-compact-box", .medsamCompact, ""),
+            ("lite-medsam-box", .liteMedSAM, "TinyViT"), ("medsam-compact-box", .medsamCompact, nil),
         ]
 
         @Test(arguments: segmenters)
         func `a stored network answers as the file that was added`(
-            name: String, family: ModelFamily, architecture: String
+            name: String, family: ModelFamily, architecture: String?
         ) throws {
             try withStore { store in
                 let given = try given(family)
                 let added = try store.add(given.path).weights
-                #expect(added.family == family && added.architecture.contains(architecture))
+                #expect(added.family == family && added.architecture.contains(architecture ?? added.architecture))
                 #expect(added.inputSize == (family == .sam2 ? 128 : 64))
                 #expect(added.licence == "not known: weights of your own")
                 let (stored, file) = try (added.open().metadata, SafeTensors(path: given.path).metadata)
                 #expect(stored["inputSize"] == file["inputSize"] && stored["hiera"] == file["hiera"])
                 let (found, expected) = try (answer(name, added), answer(name, given))
                 #expect(found.masks == expected.masks && found.probabilities == expected.probabilities)
-                #expect(expected.masks.contains { !$0.isEmpty })
+                // The drawn tracker finds nothing, but its object scores are in the confidence.
+                #expect(found.frameConfidence == expected.frameConfidence)
+                #expect(name == "sam2-track" || expected.masks.contains { !$0.isEmpty })
                 // A stored file that is added to another store is the same network again.
                 let again = try store.add(added.path, .init(name: "again")).weights
                 #expect(again.inputSize == added.inputSize && again.architecture == added.architecture)
@@ -62,8 +64,9 @@ extension SegmentationSuites {
                 defer { try? FileManager.default.removeItem(atPath: path) }
                 try bytes.write(to: URL(filePath: path))
                 let added = try store.add(path, .init(inputSize: 128)).weights
-                let (found, expected) = try (answer("sam2-track", added), answer("sam2-track", given))
+                let (found, expected) = try (answer("sam2-box", added), answer("sam2-box", given))
                 #expect(found.masks == expected.masks && found.probabilities == expected.probabilities)
+                #expect(expected.masks.contains { !$0.isEmpty })
                 #expect(try store.add(path, .init(name: "published")).weights.inputSize == nil)
             }
         }

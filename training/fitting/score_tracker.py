@@ -48,7 +48,8 @@ def prompter():
 
 def automatic_box(image):
     """One box {slice: XYXY} around the mask that left-atrium-compact finds, in the slice where it is largest and surest."""
-    found = left_atrium_compact.answer(prompter(), image)
+    with torch.autocast("cpu", enabled=False):
+        found = left_atrium_compact.answer(prompter(), image)
     key = int((found.probability * found.mask).sum((1, 2)).argmax())
     whole = np.array([0, 0, *image.shape[:0:-1]], np.float32)
     if not found.mask[key].any():

@@ -13,8 +13,9 @@ weights the Dice of its slices, and:
     jitterAgreement  of the prompted slices: mean Dice of the low-resolution mask with the masks of four moved boxes
                      (`moved()`); 0 for a prompted slice that is not outlined
     promptAgreement  of the prompted slices: pixels of the mask whose centre lies in the box, as a share of the smaller of
-                     mask and box. A box that is too small or too large keeps it near 1, and a box beside the outlined
-                     structure makes it 0. It is 0 for a slice that is not outlined
+                     mask and box, and at most AGREES, which a box that is only jittered reaches. A box that is too small or
+                     too large reaches it, too, and a box beside the outlined structure makes it 0. It is 0 for a slice that
+                     is not outlined
     likeness         of the volume to the training volumes of left-atrium-compact (likeness.py)
 
 The confidence of a volume is the Dice that the answer is expected to reach. A box that does not show the structure asks for
@@ -32,6 +33,7 @@ from training.recipes.likeness import likeness, statistics
 
 SLICE_NAMES = ("objectPresence", "predictedIoU", "stabilityScore")
 VOLUME_NAMES = (*SLICE_NAMES, "jitterAgreement", "promptAgreement", "likeness")
+AGREES = 0.8
 SHIFT = 3.0  # pixels of the square by which boxes are moved
 WAYS = ((-1, -1, 1, 1), (1, 1, -1, -1), (1, 1, 1, 1), (-1, 1, -1, 1))  # larger, smaller, along both diagonals
 
@@ -80,5 +82,6 @@ def volume_measures(track, boxes, alike):
     areas = track.mask[outlined].sum((1, 2))
     found = {name: float(np.average([measures[name] for measures in each], weights=areas)) for name in SLICE_NAMES}
     found["jitterAgreement"] = float(np.mean([track.jitter[index] if index in outlined else 0 for index in boxes]))
-    found["promptAgreement"] = float(np.mean([prompt_agreement(track.mask[index], box) for index, box in boxes.items()]))
+    agreements = [min(AGREES, prompt_agreement(track.mask[index], box)) for index, box in boxes.items()]
+    found["promptAgreement"] = float(np.mean(agreements))
     return {**found, "likeness": alike, "absence": 1 - max(present)}

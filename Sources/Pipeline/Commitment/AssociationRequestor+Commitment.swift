@@ -2,7 +2,7 @@
 
 package import Associations
 package import DICOM
-package import Platform
+import Platform
 
 extension AssociationRequestor: CommitmentCaller {
     package func connect(

@@ -27,6 +27,9 @@ struct TrackConfidence: Sendable {
     /// The fit for one frame of a sequence.
     let frame: ConfidenceFit?
 
+    /// From this agreement on, a prompt shows the outlined structure: a box that is only jittered reaches it.
+    static let agrees = 0.8
+
     /// Reads the coefficients of verified weights.
     ///
     /// - Throws: `SegmentationError.weights` for coefficients that cannot be used.
@@ -91,7 +94,9 @@ extension TrackConfidence.Track {
                 masks[slice].isEmpty ? 0 : answers[slice]?.measures["jitterAgreement"] ?? 0
             }
         }
-        measures["promptAgreement"] = mean { slice, prompt in prompt.agreement(with: masks[slice], on: grid) }
+        measures["promptAgreement"] = mean { slice, prompt in
+            min(TrackConfidence.agrees, prompt.agreement(with: masks[slice], on: grid))
+        }
         return measures
     }
 }

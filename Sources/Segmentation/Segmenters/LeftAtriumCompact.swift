@@ -93,7 +93,7 @@ final class LeftAtriumCompact: Segmenter {
 
         let normalised = Self.normalised(region.cut(values, of: grid))
         // The network finds something even where there is nothing to see.
-        let isFlat = values.min() == values.max() || place == nil && Contrast.isMissing(in: normalised)
+        let isFlat = Contrast.isMissing(in: MagneticResonance.bytes(volume.voxels))
         var each = [[Float]]()
         for shift in Self.shifts {
             each.append(

@@ -58,14 +58,14 @@ final class ObjectTrack {
     ///
     /// - Parameters:
     ///   - network: the network.
-    ///   - count: the number of slices; `nil` for frames that come one after the other.
+    ///   - count: the number of slices or frames.
     ///   - grid: the mapping from slices to the network's input.
     ///   - method: the way of tracking.
     ///   - shift: moves prompts to test the answer, pixels of the network's input.
     ///   - trace: receives the network's inputs and outputs.
     ///   - image: gives a slice as bytes.
     init(
-        _ network: TrackingNetwork, count: Int?, grid: InputGrid, method: TrackingMethod, shift: Double,
+        _ network: TrackingNetwork, count: Int, grid: InputGrid, method: TrackingMethod, shift: Double,
         trace: (any SegmentationTrace)?, image: @escaping (Int) throws -> ByteImage
     ) {
         self.network = network
@@ -76,15 +76,12 @@ final class ObjectTrack {
         let latest = LatestFrame(network, image)
         self.latest = latest
         tracker = ObjectTracker(
-            network.network, frameCount: count ?? Self.endless, options: ObjectTracker.Options(keepsHistory: false)
+            network.network, frameCount: count, options: ObjectTracker.Options(keepsHistory: false)
         ) { try latest.features($0) }
         if trace?.wantsTensors == true {
             tracker.onImage = { [unowned self] in conditioned = (frame: $0, values: $1) }
         }
     }
-
-    /// The number of frames of a sequence whose end is not known; from 16 frames on, the number changes nothing.
-    private static let endless = 1 << 30
 
     /// The number of slices whose memories are stored.
     var framesInMemory: Int { tracker.framesInMemory }

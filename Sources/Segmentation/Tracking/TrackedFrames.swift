@@ -41,7 +41,7 @@ final class TrackedFrames: FrameSegmenter {
             throw SegmentationError.option(
                 segmenter: recipe.name, option: .keySlice, reason: "it needs a box or points on that frame")
         }
-        return Run(self, options, trace)
+        return Run(self, frames, options, trace)
     }
 
     /// The frame as bytes, as the family's reference reads it.
@@ -52,6 +52,8 @@ final class TrackedFrames: FrameSegmenter {
     /// A run over the frames of one stack.
     private final class Run: FrameRun {
         private let segmenter: TrackedFrames
+        /// The number of frames of the stack, on which the scale of the pointers' temporal codes depends.
+        private let count: Int
         private let options: SegmenterOptions
         private let trace: (any SegmentationTrace)?
         /// A person's prompts by the index of their frame.
@@ -67,6 +69,10 @@ final class TrackedFrames: FrameSegmenter {
         private var missed: [Int] = []
         /// The number of frames in which polyp-compact looked for prompts although they are not like its own.
         private var unlike = 0
+        /// The prompted frames whose outline does not follow a person's prompt, counted from 1.
+        private var strays: [Int] = []
+        /// Whether the latest prompt of a person is not followed, so that the track may show anything.
+        private var isStray = false
         /// Whether the latest frame of the track does not show the structure.
         private var isLost = true
 
@@ -87,8 +93,11 @@ final class TrackedFrames: FrameSegmenter {
             var image: ByteImage?
         }
 
-        init(_ segmenter: TrackedFrames, _ options: SegmenterOptions, _ trace: (any SegmentationTrace)?) {
+        init(
+            _ segmenter: TrackedFrames, _ count: Int, _ options: SegmenterOptions, _ trace: (any SegmentationTrace)?
+        ) {
             self.segmenter = segmenter
+            self.count = count
             self.options = options
             self.trace = trace
             var given = [Int: SlicePrompt]()
@@ -146,7 +155,15 @@ final class TrackedFrames: FrameSegmenter {
             let going = current.flatMap { prompt.lies(in: $0.field.box) ? $0 : nil }
             let current = going ?? start(frame, EndoscopicField(of: frame, showing: prompt))
             self.current = current
-            return try ask(prompt.moved(into: current.field.box).prompt(on: current.grid), frame, index, current, nil)
+            isStray = false
+            var answer = try ask(
+                prompt.moved(into: current.field.box).prompt(on: current.grid), frame, index, current, nil)
+            if !answer.mask.isEmpty, !prompt.isFollowed(by: answer.mask.pixels, columns: answer.mask.columns) {
+                isStray = true
+                strays.append(index + 1)
+                answer.confidence.value = min(answer.confidence.value, PolypCompact.doubtful)
+            }
+            return answer
         }
 
         /// Starts a new track from an object that the compact network found.
@@ -167,7 +184,7 @@ final class TrackedFrames: FrameSegmenter {
             let picture = PictureBox()
             let grid = segmenter.network.grid(rows: field.box.height, columns: field.box.width)
             let track = ObjectTrack(
-                segmenter.network, count: nil, grid: grid, method: segmenter.method,
+                segmenter.network, count: count, grid: grid, method: segmenter.method,
                 shift: options.shift ?? segmenter.recipe.shift, trace: trace
             ) { _ in
                 guard let image = picture.image else { preconditionFailure("a frame is segmented when it is here") }
@@ -204,7 +221,8 @@ final class TrackedFrames: FrameSegmenter {
         ) -> FrameAnswer {
             let image = current.field.placed(answer.image)
             let mask = Mask(rows: frame.rows, columns: frame.columns, pixels: image.mask)
-            let confidence = answer.confidence(segmenter.confidence.frame, isEmpty: mask.isEmpty, prompter: prompter)
+            var confidence = answer.confidence(segmenter.confidence.frame, isEmpty: mask.isEmpty, prompter: prompter)
+            if isStray, !mask.isEmpty { confidence.value = min(confidence.value, PolypCompact.doubtful) }
             return FrameAnswer(mask: mask, probabilities: image.probabilities, confidence: confidence)
         }
 
@@ -222,6 +240,7 @@ final class TrackedFrames: FrameSegmenter {
             if given.isEmpty { notes.append("prompts were found by \(recipe.prompter.entry.name)") }
             notes.append("tracked forwards from \(prompted) prompted frame\(prompted == 1 ? "" : "s")")
             if restarts > 0 { notes.append("times that the structure was lost and found again: \(restarts)") }
+            for frame in strays { notes.append("the outline does not follow the prompt of frame \(frame)") }
             for frame in missed { notes.append("frame \(frame) could not be read: its prompt was not used") }
             notes += segmenter.prompter.notes(onUnlike: unlike, of: confidences.count)
             return (confidences.whole, notes + confidences.notes)

@@ -136,8 +136,10 @@ extension InferenceSuites {
             }
         }
 
+        /// The temporal codes are not among the parts: these weights hardly use them. The drawn networks' tests do.
         @Test(arguments: [
-            "cross_attn_image.out_proj.weight", "maskmem_tpos_enc", "obj_ptr_tpos_proj.weight", "conv_s0.weight",
+            "cross_attn_image.out_proj.weight", "memory_encoder.out_proj.weight", "obj_ptr_tpos_proj.weight",
+            "conv_s0.weight",
         ])
         func `without a part of the network the same comparison fails`(part: String) throws {
             let shipped = try ShippedTracker()
