@@ -19,11 +19,12 @@ from PIL import Image
 
 import drawn_sam
 import make_studies
-from node import executable
+from node import ROOT, executable
 from report import Report
 
 # The exit status of a result, of a failure with a reason, and of wrong usage.
 RESULT, REASON, USAGE = 0, 1, 64
+POLYP = os.path.join(ROOT, "samples-dicom/colonoscopy/frame-1-jpeg.dcm")
 
 # (peculiarity, picture, segmenter, options, expected exit status, expected words of the message or note)
 CASES = [
@@ -80,6 +81,8 @@ CASES = [
     ("tracked, unknown recipe", "volume", "medsam2-compact", ["--recipe", "sam3"], USAGE, "medsam2"),
     ("tracked, not finite after rescale", "overflow", "medsam2-compact", ["--box", "10,10,40,30"], REASON, ""),
     ("tracked frame", "frame.png", "medsam2-compact-frames", ["--box", "10,10,40,30"], RESULT, ""),
+    ("tracked frame, box beside the polyp", POLYP, "medsam2-compact-frames", ["--box", "300,280,340,320"], RESULT,
+     "does not follow the prompt of frame 1"),
     ("tracked frame, recipe", "frame.png", "medsam2-compact-frames", ["--recipe", "medsam2"], USAGE, "forwards in time"),
 ]
 
@@ -124,7 +127,7 @@ def segment(case, folder, models, output):
     """Runs one case. Returns the exit status, and the errors, reasons and notes as one text."""
     _, name, segmenter, options, _, _ = case
     done = subprocess.run(
-        [executable(), "segment", f"{folder}/{name}", "--output", output, "--models", models, "--segmenter", segmenter,
+        [executable(), "segment", os.path.join(folder, name), "--output", output, "--models", models, "--segmenter", segmenter,
          "--json", *options], capture_output=True, text=True, timeout=300)
     said = done.stderr
     if done.stdout:
