@@ -40,7 +40,7 @@ def test_measures_of_a_volume_are_weighted_by_area():
     track = Track(mask, scores, np.linspace(0, 1, count), np.linspace(1, 0.5, count), {4: 0.9, 0: 0.0})
     found = tracked_confidence.volume_measures(track, {4: np.float32([15, 10, 36, 31]), 0: np.float32([0, 0, 9, 9])}, 0.7)
     assert np.isclose(found["predictedIoU"], (areas * np.linspace(0, 1, count)).sum() / areas.sum())
-    assert np.isclose(found["jitterAgreement"], 0.45) and np.isclose(found["promptAgreement"], 0.5)
+    assert np.isclose(found["jitterAgreement"], 0.45) and np.isclose(found["promptAgreement"], 0.4)  # at most 0.8 of a box
     assert np.isclose(found["absence"], 1 - 1 / (1 + np.exp(-2))) and found["likeness"] == 0.7
     empty = tracked_confidence.volume_measures(track._replace(mask=np.zeros_like(mask)), {4: np.float32([15, 10, 36, 31])}, 0.7)
     assert set(empty) == {"absence"}

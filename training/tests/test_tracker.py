@@ -261,7 +261,7 @@ def test_the_score_is_fitted_to_whole_tracks(network):
 
 
 def test_a_lowered_score_marks_fewer_slices(network, monkeypatch):
-    monkeypatch.setattr(fit_score, "SHIFTS", (0.0, 1000.0))
+    monkeypatch.setattr(fit_score, "SHIFTS", (-1000.0, 1000.0))
     image, mask = ball(6, 14)
     kept, lowered = fit_score.shifted_rows(network, [("ball", image, mask)])
     assert lowered["dice"] < kept["dice"] and lowered["beyond"] == 0
