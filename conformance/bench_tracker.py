@@ -5,8 +5,10 @@
 A part is the image encoder, the memory attention (7 memories and 16 object pointers), the mask decoder with prompt encoder
 and object pointer, or the memory encoder with the enlarging of its mask. All contenders use the same drawn weights and the
 same number of threads. Each is a process of its own that loads once and runs the part on request. They take turns, so that
-a disturbance meets all of them. The report shows the median times, and the median over the rounds of Kontur's time divided
-by the peer's. bf16 runs if the processor has instructions for it.
+a disturbance meets all of them. In its turn, a contender runs the part twice, and the second run counts: the first one wakes
+threads that slept through the turns of the others, and a tracked volume does not let them sleep. The report shows the median
+times, and the median over the rounds of Kontur's time divided by the peer's. bf16 runs if the processor has instructions for
+it.
 
     python conformance/bench_tracker.py                        all parts of T at 512 and 1024 and of B+ at 1024, 5 rounds
     python conformance/bench_tracker.py --sizes t:512 --parts attention --rounds 9
@@ -207,7 +209,9 @@ def compare(size, part, folder, options):
     entered = [one for one in entered if one.works]
     for number in range(options.rounds + 1):  # the first round warms up
         for one in entered:
-            seconds = float(one.ask(part if one.name.startswith("kontur") else "go"))
+            command = part if one.name.startswith("kontur") else "go"
+            one.ask(command)
+            seconds = float(one.ask(command))
             if number:
                 one.times.append(seconds)
     ratios = {}

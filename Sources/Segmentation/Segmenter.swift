@@ -250,6 +250,8 @@ public struct SegmenterResult: Sendable {
     public var confidence: Confidence
     /// Remarks on this answer for its reader, in plain ASCII and without patient data.
     public var notes: [String]
+    /// The indices of the slices whose prompts led to the slices between them; empty if there is no such slice.
+    public var prompted: [Int] = []
 
     /// Makes a result from its parts.
     public init(

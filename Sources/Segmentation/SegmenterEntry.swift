@@ -175,6 +175,9 @@ public struct SegmenterEntry: Sendable, Hashable {
 
     private func checkSlices(_ asked: SegmenterOptions) throws(SegmentationError) {
         if let slice = asked.keySlice, slice < 1 { throw refusal(.keySlice, "slices are counted from 1") }
+        if asked.keySlice != nil, asked.box == nil, asked.points.isEmpty, !asked.slicePrompts.isEmpty {
+            throw refusal(.keySlice, "it has no box and no points, but other slices have: leave it out")
+        }
         var slices = Set<Int>()
         if asked.box != nil || !asked.points.isEmpty, let key = asked.keySlice { slices.insert(key) }
         for prompt in asked.slicePrompts {

@@ -2,6 +2,7 @@
 
 import Foundation
 import Imaging
+import Segmentation
 import Supervision
 
 // The pictures that a request asks for, beside its SEGs.
@@ -39,13 +40,14 @@ extension SegmentRequest {
     ///
     /// - Parameters:
     ///   - volume: the source.
-    ///   - masks: one per slice, in the order of the volume.
+    ///   - result: the answer for the slices in the order of the volume.
     /// - Returns: the name of the file; an empty list if none was written.
     /// - Throws: `Refusal.hindered` if the file cannot be written.
-    func contactSheet(_ volume: Volume, masks: [Mask]) throws(Refusal) -> [String] {
-        guard let overlayFolder, masks.contains(where: { !$0.isEmpty }) else { return [] }
+    func contactSheet(_ volume: Volume, _ result: SegmenterResult) throws(Refusal) -> [String] {
+        guard let overlayFolder, result.masks.contains(where: { !$0.isEmpty }) else { return [] }
         let picture = Overlay.contactSheet(
-            of: volume.withPaddingAsBackground, masks: masks, color: segmenter.recommendedDisplayColor)
+            of: volume.withPaddingAsBackground, masks: result.masks, prompted: result.prompted,
+            color: segmenter.recommendedDisplayColor)
         return [try write(picture, to: overlayFolder, named: "sheet")]
     }
 

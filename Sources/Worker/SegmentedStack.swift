@@ -78,7 +78,7 @@ enum VolumeStack {
             stack.overlays += try request.overlay(frame, mask: stack.masks[index], index: index)
             stack.maskPictures += try request.maskPicture(stack.masks[index], index: index)
         }
-        stack.overlays += try request.contactSheet(assembly.volume, masks: result.masks)
+        stack.overlays += try request.contactSheet(assembly.volume, result)
         return stack
     }
 

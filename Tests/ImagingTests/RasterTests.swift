@@ -171,6 +171,40 @@ import Testing
         #expect(empty.rows == 150)
     }
 
+    @Test func `a contact sheet shows prompted slices, also those without a mask`() {
+        let plane = PlaneGeometry(
+            position: Vector3(0, 0, 0), rowDirection: Vector3(1, 0, 0), columnDirection: Vector3(0, 1, 0),
+            rowSpacing: 1, columnSpacing: 1)
+        // Every slice is brighter than the one before, but for the lowest and highest grey levels of the window.
+        let voxels = (0..<40 * 900).map { Float($0 / 900) }
+        let volume = Volume(slices: 40, rows: 30, columns: 30, voxels: voxels, plane: plane, sliceSpacing: 1)
+        let masks = (0..<40).map { (10..<30).contains($0) ? Self.square(30, 30) : Mask(rows: 30, columns: 30) }
+        /// The slices of the tiles by the grey level of a pixel outside the masks.
+        func slices(prompted: [Int]) -> [Int] {
+            let sheet = Overlay.contactSheet(of: volume, masks: masks, prompted: prompted, color: Self.red)
+            let (height, width) = (sheet.rows / 3 + 1, sheet.columns / 4 + 1)
+            let levels = (0..<12).map { tile -> UInt8 in
+                let (y, x) = (tile / 4 * height + height - 5, tile % 4 * width + width - 5)
+                return sheet.samples[(y * sheet.columns + x) * 3]
+            }
+            let alone = Dictionary(
+                uniqueKeysWithValues: (2..<38).map { slice -> (UInt8, Int) in
+                    let one = masks.indices.map {
+                        $0 == slice ? Self.square(30, 30) : Mask(rows: 30, columns: 30)
+                    }
+                    let sheet = Overlay.contactSheet(of: volume, masks: one, color: Self.red)
+                    return (sheet.samples[((sheet.rows - 5) * sheet.columns + sheet.columns - 5) * 3], slice)
+                })
+            return levels.map { alone[$0] ?? -1 }
+        }
+        let usual = slices(prompted: [])
+        #expect(usual.first == 10 && usual.last == 29 && !usual.contains(17))
+        let prompted = slices(prompted: [17, 35])
+        #expect(prompted.contains(17) && prompted.last == 35 && prompted.first == 10)
+        #expect(prompted == prompted.sorted() && Set(prompted).count == 12)
+        #expect(Set(slices(prompted: Array(12...27))).isSubset(of: 12...27))
+    }
+
     @Test func `each tile of a contact sheet has the number of its slice`() {
         func sheet(of slices: ClosedRange<Int>) -> Picture {
             let plane = PlaneGeometry(

@@ -74,6 +74,9 @@ import Testing
             try await errors("medsam2-compact", "--box", "1,2,3,4", "--key-slice", "0")
                 .contains("medsam2-compact cannot use --key-slice: slices are counted from 1"))
         #expect(
+            try await errors("medsam2-compact", "--box", "0:1,2,3,4")
+                .contains("medsam2-compact cannot use --box: slices are counted from 1"))
+        #expect(
             try await errors("medsam2-compact", "--box", "2:5,2,3,4")
                 .contains("medsam2-compact cannot use --box: it is inverted"))
         #expect(

@@ -136,8 +136,8 @@ extension SegmentationSuites {
         @Test func `a box as large as the image, or beyond it, is answered with a note`() throws {
             let whole = SegmenterOptions(box: Box(x0: -4, y0: 0, x1: 99, y1: 69))
             let notes = try segment("medsam-box", .frames([frame]), whole).notes
-            #expect(notes.contains("1 boxes are about as large as the image: MedSAM fails there"))
-            #expect(notes.contains("the box was cut off at the edges of 1 images"))
+            #expect(notes.contains("1 box is about as large as the image: MedSAM fails there"))
+            #expect(notes.contains("the box was cut off at the edges of 1 image"))
         }
 
         @Test(arguments: onVolumes) func `a box is walked from its slice, step by step`(name: String) throws {
@@ -203,16 +203,16 @@ extension SegmentationSuites {
             let expected = [
                 "polyp-compact 1.3.1", "left-atrium-compact 1.3.1", "medsam-compact-box 1.1.1\(polyp)",
                 "medsam-compact-slices 1.1.1\(atrium)",
-                "medsam2-compact 1.1.0+medsam2.\(atrium.dropFirst())",
-                "medsam2-compact-frames 1.0.1+sam2-video.\(polyp.dropFirst())",
+                "medsam2-compact 1.1.1+medsam2.\(atrium.dropFirst())",
+                "medsam2-compact-frames 1.0.2+sam2-video.\(polyp.dropFirst())",
                 "sam-auto 1.1.1", "sam-box 1.1.1\(polyp)",
                 "sam-point 1.1.1\(polyp)", "sam2-box 1.0.1\(polyp)", "sam2-point 1.0.1\(polyp)",
                 "medsam-box 1.1.1\(polyp)", "medsam-slices 1.1.1\(atrium)",
                 "lite-medsam-box 1.1.1\(polyp)", "lite-medsam-slices 1.1.1\(atrium)",
-                "medsam2-track 1.0.1+medsam2.\(atrium.dropFirst())",
-                "medsam2-track-frames 1.0.1+sam2-video.\(polyp.dropFirst())",
-                "sam2-track 1.0.1+sam2-video.\(atrium.dropFirst())",
-                "sam2-track-frames 1.0.1+sam2-video.\(polyp.dropFirst())",
+                "medsam2-track 1.0.2+medsam2.\(atrium.dropFirst())",
+                "medsam2-track-frames 1.0.2+sam2-video.\(polyp.dropFirst())",
+                "sam2-track 1.0.2+sam2-video.\(atrium.dropFirst())",
+                "sam2-track-frames 1.0.2+sam2-video.\(polyp.dropFirst())",
             ]
             #expect(Segmenters.catalogue.map { "\($0.name) \($0.template.version)" } == expected)
         }

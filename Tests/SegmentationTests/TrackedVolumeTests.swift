@@ -107,8 +107,8 @@ extension SegmentationSuites {
         @Test func `a recipe is part of the version, and a segmenter of another version refuses it`() throws {
             let usual = try Segmenters.choose("medsam2-track", among: DrawnModels.installed())
             let other = try Segmenters.following(SegmenterOptions(recipe: "sam2-video"), usual)
-            #expect(usual.descriptor.version.hasPrefix("1.0.1+medsam2."))
-            #expect(other.descriptor.version.hasPrefix("1.0.1+sam2-video."))
+            #expect(usual.descriptor.version.hasPrefix("1.0.2+medsam2."))
+            #expect(other.descriptor.version.hasPrefix("1.0.2+sam2-video."))
             #expect(other.descriptor.version.count <= 64)
             #expect(try Segmenters.following(.none, usual) == usual)
             let volume = Inputs.volume(3, 31, 37, Inputs.pattern)
@@ -118,7 +118,7 @@ extension SegmentationSuites {
                 ) { _, _ in }
             }
             var wrong = usual
-            wrong.descriptor.version = "1.0.1+medsam3.x"
+            wrong.descriptor.version = "1.0.2+medsam3.x"
             #expect(throws: SegmentationError.self) { _ = try Segmenters.make(wrong) }
         }
 
@@ -156,6 +156,10 @@ extension SegmentationSuites {
                 (points(9), "--point: slice 9 does not exist"), (points(0), "--point: slices are counted from 1"),
                 (boxes(2, key: 2), "--box: slice 2 has two prompts"), (boxes(3), "--box: slice 3 has two prompts"),
                 (SegmenterOptions(slicePrompts: [SlicePrompt(slice: 2)]), "the prompt of slice 2 is empty"),
+                (
+                    SegmenterOptions(keySlice: 4, slicePrompts: [SlicePrompt(slice: 2, box: box)]),
+                    "--key-slice: it has no box and no points, but other slices have"
+                ),
                 (
                     SegmenterOptions(recipe: "sam3"),
                     "--recipe: no recipe is named sam3: choose one of medsam2, medsam2-2024, sam2-video"
@@ -225,27 +229,37 @@ extension SegmentationSuites {
                 let result = try segment(name, volume, options)
                 #expect(result.masks.count == 5 && result.frameConfidence.allSatisfy { (0...1).contains($0.value) })
                 let isClipped = options.box.map { $0.x0 < 0 } ?? false
-                #expect(result.notes.contains("the box was cut off at the edges of 1 images") == isClipped)
+                #expect(result.notes.contains("the box was cut off at the edges of 1 image") == isClipped)
             }
         }
 
         @Test func `slices that a person prompted keep their answer, also beyond a gap`() throws {
             let volume = Inputs.volume(6, 31, 37, Inputs.pattern)
             // With a prompt on every slice, the ways of tracking differ only in the components that they keep.
-            func answer(_ name: String, _ recipe: String) throws -> SegmenterResult {
+            func answer(_ name: String, _ recipe: String, _ box: Box) throws -> [UInt8] {
                 let prompts = (1...6).map { SlicePrompt(slice: $0, box: box) }
                 return try segment(name, volume, SegmenterOptions(slicePrompts: prompts, recipe: recipe))
+                    .masks.flatMap(\.pixels)
             }
-            let everything = try answer("medsam2-compact", "sam2-video").masks
-            var largest = everything.flatMap(\.pixels)
-            ConnectedComponents.keepLargest(&largest, slices: 6, rows: 31, columns: 37)
-            #expect(largest != everything.flatMap(\.pixels))
-            #expect(try answer("medsam2-compact", "medsam2").masks == everything)
+            func largest(_ mask: [UInt8]) -> [UInt8] {
+                var mask = mask
+                ConnectedComponents.keepLargest(&mask, slices: 6, rows: 31, columns: 37)
+                return mask
+            }
+            func isSame(_ one: [UInt8], _ other: [UInt8]) -> Bool { one == other }
+            // Drawn weights outline several components for some boxes only, and kernels differ in which.
+            let boxes = (0..<40).map { Box(x0: Double($0 % 8) * 3, y0: Double($0 / 8) * 4, x1: 36, y1: 29) }
+            var kept = 0
+            for box in boxes where kept < 2 {
+                let everything = try answer("medsam2-compact", "sam2-video", box)
+                guard !isSame(largest(everything), everything) else { continue }
+                kept += 1
+                #expect(isSame(try answer("medsam2-compact", "medsam2", box), everything))
+            }
+            #expect(kept == 2)
             // The recipe of MedSAM2's authors keeps the largest component.
-            let reference = try answer("medsam2-track", "medsam2")
-            var theirs = try answer("medsam2-track", "sam2-video").masks.flatMap(\.pixels)
-            ConnectedComponents.keepLargest(&theirs, slices: 6, rows: 31, columns: 37)
-            #expect(reference.masks.flatMap(\.pixels) == theirs)
+            let everything = try answer("medsam2-track", "sam2-video", box)
+            #expect(isSame(try answer("medsam2-track", "medsam2", box), largest(everything)))
         }
 
         @Test func `one slice, a prompt on every slice, and an empty prompted slice have a result`() throws {
@@ -432,6 +446,11 @@ extension SegmentationSuites {
                 ) { _, _ in }
                 #expect(!asked.notes.contains { $0.hasPrefix(note) })
             }
+            // A doubted prompt also makes the frames doubtful that are tracked from it.
+            let tracked = try DrawnModels.segmenter("medsam2-compact-frames").segment(
+                .frames([grey, grey, grey])
+            ) { _, _ in }
+            #expect(tracked.frameConfidence.allSatisfy { $0.value <= 0.25 })
         }
     }
 

@@ -30,7 +30,7 @@ from training.recipes.resize import resize
 from training.scores import dice
 
 NAME = "medsam2-compact"
-VERSION = "1.1.0"  # of the recipe, as the runtime names it
+VERSION = "1.1.1"  # of the recipe, as the runtime names it
 ENCODED = 8  # slices that are encoded together
 MOST_ABSENT = 3  # slices in a row without the structure that end a direction
 

@@ -4,7 +4,7 @@
 // queries fill the vectors, the softmax runs down the columns, and K and V keep their order. The softmax is computed
 // online (Milakov and Gimelshein) and in blocks, as in FlashAttention (Dao et al.), so a T x T matrix never exists.
 //
-// Letters: T tokens in H rows of W, D numbers per head, C = COLUMNS queries in a panel. With score s = q.k and bias
+// Letters: T tokens in H rows of W, D numbers per head, V of a value per head, C = COLUMNS queries in a panel. With score s = q.k and bias
 // b, the share of a key is 2^((s + b / scale - maximum) scale log2 e). All biases are stored divided by the scale.
 // The part of a bias that depends on the key's column is the start value of the tile of scores. The part that depends
 // on the key's row is added with the maximum.
@@ -35,7 +35,7 @@ typedef struct {
     const ck_self_attention *a;
     tokens of[3];  // q, k, v
     int64_t H, W, down, across;  // windows of H x W keys, or of H = 1 row without biases
-    int64_t D, words, depth;  // numbers per head; words of a head along D; rows of its sums
+    int64_t D, V, words, depth;  // numbers of a query or key, and of a value; words of a key; rows of the sums
     int64_t blocks, panels;  // blocks of queries in a window; panels in a block
     int64_t bias_stride;  // T rounded up to C
     const float *bias;  // [heads, T, bias_stride], divided by the scale; NULL: none
@@ -47,7 +47,7 @@ typedef struct {
 
 // The buffers of one thread, in its scratch memory.
 typedef struct {
-    float *keys, *values;  // [ROOM, words]; [ROOM, D], in pairs [ROOM / 2, D], with tiles [depth, ROOM / 2]
+    float *keys, *values;  // [ROOM, words]; [ROOM, V], in pairs [ROOM / 2, V], with tiles [depth, ROOM / 2]
     float *queries, *sums;  // [panels, words, C], [panels, depth, C]
     float *rows, *columns;  // [panels, H, C], [panels, W, C]: relative positions
     float *largest, *total;  // [panels, C]
@@ -93,14 +93,13 @@ INLINE const void *token_of(const attention *at, place p, int64_t y, int64_t x, 
     if (x >= t->W) y += x / t->W, x %= t->W;  // all keys are one row
     y += p.row * t->H, x += p.column * t->W;
     if (y >= t->height || x >= t->width) return NULL;
-    int64_t element = ((p.image * t->height + y) * t->width + x) * t->step + p.head * at->D;
+    int64_t element = ((p.image * t->height + y) * t->width + x) * t->step + p.head * (part == 2 ? at->V : at->D);
     return t->values + (size_t)element * (at->a->form == ck_bf16 ? sizeof(uint16_t) : sizeof(float));
 }
 
-// Copies a head's values as words: unchanged, or widened from bf16 if the path does not use pairs. Zeros fill the
-// rest.
-static void copy_words(const attention *at, const void *token, const float *padding, float *words) {
-    int64_t D = at->D;
+// Copies D numbers of a head as words: unchanged, or widened from bf16 if the path does not use pairs. Zeros fill the
+// rest of the words.
+static void copy_words(const attention *at, const void *token, const float *padding, int64_t D, float *words) {
     uint16_t rounded[256];
     if (token == NULL && at->a->form == ck_bf16) {
         for (int64_t d = 0; d < D; d++) rounded[d] = ck_rounded(padding[d]);
@@ -128,7 +127,7 @@ typedef struct {
 
 // A head's values in bf16: in place, or in `rounded` for padding.
 static const uint16_t *halves_of(const attention *at, const void *token, const float *padding, uint16_t *rounded) {
-    for (int64_t d = 0; token == NULL && d < at->D; d++) rounded[d] = ck_rounded(padding[d]);
+    for (int64_t d = 0; token == NULL && d < at->V; d++) rounded[d] = ck_rounded(padding[d]);
     return token ? token : rounded;
 }
 
@@ -137,11 +136,11 @@ static const uint16_t *halves_of(const attention *at, const void *token, const f
 static void pair_values(const attention *at, const uint16_t *even, const uint16_t *odd, int64_t pair, float *values) {
     uint32_t *to = (uint32_t *)(void *)values;
     int64_t step = at->tiles ? ROOM / 2 : 1;
-    to += at->tiles ? pair : pair * at->D;
+    to += at->tiles ? pair : pair * at->V;
     if (!at->tiles && odd)
-        for (int64_t d = 0; d < at->D; d++) to[d] = even[d] | (uint32_t)odd[d] << 16;
+        for (int64_t d = 0; d < at->V; d++) to[d] = even[d] | (uint32_t)odd[d] << 16;
     else
-        for (int64_t d = 0; d < at->D; d++) to[d * step] = even[d] | (odd ? (uint32_t)odd[d] << 16 : 0);
+        for (int64_t d = 0; d < at->V; d++) to[d * step] = even[d] | (odd ? (uint32_t)odd[d] << 16 : 0);
 }
 
 #ifdef TILES
@@ -167,13 +166,13 @@ INLINE void transpose(vector v[16]) {
 #undef EXCHANGE
 }
 
-// Writes values^T of a block for tiles, if D is a multiple of 16: in row d the d-th value of all places, in pairs.
+// Writes values^T of a block for tiles, if V is a multiple of 16: in row d the d-th value of all places, in pairs.
 static void transpose_values(const attention *at, place p, block k, const buffers *b) {
     static const uint16_t nothing[256];
     const float *padding = padding_of(at->a, 2, p.head);
     const uint16_t *from[ROOM];
     uint16_t outside[256];
-    for (int64_t d = 0; padding && d < at->D; d++) outside[d] = ck_rounded(padding[d]);
+    for (int64_t d = 0; padding && d < at->V; d++) outside[d] = ck_rounded(padding[d]);
     int64_t count = rounded_up(k.rows * k.pitch, 32), place = 0;
     for (int64_t row = 0; row < k.rows; row++)
         for (int64_t column = 0; column < k.pitch; column++, place++) {
@@ -182,7 +181,7 @@ static void transpose_values(const attention *at, place p, block k, const buffer
         }
     for (; place < count; place++) from[place] = nothing;
     for (place = 0; place < count; place += 32)
-        for (int64_t d = 0; d < at->D; d += 16) {
+        for (int64_t d = 0; d < at->V; d += 16) {
             vector v[16];
 #pragma clang loop unroll(full)
             for (int i = 0; i < 16; i++) {
@@ -202,7 +201,7 @@ static void fetch_keys(const attention *at, place p, block k, const buffers *b) 
     const ck_self_attention *a = at->a;
     const float *key_padding = padding_of(a, 1, p.head), *value_padding = padding_of(a, 2, p.head);
     uint16_t even[256], odd[256];
-    int turns = at->tiles && at->D % 16 == 0;
+    int turns = at->tiles && at->V % 16 == 0;
 #ifdef TILES
     if (turns) transpose_values(at, p, k, b);
 #endif
@@ -210,11 +209,11 @@ static void fetch_keys(const attention *at, place p, block k, const buffers *b) 
     for (int64_t row = 0; row < k.rows; row++)
         for (int64_t column = 0; column < k.columns; column++) {
             int64_t place = row * k.pitch + column, y = k.y + row, x = k.x + column;
-            copy_words(at, token_of(at, p, y, x, 1), key_padding, b->keys + place * at->words);
+            copy_words(at, token_of(at, p, y, x, 1), key_padding, at->D, b->keys + place * at->words);
             if (turns) continue;
             const void *value = token_of(at, p, y, x, 2);
             if (!at->pairs) {
-                copy_words(at, value, value_padding, b->values + place * at->D);
+                copy_words(at, value, value_padding, at->V, b->values + place * at->V);
             } else if (column % 2 == 0) {
                 const uint16_t *first = halves_of(at, value, value_padding, even), *second = NULL;
                 if (column + 1 < k.columns)
@@ -235,7 +234,7 @@ static void fetch_queries(const attention *at, place p, int64_t first, int64_t c
         b->x[panel * COLUMNS + lane] = (int32_t)x;
         const void *token = lane < count ? token_of(at, p, y, x, 0) : NULL;
         if (token)
-            copy_words(at, token, NULL, words);
+            copy_words(at, token, NULL, at->D, words);
         else
             memset(words, 0, sizeof words);
         for (int64_t k = 0; k < at->words; k++) queries[k * COLUMNS + lane] = words[k];
@@ -293,19 +292,19 @@ static void score(const attention *at, int64_t rows, const float *keys, const fl
 static void add_values(const attention *at, const float *values, const float *shares, int64_t count,
                        const vector *factor, float *sums) {
     const float *start = factor ? sums : zeros;
-    int64_t step = factor ? COLUMNS : 0, D = at->D;
+    int64_t step = factor ? COLUMNS : 0, V = at->V;
 #ifdef TILES
     if (at->tiles) return add_values_tiles(at->depth, values, ROOM / 2, shares, count, factor, sums);
 #endif
     if (at->pairs) count = (count + 1) / 2;
     if (factor && at->pairs)
-        tiles(D, values, 1, D, shares, count, start, step, factor, sums, 1);
+        tiles(V, values, 1, V, shares, count, start, step, factor, sums, 1);
     else if (factor)
-        tiles(D, values, 1, D, shares, count, start, step, factor, sums, 0);
+        tiles(V, values, 1, V, shares, count, start, step, factor, sums, 0);
     else if (at->pairs)
-        tiles(D, values, 1, D, shares, count, start, step, NULL, sums, 1);
+        tiles(V, values, 1, V, shares, count, start, step, NULL, sums, 1);
     else
-        tiles(D, values, 1, D, shares, count, start, step, NULL, sums, 0);
+        tiles(V, values, 1, V, shares, count, start, step, NULL, sums, 0);
 }
 
 // Relative positions --------------------------------------------------------------------------------------------------
@@ -439,13 +438,13 @@ static void attend_panels(const attention *at, place p, int64_t query, int64_t p
 static void write_panel(const attention *at, place p, int64_t count, int64_t panel, const buffers *b) {
     const ck_self_attention *a = at->a;
     float *sums = b->sums + panel * at->depth * COLUMNS;
-    int64_t words = at->D;
+    int64_t words = at->V;
     for (int64_t half = 0; half < COLUMNS; half += LANES) {
         vector factor = 1 / load(b->total + panel * COLUMNS + half);
-        for (int64_t d = 0; d < at->D; d++) store(sums + d * COLUMNS + half, load(sums + d * COLUMNS + half) * factor);
+        for (int64_t d = 0; d < at->V; d++) store(sums + d * COLUMNS + half, load(sums + d * COLUMNS + half) * factor);
     }
-    if (a->form == ck_bf16 && at->D % 2 == 0) {
-        words = at->D / 2;
+    if (a->form == ck_bf16 && at->V % 2 == 0) {
+        words = at->V / 2;
         for (int64_t d = 0; d < words; d++)
             for (int64_t half = 0; half < COLUMNS; half += LANES)
                 store(sums + d * COLUMNS + half, pair_of_vectors(load(sums + 2 * d * COLUMNS + half),
@@ -455,9 +454,9 @@ static void write_panel(const attention *at, place p, int64_t count, int64_t pan
         const tokens *t = &at->of[0];
         int64_t y = p.row * t->H + b->y[panel * COLUMNS + lane], x = p.column * t->W + b->x[panel * COLUMNS + lane];
         if (y >= t->height || x >= t->width) continue;
-        int64_t to = (((p.image * t->height + y) * t->width + x) * a->heads + p.head) * at->D;
-        if (a->form == ck_bf16 && at->D % 2) {
-            for (int64_t d = 0; d < at->D; d++) ((uint16_t *)a->output)[to + d] = ck_rounded(sums[d * COLUMNS + lane]);
+        int64_t to = (((p.image * t->height + y) * t->width + x) * a->heads + p.head) * at->V;
+        if (a->form == ck_bf16 && at->V % 2) {
+            for (int64_t d = 0; d < at->V; d++) ((uint16_t *)a->output)[to + d] = ck_rounded(sums[d * COLUMNS + lane]);
         } else {
             float *output = a->form == ck_bf16 ? (float *)(void *)((uint16_t *)a->output + to) : (float *)a->output + to;
             for (int64_t d = 0; d < words; d++) memcpy(output + d, sums + d * COLUMNS + lane, sizeof(float));
@@ -547,7 +546,7 @@ static size_t prepare(attention *at, char *memory) {
 // Finds the queries, keys and values.
 static void find_tokens(const ck_self_attention *a, tokens of[3]) {
     size_t size = a->form == ck_bf16 ? sizeof(uint16_t) : sizeof(float);
-    int64_t all = a->heads * a->head_size;
+    int64_t all = a->heads * a->head_size, values = a->heads * ck_value_size(a);
     for (int part = 0; part < 3; part++) {
         of[part] = (tokens){NULL, 3 * all, a->height, a->width, a->window ? a->window : a->height,
                             a->window ? a->window : a->width};
@@ -559,7 +558,7 @@ static void find_tokens(const ck_self_attention *a, tokens of[3]) {
                          a->query_window ? a->query_window : a->query_width};
     if (a->key) {
         of[1].values = a->key, of[2].values = a->value;
-        of[1].step = of[2].step = all;
+        of[1].step = all, of[2].step = values;
     }
 }
 
@@ -568,17 +567,18 @@ static ck_status attend(const ck_self_attention *a) {
     int64_t down = (a->height + H - 1) / H, across = (a->width + W - 1) / W;
     int flat = !a->rel_height && !a->bias;  // the order of keys in a window does not matter
     attention at = {.a = a, .H = flat ? 1 : H, .W = flat ? H * W : W, .down = down, .across = across, .D = D,
-                    .words = D, .depth = D};
+                    .V = ck_value_size(a), .words = D};
+    at.depth = at.V;
     find_tokens(a, at.of);
     int64_t panels = (at.of[0].H * at.of[0].W + COLUMNS - 1) / COLUMNS;
 #ifdef TILES
     at.pairs = at.tiles = a->form == ck_bf16;
-    if (at.tiles) at.words = rounded_up(D, 32) / 2, at.depth = rounded_up(D, 16);
+    if (at.tiles) at.words = rounded_up(D, 32) / 2, at.depth = rounded_up(at.V, 16);
 #elif defined(DOT_PAIRS)
     at.pairs = a->form == ck_bf16;
     if (at.pairs) at.words = (D + 1) / 2;
 #endif
-    at.in_place = a->form == ck_fp32 && at.H == 1 && !a->window && at.of[1].step == D && at.of[2].step == D;
+    at.in_place = a->form == ck_fp32 && at.H == 1 && !a->window && at.of[1].step == D && at.of[2].step == at.V;
     at.bias_stride = panels * COLUMNS;
     // There are enough blocks to keep all threads busy, but every block fetches all keys, and may have to copy them.
     int64_t lots = a->batch * a->heads * down * across;

@@ -188,6 +188,8 @@ ck_status ck_attend(const ck_self_attention *a) {
     int divides = a->window == 0 || (a->height % a->window == 0 && a->width % a->window == 0);
     if (!divides && a->padding == NULL) return ck_bad_argument;
     if ((a->key == NULL) != (a->value == NULL)) return ck_bad_argument;
+    if (a->value_size < 0 || a->value_size > 256) return ck_bad_argument;
+    if (a->value_size && (a->value == NULL || a->padding)) return ck_bad_argument;
     if (a->qkv == NULL && (a->query == NULL || a->key == NULL)) return ck_bad_argument;
     if (a->query) {
         if (a->query_height < 1 || a->query_width < 1 || a->query_window < 0) return ck_bad_argument;

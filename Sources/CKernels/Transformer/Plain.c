@@ -99,12 +99,12 @@ typedef struct {
 // A number of the token at (y, x): part 0 is q, 1 is k, 2 is v.
 static float token(const ck_self_attention *a, int64_t image, int64_t y, int64_t x, int64_t part, int64_t head,
                    int64_t d) {
-    int64_t channel = (part * a->heads + head) * a->head_size + d, dense = a->heads * a->head_size;
+    int64_t channel = (part * a->heads + head) * a->head_size + d, size = part == 2 ? ck_value_size(a) : a->head_size;
     const void *own = part == 0 ? a->query : part == 1 ? a->key : a->value;
     int64_t height = part == 0 && own ? a->query_height : a->height;
     int64_t width = part == 0 && own ? a->query_width : a->width;
     if (own && y < height && x < width)
-        return element(own, a->form, ((image * height + y) * width + x) * dense + head * a->head_size + d);
+        return element(own, a->form, ((image * height + y) * width + x) * a->heads * size + head * size + d);
     if (y < height && x < width)
         return element(a->qkv, a->form, ((image * a->height + y) * a->width + x) * 3 * a->heads * a->head_size + channel);
     float value = a->padding[channel];
@@ -116,7 +116,7 @@ static float token(const ck_self_attention *a, int64_t image, int64_t y, int64_t
 static void attend_query(const attention *at, int64_t image, int64_t down, int64_t across, int64_t head, int64_t query,
                          float *scores, float *q) {
     const ck_self_attention *a = at->a;
-    int64_t D = a->head_size, T = at->height * at->width;
+    int64_t D = a->head_size, V = ck_value_size(a), T = at->height * at->width;
     int64_t y = query / at->query_width, x = query % at->query_width;
     int64_t query_y = down * at->query_height + y, query_x = across * at->query_width + x;
     int64_t top = down * at->height, left = across * at->width;
@@ -137,11 +137,11 @@ static void attend_query(const attention *at, int64_t image, int64_t down, int64
     float sum = 0;
     for (int64_t key = 0; key < T; key++) sum += scores[key] = expf(scores[key] - largest);
     int64_t row = (image * at->all_height + query_y) * at->all_width + query_x;
-    for (int64_t d = 0; d < D; d++) {
+    for (int64_t d = 0; d < V; d++) {
         float value = 0;
         for (int64_t key = 0; key < T; key++)
             value += scores[key] * token(a, image, top + key / at->width, left + key % at->width, 2, head, d);
-        put(a->output, a->form, row * a->heads * D + head * D + d, value / sum);
+        put(a->output, a->form, (row * a->heads + head) * V + d, value / sum);
     }
 }
 

@@ -39,6 +39,9 @@ static inline int64_t ck_row_start(const ck_multiplication *m, int64_t row, int6
     return group * m->group_stride + rest * stride;
 }
 
+// The numbers of a head in the values and in the output.
+static inline int64_t ck_value_size(const ck_self_attention *a) { return a->value_size ? a->value_size : a->head_size; }
+
 typedef struct ck_kernels {
     // The size of `packed` in bytes, and the function that fills it from weight [n, k].
     size_t (*packed_size)(const ck_matrix *matrix);

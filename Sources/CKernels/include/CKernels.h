@@ -206,6 +206,7 @@ typedef struct {
     const void *query;
     int64_t query_height, query_width, query_window;
     const void *key, *value;  // [batch, height * width, heads, head_size] instead of those of qkv, or both NULL
+    int64_t value_size;  // the numbers of a head in `value` and in the output, if they are not head_size; else 0
     const float *padding;  // [3, heads, head_size]: q (unused), k and v of a token outside the grid; NULL if windows
                            // divide the grid
     float scale;  // the factor of q k^T; above 0
@@ -214,7 +215,7 @@ typedef struct {
     const float *rel_height, *rel_width;  // [2 Sh - 1, head_size], [2 Sw - 1, head_size]
     const float *bias;  // [heads, T, T] or NULL: bias[head][key][query] is added to the scaled score. The key comes
                         // first; TinyViT's table is symmetric.
-    void *output;  // [batch, height * width (or query_height * query_width), heads * head_size]
+    void *output;  // [batch, height * width (or query_height * query_width), heads * head_size (or value_size)]
 } ck_self_attention;
 
 ck_status ck_attend(const ck_self_attention *a);

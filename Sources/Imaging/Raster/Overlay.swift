@@ -41,20 +41,21 @@ public enum Overlay {
     ///
     /// Slices are counted from 1, as prompts and notes count them.
     ///
-    /// The slices are spread from the first to the last that has a mask, or over the volume if all masks are empty.
+    /// The slices are spread from the first to the last that has a mask or is prompted, or over the volume if there is
+    /// none. A prompted slice takes the place of its neighbour, and has a star behind its number.
     ///
     /// - Parameters:
     ///   - volume: the source.
     ///   - masks: one per slice, of its size.
+    ///   - prompted: the indices of prompted slices.
     ///   - color: the colour of outline and fill.
     ///   - tiles: the largest number of slices.
     /// - Returns: an RGB picture.
-    public static func contactSheet(of volume: Volume, masks: [Mask], color: DisplayColor, tiles: Int = 12) -> Picture {
+    public static func contactSheet(
+        of volume: Volume, masks: [Mask], prompted: [Int] = [], color: DisplayColor, tiles: Int = 12
+    ) -> Picture {
         precondition(masks.count == volume.slices, "there is one mask for each slice")
-        let occupied = masks.indices.filter { !masks[$0].isEmpty }
-        let range = occupied.isEmpty ? Array(masks.indices) : Array(occupied[0]...occupied[occupied.count - 1])
-        let count = min(tiles, range.count)
-        let chosen = (0..<count).map { range[count == 1 ? range.count / 2 : $0 * (range.count - 1) / (count - 1)] }
+        let chosen = slices(of: masks, prompted: prompted, atMost: tiles)
         let window = GreyWindow(percentilesOf: volume.voxels)
         let side = max(volume.rows, volume.columns)
         let reduction = (side + tileSide - 1) / tileSide
@@ -69,7 +70,22 @@ public enum Overlay {
                 enlargement: enlargement, color: color)
         }
         return montage(
-            pictures, labels: chosen.map { "\($0 + 1)" }, across: Int(Double(count).squareRoot().rounded(.up)))
+            pictures, labels: chosen.map { "\($0 + 1)\(prompted.contains($0) ? "*" : "")" },
+            across: Int(Double(chosen.count).squareRoot().rounded(.up)))
+    }
+
+    /// The slices of a contact sheet, in order.
+    private static func slices(of masks: [Mask], prompted: [Int], atMost tiles: Int) -> [Int] {
+        let shown = masks.indices.filter { !masks[$0].isEmpty || prompted.contains($0) }
+        let range = shown.isEmpty ? Array(masks.indices) : Array(shown[0]...shown[shown.count - 1])
+        let count = min(tiles, range.count)
+        var chosen = (0..<count).map { range[count == 1 ? range.count / 2 : $0 * (range.count - 1) / (count - 1)] }
+        for slice in prompted where !chosen.contains(slice) {
+            let others = chosen.indices.filter { !prompted.contains(chosen[$0]) }
+            guard let nearest = others.min(by: { abs(chosen[$0] - slice) < abs(chosen[$1] - slice) }) else { break }
+            chosen[nearest] = slice
+        }
+        return chosen.sorted()
     }
 
     /// Joins pictures of one size, `across` in a row, with 2 black pixels between them and labels in their corners.

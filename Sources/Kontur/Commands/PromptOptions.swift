@@ -122,7 +122,7 @@ private struct SlicePrefix {
             (slice, rest) = (nil, argument[...])
             return
         }
-        guard let number = Int(parts[0]), number > 0 else { return nil }
+        guard let number = Int(parts[0]) else { return nil }
         (slice, rest) = (number, parts[1])
     }
 }

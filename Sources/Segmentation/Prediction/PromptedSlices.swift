@@ -119,6 +119,7 @@ final class PromptedSlices: Segmenter {
         if dropped > 0 {
             result.notes.append("\(dropped) objects of fewer than \(recipe.smallestObject) voxels were dropped")
         }
+        if case .walk(let key, _) = plan { result.prompted = [key] }
         if run.isFlat { result.doubtWithoutContrast() }
         return result
     }

@@ -110,10 +110,12 @@ struct BoxNotes {
     /// The notes on the counted boxes, for an answer of a network of `family`.
     func notes(_ family: ModelFamily) -> [String] {
         var notes = [String]()
-        if clipped > 0 { notes.append("the box was cut off at the edges of \(clipped) images") }
+        if clipped > 0 {
+            notes.append("the box was cut off at the edges of \(clipped) image\(clipped == 1 ? "" : "s")")
+        }
         if whole > 0 {
             notes.append(
-                "\(whole) boxes are about as large as the image: "
+                "\(whole) \(whole == 1 ? "box is" : "boxes are") about as large as the image: "
                     + (family == .medsam || family == .liteMedSAM
                         ? "\(family.title) fails there" : "the answer may be the background"))
         }

@@ -134,13 +134,13 @@ extension TrackedRecipe {
         // most 0, else logits resized to the slice -> above 0 -> the components of the slices that a person prompted,
         // or the largest component.
         TrackedRecipe(
-            "medsam2-compact", version: "1.1.0", family: .medsam2Compact, methods: [.medsam2, .sam2Video],
+            "medsam2-compact", version: "1.1.1", family: .medsam2Compact, methods: [.medsam2, .sam2Video],
             of: LeftAtriumCompact.recipe, color: DisplayColor(red: 150, green: 0, blue: 150),
             title: atriumTracked, margin: 3, shift: 3, mostAbsent: 3, keepsPrompted: true),
 
         // The endoscopic field of the frame -> bytes -> as in medsam2-compact, forwards in time.
         TrackedRecipe(
-            "medsam2-compact-frames", version: "1.0.1", family: .medsam2Compact, methods: [.sam2Video],
+            "medsam2-compact-frames", version: "1.0.2", family: .medsam2Compact, methods: [.sam2Video],
             of: PolypCompact.recipe, color: DisplayColor(red: 210, green: 240, blue: 240),
             title: polypTracked, margin: 3, shift: 3),
 
@@ -148,25 +148,25 @@ extension TrackedRecipe {
         // mean and deviation -> Hiera, memories, decoder -> -1024 where the object score is at most 0 -> logits
         // resized to the slice -> above 0 -> the largest component, if the way of tracking says so.
         TrackedRecipe(
-            "medsam2-track", version: "1.0.1", family: .medsam2, methods: [.medsam2, .medsam2Of2024, .sam2Video],
+            "medsam2-track", version: "1.0.2", family: .medsam2, methods: [.medsam2, .medsam2Of2024, .sam2Video],
             of: LeftAtriumCompact.recipe, color: DisplayColor(red: 240, green: 225, blue: 150),
             title: atriumTracked, margin: 6, shift: 5),
 
         // The endoscopic field of the frame -> bytes -> as in medsam2-track, forwards in time.
         TrackedRecipe(
-            "medsam2-track-frames", version: "1.0.1", family: .medsam2, methods: [.sam2Video],
+            "medsam2-track-frames", version: "1.0.2", family: .medsam2, methods: [.sam2Video],
             of: PolypCompact.recipe, color: DisplayColor(red: 120, green: 90, blue: 150),
             title: polypTracked, margin: 6, shift: 5),
 
         // As medsam2-track at 1024 x 1024.
         TrackedRecipe(
-            "sam2-track", version: "1.0.1", family: .sam2, methods: [.sam2Video, .medsam2Of2024, .medsam2],
+            "sam2-track", version: "1.0.2", family: .sam2, methods: [.sam2Video, .medsam2Of2024, .medsam2],
             of: LeftAtriumCompact.recipe, color: DisplayColor(red: 255, green: 165, blue: 150),
             title: atriumTracked, margin: 12, shift: 10),
 
         // As medsam2-track-frames at 1024 x 1024.
         TrackedRecipe(
-            "sam2-track-frames", version: "1.0.1", family: .sam2, methods: [.sam2Video],
+            "sam2-track-frames", version: "1.0.2", family: .sam2, methods: [.sam2Video],
             of: PolypCompact.recipe, color: DisplayColor(red: 150, green: 90, blue: 15),
             title: polypTracked, margin: 10, shift: 10),
     ]

@@ -71,8 +71,8 @@ final class TrackedFrames: FrameSegmenter {
         private var unlike = 0
         /// The prompted frames whose outline does not follow a person's prompt, counted from 1.
         private var strays: [Int] = []
-        /// Whether the latest prompt of a person is not followed, so that the track may show anything.
-        private var isStray = false
+        /// Whether the latest prompt may not show the structure, so that the track may show anything.
+        private var isDoubted = false
         /// Whether the latest frame of the track does not show the structure.
         private var isLost = true
 
@@ -139,11 +139,8 @@ final class TrackedFrames: FrameSegmenter {
                     probabilities: [Float](repeating: 0, count: frame.rows * frame.columns),
                     confidence: Confidence(value: value, measures: ["prompterConfidence": value]))
             }
-            var answer = try restart(frame, index, object, confidence: found.confidence.value)
-            if segmenter.prompter.doubts(found) {
-                answer.confidence.value = min(answer.confidence.value, PolypCompact.doubtful)
-            }
-            return answer
+            isDoubted = segmenter.prompter.doubts(found)
+            return try restart(frame, index, object, confidence: found.confidence.value)
         }
 
         /// The answer for a frame that a person prompts; the prompt joins the track that goes on.
@@ -155,11 +152,11 @@ final class TrackedFrames: FrameSegmenter {
             let going = current.flatMap { prompt.lies(in: $0.field.box) ? $0 : nil }
             let current = going ?? start(frame, EndoscopicField(of: frame, showing: prompt))
             self.current = current
-            isStray = false
+            isDoubted = false
             var answer = try ask(
                 prompt.moved(into: current.field.box).prompt(on: current.grid), frame, index, current, nil)
             if !answer.mask.isEmpty, !prompt.isFollowed(by: answer.mask.pixels, columns: answer.mask.columns) {
-                isStray = true
+                isDoubted = true
                 strays.append(index + 1)
                 answer.confidence.value = min(answer.confidence.value, PolypCompact.doubtful)
             }
@@ -222,7 +219,7 @@ final class TrackedFrames: FrameSegmenter {
             let image = current.field.placed(answer.image)
             let mask = Mask(rows: frame.rows, columns: frame.columns, pixels: image.mask)
             var confidence = answer.confidence(segmenter.confidence.frame, isEmpty: mask.isEmpty, prompter: prompter)
-            if isStray, !mask.isEmpty { confidence.value = min(confidence.value, PolypCompact.doubtful) }
+            if isDoubted, !mask.isEmpty { confidence.value = min(confidence.value, PolypCompact.doubtful) }
             return FrameAnswer(mask: mask, probabilities: image.probabilities, confidence: confidence)
         }
 

@@ -186,7 +186,8 @@ final class TrackedVolume: Segmenter {
             TrackConfidence.Track(
                 volume: volume, answers: answers, masks: result.masks, prompts: plan.prompts, grid: grid,
                 isJittered: isJittered), result.frameConfidence, plan.found)
-        result.notes += notes(result.masks, plan, components)
+        result.prompted = plan.prompts.map(\.slice).sorted()
+        result.notes += notes(result, plan, components)
         if Contrast.isMissing(in: MagneticResonance.bytes(volume.voxels)) { result.doubtWithoutContrast() }
         return result
     }
@@ -243,35 +244,38 @@ final class TrackedVolume: Segmenter {
         return whole
     }
 
-    private func notes(_ masks: [Mask], _ plan: Plan, _ components: Components) -> [String] {
+    private func notes(_ result: SegmenterResult, _ plan: Plan, _ components: Components) -> [String] {
+        let masks = result.masks
         var notes = plan.boxes.notes(recipe.family)
-        let slices = plan.prompts.map { $0.slice + 1 }.sorted()
-        let outlined = masks.indices.filter { !masks[$0].isEmpty }.map { $0 + 1 }
         if let found = plan.found {
             notes.append(
-                slices.isEmpty
+                result.prompted.isEmpty
                     ? "\(prompter.name) finds nothing to prompt with" : "prompts were found by \(prompter.name)")
-            if found.confidence.value <= LeftAtriumCompact.doubtful, !slices.isEmpty {
+            if found.confidence.value <= LeftAtriumCompact.doubtful, !result.prompted.isEmpty {
                 notes.append("\(prompter.name) is not sure of its answer: check the prompted slice")
             }
         }
-        guard !slices.isEmpty else { return notes }
-        let shown = slices.prefix(8).map(String.init).joined(separator: ", ") + (slices.count > 8 ? " and others" : "")
+        guard !result.prompted.isEmpty else { return notes }
+        let outlined = masks.indices.filter { !masks[$0].isEmpty }
         notes.append(
-            "tracked by \(method.rawValue) from slice\(slices.count == 1 ? "" : "s") \(shown): "
+            "tracked by \(method.rawValue) from \(Self.named(result.prompted)): "
                 + "outlined in \(outlined.count) of \(masks.count) slices")
         func note(_ text: String, _ slices: [Int]) {
-            guard !slices.isEmpty else { return }
-            let few = slices.prefix(8).map(String.init).joined(separator: ", ")
-            notes.append("\(text) slice\(slices.count == 1 ? "" : "s") \(few)")
+            if !slices.isEmpty { notes.append("\(text) \(Self.named(slices))") }
         }
-        note("nothing was found in the prompted", slices.filter { masks[$0 - 1].isEmpty })
+        note("nothing was found in the prompted", result.prompted.filter { masks[$0].isEmpty })
         let strays = plan.given.filter { slice, prompt in
             let mask = masks[slice]
             return !mask.isEmpty && !prompt.isFollowed(by: mask.pixels, columns: mask.columns)
         }
-        note("the outline does not follow the prompt of", strays.map { $0.slice + 1 }.sorted())
-        if !outlined.isEmpty, outlined.count < masks.count, Set(outlined).isSubset(of: slices) {
+        note("the outline does not follow the prompt of", strays.map(\.slice).sorted())
+        let found = plan.found?.masks ?? []
+        note(
+            "\(prompter.name) finds the structure also in",
+            found.indices.filter { masks[$0].isEmpty && !found[$0].isEmpty })
+        if plan.found == nil, !outlined.isEmpty, outlined.count < masks.count,
+            Set(outlined).isSubset(of: result.prompted)
+        {
             notes.append("only prompted slices were outlined: check the prompts")
         }
         if components.found > components.kept {
@@ -281,5 +285,11 @@ final class TrackedVolume: Segmenter {
                     : "the largest of \(components.found) components was kept")
         }
         return notes
+    }
+
+    /// Slices in words, counted from 1; the first eight of many.
+    private static func named(_ slices: [Int]) -> String {
+        let few = slices.prefix(8).map { String($0 + 1) }.joined(separator: ", ")
+        return "slice\(slices.count == 1 ? "" : "s") \(few)\(slices.count > 8 ? " and others" : "")"
     }
 }

@@ -19,6 +19,10 @@ extension InferenceSuites {
             var queryWindow = 0
             var heads = 1
             var size: Int
+            /// The numbers of a value, if they are not `size`.
+            var valueSize: Int?
+            /// The numbers of all heads of a value.
+            var valueWidth: Int { heads * (valueSize ?? size) }
 
             /// The tokens of the window that `query` attends to, with `nil` for padding.
             func keys(of query: Int) -> [Int?] {
@@ -34,13 +38,15 @@ extension InferenceSuites {
 
         static let cases = [
             Case(keys: (1, 700), queries: (1, 37), size: 256),
+            Case(keys: (1, 700), queries: (1, 37), size: 256, valueSize: 64),
+            Case(keys: (9, 33), queries: (5, 8), heads: 2, size: 40, valueSize: 21),
             Case(keys: (1, 5), queries: (4, 4), size: 64),
             Case(keys: (8, 8), queries: (4, 4), window: 8, queryWindow: 4, heads: 2, size: 96),
             Case(keys: (10, 12), queries: (5, 6), window: 4, queryWindow: 2, heads: 2, size: 56),
             Case(keys: (10, 10), queries: (5, 5), window: 14, queryWindow: 7, size: 72),
         ]
 
-        /// The attention in double precision, `[queries, heads * size]`.
+        /// The attention in double precision, `[queries, heads * valueSize]`.
         static func expected(
             _ it: Case, q: [Float], k: [Float], v: [Float], padding: [Float]
         ) -> [Float] {
@@ -49,8 +55,9 @@ extension InferenceSuites {
             for query in 0..<it.queries.0 * it.queries.1 {
                 for head in 0..<it.heads {
                     func part(_ values: [Float], _ token: Int?, _ index: Int) -> [Double] {
-                        let start = token.map { $0 * width + head * it.size } ?? (index * width + head * it.size)
-                        return (token == nil ? padding : values)[start..<start + it.size].map(Double.init)
+                        let (width, size) = index == 2 ? (it.valueWidth, it.valueSize ?? it.size) : (width, it.size)
+                        let start = (token ?? index) * width + head * size
+                        return (token == nil ? padding : values)[start..<start + size].map(Double.init)
                     }
                     let mine = part(q, query, 0)
                     let keys = it.keys(of: query)
@@ -60,7 +67,7 @@ extension InferenceSuites {
                     let top = scores.max() ?? 0
                     let shares = scores.map { exp($0 - top) }
                     let total = shares.reduce(0, +)
-                    var sum = [Double](repeating: 0, count: it.size)
+                    var sum = [Double](repeating: 0, count: it.valueSize ?? it.size)
                     for (key, share) in zip(keys, shares) {
                         for (d, value) in part(v, key, 2).enumerated() { sum[d] += share / total * value }
                     }
@@ -78,12 +85,12 @@ extension InferenceSuites {
                 let width = it.heads * it.size
                 let q = drawing.values(it.queries.0 * it.queries.1 * width, scale: 2)
                 let k = drawing.values(it.keys.0 * it.keys.1 * width, scale: 2)
-                let v = drawing.values(it.keys.0 * it.keys.1 * width)
-                let padding = drawing.values(3 * width)
+                let v = drawing.values(it.keys.0 * it.keys.1 * it.valueWidth)
+                let padding = it.valueSize == nil ? drawing.values(3 * width) : []
                 let expected = Self.expected(it, q: q, k: k, v: v, padding: padding)
                 for path in Compute.availableKernels {
                     try Compute.use(path)
-                    for isInterleaved in [false, true] {
+                    for isInterleaved in it.valueSize == nil ? [false, true] : [false] {
                         let found = run(it, q, k, v, padding, isInterleaved: isInterleaved)
                         #expect(relativeError(found, expected) < 2e-5, "\(path) \(it)")
                         let short = runShort(it, q, k, v, padding, isInterleaved: isInterleaved)
@@ -111,6 +118,7 @@ extension InferenceSuites {
             (a.height, a.width, a.window) = (Int64(it.keys.0), Int64(it.keys.1), Int64(it.window))
             (a.query_height, a.query_width) = (Int64(it.queries.0), Int64(it.queries.1))
             a.query_window = Int64(it.queryWindow)
+            a.value_size = Int64(it.valueSize ?? 0)
             a.scale = 1 / Float(it.size).squareRoot()
             a.form = form
             return a
@@ -134,7 +142,7 @@ extension InferenceSuites {
             _ form: ck_precision, empty: Number
         ) -> [Number] {
             var a = call(it, form)
-            var output = [Number](repeating: empty, count: q.count)
+            var output = [Number](repeating: empty, count: it.queries.0 * it.queries.1 * it.valueWidth)
             let status = q.withUnsafeBytes { q in
                 qkv.withUnsafeBytes { qkv in
                     k.withUnsafeBytes { k in
@@ -147,7 +155,7 @@ extension InferenceSuites {
                                     } else {
                                         a.qkv = qkv.baseAddress
                                     }
-                                    a.padding = padding.baseAddress
+                                    if it.valueSize == nil { a.padding = padding.baseAddress }
                                     a.output = output.baseAddress
                                     return ck_attend(&a)
                                 }
@@ -167,7 +175,11 @@ extension InferenceSuites {
                 #expect(ck_attend(&a) == ck_bad_argument)
                 a.query_window = 0
                 #expect(ck_attend(&a) == ck_bad_argument)
-                (a.query_window, a.value) = (2, nil)
+                (a.query_window, a.value_size) = (2, 257)
+                #expect(ck_attend(&a) == ck_bad_argument)
+                (a.value_size, a.padding) = (8, memory.baseAddress?.assumingMemoryBound(to: Float.self))
+                #expect(ck_attend(&a) == ck_bad_argument)
+                (a.padding, a.value_size, a.value) = (nil, 0, nil)
                 #expect(ck_attend(&a) == ck_bad_argument)
                 (a.key, a.value) = (nil, nil)
                 #expect(ck_attend(&a) == ck_bad_argument)

@@ -246,6 +246,15 @@ import Testing
         #expect(try Self.recognised(tiny, metadata: #"{"inputSize":"1024"}"#).settings.inputSize == nil)
         let asked = try Self.recognised(tiny, metadata: #"{"inputSize":"256"}"#, inputSize: 128)
         #expect(asked.settings.inputSize == 128)
+        func assumes(_ metadata: String = "{}", _ inputSize: Int? = nil) throws -> Bool {
+            try Self.recognised(tiny, metadata: metadata, inputSize: inputSize).notes.contains {
+                $0.hasPrefix("Assumed an input of 1024 x 1024") && $0.contains("--input-size")
+            }
+        }
+        #expect(try assumes())
+        #expect(try !assumes(#"{"inputSize":"1024"}"#))
+        #expect(try !assumes("{}", 1024))
+        #expect(try !assumes("{}", 256))
         #expect(try Self.recognised(tiny, asked: .medsam2, inputSize: 512).settings.inputSize == nil)
         for size in [0, 100, 2048] {
             #expect {

@@ -44,7 +44,15 @@ package struct RecognisedModel {
             settings = try Self.settings(checkpoint, model.family, inputSize: inputSize)
             architecture = model.architecture
             isOfPublishedSize = model.isOfPublishedSize && settings.inputSize == nil
-            self.notes = model.notes + Self.notes(about: tensors, beside: checkpoint.beside)
+            var notes = model.notes
+            if publication == nil, inputSize == nil, try checkpoint.settings(of: family).inputSize == nil,
+                let size = family.publishedInputSize
+            {
+                notes.append(
+                    "Assumed an input of \(size) x \(size), the published size of \(family.title), because the tensors do "
+                        + "not show it. If the network was trained at another size, add it with --input-size.")
+            }
+            self.notes = notes + Self.notes(about: tensors, beside: checkpoint.beside)
             return
         }
         var notes: [String] = []

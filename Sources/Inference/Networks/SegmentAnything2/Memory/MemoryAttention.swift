@@ -158,7 +158,8 @@ private final class RotaryAttention {
     private let precision: Precision
     private let q: Linear
     private let k: Linear
-    private let v: Linear
+    /// The projection of the values; `nil` if `out` does its work.
+    private let v: Linear?
     private let out: Linear
 
     init(
@@ -169,8 +170,39 @@ private final class RotaryAttention {
         self.precision = precision
         q = try weights.linear("\(name).q_proj", channels, channels, precision: precision)
         k = try weights.linear("\(name).k_proj", keyChannels, channels, precision: precision)
-        v = try weights.linear("\(name).v_proj", keyChannels, channels, precision: precision)
-        out = try weights.linear("\(name).out_proj", channels, channels, precision: precision)
+        guard keyChannels < channels else {
+            v = try weights.linear("\(name).v_proj", keyChannels, channels, precision: precision)
+            out = try weights.linear("\(name).out_proj", channels, channels, precision: precision)
+            return
+        }
+        v = nil
+        out = try Self.joined(weights, name, channels: channels, keyChannels: keyChannels, precision: precision)
+    }
+
+    /// The output projection behind the value projection, as one layer for the attended values of narrow memories.
+    ///
+    /// Shares add up to 1, so the value projection of their sum is the sum of the projected values.
+    private static func joined(
+        _ weights: SafeTensors, _ name: String, channels: Int, keyChannels: Int, precision: Precision
+    ) throws -> Linear {
+        let value = try weights.tensor("\(name).v_proj.weight", shape: [channels, keyChannels]).values
+        let valueBias = try weights.tensor("\(name).v_proj.bias", shape: [channels]).values
+        let output = try weights.tensor("\(name).out_proj.weight", shape: [channels, channels]).values
+        var bias = try weights.tensor("\(name).out_proj.bias", shape: [channels]).values
+        var weight = [Float]()
+        weight.reserveCapacity(channels * keyChannels)
+        for row in 0..<channels {
+            var sums = [Double](repeating: 0, count: keyChannels)
+            var offset = Double(bias[row])
+            for inner in 0..<channels {
+                let factor = Double(output[row * channels + inner])
+                offset += factor * Double(valueBias[inner])
+                for column in 0..<keyChannels { sums[column] += factor * Double(value[inner * keyChannels + column]) }
+            }
+            weight += sums.map(Float.init)
+            bias[row] = Float(offset)
+        }
+        return try Linear(weight: weight, bias: bias, outputs: channels, inputs: keyChannels, precision: precision)
     }
 
     /// The number of queries: the places of the grid.
@@ -194,14 +226,18 @@ private final class RotaryAttention {
         let width = q.outputs
         let query = try rotated(q, queries, rows: places, turning: places, "q", workspace)
         let key = try rotated(k, keys, rows: keyRows, turning: rotatedRows, "k", workspace)
-        let value = workspace.numbers("v", keyRows * width, precision)
-        try v.apply(rows: keyRows, values, to: value, form: precision)
-        let attended = workspace.numbers("attended", places * width, precision)
+        var value = values
+        if let v {
+            let projected = workspace.numbers("v", keyRows * width, precision)
+            try v.apply(rows: keyRows, values, to: projected, form: precision)
+            value = UnsafeRawPointer(projected)
+        }
+        let attended = workspace.numbers("attended", places * out.inputs, precision)
         var call = ck_self_attention()
-        (call.batch, call.heads, call.head_size) = (1, 1, Int64(width))
+        (call.batch, call.heads, call.head_size, call.value_size) = (1, 1, Int64(width), Int64(out.inputs))
         (call.height, call.width) = (1, Int64(keyRows))
         (call.query_height, call.query_width) = (1, Int64(places))
-        (call.query, call.key, call.value) = (query, key, UnsafeRawPointer(value))
+        (call.query, call.key, call.value) = (query, key, value)
         call.form = precision.form
         call.scale = 1 / Float(width).squareRoot()
         call.output = attended
