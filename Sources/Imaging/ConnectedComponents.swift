@@ -35,9 +35,10 @@ public enum ConnectedComponents {
         return sizes.count { $0 > 0 }
     }
 
-    /// Keeps the components that reach into at least one of some slices, and clears the others.
+    /// Keeps the components that reach into some slices, and those that continue a kept one behind a gap.
     ///
-    /// Nothing changes if no component does.
+    /// The largest component is kept if none reaches into the slices. The other components are cleared. A component continues another one if 1 to `gap` slices without any component lie between them, if the slices at
+    /// both ends of the gap have a place of both in common, and if the component reaches into a slice that is sure.
     ///
     /// - Parameters:
     ///   - chosen: indices of slices.
@@ -45,20 +46,48 @@ public enum ConnectedComponents {
     ///   - slices: the number of slices.
     ///   - rows: the number of rows.
     ///   - columns: the number of columns.
-    /// - Returns: the number of components before the call, and of those that reach into the slices.
+    ///   - gap: the largest number of slices in a gap.
+    ///   - isSure: whether a slice, by its index, certainly shows the structure.
+    /// - Returns: the number of components before the call, the number of kept ones, and the slices of those that were
+    ///   kept first.
     public static func keep(
-        touching chosen: [Int], in values: inout [UInt8], slices: Int, rows: Int, columns: Int
-    ) -> (found: Int, kept: Int) {
+        touching chosen: [Int], in values: inout [UInt8], slices: Int, rows: Int, columns: Int, across gap: Int,
+        where isSure: (Int) -> Bool
+    ) -> (found: Int, kept: Int, first: Range<Int>) {
         var labels = Labels(values, slices: slices, rows: rows, columns: columns)
-        let found = labels.sizes.count { $0 > 0 }
-        var kept = Set<Int>()
-        for slice in chosen {
-            for run in labels.lineStarts[slice * rows]..<labels.lineStarts[(slice + 1) * rows] {
-                kept.insert(root(run, &labels.parents))
+        let spans = labels.spans(slices: slices, rows: rows)
+        var kept = Set(spans.filter { span in chosen.contains { span.value.contains($0) } }.keys)
+        if kept.isEmpty {
+            let largest = spans.keys.max { (labels.sizes[$0], $1) < (labels.sizes[$1], $0) }
+            guard let largest else { return (0, 0, 0..<0) }
+            kept = [largest]
+        }
+        let first = kept.compactMap { spans[$0] }.reduce(nil as Range<Int>?) { all, span in
+            all.map { min($0.lowerBound, span.lowerBound)..<max($0.upperBound, span.upperBound) } ?? span
+        }
+        let occupied = Set(spans.values.joined())
+        func continues(_ next: Range<Int>, _ one: Int, _ span: Range<Int>, _ other: Int) -> Bool {
+            let (below, above) = next.lowerBound > span.lowerBound ? (span, next) : (next, span)
+            let between = below.upperBound..<max(above.lowerBound, below.upperBound)
+            guard (1...max(gap, 1)).contains(between.count), gap > 0, occupied.isDisjoint(with: between) else {
+                return false
+            }
+            let (low, high) = next.lowerBound > span.lowerBound ? (other, one) : (one, other)
+            return labels.overlap(low, in: below.upperBound - 1, high, in: above.lowerBound, rows: rows)
+        }
+        var grows = true
+        while grows {
+            grows = false
+            for (one, next) in spans where !kept.contains(one) && next.contains(where: isSure) {
+                guard kept.contains(where: { other in continues(next, one, spans[other] ?? 0..<0, other) }) else {
+                    continue
+                }
+                kept.insert(one)
+                grows = true
             }
         }
-        if !kept.isEmpty { labels.clear(&values, columns: columns) { !kept.contains($0) } }
-        return (found, kept.count)
+        labels.clear(&values, columns: columns) { !kept.contains($0) }
+        return (spans.count, kept.count, first ?? 0..<0)
     }
 
     /// Clears the components that have fewer elements than `least`.
@@ -108,6 +137,31 @@ public enum ConnectedComponents {
             for index in runs.indices {
                 sizes[root(index, &parents)] += runs[index].last - runs[index].first
             }
+        }
+
+        /// The slices of each component, by its first run.
+        mutating func spans(slices: Int, rows: Int) -> [Int: Range<Int>] {
+            var spans = [Int: Range<Int>]()
+            for slice in 0..<slices {
+                for run in lineStarts[slice * rows]..<lineStarts[(slice + 1) * rows] {
+                    let first = root(run, &parents)
+                    spans[first] = (spans[first]?.lowerBound ?? slice)..<slice + 1
+                }
+            }
+            return spans
+        }
+
+        /// Whether a component in one slice and another one in another slice have a row and column in common.
+        mutating func overlap(_ one: Int, in slice: Int, _ other: Int, in second: Int, rows: Int) -> Bool {
+            for row in 0..<rows {
+                let (line, next) = (slice * rows + row, second * rows + row)
+                for a in lineStarts[line]..<lineStarts[line + 1] where root(a, &parents) == one {
+                    for b in lineStarts[next]..<lineStarts[next + 1] where root(b, &parents) == other {
+                        if runs[a].first < runs[b].last, runs[b].first < runs[a].last { return true }
+                    }
+                }
+            }
+            return false
         }
 
         /// Clears each component if `chosen` returns true for the component's first run.

@@ -149,6 +149,14 @@ public struct SegmenterEntry: Sendable, Hashable {
         guard points.allSatisfy({ $0.x.isFinite && $0.y.isFinite }) else {
             throw refusal(.points, "their coordinates are not numbers")
         }
+        let isTracked = options.contains(.slicePrompts)
+        guard !isTracked || box != nil || points.isEmpty || points.contains(where: \.isForeground) else {
+            throw refusal(.points, "no point lies on the structure: give one with +, or a box")
+        }
+        let marked = points.filter(\.isForeground).map { [$0.x, $0.y] }
+        if let both = points.first(where: { !$0.isForeground && marked.contains([$0.x, $0.y]) }) {
+            throw refusal(.points, "the point \(both.x),\(both.y) lies both on the structure and beside it")
+        }
     }
 
     /// The error about a slice or frame that has two prompts.

@@ -74,12 +74,40 @@ import Testing
             if reaches { kept += 1 }
         }
         var changed = values
-        let counts = ConnectedComponents.keep(touching: [5, 2], in: &changed, slices: 6, rows: 7, columns: 9)
-        #expect(changed == expected && counts == (found, kept))
-        var same = values.enumerated().map { $0.offset < 63 ? 0 : $0.element }
-        let before = same
-        #expect(ConnectedComponents.keep(touching: [0], in: &same, slices: 6, rows: 7, columns: 9).kept == 0)
-        #expect(same == before)
+        let counts = ConnectedComponents.keep(
+            touching: [5, 2], in: &changed, slices: 6, rows: 7, columns: 9, across: 2
+        ) { _ in false }
+        #expect(changed == expected && counts.found == found && counts.kept == kept)
+        // If no component reaches into the slices, the largest one is kept.
+        var largest = values.enumerated().map { $0.offset < 63 ? 0 : $0.element }
+        let (component, _) = Self.largestByFlooding(largest, 6, 7, 9)
+        let one = ConnectedComponents.keep(
+            touching: [0], in: &largest, slices: 6, rows: 7, columns: 9, across: 0
+        ) { _ in true }
+        #expect(largest == component && one.kept == 1)
+    }
+
+    @Test func `a component behind a gap continues the kept one if it is sure and has a place in common`() {
+        // Eight slices of 4 x 4: the structure in slices 0 and 1 and, behind a gap, 3 to 5, and a speck in slice 3.
+        var values = [UInt8](repeating: 0, count: 8 * 16)
+        for slice in 0..<2 { for pixel in [0, 1, 4, 5] { values[slice * 16 + pixel] = 1 } }
+        for slice in 3..<6 { for pixel in [0, 4] { values[slice * 16 + pixel] = 1 } }
+        var whole = values
+        values[3 * 16 + 15] = 1
+        func kept(_ values: [UInt8], gap: Int, sure: Int) -> (mask: [UInt8], first: Range<Int>) {
+            var mask = values
+            let kept = ConnectedComponents.keep(
+                touching: [], in: &mask, slices: 8, rows: 4, columns: 4, across: gap
+            ) { $0 == sure }
+            return (mask, kept.first)
+        }
+        let found = kept(values, gap: 1, sure: 4)
+        #expect(found.mask == whole && found.first == 0..<2)
+        for index in 3 * 16..<6 * 16 { whole[index] = 0 }
+        #expect(kept(values, gap: 0, sure: 4).mask == whole && kept(values, gap: 1, sure: 7).mask == whole)
+        #expect(kept([UInt8](repeating: 0, count: 128), gap: 1, sure: 4).mask.allSatisfy { $0 == 0 })
+        values[2 * 16 + 12] = 1  // a slice with something else is no gap
+        #expect(kept(values, gap: 1, sure: 4).mask == whole)
     }
 
     @Test func `a million runs in one component are joined without recursion`() {

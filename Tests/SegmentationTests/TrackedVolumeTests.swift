@@ -78,6 +78,22 @@ extension SegmentationSuites {
             #expect(memories.count == (recipe == "medsam2" ? 1 : 6))
         }
 
+        @Test func `values that are not numbers are an error, and no empty answer`() throws {
+            let network = try SegmentAnything2(
+                DrawnModels.file(.medsam2), family: .medsam2, precision: Compute.transformerPrecision())
+            let size = network.inputSize
+            let input = Tensor(shape: [1, size, size, 3], values: [Float](repeating: .nan, count: size * size * 3))
+            let prompt = Prompt(box: PromptBox(x0: 1, y0: 1, x1: 9, y1: 9))
+            let tracker = ObjectTracker(network, frameCount: 2) { _ in try network.encode(input) }
+            #expect(throws: ComputeError.notFinite) { _ = try tracker.prompt(prompt, frame: 0) }
+            let first = try SegmentAnything(DrawnModels.file(.sam), precision: Compute.transformerPrecision())
+            let side = first.inputSize
+            let other = Tensor(shape: [1, side, side, 3], values: [Float](repeating: .nan, count: side * side * 3))
+            #expect(throws: ComputeError.notFinite) {
+                _ = try first.decode(first.embed(other), [prompt], multimask: true)
+            }
+        }
+
         @Test func `the recipe of 2024 prompts with the image predictor's mask`() throws {
             let volume = Inputs.volume(4, 31, 37, Inputs.pattern)
             let trace = Trace()

@@ -5,8 +5,10 @@
 The weights are drawn and scaled down. CASES lists each input with the expected outcome.
 """
 
+import glob
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "peers"))
 
 import numpy as np
+import pydicom
 from PIL import Image
 
 import drawn_sam
@@ -24,6 +27,7 @@ from report import Report
 
 # The exit status of a result, of a failure with a reason, and of wrong usage.
 RESULT, REASON, USAGE = 0, 1, 64
+ATRIUM = os.path.join(ROOT, "samples-dicom/lge")
 POLYP = os.path.join(ROOT, "samples-dicom/colonoscopy/frame-1-jpeg.dcm")
 
 # (peculiarity, picture, segmenter, options, expected exit status, expected words of the message or note)
@@ -83,8 +87,22 @@ CASES = [
     ("tracked frame", "frame.png", "medsam2-compact-frames", ["--box", "10,10,40,30"], RESULT, ""),
     ("tracked frame, box beside the polyp", POLYP, "medsam2-compact-frames", ["--box", "300,280,340,320"], RESULT,
      "does not follow the prompt of frame 1"),
+    ("tracked, a black slice inside the atrium", "black-slice", "medsam2-compact", [], RESULT, "what continues it behind a gap"),
+    ("tracked, box in the corner", ATRIUM, "medsam2-compact", ["--shift", "0", "--box", "0,0,6,6"], RESULT,
+     "does not follow the prompt of slice"),
+    ("tracked, no point on the structure", "volume", "medsam2-compact", ["--point", "9,9,-"], USAGE, "no point lies on"),
+    ("tracked, one point on both sides", "volume", "medsam2-compact", ["--point", "9,9,-", "--point", "9,9,+"], USAGE,
+     "both on the structure and beside it"),
+    ("tracked, key slice without a prompt", "volume", "medsam2-compact", ["--key-slice", "3", "--box", "2:1,1,9,9"], USAGE,
+     "has no box and no points"),
+    ("tracked frame, box on black", "black.png", "medsam2-compact-frames", ["--box", "10,10,40,30"], RESULT,
+     "nothing was found in the prompted frame 1"),
     ("tracked frame, recipe", "frame.png", "medsam2-compact-frames", ["--recipe", "medsam2"], USAGE, "forwards in time"),
 ]
+
+
+def height(path):
+    return float(pydicom.dcmread(path, stop_before_pixels=True).ImagePositionPatient[2])
 
 
 def write_inputs(folder):
@@ -107,6 +125,11 @@ def write_inputs(folder):
     make_studies.left_atrium(f"{folder}/one", "ONE", volume[:1])
     make_studies.left_atrium(f"{folder}/many", "MANY", np.tile(volume, (75, 1, 1)))
     make_studies.left_atrium(f"{folder}/gap", "GAP", volume * (np.arange(4) != 1)[:, None, None].astype(np.uint16))
+    shutil.copytree(ATRIUM, f"{folder}/black-slice")
+    middle = sorted(glob.glob(f"{folder}/black-slice/**/*.dcm", recursive=True), key=height)[14]
+    slice_ = pydicom.dcmread(middle)
+    slice_.PixelData = bytes(len(slice_.PixelData))
+    slice_.save_as(middle)
     make_studies.left_atrium(f"{folder}/infinite", "INFINITE", volume, slope="1e308")
     make_studies.left_atrium(f"{folder}/overflow", "OVERFLOW", volume, slope="1e38")
 

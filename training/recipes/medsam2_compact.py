@@ -23,7 +23,6 @@ from scipy import ndimage
 
 from training.networks.tracker import MEMORIES, POINTERS, SIZE, Features, choose
 from training.recipes import tracked_confidence
-from training.recipes.left_atrium_compact import largest_component
 from training.recipes.medsam_compact import scaled
 from training.recipes.polyp_compact import normalise
 from training.recipes.resize import resize
@@ -33,6 +32,7 @@ NAME = "medsam2-compact"
 VERSION = "1.1.1"  # of the recipe, as the runtime names it
 ENCODED = 8  # slices that are encoded together
 MOST_ABSENT = 3  # slices in a row without the structure that end a direction
+SURE, LIKELY = np.log(0.96 / 0.04), np.log(0.7 / 0.3)  # object scores that decide behind a gap
 
 
 class Track(NamedTuple):
@@ -93,11 +93,40 @@ def bank(index, step, conditioning, others, frames):
     return memories, pointers
 
 
-def kept(mask, slices):
-    """The components of a volume's mask that reach into the given slices; the largest one if none does."""
-    labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
-    chosen = np.setdiff1d(labels[sorted(slices)], [0])
-    return np.isin(labels, chosen) if chosen.size else largest_component(mask)
+def kept(mask, slices, scores):
+    """The components of a volume's mask that reach into the given slices, or else the largest one, and what continues them.
+
+    A component continues a kept one behind at most MOST_ABSENT - 1 slices without any, if both have a place in common at the
+    ends of the gap and if an object score of its slices is at least SURE. Its outer slices below LIKELY do not count.
+    """
+    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    if not count:
+        return mask
+    spans = {label: (place[0].start, place[0].stop - 1) for label, place in enumerate(ndimage.find_objects(labels), 1)}
+    chosen = set(np.setdiff1d(labels[sorted(slices)], [0]).tolist()) or {int(np.bincount(labels.ravel())[1:].argmax()) + 1}
+    low, high = min(spans[label][0] for label in chosen), max(spans[label][1] for label in chosen)
+    occupied = mask.any((1, 2))
+
+    def continues(label, other):
+        below, above = sorted((label, other), key=lambda one: spans[one])
+        last, first = spans[below][1], spans[above][0]
+        return (1 <= first - last - 1 < MOST_ABSENT and not occupied[last + 1:first].any()
+                and bool(((labels[last] == below) & (labels[first] == above)).any()))
+
+    grows = True
+    while grows:
+        more = {label for label, (first, last) in spans.items() if label not in chosen and (scores[first:last + 1] >= SURE).any()
+                and any(continues(label, other) for other in chosen)}
+        chosen |= more
+        grows = bool(more)
+    result = np.isin(labels, sorted(chosen))
+    for outer in (range(len(mask) - 1, high, -1), range(low)):
+        for index in outer:
+            if result[index].any():
+                if scores[index] >= LIKELY:
+                    break
+                result[index] = False
+    return result
 
 
 @torch.no_grad()
@@ -129,4 +158,5 @@ def track(network, features, shape, boxes, drawn=True):
     scores, iou = (np.array([found[index][k] if index in found else fill for index in range(count)])
                    for k, fill in ((1, -np.inf), (2, 0)))
     stability = np.array([tracked_confidence.stability(found[index][0]) if index in found else 0 for index in range(count)])
-    return Track(kept(mask, boxes if drawn else ()), scores, iou, stability, jitter)
+    drawn_slices = [index for index in boxes if mask[index].any()] if drawn else []
+    return Track(kept(mask, drawn_slices, scores), scores, iou, stability, jitter)

@@ -244,10 +244,24 @@ def test_a_direction_ends_after_slices_without_the_structure(network, bias):
 def test_components_of_prompted_slices_are_kept():
     mask = np.zeros((5, 4, 4), bool)
     mask[0, :2, :2] = mask[1, 0, 0] = mask[3, 2:, 2:] = mask[3, 0, 0] = True
-    assert (medsam2_compact.kept(mask, [3]) == mask * (np.arange(5) == 3)[:, None, None]).all()
-    assert (medsam2_compact.kept(mask, [1, 3]) == mask).all()
+    unsure = np.zeros(5)
+    assert (medsam2_compact.kept(mask, [3], unsure) == mask * (np.arange(5) == 3)[:, None, None]).all()
+    assert (medsam2_compact.kept(mask, [1, 3], unsure) == mask).all()
     for slices in ((), [2]):
-        assert (medsam2_compact.kept(mask, slices) == mask * (np.arange(5) < 2)[:, None, None]).all()
+        assert (medsam2_compact.kept(mask, slices, unsure) == mask * (np.arange(5) < 2)[:, None, None]).all()
+
+
+def test_a_sure_component_behind_a_gap_continues_the_kept_one():
+    mask = np.zeros((8, 4, 4), bool)
+    mask[:2, :2, :2] = mask[3:6, :2, :1] = mask[3, 3, 3] = True
+    scores = np.array([4, 4, -1, 4, 1, 0.5, -1, -1])
+    expected = mask.copy()
+    expected[3, 3, 3] = expected[5] = False  # it has no place in common with slice 1; the last slice is not likely
+    assert (medsam2_compact.kept(mask, (), scores) == expected).all()
+    for changed in (np.minimum(scores, 3), np.where(np.arange(8) == 3, -1, scores)):
+        assert not medsam2_compact.kept(mask, (), changed)[2:].any()
+    mask[2, 3, 0] = True  # a slice with something else is no gap
+    assert not medsam2_compact.kept(mask, (), scores)[2:].any()
 
 
 def test_the_score_is_fitted_to_whole_tracks(network):

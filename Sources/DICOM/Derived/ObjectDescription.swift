@@ -169,7 +169,7 @@ public struct ObjectDescription: Sendable, Hashable, Codable {
 
     /// The note that the object's descriptions add in parentheses.
     var standing: String {
-        if let reviewBelow, let confidence, confidence.value < reviewBelow { return "AI, low confidence, review" }
+        if let reviewBelow, let confidence, !(confidence.value >= reviewBelow) { return "AI, low confidence, review" }
         return "AI, not reviewed"
     }
 }

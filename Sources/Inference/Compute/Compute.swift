@@ -28,8 +28,19 @@ public enum ComputeError: Error, Sendable, Hashable, CustomStringConvertible {
     case unknownKernels(String)
     /// The kernels could not allocate memory for `operation`.
     case outOfMemory(operation: String)
+    /// A network computed values that are not finite.
+    case notFinite
     /// The kernel library reported `status`, a `ck_status`, in `operation`.
     case failed(operation: String, status: Int)
+
+    /// Checks an answer of a network.
+    ///
+    /// Values that are not numbers compare as if the structure were absent, so they must not pass for an answer.
+    ///
+    /// - Throws: `notFinite`.
+    static func check(finite values: [Float]) throws(ComputeError) {
+        guard values.allSatisfy(\.isFinite) else { throw .notFinite }
+    }
 
     /// The message for an operator.
     public var description: String {
@@ -50,6 +61,9 @@ public enum ComputeError: Error, Sendable, Hashable, CustomStringConvertible {
                 + KernelPath.allCases.map(\.rawValue).joined(separator: ", ")
         case .outOfMemory(let operation):
             "out of memory in \(operation)"
+        case .notFinite:
+            "the network computed values that are not numbers: its weights do not work; "
+                + "run 'kontur models verify', or add weights of the publisher"
         case .failed(let operation, let status):
             "\(operation) failed in the kernel library (status \(status))"
         }

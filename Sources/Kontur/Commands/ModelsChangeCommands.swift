@@ -47,6 +47,12 @@ struct ModelsAddCommand: ParsableCommand {
     @OptionGroup var place: ModelsPlace
     @OptionGroup var output: OutputOptions
 
+    func validate() throws {
+        if let name, Segmenters.catalogue.contains(where: { $0.name == name }) {
+            throw ValidationError("--name \(name) is the name of a segmenter; choose another name for the weights")
+        }
+    }
+
     func run() throws {
         let configuration = try place.configuration()
         let store = place.store(configuration)

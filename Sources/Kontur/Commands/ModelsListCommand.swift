@@ -152,7 +152,9 @@ struct ModelsReport: Report {
             ],
             rows: weights.map { weights in
                 [
-                    weights.name, weights.family.rawValue, weights.architecture, Formatted.bytes(Int64(weights.bytes)),
+                    weights.name, weights.family.rawValue,
+                    weights.architecture + (weights.inputSize.map { ", input \($0) x \($0)" } ?? ""),
+                    Formatted.bytes(Int64(weights.bytes)),
                     weights.sha256.prefix(16) + "…", weights.source.file,
                     weights.source.publication ?? "not known here",
                     weights.licence,

@@ -90,6 +90,10 @@ struct SegmentCommand: AsyncParsableCommand {
         if let framesPerSecond, !(framesPerSecond > 0 && framesPerSecond <= 1000) {
             throw ValidationError("--frames-per-second takes a number above 0 and at most 1000")
         }
+        var isFolder: ObjCBool = true
+        if let dump, FileManager.default.fileExists(atPath: dump, isDirectory: &isFolder), !isFolder.boolValue {
+            throw ValidationError("--dump '\(dump)' is a file; name a folder, which is created if it is missing")
+        }
         if weights != nil, segmenter == nil {
             throw ValidationError("--weights needs --segmenter; routes name their weights themselves")
         }

@@ -42,7 +42,8 @@ final class PromptedFrames: FrameSegmenter {
         private var boxes = BoxNotes()
         /// The number of objects that were too small.
         private var dropped = 0
-        /// The number of frames in which polyp-compact looked for prompts although they are not like its own.
+        /// The number of frames that are prompted, or in which polyp-compact looked for prompts, although they are not
+        /// like its own.
         private var unlike = 0
 
         init(_ segmenter: PromptedFrames, _ options: SegmenterOptions, _ trace: (any SegmentationTrace)?) {
@@ -76,7 +77,8 @@ final class PromptedFrames: FrameSegmenter {
             if dropped > 0 {
                 notes.append("\(dropped) objects of fewer than \(recipe.smallestObject) pixels were dropped")
             }
-            notes += segmenter.prompter.notes(onUnlike: unlike, of: confidences.count)
+            notes += segmenter.prompter.notes(
+                onUnlike: unlike, of: confidences.count, wasPrompted: options.hasPrompt)
             return (confidences.whole, notes + confidences.notes)
         }
     }
@@ -87,6 +89,7 @@ final class PromptedFrames: FrameSegmenter {
     ) throws -> (PromptedAnswer, Confidence) {
         // A person who points beside the endoscope's picture means the whole frame.
         let field = given.map { EndoscopicField(of: frame, showing: $0) } ?? EndoscopicField(of: frame)
+        if given != nil, PolypCompact.isUnlike(frame, in: field) { unlike += 1 }
         let given = given?.moved(into: field.box)
         let found = try given == nil ? prompter.find(.frames([frame])) : nil
         let margin = options.margin ?? recipe.margin

@@ -97,10 +97,12 @@ struct BoxNotes {
     /// Images whose box reached beyond their edges.
     var clipped = 0
     private var whole = 0
+    private var shrunk = 0
 
-    /// Counts the boxes among `prompts` that are about as large as the image.
+    /// Counts the boxes among `prompts` that are about as large as the image, and those without width or height.
     mutating func count(_ prompts: [Prompt], on grid: InputGrid) {
         let boxes = prompts.compactMap(\.box)
+        shrunk += boxes.count { $0.x1 <= $0.x0 || $0.y1 <= $0.y0 }
         whole += boxes.count {
             $0.x1 - $0.x0 >= Self.wholeImage * Float(grid.insideColumns)
                 && $0.y1 - $0.y0 >= Self.wholeImage * Float(grid.insideRows)
@@ -112,6 +114,9 @@ struct BoxNotes {
         var notes = [String]()
         if clipped > 0 {
             notes.append("the box was cut off at the edges of \(clipped) image\(clipped == 1 ? "" : "s")")
+        }
+        if shrunk > 0 {
+            notes.append("the margin shrank \(shrunk) box\(shrunk == 1 ? "" : "es") to nothing: choose a larger margin")
         }
         if whole > 0 {
             notes.append(

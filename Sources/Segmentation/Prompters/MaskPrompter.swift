@@ -131,9 +131,13 @@ final class CompactPrompter {
     /// The prompts that it finds in such a frame mean nothing, however sure the prompted network is of its answer.
     func doubts(_ found: SegmenterResult) -> Bool { found.frameConfidence.first.map(PolypCompact.isUnlike) ?? false }
 
-    /// The note on frames whose prompts the compact network doubts.
-    func notes(onUnlike frames: Int, of count: Int) -> [String] {
+    /// The note on frames that are not like those of the compact network, and whose prompts it looked for or not.
+    func notes(onUnlike frames: Int, of count: Int, wasPrompted: Bool) -> [String] {
         guard frames > 0 else { return [] }
+        guard !wasPrompted else {
+            let number = "\(frames) prompted image\(frames == 1 ? " does" : "s do")"
+            return ["\(number) not look like frames of a colonoscopy, but what was outlined is called a polyp"]
+        }
         return [
             "\(name) looked for prompts, and \(frames) of \(count) images do not look like frames of a colonoscopy: "
                 + "prompt the images yourself, or choose a segmenter for them"

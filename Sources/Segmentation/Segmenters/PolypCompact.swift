@@ -155,6 +155,11 @@ final class PolypCompact: FrameSegmenter {
         return known.value(colours)
     }
 
+    /// Whether a frame is not like those of the training.
+    static func isUnlike(_ frame: Frame, in field: EndoscopicField) -> Bool {
+        likeness(normalised(field.picture(of: frame))) < leastLike
+    }
+
     /// Whether the frame of an answer is not like those of the training.
     static func isUnlike(_ confidence: Confidence) -> Bool {
         (confidence.measures["likeness"] ?? 1) < leastLike

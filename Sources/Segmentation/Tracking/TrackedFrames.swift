@@ -67,10 +67,13 @@ final class TrackedFrames: FrameSegmenter {
         private var leftOut = 0
         /// The prompted frames that could not be read, counted from 1.
         private var missed: [Int] = []
-        /// The number of frames in which polyp-compact looked for prompts although they are not like its own.
+        /// The number of frames that are prompted, or in which polyp-compact looked for prompts, although they are not
+        /// like its own.
         private var unlike = 0
         /// The prompted frames whose outline does not follow a person's prompt, counted from 1.
         private var strays: [Int] = []
+        /// The frames, counted from 1, in which nothing was found although a person prompted them.
+        private var empty: [Int] = []
         /// Whether the latest prompt may not show the structure, so that the track may show anything.
         private var isDoubted = false
         /// Whether the latest frame of the track does not show the structure.
@@ -152,10 +155,14 @@ final class TrackedFrames: FrameSegmenter {
             let going = current.flatMap { prompt.lies(in: $0.field.box) ? $0 : nil }
             let current = going ?? start(frame, EndoscopicField(of: frame, showing: prompt))
             self.current = current
+            if PolypCompact.isUnlike(frame, in: current.field) { unlike += 1 }
             isDoubted = false
             var answer = try ask(
                 prompt.moved(into: current.field.box).prompt(on: current.grid), frame, index, current, nil)
-            if !answer.mask.isEmpty, !prompt.isFollowed(by: answer.mask.pixels, columns: answer.mask.columns) {
+            if answer.mask.isEmpty {
+                isDoubted = true
+                empty.append(index + 1)
+            } else if !prompt.isFollowed(by: answer.mask.pixels, columns: answer.mask.columns) {
                 isDoubted = true
                 strays.append(index + 1)
                 answer.confidence.value = min(answer.confidence.value, PolypCompact.doubtful)
@@ -237,9 +244,11 @@ final class TrackedFrames: FrameSegmenter {
             if given.isEmpty { notes.append("prompts were found by \(recipe.prompter.entry.name)") }
             notes.append("tracked forwards from \(prompted) prompted frame\(prompted == 1 ? "" : "s")")
             if restarts > 0 { notes.append("times that the structure was lost and found again: \(restarts)") }
+            for frame in empty { notes.append("nothing was found in the prompted frame \(frame)") }
             for frame in strays { notes.append("the outline does not follow the prompt of frame \(frame)") }
             for frame in missed { notes.append("frame \(frame) could not be read: its prompt was not used") }
-            notes += segmenter.prompter.notes(onUnlike: unlike, of: confidences.count)
+            notes += segmenter.prompter.notes(
+                onUnlike: unlike, of: confidences.count, wasPrompted: !given.isEmpty)
             return (confidences.whole, notes + confidences.notes)
         }
     }

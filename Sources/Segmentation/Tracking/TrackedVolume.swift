@@ -170,7 +170,7 @@ final class TrackedVolume: Segmenter {
         var mask = [UInt8]()
         mask.reserveCapacity(size * volume.slices)
         for answer in answers { mask += answer?.image.mask ?? [UInt8](repeating: 0, count: size) }
-        let components = keep(of: &mask, plan, volume)
+        let components = keep(of: &mask, plan, volume, answers)
         for (slice, answer) in answers.enumerated() {
             let pixels = Array(mask[slice * size..<(slice + 1) * size])
             var probabilities = answer?.image.probabilities ?? [Float](repeating: 0, count: size)
@@ -187,27 +187,51 @@ final class TrackedVolume: Segmenter {
                 volume: volume, answers: answers, masks: result.masks, prompts: plan.prompts, grid: grid,
                 isJittered: isJittered), result.frameConfidence, plan.found)
         result.prompted = plan.prompts.map(\.slice).sorted()
-        result.notes += notes(result, plan, components)
+        let strays = strays(result.masks, plan)
+        if !strays.isEmpty { result.confidence.value = min(result.confidence.value, LeftAtriumCompact.doubtful) }
+        result.notes += notes(result, plan, components, strays)
+        let removed = answers.indices.filter { result.masks[$0].isEmpty && answers[$0]?.image.mask.contains(1) == true }
+        if !removed.isEmpty { result.notes.append("components were removed from \(Self.named(removed))") }
         if Contrast.isMissing(in: MagneticResonance.bytes(volume.voxels)) { result.doubtWithoutContrast() }
         return result
     }
 
-    /// The number of components that were found and kept.
-    private typealias Components = (found: Int, kept: Int)
+    /// The number of components that were found and kept, and whether prompted slices decided.
+    private typealias Components = (found: Int, kept: Int, ofPrompted: Bool)
+
+    /// A slice with this presence certainly shows the structure.
+    private static let sure = 0.96
+    /// Behind a gap, the outer slices with a lower presence do not count.
+    private static let likely = 0.7
 
     /// Clears the components of the volume's mask that the way of tracking does not keep.
     ///
-    /// A slice that a person prompted keeps its answer, also if the structure is interrupted between two prompts.
-    private func keep(of mask: inout [UInt8], _ plan: Plan, _ volume: Volume) -> Components {
-        guard method.keepsLargestComponent else { return (1, 1) }
+    /// A slice that a person prompted keeps its answer, also if the structure is interrupted between two prompts. A few
+    /// slices without an answer, such as damaged ones, do not end a structure that is certain behind them.
+    private func keep(
+        of mask: inout [UInt8], _ plan: Plan, _ volume: Volume, _ answers: [ObjectTrack.Answer?]
+    ) -> Components {
+        guard method.keepsLargestComponent else { return (1, 1, false) }
         let (slices, rows, columns) = (volume.slices, volume.rows, volume.columns)
-        if recipe.keepsPrompted, !plan.given.isEmpty {
-            let kept = ConnectedComponents.keep(
-                touching: plan.given.map(\.slice), in: &mask, slices: slices, rows: rows, columns: columns)
-            if kept.kept > 0 { return kept }
+        guard recipe.keepsPrompted else {
+            let found = ConnectedComponents.keepLargest(&mask, slices: slices, rows: rows, columns: columns)
+            return (found, min(found, 1), false)
         }
-        let found = ConnectedComponents.keepLargest(&mask, slices: slices, rows: rows, columns: columns)
-        return (found, min(found, 1))
+        let size = rows * columns
+        func presence(_ slice: Int) -> Double { answers[slice]?.measures["objectPresence"] ?? 0 }
+        func isOutlined(_ slice: Int) -> Bool { mask[slice * size..<(slice + 1) * size].contains(1) }
+        let given = plan.given.map(\.slice).filter(isOutlined)
+        let kept = ConnectedComponents.keep(
+            touching: given, in: &mask, slices: slices, rows: rows, columns: columns,
+            across: (recipe.mostAbsent ?? 1) - 1
+        ) { presence($0) >= Self.sure }
+        for ends in [Array(kept.first.upperBound..<slices).reversed(), Array(0..<kept.first.lowerBound)] {
+            let outlined = ends.filter(isOutlined)
+            for slice in outlined.prefix(while: { presence($0) < Self.likely }) {
+                mask.replaceSubrange(slice * size..<(slice + 1) * size, with: repeatElement(0, count: size))
+            }
+        }
+        return (kept.found, kept.kept, !given.isEmpty)
     }
 
     /// The confidence of a slice.
@@ -244,7 +268,17 @@ final class TrackedVolume: Segmenter {
         return whole
     }
 
-    private func notes(_ result: SegmenterResult, _ plan: Plan, _ components: Components) -> [String] {
+    /// The prompted slices, by index, whose outline does not follow a person's prompt.
+    private func strays(_ masks: [Mask], _ plan: Plan) -> [Int] {
+        let strays = plan.given.filter { slice, prompt in
+            !masks[slice].isEmpty && !prompt.isFollowed(by: masks[slice].pixels, columns: masks[slice].columns)
+        }
+        return strays.map(\.slice).sorted()
+    }
+
+    private func notes(
+        _ result: SegmenterResult, _ plan: Plan, _ components: Components, _ strays: [Int]
+    ) -> [String] {
         let masks = result.masks
         var notes = plan.boxes.notes(recipe.family)
         if let found = plan.found {
@@ -264,11 +298,10 @@ final class TrackedVolume: Segmenter {
             if !slices.isEmpty { notes.append("\(text) \(Self.named(slices))") }
         }
         note("nothing was found in the prompted", result.prompted.filter { masks[$0].isEmpty })
-        let strays = plan.given.filter { slice, prompt in
-            let mask = masks[slice]
-            return !mask.isEmpty && !prompt.isFollowed(by: mask.pixels, columns: mask.columns)
+        note("the outline does not follow the prompt of", strays)
+        if let first = outlined.first, let last = outlined.last {
+            note("nothing was found between outlined slices in", (first...last).filter { masks[$0].isEmpty })
         }
-        note("the outline does not follow the prompt of", strays.map(\.slice).sorted())
         let found = plan.found?.masks ?? []
         note(
             "\(prompter.name) finds the structure also in",
@@ -280,9 +313,9 @@ final class TrackedVolume: Segmenter {
         }
         if components.found > components.kept {
             notes.append(
-                recipe.keepsPrompted && !plan.given.isEmpty
-                    ? "\(components.kept) of \(components.found) components lie in prompted slices, and were kept"
-                    : "the largest of \(components.found) components was kept")
+                "\(components.kept) of \(components.found) components \(components.kept == 1 ? "was" : "were") kept: "
+                    + (components.ofPrompted ? "what reaches into the prompted slices" : "the largest one")
+                    + (recipe.keepsPrompted ? ", and what continues it behind a gap" : ""))
         }
         return notes
     }

@@ -95,6 +95,11 @@ final class MaskDecoder {
         _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool, wants: ([Float]) -> Bool
     ) throws -> [PromptAnswer?] {
         var answers = [PromptAnswer?](repeating: nil, count: prompts.count)
+        var isFinite = true
+        func asked(_ iou: [Float]) -> Bool {
+            isFinite = isFinite && iou.allSatisfy(\.isFinite)
+            return wants(iou)
+        }
         // All prompts of a group have the same number of tokens, and they agree in whether they have a mask.
         let kinds = Dictionary(grouping: prompts.indices) {
             [self.prompts.tokenCount(prompts[$0]), prompts[$0].mask == nil ? 0 : 1]
@@ -102,7 +107,9 @@ final class MaskDecoder {
         for members in kinds.sorted(by: { $0.value[0] < $1.value[0] }).map(\.value) {
             for start in stride(from: 0, to: members.count, by: Self.groupSize) {
                 let group = Array(members[start..<min(start + Self.groupSize, members.count)])
-                let decoded = try decodeGroup(embedding, group.map { prompts[$0] }, multimask: multimask, wants: wants)
+                let decoded = try decodeGroup(embedding, group.map { prompts[$0] }, multimask: multimask, wants: asked)
+                guard isFinite else { throw ComputeError.notFinite }
+                for answer in decoded { try ComputeError.check(finite: answer?.logits.values ?? []) }
                 for (index, answer) in zip(group, decoded) { answers[index] = answer }
             }
         }

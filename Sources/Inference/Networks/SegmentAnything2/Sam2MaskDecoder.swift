@@ -113,10 +113,10 @@ final class Sam2MaskDecoder {
         let iou = try head(iouHead, queries + channels).map { 1 / (1 + exp(-$0)) }
         let score = try head(scoreHead, queries)[0]
         let tokens = (0..<4 * channels).map { queries[2 * channels + $0] }
-        let wanted = wants(iou)
-        return MaskDecoding(
-            predictedIoU: iou, objectScore: score, maskTokens: tokens,
-            logits: try logits(places, features, queries + 2 * channels, wanted))
+        try ComputeError.check(finite: iou + [score])
+        let logits = try logits(places, features, queries + 2 * channels, wants(iou))
+        try ComputeError.check(finite: logits.values)
+        return MaskDecoding(predictedIoU: iou, objectScore: score, maskTokens: tokens, logits: logits)
     }
 
     /// The image embedding plus the embedding of the mask prompt or of its absence.
