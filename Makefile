@@ -69,10 +69,14 @@ format: ## Format all Swift files
 
 # The rooms with C, threads or parsers. Each sanitizer has its own build: .build-address and .build-thread.
 SANITIZED ?= DICOMTests|ImagingTests|PersistenceTests|RoutingTests|SupervisionTests|PipelineTests
+# The rooms of the kernels, which are too slow without optimization. Their threads keep memory to the end of the process,
+# and the thread sanitizer does not know OpenMP.
+SANITIZED_KERNELS ?= InferenceTests|SegmentationTests
 sanitize: setup-tests ## Run the suites under the address and thread sanitizers (takes long)
 	for kind in address thread; do \
 		timeout 7200 swift test --sanitize=$$kind --scratch-path .build-$$kind --disable-xctest --filter '$(SANITIZED)' || exit 1; \
 	done
+	ASAN_OPTIONS=detect_leaks=0 timeout 7200 swift test -c release --sanitize=address --scratch-path .build-address --disable-xctest --no-parallel --filter '$(SANITIZED_KERNELS)'
 
 bench: setup-tests build $(if $(findstring venv-reference,$(REFERENCE_PYTHON)),setup-reference) ## Measure hot paths, ingest, inference, and SAM beside its peers (takes long)
 	timeout $(BUILD_LIMIT) swift build $(SWIFT_FLAGS) --product Benchmarks

@@ -85,8 +85,9 @@ changes the learning rate. A fresh run of the command gives other weights.
 
 - Below 0.8 with one box on the middle slice: {failed} of {held} volumes.
 - More than 2 slices marked beyond an end of the atrium with one box on the middle slice: {far} of {held} volumes.
-- Slices that show the atrium and are not marked: {missed:.1f} per volume, mostly at the roof and the floor. A prompted slice can
-  be among them: only the largest component of the volume's mask is kept, and slices beyond a gap do not belong to it.
+- Slices that show the atrium and are not marked: {missed:.1f} per volume, mostly at the roof and the floor. The largest
+  component of the volume's mask is kept, or those of the slices that a person prompted, with what continues them behind one or
+  two slices without an answer, if the network is sure there. Other slices lose their marks.
 - Polyps were learnt from single frames under a drawn camera movement. Tracks through real videos were not measured.
 - Other scanners, contrasts and structures were never seen. The network does not replace MedSAM2.
 - The frame is stretched to a square of 256 pixels, masks to 64: structures of a few pixels there are lost.

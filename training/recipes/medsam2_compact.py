@@ -13,7 +13,7 @@
    the scale of the pointers' codes, is the number of slices.
 5. A slice whose object score is at most 0 does not show the structure. Otherwise its low-resolution logits are resized to
    the slice's size; the mask is where they are above 0. Of the volume's mask (26 neighbours), the components that reach into
-   a slice with a box that a person drew are kept, and otherwise only the largest component.
+   a slice with a box that a person drew are kept, and otherwise the largest component, with what continues them (`kept`).
 """
 from typing import NamedTuple
 

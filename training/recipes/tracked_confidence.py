@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures of a track through a volume that do not need the truth. Its confidence is computed from them as in confidence.py.
 
-A slice is outlined if the largest component of the volume's mask has pixels there. Of a slice:
+A slice is outlined if the kept components of the volume's mask have pixels there. Of a slice:
 
     objectPresence   sigmoid of the object score
     predictedIoU     the network's own estimate

@@ -132,7 +132,7 @@ extension TrackedRecipe {
         // each slice stretched to 256 x 256 as training/recipes/resize.py does -> ImageNet's mean and deviation ->
         // the encoder of medsam-compact -> prompts, memories, SAM 2's decoder -> empty where the object score is at
         // most 0, else logits resized to the slice -> above 0 -> the components of the slices that a person prompted,
-        // or the largest component.
+        // or the largest component, and what continues them behind a gap.
         TrackedRecipe(
             "medsam2-compact", version: "1.1.1", family: .medsam2Compact, methods: [.medsam2, .sam2Video],
             of: LeftAtriumCompact.recipe, color: DisplayColor(red: 150, green: 0, blue: 150),
