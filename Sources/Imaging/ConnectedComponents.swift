@@ -66,22 +66,20 @@ public enum ConnectedComponents {
             all.map { min($0.lowerBound, span.lowerBound)..<max($0.upperBound, span.upperBound) } ?? span
         }
         let occupied = Set(spans.values.joined())
-        func continues(_ next: Range<Int>, _ one: Int, _ span: Range<Int>, _ other: Int) -> Bool {
-            let (below, above) = next.lowerBound > span.lowerBound ? (span, next) : (next, span)
-            let between = below.upperBound..<max(above.lowerBound, below.upperBound)
-            guard (1...max(gap, 1)).contains(between.count), gap > 0, occupied.isDisjoint(with: between) else {
-                return false
+        func continues(_ one: Int, _ other: Int) -> Bool {
+            guard let span = spans[one], let second = spans[other] else { return false }
+            guard span.lowerBound < second.lowerBound else {
+                return span.lowerBound > second.lowerBound && continues(other, one)
             }
-            let (low, high) = next.lowerBound > span.lowerBound ? (other, one) : (one, other)
-            return labels.overlap(low, in: below.upperBound - 1, high, in: above.lowerBound, rows: rows)
+            let between = span.upperBound..<max(second.lowerBound, span.upperBound)
+            return !between.isEmpty && between.count <= gap && occupied.isDisjoint(with: between)
+                && labels.overlap(one, in: span.upperBound - 1, other, in: second.lowerBound, rows: rows)
         }
         var grows = true
         while grows {
             grows = false
-            for (one, next) in spans where !kept.contains(one) && next.contains(where: isSure) {
-                guard kept.contains(where: { other in continues(next, one, spans[other] ?? 0..<0, other) }) else {
-                    continue
-                }
+            for (one, span) in spans where !kept.contains(one) && span.contains(where: isSure) {
+                guard kept.contains(where: { continues(one, $0) }) else { continue }
                 kept.insert(one)
                 grows = true
             }

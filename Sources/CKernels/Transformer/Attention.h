@@ -4,10 +4,10 @@
 // queries fill the vectors, the softmax runs down the columns, and K and V keep their order. The softmax is computed
 // online (Milakov and Gimelshein) and in blocks, as in FlashAttention (Dao et al.), so a T x T matrix never exists.
 //
-// Letters: T tokens in H rows of W, D numbers per head, V of a value per head, C = COLUMNS queries in a panel. With score s = q.k and bias
-// b, the share of a key is 2^((s + b / scale - maximum) scale log2 e). All biases are stored divided by the scale.
-// The part of a bias that depends on the key's column is the start value of the tile of scores. The part that depends
-// on the key's row is added with the maximum.
+// Letters: T tokens in H rows of W, D numbers of a query or key per head, V of a value, C = COLUMNS queries in a panel.
+// With score s = q.k and bias b, the share of a key is 2^((s + b / scale - maximum) scale log2 e). All biases are
+// stored divided by the scale. The part of a bias that depends on the key's column is the start value of the tile of
+// scores. The part that depends on the key's row is added with the maximum.
 
 // Keys are taken in blocks of whole rows, or of a part of one row if that is long. A row of a block takes `pitch`
 // places: one per key, or in pairs the next multiple of PLACES. A place without a key has the share 0. Without biases,

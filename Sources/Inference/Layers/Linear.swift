@@ -134,6 +134,45 @@ extension SafeTensors {
     }
 }
 
+extension SafeTensors {
+    /// One layer for two linear layers without an activation between them: the product of their matrices.
+    ///
+    /// - Parameters:
+    ///   - first: the name of the layer that is applied first.
+    ///   - second: the name of the layer behind it.
+    ///   - inputs: the number of input channels.
+    ///   - between: the number of channels between the layers.
+    ///   - outputs: the number of output channels.
+    ///   - ones: the number of axes of extent 1 behind the first two of the weights.
+    ///   - precision: the number format of the input rows.
+    /// - Returns: the layer, packed.
+    /// - Throws: `WeightFileError` or `ComputeError`.
+    func fused(
+        _ first: String, _ second: String, inputs: Int, between: Int, outputs: Int, ones: Int = 0,
+        precision: Precision
+    ) throws -> Linear {
+        let ones = [Int](repeating: 1, count: ones)
+        let inner = try tensor("\(first).weight", shape: [between, inputs] + ones).values
+        let innerBias = try tensor("\(first).bias", shape: [between]).values
+        let outer = try tensor("\(second).weight", shape: [outputs, between] + ones).values
+        let outerBias = try tensor("\(second).bias", shape: [outputs]).values
+        var weight = [Float]()
+        var bias = [Float]()
+        for output in 0..<outputs {
+            var sums = [Double](repeating: 0, count: inputs)
+            var sum = Double(outerBias[output])
+            for middle in 0..<between {
+                let factor = Double(outer[output * between + middle])
+                sum += factor * Double(innerBias[middle])
+                for input in 0..<inputs { sums[input] += factor * Double(inner[middle * inputs + input]) }
+            }
+            weight += sums.map(Float.init)
+            bias.append(Float(sum))
+        }
+        return try Linear(weight: weight, bias: bias, outputs: outputs, inputs: inputs, precision: precision)
+    }
+}
+
 /// A multilayer perceptron: linear layers with ReLU between them, in fp32.
 ///
 /// The reference calls it `MLP` (segment_anything/modeling/mask_decoder.py).

@@ -31,35 +31,11 @@ final class FeaturePyramid {
             guard level < 2 else {
                 return try weights.linear(conv, widths[level], channels, ones: 2, precision: precision)
             }
-            return try Self.fused(
-                weights, conv, "\(Sam2MaskDecoder.name).conv_s\(level)", inputs: widths[level], between: channels,
-                outputs: channels >> (3 - level), precision: precision)
+            // The mask decoder has another 1 x 1 convolution behind it.
+            return try weights.fused(
+                conv, "\(Sam2MaskDecoder.name).conv_s\(level)", inputs: widths[level], between: channels,
+                outputs: channels >> (3 - level), ones: 2, precision: precision)
         }
-    }
-
-    /// One matrix for a pyramid's 1 x 1 convolution and the mask decoder's 1 x 1 convolution behind it.
-    private static func fused(
-        _ weights: SafeTensors, _ first: String, _ second: String, inputs: Int, between: Int, outputs: Int,
-        precision: Precision
-    ) throws -> Linear {
-        let inner = try weights.tensor("\(first).weight", shape: [between, inputs, 1, 1]).values
-        let innerBias = try weights.tensor("\(first).bias", shape: [between]).values
-        let outer = try weights.tensor("\(second).weight", shape: [outputs, between, 1, 1]).values
-        let outerBias = try weights.tensor("\(second).bias", shape: [outputs]).values
-        var weight = [Float]()
-        var bias = [Float]()
-        for output in 0..<outputs {
-            var sums = [Double](repeating: 0, count: inputs)
-            var sum = Double(outerBias[output])
-            for middle in 0..<between {
-                let factor = Double(outer[output * between + middle])
-                sum += factor * Double(innerBias[middle])
-                for input in 0..<inputs { sums[input] += factor * Double(inner[middle * inputs + input]) }
-            }
-            weight += sums.map(Float.init)
-            bias.append(Float(sum))
-        }
-        return try Linear(weight: weight, bias: bias, outputs: outputs, inputs: inputs, precision: precision)
     }
 
     /// The convolution of one level.

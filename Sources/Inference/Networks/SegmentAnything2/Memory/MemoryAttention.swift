@@ -175,34 +175,12 @@ private final class RotaryAttention {
             out = try weights.linear("\(name).out_proj", channels, channels, precision: precision)
             return
         }
+        // Narrow memories are summed themselves. Shares add up to 1, so the value projection of their sum is the sum of
+        // the projected values.
         v = nil
-        out = try Self.joined(weights, name, channels: channels, keyChannels: keyChannels, precision: precision)
-    }
-
-    /// The output projection behind the value projection, as one layer for the attended values of narrow memories.
-    ///
-    /// Shares add up to 1, so the value projection of their sum is the sum of the projected values.
-    private static func joined(
-        _ weights: SafeTensors, _ name: String, channels: Int, keyChannels: Int, precision: Precision
-    ) throws -> Linear {
-        let value = try weights.tensor("\(name).v_proj.weight", shape: [channels, keyChannels]).values
-        let valueBias = try weights.tensor("\(name).v_proj.bias", shape: [channels]).values
-        let output = try weights.tensor("\(name).out_proj.weight", shape: [channels, channels]).values
-        var bias = try weights.tensor("\(name).out_proj.bias", shape: [channels]).values
-        var weight = [Float]()
-        weight.reserveCapacity(channels * keyChannels)
-        for row in 0..<channels {
-            var sums = [Double](repeating: 0, count: keyChannels)
-            var offset = Double(bias[row])
-            for inner in 0..<channels {
-                let factor = Double(output[row * channels + inner])
-                offset += factor * Double(valueBias[inner])
-                for column in 0..<keyChannels { sums[column] += factor * Double(value[inner * keyChannels + column]) }
-            }
-            weight += sums.map(Float.init)
-            bias[row] = Float(offset)
-        }
-        return try Linear(weight: weight, bias: bias, outputs: channels, inputs: keyChannels, precision: precision)
+        out = try weights.fused(
+            "\(name).v_proj", "\(name).out_proj", inputs: keyChannels, between: channels, outputs: channels,
+            precision: precision)
     }
 
     /// The number of queries: the places of the grid.
